@@ -1,0 +1,1 @@
+"""What the system can do: capabilities without a stream in them."""

@@ -1,0 +1,32 @@
+"""CAP 1.2 (OASIS 2010-07-01) in and out, its rules, and what recipients read of an alert. Pure."""
+
+from broadcast.cap.findings import CapError, Finding, Level, NotCap12Error
+from broadcast.cap.freshening import freshen
+from broadcast.cap.lane import lane_of
+from broadcast.cap.language import choose, choose_all, languages_of
+from broadcast.cap.reading import read_cap
+from broadcast.cap.rendering import RenderingError, render
+from broadcast.cap.targets import TargetError, groups_of
+from broadcast.cap.validation import require_valid, validate
+from broadcast.cap.writing import MEDIA_TYPE, write_cap
+
+__all__ = [
+    "MEDIA_TYPE",
+    "CapError",
+    "Finding",
+    "Level",
+    "NotCap12Error",
+    "RenderingError",
+    "TargetError",
+    "choose",
+    "choose_all",
+    "freshen",
+    "groups_of",
+    "lane_of",
+    "languages_of",
+    "read_cap",
+    "render",
+    "require_valid",
+    "validate",
+    "write_cap",
+]

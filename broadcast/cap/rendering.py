@@ -1,0 +1,75 @@
+"""What recipients read of an alert: one text for each of its languages."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from broadcast.errors import InputError
+from broadcast.text import plain, segment_count
+from schemas.alert import Alert, Info, Status
+from schemas.control import Variant
+
+PARAMETERS = ("SMS", "CMAMlongtext", "CMAMtext")
+"""CAP parameters that hold a text for phones, the first that is there counts (CMAM: IPAWS profile)."""
+
+MARKS = {Status.EXERCISE: "EXERCISE", Status.TEST: "TEST"}
+"""What stands before a text that is no warning, so that nobody takes a drill for the real thing."""
+
+
+class RenderingError(InputError):
+    """An alert that has no text, or one too long for an SMS; the findings say which info."""
+
+
+def render(alert: Alert, *, highest_segments: int) -> tuple[Variant, ...]:
+    """The texts of an alert, one for each language, in the order of its infos; raises `RenderingError`.
+
+    Of each info: its parameter `SMS` (or CMAMlongtext, CMAMtext) if it has one; else a line each of headline (or
+    event), instruction and senderName. Infos of one language follow one another, each line once. White space is
+    collapsed, typography made plain where the text then fits GSM 03.38, and what is not real begins with EXERCISE or
+    TEST. A text has at most `highest_segments` segments.
+    """
+    if not alert.info:
+        raise _broken("info", "6.1", "the alert has no info, so there is nothing to read; add one")
+    by_language: dict[str, list[int]] = {}
+    for index, info in enumerate(alert.info):
+        by_language.setdefault(info.language.lower(), []).append(index)
+    variants = []
+    for indices in by_language.values():
+        text = plain(_text_of([alert.info[index] for index in indices], MARKS.get(alert.status)))
+        segments = segment_count(text)
+        if segments > highest_segments:
+            language = alert.info[indices[0]].language
+            raise _broken(
+                f"info[{indices[0]}]",
+                "segments",
+                f"the text in {language} needs {segments} segments, more than {highest_segments};"
+                " shorten instruction, or give a parameter SMS",
+            )
+        variants.append(Variant(language=alert.info[indices[0]].language, text=text))
+    return tuple(variants)
+
+
+def _text_of(infos: Sequence[Info], mark: str | None) -> str:
+    bodies = [line for info in infos for line in _lines_of(info)]
+    names = [info.sender_name for info in infos if not _own_text_of(info) and info.sender_name]
+    text = "\n".join(dict.fromkeys(_collapse([*bodies, *names])))
+    return f"{mark}: {text}" if mark and not re.match(rf"{mark}\b", text, re.IGNORECASE) else text
+
+
+def _lines_of(info: Info) -> list[str]:
+    own = _own_text_of(info)
+    if own:
+        return own.splitlines()
+    return [info.headline or info.event, info.instruction or ""]
+
+
+def _own_text_of(info: Info) -> str | None:
+    given = {parameter.value_name: parameter.value for parameter in reversed(info.parameter) if parameter.value.strip()}
+    return next((given[name] for name in PARAMETERS if name in given), None)
+
+
+def _collapse(lines: Iterable[str]) -> list[str]:
+    return [collapsed for line in lines if (collapsed := " ".join(line.split()))]
+
+
+def _broken(path: str, rule: str, message: str) -> RenderingError:
+    return RenderingError(f"{path}: {message} [{rule}]", ((path, rule, message),))

@@ -1,0 +1,23 @@
+"""The target groups of an alert."""
+
+from broadcast.errors import InputError
+from schemas.alert import Alert
+
+PREFIX = "group:"
+
+
+class TargetError(InputError):
+    """An alert names no target group; without one it goes to nobody, never to everybody."""
+
+
+def groups_of(alert: Alert) -> tuple[str, ...]:
+    """The groups that an alert names in `addresses` (as `NAME` or `group:NAME`) and in `groups`, each once, in order.
+
+    Raises `TargetError` when there are none: an empty target refuses, it never widens (design, section 1).
+    """
+    addressed = (name.removeprefix(PREFIX) for name in alert.addressed)
+    groups = tuple(dict.fromkeys(name for name in (*addressed, *alert.groups) if name))
+    if not groups:
+        message = "names no target group; put group names in addresses (or in groups of the JSON form)"
+        raise TargetError(f"addresses: {message} [R5]", (("addresses", "R5", message),))
+    return groups

@@ -1,0 +1,32 @@
+"""Bring a database to the newest schema: Alembic, with migrations in plain SQL."""
+
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+LOCK = 0x70C51
+"""Advisory lock: two processes that migrate at once do so one after the other."""
+
+
+def _upgrade(connection: Connection) -> None:
+    connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+async def migrate(database_url: str) -> None:
+    """Apply every missing migration in one transaction; harmless when there is none."""
+    scheme, *rest = urlsplit(database_url)
+    engine = create_async_engine(urlunsplit(("postgresql+asyncpg", *rest)) if scheme else database_url)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_upgrade)
+    finally:
+        await engine.dispose()

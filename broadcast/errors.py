@@ -1,0 +1,41 @@
+"""Errors of the whole system: the docstring is the message's form, `retryable` says whether waiting helps."""
+
+from typing import ClassVar
+
+FENCED_EXIT_CODE = 76
+"""A process ended itself because another took its place: its supervisor restarts it after a pause."""
+
+LEASE_EXIT_CODE = 77
+"""A sender ended itself because its last beat is too old to write on."""
+
+
+class BroadcastError(Exception):
+    """Something this system refuses or cannot do; its message names the field, the value and the next step."""
+
+    retryable: ClassVar[bool] = False
+
+
+class SettingsError(BroadcastError):
+    """A setting is missing or wrong: which, its value, and what it should be."""
+
+
+class InputError(BroadcastError):
+    """What a caller gave cannot be accepted. `findings` are (path, rule, message) each."""
+
+    def __init__(self, message: str, findings: tuple[tuple[str, str, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.findings = findings
+
+
+class UnavailableError(BroadcastError):
+    """A broker, database or SMSC is away; the same call may succeed later."""
+
+    retryable: ClassVar[bool] = True
+
+
+class FencedError(BroadcastError):
+    """Another process has taken this one's place: end at once, with `FENCED_EXIT_CODE`."""
+
+
+class PoisonError(BroadcastError):
+    """A record cannot be read or is invalid: it becomes a dead letter and the stream goes on."""

@@ -1,0 +1,1 @@
+"""Kafka: clients, topics, transactions with a position."""

@@ -1,0 +1,73 @@
+"""aiokafka clients, made in one place so that every one has the settings that exactness rests on."""
+
+import ssl
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+
+from broadcast.settings import Settings
+
+REQUEST_TIMEOUT_MS = 10_000
+FETCH_WAIT_MS = 50
+"""Longest wait of a fetch at the log's end: bounds the latency of an idle stage without a busy loop."""
+
+
+def security(settings: Settings) -> dict[str, Any]:
+    """The connection's protocol, TLS and SASL keywords for any aiokafka client."""
+    keywords: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_bootstrap,
+        "security_protocol": settings.kafka_security_protocol,
+    }
+    if settings.kafka_security_protocol in ("SSL", "SASL_SSL"):
+        context = ssl.create_default_context(cafile=settings.kafka_ca_file)
+        if settings.kafka_cert_file is not None:
+            context.load_cert_chain(settings.kafka_cert_file, settings.kafka_key_file)
+        keywords["ssl_context"] = context
+    if settings.kafka_security_protocol.startswith("SASL"):
+        keywords["sasl_mechanism"] = settings.kafka_sasl_mechanism
+        keywords["sasl_plain_username"] = settings.kafka_username
+        keywords["sasl_plain_password"] = settings.kafka_password and settings.kafka_password.get_secret_value()
+    return keywords
+
+
+def make_producer(settings: Settings, **overrides: Any) -> AIOKafkaProducer:
+    """An idempotent producer that waits for all in-sync replicas; lz4. Pass `transactional_id` for transactions."""
+    keywords: dict[str, Any] = {
+        **security(settings),
+        "enable_idempotence": True,
+        "acks": "all",
+        "compression_type": "lz4",
+        "linger_ms": 0,
+        "max_batch_size": 512 * 1024,
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+    }
+    if overrides.get("transactional_id"):
+        keywords["transaction_timeout_ms"] = int(settings.transaction_timeout_seconds * 1000)
+    return AIOKafkaProducer(**(keywords | overrides))
+
+
+def make_consumer(settings: Settings, *topics: str, **overrides: Any) -> AIOKafkaConsumer:
+    """A consumer of committed records that never commits by itself.
+
+    With `group_id` also pass `group_instance_id`: every member is static (design, section 5).
+    """
+    keywords: dict[str, Any] = {
+        **security(settings),
+        "isolation_level": "read_committed",
+        "enable_auto_commit": False,
+        "auto_offset_reset": "none",
+        "partition_assignment_strategy": (RangePartitionAssignor,),
+        "session_timeout_ms": int(settings.session_timeout_seconds * 1000),
+        "heartbeat_interval_ms": int(settings.heartbeat_interval_seconds * 1000),
+        "fetch_max_wait_ms": FETCH_WAIT_MS,
+        "max_partition_fetch_bytes": 1024 * 1024,
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+    }
+    return AIOKafkaConsumer(*topics, **(keywords | overrides))
+
+
+def make_admin(settings: Settings) -> AIOKafkaAdminClient:
+    """An admin client; `start()` it, and `close()` it."""
+    return AIOKafkaAdminClient(**security(settings), request_timeout_ms=REQUEST_TIMEOUT_MS)

@@ -1,0 +1,30 @@
+"""The life of an alert: its states, what an alert message does to others, and what may be sent where. Pure."""
+
+from broadcast.lifecycle.decisions import Action, Decision, Known, decide
+from broadcast.lifecycle.guards import expires_at, may_carry, participants_only
+from broadcast.lifecycle.states import (
+    FINAL_STATES,
+    LIVE_STATES,
+    AlertState,
+    Happening,
+    TransitionError,
+    may_happen,
+    next_state,
+)
+
+__all__ = [
+    "FINAL_STATES",
+    "LIVE_STATES",
+    "Action",
+    "AlertState",
+    "Decision",
+    "Happening",
+    "Known",
+    "TransitionError",
+    "decide",
+    "expires_at",
+    "may_carry",
+    "may_happen",
+    "next_state",
+    "participants_only",
+]

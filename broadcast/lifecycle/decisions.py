@@ -1,0 +1,130 @@
+"""What an alert message is to do: by its CAP status, msgType, and what its references name (docs/cap.md)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from broadcast.lifecycle.states import LIVE_STATES, AlertState
+from schemas.alert import Alert, MsgType, Reference, Status
+
+
+class Action(StrEnum):
+    """What the planner does with an alert message."""
+
+    SEND = "send"
+    SUPERSEDE = "supersede"
+    STOP = "stop"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An alert that a reference names. Its `alert_id` may come from an Idempotency-Key, not from the reference."""
+
+    alert_id: UUID
+    reference: Reference
+    state: AlertState
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do. `alert_ids` are the live alerts to stop, or to withdraw before this one is sent. `reason` is for
+    people: why an alert is refused, or which references of a Cancel are not known."""
+
+    action: Action
+    alert_ids: tuple[UUID, ...] = ()
+    reason: str = ""
+
+
+ACTIONS: dict[tuple[Status, MsgType], Action] = {
+    (Status.ACTUAL, MsgType.ALERT): Action.SEND,
+    (Status.ACTUAL, MsgType.UPDATE): Action.SUPERSEDE,
+    (Status.ACTUAL, MsgType.CANCEL): Action.STOP,
+    (Status.ACTUAL, MsgType.ACK): Action.REFUSE,
+    (Status.ACTUAL, MsgType.ERROR): Action.REFUSE,
+    (Status.EXERCISE, MsgType.ALERT): Action.SEND,
+    (Status.EXERCISE, MsgType.UPDATE): Action.SUPERSEDE,
+    (Status.EXERCISE, MsgType.CANCEL): Action.STOP,
+    (Status.EXERCISE, MsgType.ACK): Action.REFUSE,
+    (Status.EXERCISE, MsgType.ERROR): Action.REFUSE,
+    (Status.TEST, MsgType.ALERT): Action.SEND,
+    (Status.TEST, MsgType.UPDATE): Action.SUPERSEDE,
+    (Status.TEST, MsgType.CANCEL): Action.STOP,
+    (Status.TEST, MsgType.ACK): Action.REFUSE,
+    (Status.TEST, MsgType.ERROR): Action.REFUSE,
+    (Status.SYSTEM, MsgType.ALERT): Action.REFUSE,
+    (Status.SYSTEM, MsgType.UPDATE): Action.REFUSE,
+    (Status.SYSTEM, MsgType.CANCEL): Action.REFUSE,
+    (Status.SYSTEM, MsgType.ACK): Action.REFUSE,
+    (Status.SYSTEM, MsgType.ERROR): Action.REFUSE,
+    (Status.DRAFT, MsgType.ALERT): Action.REFUSE,
+    (Status.DRAFT, MsgType.UPDATE): Action.REFUSE,
+    (Status.DRAFT, MsgType.CANCEL): Action.REFUSE,
+    (Status.DRAFT, MsgType.ACK): Action.REFUSE,
+    (Status.DRAFT, MsgType.ERROR): Action.REFUSE,
+}
+"""What a message asks for, before its references are looked at. A Cancel never sends (notifications-api#3138)."""
+
+
+def decide(alert: Alert, known: Iterable[Known] = ()) -> Decision:
+    """What to do with an alert message, given those alerts that its references name and that are known.
+
+    An Update is sent in place of what it names; it is refused if it names anything unknown, anything newer than itself,
+    or nothing that is still live: it never becomes a new alert by itself. A Cancel stops whatever live alert it names,
+    since stopping is the safe side; it is refused if it names none that is known. Both are refused across senders (L6)
+    and across CAP statuses: a drill cannot end the real thing.
+    """
+    action = ACTIONS[alert.status, alert.msg_type]
+    if action is Action.REFUSE:
+        return Decision(Action.REFUSE, (), _REASONS[alert.status, alert.msg_type])
+    if action is Action.SEND:
+        return Decision(Action.SEND)
+    found = {entry.reference.alert_id: entry for entry in known}
+    named = {reference: found.get(reference.alert_id) for reference in alert.referred}
+    strange = [str(reference) for reference in named if reference.sender != alert.sender]
+    if strange:
+        return _refuse(f"only the sender of {strange[0]} can {_VERBS[action]} it, and this is {alert.sender}")
+    others = [entry for entry in named.values() if entry and entry.status is not alert.status]
+    if others:
+        return _refuse(
+            f"status {alert.status} cannot {_VERBS[action]} {others[0].reference}, whose status is {others[0].status}"
+        )
+    live = tuple(dict.fromkeys(entry.alert_id for entry in named.values() if entry and entry.state in LIVE_STATES))
+    unknown = [str(reference) for reference, entry in named.items() if entry is None]
+    return _stop(live, unknown, len(named)) if action is Action.STOP else _supersede(alert, live, unknown)
+
+
+def _stop(live: tuple[UUID, ...], unknown: list[str], named: int) -> Decision:
+    if not named or len(unknown) == named:
+        return _refuse(
+            f"references names no alert that is known here ({' '.join(unknown)}); check sender,identifier,sent"
+        )
+    return Decision(Action.STOP, live, f"not known here: {' '.join(unknown)}" if unknown else "")
+
+
+def _supersede(alert: Alert, live: tuple[UUID, ...], unknown: list[str]) -> Decision:
+    if unknown:
+        return _refuse(f"references names {unknown[0]}, which is not known here; publish it as an Alert if it is one")
+    newer = [str(reference) for reference in alert.referred if reference.sent > alert.sent]
+    if newer:
+        return _refuse(f"references names {newer[0]}, which was sent later than this Update")
+    if not live:
+        return _refuse("references names no alert that is still live; publish it as an Alert if it is one")
+    return Decision(Action.SUPERSEDE, live)
+
+
+def _refuse(reason: str) -> Decision:
+    return Decision(Action.REFUSE, (), reason)
+
+
+_VERBS = {Action.SUPERSEDE: "update", Action.STOP: "cancel"}
+
+_REASONS = {
+    (status, msg_type): f"status {status} is not for recipients; nothing is sent"
+    if status in (Status.SYSTEM, Status.DRAFT)
+    else f"msgType {msg_type} answers another system; nothing is sent"
+    for (status, msg_type), action in ACTIONS.items()
+    if action is Action.REFUSE
+}

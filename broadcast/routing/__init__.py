@@ -1,0 +1,17 @@
+"""Which route carries a message: the routes file, prefixes, and which CAP status may go where. Pure."""
+
+from broadcast.routing.reading import RoutesError, read_routes
+from broadcast.routing.routes import Account, Route, Tls, UnknownPolicy
+from broadcast.routing.table import NO_ROUTE, RouteTable, partition_of
+
+__all__ = [
+    "NO_ROUTE",
+    "Account",
+    "Route",
+    "RouteTable",
+    "RoutesError",
+    "Tls",
+    "UnknownPolicy",
+    "partition_of",
+    "read_routes",
+]

@@ -1,0 +1,79 @@
+"""Settings of every process, from `BROADCAST_*`; routes come from a TOML file (see `broadcast.routing`)."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DAY_SECONDS = 86_400
+
+
+class Settings(BaseSettings):
+    """One process's settings. Every field is `BROADCAST_` and its name in upper case."""
+
+    model_config = SettingsConfigDict(env_prefix="BROADCAST_", extra="ignore", frozen=True)
+
+    data_dir: Path = Path("data")
+    slot: str = Field(default_factory=socket.gethostname, description="this replica's place in its group")
+
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_username: str | None = None
+    kafka_password: SecretStr | None = None
+    kafka_ca_file: Path | None = None
+    kafka_cert_file: Path | None = None
+    kafka_key_file: Path | None = None
+    topic_prefix: str = "broadcast."
+    replication_factor: int = 1
+    min_insync_replicas: int = 1
+    expansion_partitions: int = 4
+    status_partitions: int = 4
+    receipt_partitions: int = 4
+
+    session_timeout_seconds: float = 10.0
+    heartbeat_interval_seconds: float = 1.0
+    transaction_timeout_seconds: float = 5.0
+
+    database_url: SecretStr = SecretStr("postgresql://broadcast@127.0.0.1:5432/broadcast")
+    database_pool_size: int = 4
+
+    routes_file: Path | None = None
+    default_region: str | None = Field(default=None, description="ISO 3166 region for numbers without a country code")
+
+    default_expiry_seconds: int = 6 * 3600
+    longest_expiry_seconds: int = DAY_SECONDS
+    receipt_deadline_seconds: int = 3600
+    chunk_size: int = 5_000
+    highest_segments: int = 6
+
+    in_doubt_limit: int = 2_000
+    beat_seconds: float = 0.03
+    idle_beat_seconds: float = 1.0
+    number_hash_key: SecretStr = SecretStr("")
+
+    api_host: str = "127.0.0.1"
+    api_port: int = 8080
+    api_url: str | None = None
+    api_key: SecretStr | None = None
+    api_ca_file: Path | None = Field(default=None, description="CA of the API's certificate, for the commands")
+    api_tls_cert_file: Path | None = None
+    api_tls_key_file: Path | None = None
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "console"] = "json"
+
+
+STACK_FILE = "stack.env"
+"""Where `broadcast up` leaves its addresses and key, in its data directory, for the commands of another terminal."""
+
+
+def load_settings(**overrides: object) -> Settings:
+    """This process's settings: overrides, `BROADCAST_*`, what a running `broadcast up` left, defaults; first wins."""
+    data_dir = Path(str(overrides.get("data_dir") or os.environ.get("BROADCAST_DATA_DIR", "data")))
+    return Settings(_env_file=data_dir / STACK_FILE, **overrides)  # type: ignore[arg-type]

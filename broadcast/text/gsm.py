@@ -1,0 +1,71 @@
+"""The GSM 7 bit default alphabet and its extension table (3GPP TS 23.038, sections 6.2.1 and 6.2.1.1).
+
+Octets are unpacked: one septet in each, as SMSCs take them in `short_message` with data_coding 0. A character of the
+extension table is an escape pair, two septets that must stay together.
+"""
+
+ESCAPE = 0x1B
+
+ALPHABET = (
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞ\x1bÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+"""The character of each septet value; 0x1B escapes to the extension table and is no character."""
+
+EXTENSION = {
+    0x0A: "\f",
+    0x14: "^",
+    0x28: "{",
+    0x29: "}",
+    0x2F: "\\",
+    0x3C: "[",
+    0x3D: "~",
+    0x3E: "]",
+    0x40: "|",
+    0x65: "€",
+}
+"""The character of each septet value that follows an escape."""
+
+SEPTETS: dict[str, bytes] = {
+    **{character: bytes([value]) for value, character in enumerate(ALPHABET) if value != ESCAPE},
+    **{character: bytes([ESCAPE, value]) for value, character in EXTENSION.items()},
+}
+"""The one or two septets of each character."""
+
+_CHARACTERS = frozenset(SEPTETS)
+
+
+def fits(text: str) -> bool:
+    """Whether every character has septets."""
+    return _CHARACTERS.issuperset(text)
+
+
+def count_septets(text: str) -> int:
+    """Septets of a text that fits; KeyError if it does not."""
+    return sum(len(SEPTETS[character]) for character in text)
+
+
+def encode(text: str) -> bytes:
+    """A text that fits as unpacked octets, one septet in each; KeyError if it does not."""
+    return b"".join(SEPTETS[character] for character in text)
+
+
+def decode(octets: bytes) -> str:
+    """Unpacked octets as text.
+
+    A septet after an escape that the extension table does not have is read from the default alphabet, a lone escape at
+    the end is a space (TS 23.038, section 6.2.1.1, notes), and an octet above 0x7F is U+FFFD.
+    """
+    characters = []
+    escaped = False
+    for octet in octets:
+        if octet > 0x7F:
+            characters.append("\ufffd")
+        elif escaped and octet == ESCAPE:
+            characters.append(" ")
+        elif escaped:
+            characters.append(EXTENSION.get(octet, ALPHABET[octet]))
+        elif octet != ESCAPE:
+            characters.append(ALPHABET[octet])
+        escaped = octet == ESCAPE and not escaped
+    return "".join(characters) + (" " if escaped else "")

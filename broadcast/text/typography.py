@@ -1,0 +1,28 @@
+"""Characters of print in the plain form that GSM 03.38 has, so that one of them does not halve a message's room.
+
+Only forms that read the same aloud: quotation marks, dashes, spaces, the ellipsis, ligatures, characters of no width.
+Letters with accents are left alone, because a name with another letter is another name.
+"""
+
+from broadcast.text import gsm
+
+PLAIN = {
+    "\u2018": "'", "\u2019": "'", "\u201a": "'", "\u201b": "'", "\u2032": "'",
+    "\u201c": '"', "\u201d": '"', "\u201e": '"', "\u201f": '"', "\u2033": '"', "\u00ab": '"', "\u00bb": '"',
+    "\u2010": "-", "\u2011": "-", "\u2012": "-", "\u2013": "-", "\u2014": "-", "\u2015": "-", "\u2212": "-",
+    "\u2026": "...",
+    "\u00a0": " ", "\u2002": " ", "\u2003": " ", "\u2007": " ", "\u2008": " ", "\u2009": " ", "\u200a": " ",
+    "\u202f": " ", "\t": " ",
+    "\u00ad": "", "\u200b": "", "\u2060": "", "\ufeff": "",
+    "\ufb01": "fi", "\ufb02": "fl",
+    "\u2022": "-", "\u00b7": "-",
+}  # fmt: skip
+"""The plain form of each character of print."""
+
+_PLAIN = str.maketrans(PLAIN)
+
+
+def plain(text: str) -> str:
+    """The text in plain characters if all of it then fits GSM 03.38, else as it is (in UCS-2 print costs nothing)."""
+    changed = text.translate(_PLAIN)
+    return changed if gsm.fits(changed) else text

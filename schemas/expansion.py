@@ -1,0 +1,30 @@
+"""Work of the expander, on `expansions.<lane>.v1`: an audience, or one chunk of one."""
+
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from schemas.lane import Lane
+
+
+class Expansion(BaseModel):
+    """Resolve an audience (`kind` audience) or produce the jobs of one of its chunks (`kind` chunk).
+
+    `languages` maps a lower-case language tag to the index of a variant; tags missing from it fall back
+    by their primary subtag, then to `default_variant`. `participants_only` limits an exercise.
+    `expires_at` is in milliseconds since the epoch. Unknown fields are ignored (design, section 4).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    kind: Literal["audience", "chunk"]
+    alert_id: UUID
+    lane: Lane
+    status: str
+    groups: tuple[str, ...]
+    expires_at: int
+    languages: dict[str, int]
+    default_variant: int = 0
+    participants_only: bool = False
+    chunk: int = 0

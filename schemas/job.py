@@ -1,0 +1,24 @@
+"""One delivery job: one alert for one recipient, on `jobs.<route>.<lane>.v1`."""
+
+import msgspec
+
+
+class Job(msgspec.Struct, omit_defaults=True, gc=False):
+    """What a sender needs to submit one alert to one recipient.
+
+    Key on Kafka: the recipient id in decimal. `msisdn` is E.164 with its plus sign. `variant` indexes
+    the variants of the alert's control record, unless `text` carries a text of the job's own.
+    `attempt` counts from 1. `segments` names the segments still to send (1-based); empty means all.
+    `due_at` (milliseconds since the epoch) is set on delay topics only. `possible_duplicate` travels on
+    through retries: an earlier copy may have reached the phone.
+    """
+
+    alert_id: str
+    recipient_id: int
+    msisdn: str
+    variant: int = 0
+    attempt: int = 1
+    text: str = ""
+    segments: tuple[int, ...] = ()
+    due_at: int = 0
+    possible_duplicate: bool = False

@@ -1,0 +1,125 @@
+"""Statuses: one submit result or local outcome each, on `statuses.v1`; and what they say of a recipient."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+from schemas.receipt import Milliseconds, ReceiptState, Signed64
+
+
+class Outcome(StrEnum):
+    """What became of one submit, or of a job that was not submitted. Never collapsed (design, section 5)."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    REFUSED_FOR_NOW = "refused_for_now"
+    UNKNOWN = "unknown"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class Status(msgspec.Struct, omit_defaults=True, gc=False):
+    """One submit result or local outcome; key on Kafka: the recipient id in decimal.
+
+    `segment` counts from 1; 0 says the outcome is of the whole message (expired, cancelled, failed before
+    any submit). `error` is the SMPP command_status as received (0: none). `message_id` is normalised by the
+    account's rule. `number_hash` is the keyed signed 64-bit hash of the number. Instants are milliseconds
+    since the epoch; `submitted_at` 0 means nothing was written to an SMSC. `reason` is for people.
+    """
+
+    alert_id: str
+    recipient_id: Signed64
+    attempt: Annotated[int, msgspec.Meta(ge=1, le=32_767)]
+    outcome: Outcome
+    segment: Annotated[int, msgspec.Meta(ge=0, le=255)] = 1
+    segments: Annotated[int, msgspec.Meta(ge=1, le=255)] = 1
+    account: str = ""
+    message_id: str = ""
+    number_hash: Signed64 = 0
+    error: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = 0
+    reason: str = ""
+    submitted_at: Milliseconds = 0
+    at: Milliseconds = 0
+    possible_duplicate: bool = False
+
+
+class DeliveryState(StrEnum):
+    """The state of one recipient of one alert. Everything but `queued` is final (design, section 5)."""
+
+    QUEUED = "queued"
+    SUBMITTED = "submitted"
+    DELIVERED = "delivered"
+    UNDELIVERED = "undelivered"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SUPPRESSED = "suppressed"
+    UNKNOWN = "unknown"
+
+
+RANKING: tuple[DeliveryState, ...] = (
+    DeliveryState.DELIVERED,
+    DeliveryState.SUBMITTED,
+    DeliveryState.UNKNOWN,
+    DeliveryState.UNDELIVERED,
+    DeliveryState.REJECTED,
+    DeliveryState.EXPIRED,
+    DeliveryState.CANCELLED,
+    DeliveryState.FAILED,
+    DeliveryState.QUEUED,
+)
+"""Best first. Of several attempts at one segment the best counts; of several segments the worst."""
+
+RANK: dict[DeliveryState, int] = {state: rank for rank, state in enumerate(RANKING)}
+
+STATE_OF_OUTCOME: dict[Outcome, DeliveryState] = {
+    Outcome.ACCEPTED: DeliveryState.SUBMITTED,
+    Outcome.REFUSED: DeliveryState.REJECTED,
+    Outcome.REFUSED_FOR_NOW: DeliveryState.QUEUED,
+    Outcome.UNKNOWN: DeliveryState.UNKNOWN,
+    Outcome.EXPIRED: DeliveryState.EXPIRED,
+    Outcome.CANCELLED: DeliveryState.CANCELLED,
+    Outcome.FAILED: DeliveryState.FAILED,
+}
+
+STATE_OF_RECEIPT: dict[ReceiptState, DeliveryState] = {
+    ReceiptState.ENROUTE: DeliveryState.SUBMITTED,
+    ReceiptState.ACCEPTED: DeliveryState.SUBMITTED,
+    ReceiptState.DELIVERED: DeliveryState.DELIVERED,
+    ReceiptState.EXPIRED: DeliveryState.EXPIRED,
+    ReceiptState.DELETED: DeliveryState.UNDELIVERED,
+    ReceiptState.UNDELIVERABLE: DeliveryState.UNDELIVERED,
+    ReceiptState.REJECTED: DeliveryState.REJECTED,
+    ReceiptState.UNKNOWN: DeliveryState.UNKNOWN,
+}
+
+
+def state_of_attempt(outcome: Outcome, receipt: ReceiptState | None) -> DeliveryState:
+    """The state that one attempt at one segment supports: its receipt's if it was accepted and has one."""
+    if outcome is Outcome.ACCEPTED and receipt is not None:
+        return STATE_OF_RECEIPT[receipt]
+    return STATE_OF_OUTCOME[outcome]
+
+
+def state_of_recipient(attempts: Iterable[tuple[int, int, DeliveryState]]) -> DeliveryState:
+    """The state of one recipient from the set of its attempts, in any order, with any repetition.
+
+    Each attempt is (segment, segments, state); segment 0 speaks of the whole message. Best over the
+    attempts at a segment, then worst over the segments; a segment nobody attempted is queued.
+    """
+    whole = RANK[DeliveryState.QUEUED]
+    best: dict[int, int] = {}
+    count = 1
+    for segment, segments, state in attempts:
+        rank = RANK[state]
+        if segment == 0:
+            whole = min(whole, rank)
+        else:
+            best[segment] = min(best.get(segment, rank), rank)
+            count = max(count, segments)
+    worst = max(min(whole, best.get(segment, whole)) for segment in range(1, count + 1))
+    return RANKING[worst]

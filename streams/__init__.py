@@ -1,0 +1,1 @@
+"""How events flow: one file per stage, named after it."""

@@ -1,0 +1,64 @@
+"""The whole matrix of states and happenings."""
+
+from itertools import product
+
+import pytest
+
+from broadcast.lifecycle import (
+    FINAL_STATES,
+    LIVE_STATES,
+    AlertState,
+    Happening,
+    TransitionError,
+    may_happen,
+    next_state,
+)
+
+MATRIX = """
+                  submitted held             planned   refused approved  rejected returned cancelled expanded   finished   expired superseded
+-                 accepted  -                -         -       -         -        -        -         -          -          -       -
+accepted          -         pending_approval expanding refused -         -        -        cancelled -          -          expired superseded
+pending_approval  -         -                -         -       expanding refused  refused  refused   -          -          expired superseded
+expanding         -         -                -         refused -         -        -        cancelled sending    -          expired superseded
+sending           -         -                -         -       -         -        -        cancelled -          completed  expired superseded
+completed         -         -                -         -       -         -        -        cancelled -          -          -       superseded
+refused           -         -                -         -       -         -        -        -         -          -          -       -
+cancelled         -         -                -         -       -         -        -        cancelled cancelled  cancelled  -       -
+expired           -         -                -         -       -         -        -        -         expired    expired    -       -
+superseded        -         -                -         -       -         -        -        -         superseded superseded -       -
+"""  # noqa: E501
+
+
+def cells() -> list[tuple[AlertState | None, Happening, AlertState | None]]:
+    header, *rows = [line.split() for line in MATRIX.strip().splitlines()]
+    return [
+        (None if row[0] == "-" else AlertState(row[0]), Happening(name), None if cell == "-" else AlertState(cell))
+        for row in rows
+        for name, cell in zip(header, row[1:], strict=True)
+    ]
+
+
+def test_the_matrix_has_every_cell() -> None:
+    assert {(state, happening) for state, happening, _ in cells()} == set(product([None, *AlertState], Happening))
+
+
+@pytest.mark.parametrize(("state", "happening", "expected"), cells())
+def test_a_cell(state: AlertState | None, happening: Happening, expected: AlertState | None) -> None:
+    assert may_happen(state, happening) == (expected is not None)
+    if expected is not None:
+        assert next_state(state, happening) is expected
+        return
+    with pytest.raises(TransitionError) as caught:
+        next_state(state, happening)
+    assert (caught.value.state, caught.value.happening) == (state, happening)
+    assert f"cannot be {happening}" in str(caught.value)
+
+
+def test_nothing_leads_from_a_final_state_back_to_sending() -> None:
+    for state, _, following in cells():
+        if state in FINAL_STATES and following is not None:
+            assert following in FINAL_STATES
+
+
+def test_live_states_are_those_that_can_be_superseded() -> None:
+    assert {state for state in AlertState if may_happen(state, Happening.SUPERSEDED)} == LIVE_STATES

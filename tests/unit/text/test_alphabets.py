@@ -1,0 +1,65 @@
+"""GSM 03.38, UCS-2 and the plain forms of print."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broadcast.text import gsm, plain, ucs2
+from broadcast.text.typography import PLAIN
+
+
+@pytest.mark.parametrize(
+    ("character", "octets"),
+    [
+        ("@", b"\x00"), ("£", b"\x01"), ("\n", b"\x0a"), ("Δ", b"\x10"), ("_", b"\x11"), ("Ξ", b"\x1a"), ("É", b"\x1f"),
+        ("¤", b"\x24"), ("A", b"A"), ("¡", b"\x40"), ("Ä", b"\x5b"), ("§", b"\x5f"), ("¿", b"\x60"), ("à", b"\x7f"),
+        ("€", b"\x1b\x65"), ("|", b"\x1b\x40"), ("\\", b"\x1b\x2f"), ("\f", b"\x1b\x0a"),
+    ],
+)  # fmt: skip
+def test_characters_have_the_standards_septets(character: str, octets: bytes) -> None:
+    assert gsm.encode(character) == octets
+    assert gsm.decode(octets) == character
+    assert gsm.count_septets(character) == len(octets)
+
+
+def test_the_alphabet_is_whole() -> None:
+    assert len(gsm.ALPHABET) == len(set(gsm.ALPHABET)) == 128
+    assert len(gsm.SEPTETS) == 127 + 10
+
+
+@pytest.mark.parametrize("character", ["\x1b", "ç", "ж", "😀", "`", "\t", "’"])
+def test_other_characters_do_not_fit(character: str) -> None:
+    assert not gsm.fits(character)
+
+
+@given(st.binary())
+def test_any_octets_can_be_decoded(octets: bytes) -> None:
+    assert isinstance(gsm.decode(octets), str)
+    assert isinstance(ucs2.decode(octets), str)
+
+
+def test_unknown_escapes_are_read_from_the_default_alphabet() -> None:
+    assert gsm.decode(b"\x1b\x41") == "A"
+    assert gsm.decode(b"a\x1b") == "a "
+    assert gsm.decode(b"\x1b\x1bA") == " A"
+    assert gsm.decode(b"\x80") == "\ufffd"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_ucs2_counts_what_it_encodes(text: str) -> None:
+    assert len(ucs2.encode(text)) == 2 * ucs2.count_units(text)
+    assert ucs2.decode(ucs2.encode(text)) == text
+
+
+def test_a_lone_surrogate_is_replaced() -> None:
+    assert ucs2.encode("a\ud800") == "a\ufffd".encode("utf-16-be")
+
+
+def test_print_becomes_plain_where_all_then_fits() -> None:
+    assert plain("Don’t – “go”…\u00a0now") == 'Don\'t - "go"... now'
+    assert plain("Don’t ж") == "Don’t ж"
+    assert plain("Façade’s") == "Façade’s"
+
+
+def test_plain_forms_fit_and_print_does_not() -> None:
+    assert all(gsm.fits(form) and not gsm.fits(character) for character, form in PLAIN.items())
