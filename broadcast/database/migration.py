@@ -1,19 +1,22 @@
 """Bring a database to the newest schema: Alembic, with migrations in plain SQL."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x70C51
 """Advisory lock: two processes that migrate at once do so one after the other."""
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: "Connection") -> None:
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import text
+
     connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
@@ -23,6 +26,9 @@ def _upgrade(connection: Connection) -> None:
 
 async def migrate(database_url: str) -> None:
     """Apply every missing migration in one transaction; harmless when there is none."""
+    # Every stage imports this package, and Alembic costs each of them a second and 40 MB.
+    from sqlalchemy.ext.asyncio import create_async_engine
+
     scheme, *rest = urlsplit(database_url)
     engine = create_async_engine(urlunsplit(("postgresql+asyncpg", *rest)) if scheme else database_url)
     try:

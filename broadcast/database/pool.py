@@ -42,7 +42,7 @@ async def connect(settings: Settings) -> asyncpg.Connection:
 
 async def create_pool(settings: Settings, *, command_timeout_seconds: float | None = 60.0) -> asyncpg.Pool:
     """A pool that opens its connections when they are first wanted, so that it can be made while the server is away."""
-    return asyncpg.create_pool(
+    return await asyncpg.create_pool(
         settings.database_url.get_secret_value(),
         min_size=0,
         max_size=settings.database_pool_size,

@@ -63,7 +63,7 @@ STATEMENTS = (
         resolved_at       timestamptz NOT NULL DEFAULT now()
     )
     """,
-    "COMMENT ON TABLE audiences IS 'written with its chunks by one statement: an audience is resolved once, even if empty'",
+    "COMMENT ON TABLE audiences IS 'written with its chunks by one statement, once, even if empty'",
     "COMMENT ON COLUMN audiences.missing IS 'groups that did not exist: then the audience is empty, never a part'",
     """
     CREATE TABLE chunks (

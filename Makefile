@@ -1,0 +1,73 @@
+# Everything a person or CI needs, with nothing installed beforehand but Python 3.11+ and make.
+
+PYTHON ?= python3
+UV ?= uv
+N ?= 200000
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+COMPILE := $(UV) pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --quiet
+DEMO := $(VENV)/.installed-demo
+DEV := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test fault bench lint format lock clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+install: $(DEMO)  ## install what the demo needs into .venv
+
+demo: $(DEMO)  ## an alert to 10,000 simulated phones, from nothing, with proof
+	@$(BIN)/broadcast demo
+
+test: $(DEV)  ## every test, on a real broker, database and simulator
+	$(BIN)/python -m pytest -m "not long"
+
+fault: $(DEV)  ## the long form of the fault tests, with their report
+	$(BIN)/python -m pytest tests/fault -m long -s
+
+bench: $(DEV)  ## measure the whole way, N=200000 recipients unless given
+	$(BIN)/python -m bench --recipients $(N)
+
+lint: $(DEV)  ## style, types and the rules of who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(DEV)  ## let ruff write the style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock:  ## renew requirements/ from pyproject.toml (needs uv)
+	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it, or name it with UV=/path/to/uv" >&2; exit 1; }
+	$(COMPILE) pyproject.toml -o requirements/runtime.txt
+	$(COMPILE) pyproject.toml --extra embedded -c requirements/runtime.txt -o requirements/embedded.txt
+	$(COMPILE) pyproject.toml --extra embedded --extra dev -c requirements/embedded.txt -o requirements/dev.txt
+	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
+
+clean:  ## remove .venv and every cache of the tools; data and downloaded jars stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps are newer than what they were made from, so a second run costs nothing.
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "there is no $(PYTHON): install Python 3.11 or newer, or name one with PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is $$($(PYTHON) --version 2>&1), but Python 3.11 or newer is needed: name one with PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments: install its venv package (on Debian: python3-venv)" >&2; exit 1; }
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(DEMO): requirements/embedded.txt requirements/build.txt pyproject.toml | $(BIN)/python
+	@echo "installing into $(VENV)"
+	@$(PIP) install --require-hashes -r requirements/embedded.txt
+	@$(PIP) install --require-hashes -r requirements/build.txt
+	@$(PIP) install --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+$(DEV): requirements/dev.txt $(DEMO)
+	@echo "installing the tests' tools into $(VENV)"
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,103 @@
+"""What long waits look like in a terminal: steps with their times, downloads and counts as bars; on stderr."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
+
+from broadcast.embedded.progress import Progress
+
+FINAL_COLOURS = {
+    "delivered": "green",
+    "submitted": "cyan",
+    "queued": "yellow",
+    "suppressed": "dim",
+}
+
+
+class Display:
+    """Shows steps as they start, advance and end. Quiet: shows nothing. Plain lines where there is no terminal."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self._steps = Bars(SpinnerColumn(), TextColumn("{task.description}"), console=self.console)
+        self._bytes = Bars(TextColumn("  {task.description}"), BarColumn(), DownloadColumn(), console=self.console)
+        self._counts = Bars(TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), console=self.console)
+        self._states = Text()
+        self._live = Live(
+            Group(self._steps, self._bytes, self._counts, self._states),
+            console=self.console,
+            transient=True,
+            refresh_per_second=8,
+        )
+        self._tasks: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the live part; what was printed stays."""
+        if self._live.is_started:
+            self._live.stop()
+
+    def report(self, news: Progress) -> None:
+        """Take one step's news; a `broadcast.embedded.progress.Report`."""
+        if news.phase == "started":
+            self._tasks[news.step] = self._steps.add_task(news.step, total=None)
+        elif news.phase == "advanced":
+            self._advance(news)
+        elif news.step == "restart":
+            self.console.print(f"[yellow]![/yellow] {news.message}")
+        else:
+            self._end(news)
+
+    def watch(self, audience: int, states: Mapping[str, int]) -> None:
+        """Show how many of an audience are in which state."""
+        self._states.plain = ""
+        self._states.append(f"  {audience:,} recipients  ")
+        for state, count in sorted(states.items(), key=lambda item: -item[1]):
+            if count:
+                self._states.append(f"{state} {count:,}  ", style=FINAL_COLOURS.get(state, "red"))
+
+    def _advance(self, news: Progress) -> None:
+        bars = self._bytes if news.unit == "bytes" else self._counts
+        name = f"{news.step}: {news.message}" if news.message else news.step
+        task = next((task.id for task in bars.tasks if task.description == name), None)
+        if task is None:
+            for old in bars.task_ids:
+                bars.remove_task(old)
+            task = bars.add_task(name, total=None)
+        bars.update(task, completed=news.done, total=news.total or None)
+
+    def _end(self, news: Progress) -> None:
+        for bars in (self._bytes, self._counts):
+            for task in bars.task_ids:
+                bars.remove_task(task)
+        task_id = self._tasks.pop(news.step, None)
+        if task_id is not None:
+            self._steps.remove_task(task_id)  # type: ignore[arg-type]
+        mark = "[green]✓[/green]" if news.phase == "ended" else "[red]✗[/red]"
+        self.console.print(f"{mark} {news.step:<28}{news.seconds:7.2f} s {news.message}")
+
+
+def table_of(title: str, rows: list[tuple[str, str]]) -> Table:
+    """Two columns, the second to the right."""
+    table = Table(title=title, show_header=False, title_justify="left")
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in rows:
+        table.add_row(name, value)
+    return table

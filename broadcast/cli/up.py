@@ -1,0 +1,75 @@
+"""`broadcast up`: the whole system on this machine, until Ctrl-C; its data stay for the next time."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import click
+
+from broadcast.cli.display import Display
+from broadcast.cli.interruption import InterruptedRunError, run_interruptible
+from broadcast.embedded.session import start_with_key
+from broadcast.embedded.stack import Stack, StackOptions
+from broadcast.settings import load_settings
+
+_PORT = click.IntRange(1, 65535)
+
+
+@click.command(name="up")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where the data live; BROADCAST_DATA_DIR, or ./data.")
+@click.option("--api-port", type=_PORT, help="Port of the API; a free one if absent, the same at the next start.")
+@click.option("--kafka-port", type=_PORT, help="Port of Apache Kafka.")
+@click.option("--postgres-port", type=_PORT, help="Port of PostgreSQL.")
+@click.option("--smsc-port", type=_PORT, help="Port of the SMSC simulator.")
+@click.option("--smsc-option", "smsc_options", multiple=True, help="Passed on to `broadcast smsc`, as --delay-ms=50.")
+@click.option("--routes", type=click.Path(path_type=Path, exists=True), help="Routes file; the simulator if absent.")
+@click.option("--json", "as_json", is_flag=True, help="When ready, print one JSON object with addresses and key.")
+def command(
+    *,
+    data_dir: Path | None,
+    api_port: int | None,
+    kafka_port: int | None,
+    postgres_port: int | None,
+    smsc_port: int | None,
+    smsc_options: tuple[str, ...],
+    routes: Path | None,
+    as_json: bool,
+) -> None:
+    """Run Apache Kafka, PostgreSQL, the SMSC simulator, the API and every stage, and restart what dies."""
+    options = StackOptions(
+        api_port=api_port,
+        kafka_port=kafka_port,
+        postgres_port=postgres_port,
+        simulator_port=smsc_port,
+        simulator_arguments=smsc_options,
+        routes_file=routes,
+    )
+    with Display(quiet=as_json) as display:
+        try:
+            run_interruptible(_run(data_dir or load_settings().data_dir, options, as_json, display))
+        except InterruptedRunError:
+            display.console.print("stopped; the data stay")
+
+
+async def _run(data_dir: Path, options: StackOptions, as_json: bool, display: Display) -> None:
+    async with Stack(data_dir, options, report=display.report) as stack:
+        key = await start_with_key(stack)
+        display.close()
+        settings = stack.settings
+        addresses = {
+            "api": stack.api_url,
+            "docs": f"{stack.api_url}/docs",
+            "metrics": f"{stack.api_url}/metrics",
+            "kafka": settings.kafka_bootstrap,
+            "database": settings.database_url.get_secret_value(),
+            "simulator": stack.simulator_url,
+            "data": str(stack.data_dir),
+            "key": key,
+        }
+        if as_json:
+            click.echo(json.dumps(addresses))
+        else:
+            for name, value in addresses.items():
+                click.echo(f"{name:<10} {value}")
+            click.echo("Ctrl-C stops everything; the data stay.")
+        await asyncio.Event().wait()

@@ -1,0 +1,155 @@
+"""The demo: import synthetic recipients, publish a flood alert over HTTP, wait for the last receipt, reconcile."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import httpx
+
+from broadcast.audience.groups import nest_group
+from broadcast.audience.importing import import_recipients
+from broadcast.audience.synthetic import DEMO, NESTING, write
+from broadcast.cap import MEDIA_TYPE, freshen, read_cap, write_cap
+from broadcast.clock import monotonic, utc_now
+from broadcast.database import Connection, connect
+from broadcast.embedded.errors import EmbeddedError
+from broadcast.embedded.progress import Progress, Report, discard
+from broadcast.embedded.reconciliation import Reconciliation, reconcile
+from broadcast.embedded.stack import Stack
+from schemas.alert import Alert
+from schemas.status import DeliveryState
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "flood.xml"
+LIFETIME_SECONDS = 3600
+POLL_SECONDS = 0.1
+STALL_SECONDS = 60.0
+"""Nothing changed for so long: something is broken, and the demo says what stands."""
+HTTP_SECONDS = 10.0
+
+States = Mapping[str, int]
+Watch = Callable[[int, States], None]
+"""Called while the broadcast runs, with the audience and the recipients in each state."""
+
+
+class DemonstrationError(EmbeddedError):
+    """The demo could not go on: at which step, and why."""
+
+
+@dataclass
+class Demonstration:
+    """One run against a stack that is ready; `steps` are (name, seconds) in order."""
+
+    stack: Stack
+    recipients: int
+    api_key: str
+    report: Report = discard
+    watch: Watch = lambda _audience, _states: None
+    steps: list[tuple[str, float]] = field(default_factory=list)
+    alert_id: str = ""
+
+    async def run(self) -> Reconciliation:
+        """Import, publish, wait, reconcile. Raises DemonstrationError when it stands still."""
+        async with self.step("import recipients"):
+            await self._import()
+        headers = {"Authorization": f"Bearer {self.api_key}"}
+        async with httpx.AsyncClient(base_url=self.stack.api_url, headers=headers, timeout=HTTP_SECONDS) as client:
+            async with self.step("publish alert"):
+                self.alert_id = await publish(client, example_alert())
+            async with self.step("reach every recipient"):
+                states = await self._wait(client)
+        async with self.step("reconcile"):
+            return await self._reconcile(states)
+
+    @asynccontextmanager
+    async def step(self, name: str) -> AsyncIterator[None]:
+        """Time a step and report its start and end."""
+        began_at = monotonic()
+        self.report(Progress(name, "started"))
+        yield
+        seconds = monotonic() - began_at
+        self.steps.append((name, seconds))
+        self.report(Progress(name, "ended", seconds=seconds))
+
+    async def _import(self) -> None:
+        csv = self.stack.data_dir / "recipients.csv"
+        await asyncio.to_thread(write, csv, self.recipients)
+        connection = await connect(self.stack.settings)
+        try:
+            await import_recipients(connection, csv, csv.with_suffix(".report.csv"), progress=self._imported)
+            for parent, child in NESTING:
+                await nest_group(connection, parent, child)
+        finally:
+            await connection.close()
+            csv.unlink()
+
+    def _imported(self, step: str, done: int, total: int) -> None:
+        self.report(Progress("import recipients", "advanced", done, total, message=step))
+
+    async def _wait(self, client: httpx.AsyncClient) -> States:
+        states: States = {}
+        changed_at = monotonic()
+        while True:
+            answer = await client.get(f"/v1/alerts/{self.alert_id}/summary")
+            if answer.is_success:
+                body = answer.json()
+                if body["counts"] != states:
+                    states, changed_at = body["counts"], monotonic()
+                    self.watch(body["audience"] or 0, states)
+                if body["audience"] and not _unfinished(states):
+                    return states
+                if body["state"] in {"refused", "expired"}:
+                    raise DemonstrationError(f"the alert is {body['state']}: {body.get('reason') or 'no reason given'}")
+            if monotonic() - changed_at > STALL_SECONDS:
+                raise DemonstrationError(f"nothing changed for {STALL_SECONDS:.0f} s; the states are {dict(states)}")
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _reconcile(self, states: States) -> Reconciliation:
+        connection = await connect(self.stack.settings)
+        try:
+            audience = await audience_numbers(connection, self.alert_id)
+        finally:
+            await connection.close()
+        return reconcile(states, audience, await simulator_numbers(self.stack.simulator_url))
+
+
+def example_alert() -> Alert:
+    """The flood alert of `examples/`, as of now, for the parent group of all synthetic recipients."""
+    alert, _ = read_cap(EXAMPLE.read_bytes())
+    alert = freshen(alert, f"DEMO-{uuid4()}", utc_now(), LIFETIME_SECONDS)
+    return alert.model_copy(update={"addresses": DEMO})
+
+
+async def publish(client: httpx.AsyncClient, alert: Alert) -> str:
+    """Publish over HTTP as CAP XML; the alert's id. Raises DemonstrationError with what the API answered."""
+    answer = await client.post("/v1/alerts", content=write_cap(alert), headers={"Content-Type": MEDIA_TYPE})
+    if answer.status_code != httpx.codes.ACCEPTED:
+        raise DemonstrationError(f"publishing was answered with {answer.status_code}: {answer.text[:500]}")
+    alert_id: str = answer.json()["alert_id"]
+    return alert_id
+
+
+async def audience_numbers(connection: Connection, alert_id: str) -> list[int]:
+    """The numbers of an alert's audience, the suppressed included, as integers."""
+    rows: list[asyncpg.Record] = await connection.fetch(
+        """
+        SELECT substr(msisdn, 2)::bigint AS number
+        FROM recipients WHERE id IN (SELECT unnest(recipients) FROM chunks WHERE alert_id = $1)
+        """,
+        alert_id,
+    )
+    return [row["number"] for row in rows]
+
+
+async def simulator_numbers(url: str) -> dict[int, int]:
+    """What the simulator saw: number → messages."""
+    async with httpx.AsyncClient(timeout=60.0) as client:
+        lines = (await client.get(f"{url}/numbers")).raise_for_status().text.splitlines()
+    return {int(number): int(count) for number, count in map(str.split, lines)}
+
+
+def _unfinished(states: States) -> int:
+    return states.get(DeliveryState.QUEUED, 0) + states.get(DeliveryState.SUBMITTED, 0)

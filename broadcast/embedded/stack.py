@@ -1,0 +1,297 @@
+"""The whole embedded system: brokers, simulator, API and stages, started in order and stopped in reverse."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from broadcast.clock import monotonic
+from broadcast.database import migrate
+from broadcast.embedded.directory import DataDirectory
+from broadcast.embedded.errors import EmbeddedError, first_error
+from broadcast.embedded.kafka import Kafka
+from broadcast.embedded.ports import LOOPBACK, Ports
+from broadcast.embedded.postgres import Postgres
+from broadcast.embedded.probe import answers_ok
+from broadcast.embedded.process import Check, Process
+from broadcast.embedded.progress import Progress, Report, discard
+from broadcast.embedded.supervisor import Restart, Supervised
+from broadcast.kafka.topics import create_topics
+from broadcast.routes_file import load_routes
+from broadcast.settings import STACK_FILE, Settings
+
+PACKAGES = Path(__file__).parents[2]
+STAGES = ("recorder", "sender", "expander", "planner", "api")
+"""In the order of their start: each finds those that take what it makes already there."""
+STOP_ORDER = (("api",), ("planner", "expander"), ("sender",), ("recorder",))
+SIMULATOR = "smsc"
+
+ROUTES = """\
+# Written by `broadcast up` for its simulator. Name another file in BROADCAST_ROUTES_FILE.
+[[routes]]
+name = "simulated"
+prefixes = ["+"]
+live = false
+
+[[routes.accounts]]
+name = "simulator"
+host = "{host}"
+port = {port}
+system_id = "tocsin"
+password = "simulate"
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackOptions:
+    """What to start and where. Ports are free ones, remembered in the data directory, unless given."""
+
+    stages: tuple[str, ...] = STAGES
+    simulator: bool = True
+    simulator_arguments: tuple[str, ...] = ()
+    routes_file: Path | None = None
+    kafka_port: int | None = None
+    postgres_port: int | None = None
+    simulator_port: int | None = None
+    api_port: int | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Settings of every stage, as `BROADCAST_...`."""
+
+
+class Stack:
+    """`async with Stack(directory) as stack: await stack.start()`; everything has ended when the block is left.
+
+    With BROADCAST_KAFKA_BOOTSTRAP or BROADCAST_DATABASE_URL in the environment that server is used, and `kafka` or
+    `postgres` is None. It holds the data directory from `async with` on.
+    """
+
+    def __init__(self, data_dir: Path, options: StackOptions | None = None, *, report: Report = discard) -> None:
+        """`report` hears of every step, downloads and restarts included."""
+        self.options = options or StackOptions()
+        self.directory = DataDirectory(data_dir)
+        self.data_dir = self.directory.path
+        self._report = report
+        given = {**os.environ, **self.options.environment}
+        self.kafka: Kafka | None = None
+        self.postgres: Postgres | None = None
+        if not given.get("BROADCAST_KAFKA_BOOTSTRAP"):
+            self.kafka = Kafka(self.data_dir / "kafka", port=self.options.kafka_port, report=report)
+        if not given.get("BROADCAST_DATABASE_URL"):
+            self.postgres = Postgres(self.data_dir / "postgres", port=self.options.postgres_port)
+        self._ports: Ports | None = None
+        self._supervised: dict[str, Supervised] = {}
+
+    async def __aenter__(self) -> Self:
+        """Hold the data directory; raises `DirectoryInUseError`. Nothing is started yet."""
+        self.directory.hold()
+        self._ports = Ports(self.data_dir)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start everything and wait until all of it is ready."""
+        await self.start_brokers()
+        await self.prepare()
+        await self.start_processes()
+        self.write_environment()
+
+    async def start_processes(self) -> None:
+        """Start the simulator, the API and every stage, and wait until all are ready; after `prepare`."""
+        if self.options.simulator:
+            self.start_simulator()
+        for stage in self.options.stages:
+            self.start_stage(stage)
+        async with self._step("stages"):
+            await asyncio.gather(*(process.wait_ready() for process in self._supervised.values()))
+
+    async def start_brokers(self) -> None:
+        """Start Apache Kafka and PostgreSQL side by side, as far as they are ours."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                if self.kafka is not None:
+                    tasks.create_task(self._start_server("Apache Kafka", self.kafka))
+                if self.postgres is not None:
+                    tasks.create_task(self._start_server("PostgreSQL", self.postgres))
+        except ExceptionGroup as group:
+            raise first_error(group, EmbeddedError) from None
+
+    async def prepare(self) -> None:
+        """Bring the schema and the topics to what this version needs."""
+        settings = self.settings
+        async with self._step("schema and topics"):
+            await asyncio.gather(
+                migrate(settings.database_url.get_secret_value()), create_topics(settings, load_routes(settings))
+            )
+
+    def start_simulator(self) -> Supervised:
+        """Start the SMSC simulator."""
+        port, stats_port = self.simulator_port, self._port("smsc_stats")
+        words = ["-m", "broadcast", "smsc", "--host", LOOPBACK, "--port", str(port), "--stats-port", str(stats_port)]
+        return self._supervise(SIMULATOR, [*words, *self.options.simulator_arguments], answers_ok(stats_port, "/stats"))
+
+    def start_stage(
+        self, stage: str, *, name: str | None = None, slot: str = "1", environment: Mapping[str, str] | None = None
+    ) -> Supervised:
+        """Start one process of a stage; `name` and `slot` tell a second one from the first."""
+        name = name or stage
+        port = self.api_port if name == "api" else self._port(f"{name}_metrics")
+        changes = {"BROADCAST_SLOT": slot, "BROADCAST_METRICS_PORT": str(port), **(environment or {})}
+        if stage == "api":
+            changes["BROADCAST_API_PORT"] = str(port)
+        words = ["-m", "broadcast.api"] if stage == "api" else ["-m", "streams", stage]
+        return self._supervise(name, words, answers_ok(port, "/readyz"), changes)
+
+    def stage(self, name: str) -> Supervised:
+        """The supervised process of that name."""
+        if name not in self._supervised:
+            raise EmbeddedError(f"no stage {name!r} was started; there are: {', '.join(self._supervised) or 'none'}")
+        return self._supervised[name]
+
+    @property
+    def stages(self) -> Mapping[str, Supervised]:
+        """All supervised processes, the simulator among them."""
+        return self._supervised
+
+    @property
+    def smsc(self) -> Supervised:
+        """The simulator's process."""
+        return self.stage(SIMULATOR)
+
+    @property
+    def api_port(self) -> int:
+        """Where the API listens, known before it is started."""
+        return self._port("api", self.options.api_port)
+
+    @property
+    def api_url(self) -> str:
+        """The API's address."""
+        return f"http://{LOOPBACK}:{self.api_port}"
+
+    @property
+    def simulator_port(self) -> int:
+        """Where the simulator takes binds, known before it is started."""
+        return self._port("smsc", self.options.simulator_port)
+
+    @property
+    def simulator_url(self) -> str:
+        """The simulator's statistics, as `/stats` below this address."""
+        return f"http://{LOOPBACK}:{self._port('smsc_stats')}"
+
+    def metrics_url(self, name: str) -> str:
+        """Where a stage shows `/metrics`, `/healthz` and `/readyz`."""
+        return self.api_url if name == "api" else f"http://{LOOPBACK}:{self._port(f'{name}_metrics')}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What every stage finds in its environment, and any command needs to work on this stack; holds secrets."""
+        ours = {
+            "BROADCAST_DATA_DIR": str(self.data_dir),
+            "BROADCAST_ROUTES_FILE": str(self._routes_file()),
+            "BROADCAST_NUMBER_HASH_KEY": self.directory.read_secret("number_hash_key"),
+            "BROADCAST_API_HOST": LOOPBACK,
+            "BROADCAST_API_PORT": str(self.api_port),
+            "BROADCAST_API_URL": self.api_url,
+            "BROADCAST_METRICS_HOST": LOOPBACK,
+        }
+        if self.kafka is not None:
+            ours["BROADCAST_KAFKA_BOOTSTRAP"] = self.kafka.bootstrap
+        if self.postgres is not None:
+            ours["BROADCAST_DATABASE_URL"] = self.postgres.dsn
+        return ours | dict(self.options.environment)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that the stages have, for work in this process."""
+        prefix = "BROADCAST_"
+        changes = {name.removeprefix(prefix).lower(): value for name, value in self.environment.items()}
+        return Settings(**{name: value for name, value in changes.items() if name in Settings.model_fields})  # type: ignore[arg-type]
+
+    def write_environment(self, **more: str) -> Path:
+        """Leave the addresses (and `more`, as `BROADCAST_API_KEY`) for commands of another terminal; mode 0600."""
+        lines = [f"{name}='{value}'\n" for name, value in sorted((self.environment | more).items())]
+        file = self.data_dir / STACK_FILE
+        self.directory.write_private(file, "".join(lines))
+        return file
+
+    async def stop(self) -> None:
+        """End everything in reverse order, each within its budget, and let go of the data directory."""
+        try:
+            known = {name for group in STOP_ORDER for name in group} | {SIMULATOR}
+            extra = tuple(name for name in self._supervised if name not in known)
+            for group in (extra, *STOP_ORDER, (SIMULATOR,)):
+                await asyncio.gather(*(self._supervised[name].stop() for name in group if name in self._supervised))
+            await asyncio.gather(*(server.stop() for server in (self.kafka, self.postgres) if server is not None))
+        finally:
+            await self._kill_remains()
+            with contextlib.suppress(FileNotFoundError):
+                (self.data_dir / STACK_FILE).unlink()
+            self.directory.release()
+
+    async def _kill_remains(self) -> None:
+        """What a stop that was interrupted left behind."""
+        for supervised in self._supervised.values():
+            if supervised.running:
+                await supervised.process.kill_all()
+        for server in (self.kafka, self.postgres):
+            if server is not None and server.running:
+                await server.kill9()
+
+    async def _start_server(self, step: str, server: Kafka | Postgres) -> None:
+        async with self._step(step):
+            await server.start()
+
+    def _supervise(
+        self, name: str, words: list[str], check: Check, changes: Mapping[str, str] | None = None
+    ) -> Supervised:
+        path = os.pathsep.join(filter(None, [str(PACKAGES), os.environ.get("PYTHONPATH")]))
+        process = Process(
+            name,
+            [sys.executable, *words],
+            log_file=self.data_dir / "logs" / f"{name}.log",
+            environment={**os.environ, **self.environment, **(changes or {}), "PYTHONPATH": path},
+            directory=self.data_dir,
+        )
+        supervised = Supervised(process, check, on_restart=self._report_restart)
+        self._supervised[name] = supervised
+        supervised.start()
+        return supervised
+
+    def _report_restart(self, restart: Restart) -> None:
+        message = f"{restart.stage} ended with code {restart.code}; restarted after {restart.pause_seconds:g} s"
+        self._report(Progress("restart", "failed", restart.restarts, message=message))
+
+    def _routes_file(self) -> Path:
+        given = self.options.routes_file or os.environ.get("BROADCAST_ROUTES_FILE")
+        if given:
+            return Path(given).absolute()
+        file = self.data_dir / "routes.toml"
+        content = ROUTES.format(host=LOOPBACK, port=self.simulator_port)
+        if not file.exists() or file.read_text() != content:
+            file.write_text(content)
+        return file
+
+    def _port(self, name: str, given: int | None = None) -> int:
+        if self._ports is None:
+            raise EmbeddedError("the stack has no ports yet; enter it with `async with` first")
+        return self._ports.hold(name, given)
+
+    @asynccontextmanager
+    async def _step(self, step: str) -> AsyncIterator[None]:
+        began_at = monotonic()
+        self._report(Progress(step, "started"))
+        try:
+            yield
+        except BaseException:
+            self._report(Progress(step, "failed", seconds=monotonic() - began_at))
+            raise
+        self._report(Progress(step, "ended", seconds=monotonic() - began_at))

@@ -1,0 +1,136 @@
+"""The real broker and the real database of the tests, each started once per run, and only when a test asks for it.
+
+`brokers`   both servers (session): `.bootstrap`, `.dsn`, `.kafka`, `.postgres`
+`settings`  `Settings` of one test: a topic prefix and a migrated, empty database of its own
+`database_url`  that database alone; no broker is started for it
+`kafka_settings`  a topic prefix of its own on the broker; no database is started for it
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from broadcast.database import migrate
+from broadcast.embedded.kafka import Kafka
+from broadcast.embedded.postgres import Postgres
+from broadcast.settings import Settings
+
+T = TypeVar("T")
+
+TEMPLATE = "migrated"
+TOPIC_PREFIX_LENGTH = 8
+
+
+@dataclass(frozen=True)
+class Brokers:
+    """Both servers of this run. A test that kills one must bring it back before it ends."""
+
+    kafka: Kafka
+    postgres: Postgres
+
+    @property
+    def bootstrap(self) -> str:
+        return self.kafka.bootstrap
+
+    @property
+    def dsn(self) -> str:
+        return self.postgres.dsn
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Settings of the person who runs the tests are not the tests' settings."""
+    for name in [name for name in os.environ if name.startswith("BROADCAST_")]:
+        if name not in {"BROADCAST_CACHE_DIR", "BROADCAST_MAVEN_REPOSITORY"}:
+            del os.environ[name]
+
+
+def _run(work: Callable[[], Awaitable[T]]) -> T:
+    """Run in a loop that ends with the call: the servers belong to no loop."""
+
+    async def main() -> T:
+        return await work()
+
+    with asyncio.Runner() as runner:
+        return runner.run(main())
+
+
+@pytest.fixture(scope="session")
+def session_directory() -> Iterator[Path]:
+    """A directory for this run; not pytest's own, which other users may not enter and which keeps three runs."""
+    directory = Path(tempfile.mkdtemp(prefix="tocsin-tests-"))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(session_directory: Path) -> Iterator[Kafka]:
+    """Apache Kafka, started once."""
+    broker = Kafka(session_directory / "kafka")
+    try:
+        _run(broker.start)
+        yield broker
+    finally:
+        _run(broker.stop)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(session_directory: Path) -> Iterator[Postgres]:
+    """PostgreSQL, started once, with a migrated template."""
+    server = Postgres(session_directory / "postgres")
+    try:
+        _run(server.start)
+        _run(lambda: _execute(server.dsn, f"CREATE DATABASE {TEMPLATE}"))
+        _run(lambda: migrate(server.dsn_of(TEMPLATE)))
+        yield server
+    finally:
+        _run(server.stop)
+
+
+@pytest.fixture(scope="session")
+def brokers(kafka_broker: Kafka, postgres_server: Postgres) -> Brokers:
+    """Both servers."""
+    return Brokers(kafka_broker, postgres_server)
+
+
+@pytest.fixture
+def database_url(postgres_server: Postgres) -> Iterator[str]:
+    """The address of an empty, migrated database of this test's own."""
+    name = f"test_{uuid4().hex}"
+    _run(lambda: _execute(postgres_server.dsn, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY"))
+    yield postgres_server.dsn_of(name)
+    _run(lambda: _execute(postgres_server.dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """The start of this test's topic names, groups and transactional ids."""
+    return f"t{uuid4().hex[:TOPIC_PREFIX_LENGTH]}."
+
+
+@pytest.fixture
+def kafka_settings(kafka_broker: Kafka, topic_prefix: str, tmp_path: Path) -> Settings:
+    """Settings with the real broker and a topic prefix of this test's own; the database is none."""
+    return Settings(data_dir=tmp_path, slot="test", kafka_bootstrap=kafka_broker.bootstrap, topic_prefix=topic_prefix)
+
+
+@pytest.fixture
+def settings(kafka_settings: Settings, database_url: str) -> Settings:
+    """Settings with both real servers; make the topics that the test needs with `broadcast.kafka.topics`."""
+    return Settings(**(kafka_settings.model_dump() | {"database_url": database_url}))
+
+
+async def _execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
