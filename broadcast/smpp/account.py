@@ -1,0 +1,87 @@
+"""What is known of an SMSC account: where it binds, as whom, and by which limits."""
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from broadcast.smpp.pdu import BIND_RECEIVER, BIND_TRANSCEIVER, BIND_TRANSMITTER, PDU_CAP
+from broadcast.smpp.receipts import MessageIdRule
+from broadcast.smpp.status import OutcomeClass
+
+
+class BindMode(Enum):
+    """Which of the three binds (SMPP 3.4, 2.2)."""
+
+    TRANSCEIVER = BIND_TRANSCEIVER
+    TRANSMITTER = BIND_TRANSMITTER
+    RECEIVER = BIND_RECEIVER
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """TLS towards the SMSC, always verified; `ca_file` for a private CA, certificate and key for mutual TLS."""
+
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    server_name: str | None = None
+
+    def make_context(self) -> ssl.SSLContext:
+        """A client context that verifies the chain and the host name. OSError when a file cannot be read."""
+        context = ssl.create_default_context(cafile=None if self.ca_file is None else str(self.ca_file))
+        if self.certificate_file is not None:
+            context.load_cert_chain(self.certificate_file, self.key_file)
+        return context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BindConfig:
+    """One bind. Durations in seconds, rate in segments per second (None: no limit of ours)."""
+
+    host: str
+    port: int
+    system_id: str
+    password: str = field(default="", repr=False)
+    system_type: str = ""
+    mode: BindMode = BindMode.TRANSCEIVER
+    interface_version: int = 0x34
+    addr_ton: int = 0
+    addr_npi: int = 0
+    address_range: str = ""
+    tls: Tls | None = None
+    window: int = 64
+    rate_per_second: float | None = None
+    # TCP and TLS; a host that does not answer by then is down.
+    connect_timeout_seconds: float = 5.0
+    # From the bind to its response (session_init_timer, 7.2).
+    session_init_seconds: float = 10.0
+    # Some SMSCs slow their answers to enforce a rate: a short timer turns that into doubts and duplicates.
+    response_timeout_seconds: float = 30.0
+    enquire_link_seconds: float = 15.0
+    # After RTHROTTLED or RMSGQFUL; doubles while one follows another.
+    throttle_pause_seconds: float = 0.1
+    # Longer than two enquire_links: it only fires when those fail to.
+    inactivity_seconds: float = 90.0
+    pdu_cap: int = PDU_CAP
+    # deliver_sm that wait for our answer; beyond it the SMSC is told to come again (RX_T_APPN).
+    deliveries_limit: int = 50_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountConfig:
+    """One SMSC login with its binds; the rate is the account's, over all binds together."""
+
+    name: str
+    bind: BindConfig
+    binds: int = 1
+    rate_per_second: float | None = None
+    message_id_rule: MessageIdRule = MessageIdRule.AS_IS
+    status_overrides: Mapping[int, OutcomeClass] = field(default_factory=dict)
+    # Reconnect: exponential with full jitter between the two; what the SMSC refused waits at least `refused`.
+    backoff_seconds: float = 0.5
+    backoff_limit_seconds: float = 30.0
+    refused_backoff_seconds: float = 60.0
+    # RALYBND: the SMSC still holds the session before; it lets go after its own enquire_link fails.
+    already_bound_backoff_seconds: float = 10.0

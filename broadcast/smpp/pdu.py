@@ -1,0 +1,128 @@
+"""Framing, headers, and the PDUs that are little more than a header (SMPP 3.4, 3.2, 4.2, 4.3, 4.11, 5.1)."""
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from broadcast.smpp.errors import FrameError, PduError
+from broadcast.smpp.status import RINVCMDLEN
+
+GENERIC_NACK: Final = 0x80000000
+BIND_RECEIVER: Final = 0x00000001
+BIND_TRANSMITTER: Final = 0x00000002
+SUBMIT_SM: Final = 0x00000004
+DELIVER_SM: Final = 0x00000005
+UNBIND: Final = 0x00000006
+BIND_TRANSCEIVER: Final = 0x00000009
+ENQUIRE_LINK: Final = 0x00000015
+ALERT_NOTIFICATION: Final = 0x00000102
+DATA_SM: Final = 0x00000103
+RESPONSE: Final = 0x80000000
+BIND_RECEIVER_RESP: Final = BIND_RECEIVER | RESPONSE
+BIND_TRANSMITTER_RESP: Final = BIND_TRANSMITTER | RESPONSE
+SUBMIT_SM_RESP: Final = SUBMIT_SM | RESPONSE
+DELIVER_SM_RESP: Final = DELIVER_SM | RESPONSE
+UNBIND_RESP: Final = UNBIND | RESPONSE
+BIND_TRANSCEIVER_RESP: Final = BIND_TRANSCEIVER | RESPONSE
+ENQUIRE_LINK_RESP: Final = ENQUIRE_LINK | RESPONSE
+DATA_SM_RESP: Final = DATA_SM | RESPONSE
+
+BINDS: Final = frozenset([BIND_RECEIVER, BIND_TRANSMITTER, BIND_TRANSCEIVER])
+HEADER: Final = struct.Struct(">IIII")
+HEADER_LENGTH: Final = 16
+# The longest body that 3.4 allows is a 64 KiB message_payload with its mandatory fields.
+PDU_CAP: Final = 70_000
+
+
+class Pdu(NamedTuple):
+    """One PDU: its header without the length, and the body as it stood on the wire."""
+
+    command: int
+    status: int
+    sequence: int
+    body: bytes
+
+
+def check_length(length: int, cap: int) -> None:
+    """FrameError unless 16 <= command_length <= cap."""
+    if length < HEADER_LENGTH or length > cap:
+        raise FrameError(f"command_length {length} is not within {HEADER_LENGTH} and {cap}", RINVCMDLEN)
+
+
+def encode_pdu(command: int, status: int, sequence: int, body: bytes = b"") -> bytes:
+    """The PDU's bytes, length included."""
+    return HEADER.pack(HEADER_LENGTH + len(body), command, status, sequence) + body
+
+
+def split_pdus(data: bytes, cap: int = PDU_CAP) -> tuple[list[Pdu], bytes]:
+    """The whole PDUs at the start of `data`, and the rest. FrameError on an impossible length."""
+    pdus: list[Pdu] = []
+    offset, end = 0, len(data)
+    while end - offset >= 4:
+        length = int.from_bytes(data[offset : offset + 4], "big")
+        check_length(length, cap)
+        if offset + length > end:
+            break
+        _, command, status, sequence = HEADER.unpack_from(data, offset)
+        pdus.append(Pdu(command, status, sequence, data[offset + HEADER_LENGTH : offset + length]))
+        offset += length
+    return pdus, data[offset:]
+
+
+def read_cstring(data: bytes, offset: int, field: str, limit: int) -> tuple[bytes, int]:
+    """The C-octet string at `offset`, without its NUL, and where the next field begins.
+
+    PduError when it has no NUL within `limit` octets.
+    """
+    end = data.find(b"\0", offset, offset + limit)
+    if end < 0:
+        raise PduError(f"{field} has no NUL within {limit} octets", RINVCMDLEN)
+    return data[offset:end], end + 1
+
+
+def encode_acknowledgements(command: int, status: int, sequences: Sequence[int]) -> bytearray:
+    """Many deliver_sm_resp or data_sm_resp in one piece; their message_id is empty (4.6.2)."""
+    length = HEADER_LENGTH + 1
+    block = bytearray(HEADER.pack(length, command, status, 0) + b"\0") * len(sequences)
+    pack_into = _SEQUENCE.pack_into
+    for offset, sequence in zip(range(12, len(block), length), sequences, strict=True):
+        pack_into(block, offset, sequence)
+    return block
+
+
+_SEQUENCE: Final = struct.Struct(">I")
+# Tried first, then doubled: a run of one PDU among others costs no more than eight looks.
+_FIRST_RUN: Final = 8
+_LONGEST_RUN: Final = 4096
+
+
+def iterate_runs(
+    data: bytes, offset: int, length: int, shape: struct.Struct, command: int
+) -> Iterator[tuple[int, list[tuple[Any, ...]]]]:
+    """Columns of consecutive PDUs of one length and command: yields (count, columns) until the run ends.
+
+    `shape` unpacks one PDU and begins with the four header fields. The work is done by struct and zip, a whole run at a
+    time; that is what makes a response cost a tenth of what a loop over headers costs.
+    """
+    size = _FIRST_RUN
+    end = len(data)
+    view = memoryview(data)
+    while True:
+        size = min(size, (end - offset) // length)
+        if size < 1:
+            return
+        columns: list[tuple[Any, ...]] = list(
+            zip(*shape.iter_unpack(view[offset : offset + size * length]), strict=True)
+        )
+        lengths, commands = columns[0], columns[1]
+        if lengths.count(length) == size and commands.count(command) == size:
+            yield size, columns
+            offset += size * length
+            size = min(size * 2, _LONGEST_RUN)
+            continue
+        count = 0
+        while lengths[count] == length and commands[count] == command:
+            count += 1
+        if count:
+            yield count, [column[:count] for column in columns]
+        return

@@ -1,0 +1,156 @@
+"""The binds of one account: brought up, brought up again, taken down (smpp.md, Bind failures)."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+from broadcast.metrics import smpp_bind_up, smpp_enquire_link_rtt
+from broadcast.smpp.account import AccountConfig
+from broadcast.smpp.binding import connect
+from broadcast.smpp.errors import BindError
+from broadcast.smpp.pacing import Pacing
+from broadcast.smpp.session import Listener, Session
+from broadcast.smpp.status import RALYBND
+from broadcast.smpp.template import SubmitTemplate
+
+T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
+# A bind that lasted this long was a good one: the next failure begins with the short backoff.
+SETTLED_SECONDS: Final = 10.0
+
+
+class Pool(Generic[T]):
+    """Keeps `config.binds` sessions bound, each with its own reconnect; they share the account's rate.
+
+    The listener hears of every session: `on_room` when one is bound, `on_lost` when it ends.
+    """
+
+    def __init__(
+        self,
+        config: AccountConfig,
+        listener: Listener[T],
+        *,
+        clock: Callable[[], float] | None = None,
+        jitter: random.Random | None = None,
+    ) -> None:
+        self.config: Final = config
+        self.failures = 0
+        self.last_error: BindError | None = None
+        self._listener: Final = listener
+        self._clock: Final = clock or asyncio.get_running_loop().time
+        self._jitter: Final = jitter or random.Random()  # noqa: S311 - spreads reconnects, keeps no secret
+        self._sessions: list[Session[T]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._pacing: Final = Pacing(config.rate_per_second, self._clock())
+        # Several binds of one account at once look like an attack to some SMSCs: one after the other.
+        self._binding: Final = asyncio.Lock()
+
+    @property
+    def sessions(self) -> Sequence[Session[T]]:
+        """The sessions bound now."""
+        return tuple(self._sessions)
+
+    @property
+    def room(self) -> int:
+        """Submits that may be written now over all binds."""
+        total = sum(session.room for session in self._sessions)
+        return min(total, self._pacing.room(self._clock())) if total else 0
+
+    @property
+    def unanswered(self) -> int:
+        """Submits without an answer over all binds."""
+        return sum(session.unanswered for session in self._sessions)
+
+    def set_rate(self, rate_per_second: float | None) -> None:
+        """Change the account's rate, for example to this worker's share of it."""
+        self._pacing.set_limit(rate_per_second, self._clock())
+
+    def start(self) -> None:
+        """Begin to bind; returns at once."""
+        if self._tasks:
+            raise RuntimeError(f"pool of account {self.config.name} was started twice")
+        self._tasks = [
+            asyncio.create_task(self._keep_bound(number), name=f"bind {self.config.name}/{number}")
+            for number in range(self.config.binds)
+        ]
+        for task in self._tasks:
+            task.add_done_callback(_report_failure)
+
+    def submit(self, template: SubmitTemplate, destinations: Sequence[bytes], tokens: Sequence[T]) -> int:
+        """Write to the session with the most room first; returns how many were taken over all binds."""
+        taken = 0
+        for session in sorted(self._sessions, key=lambda session: -session.room):
+            taken += session.submit(template, destinations[taken:], tokens[taken:])
+            if taken == len(destinations):
+                break
+        return taken
+
+    async def stop(self, timeout_seconds: float) -> None:
+        """Take no more, drain, unbind all, within the timeout. What hangs is reported by `on_lost`."""
+        sessions = list(self._sessions)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        await asyncio.gather(*(session.unbind(timeout_seconds) for session in sessions))
+        self._sessions.clear()
+
+    def abort(self) -> None:
+        """Drop all links now."""
+        for task in self._tasks:
+            task.cancel()
+        for session in self._sessions:
+            session.abort()
+
+    async def _keep_bound(self, number: int) -> None:
+        failures = 0
+        while True:
+            try:
+                async with self._binding:
+                    session = await connect(
+                        self.config.bind, self._listener, clock=self._clock, account_pacing=self._pacing
+                    )
+            except BindError as error:
+                failures += 1
+                self.failures += 1
+                self.last_error = error
+                delay = choose_delay(self.config, error, failures, self._jitter)
+                log = _LOG.warning if error.retryable else _LOG.error
+                log("account %s: %s; next attempt in %.1f s", self.config.name, error, delay)
+                await asyncio.sleep(delay)
+                continue
+            self.last_error = None
+            bound_at = self._clock()
+            self._sessions.append(session)
+            session.on_enquired = smpp_enquire_link_rtt.labels(self.config.name).observe
+            smpp_bind_up.labels(self.config.name, str(number)).set(1)
+            self._listener.on_room(session)
+            try:
+                await session.closed.wait()
+            finally:
+                smpp_bind_up.labels(self.config.name, str(number)).set(0)
+                if session.closed.is_set():
+                    self._sessions.remove(session)
+            failures = 0 if self._clock() - bound_at >= SETTLED_SECONDS else failures + 1
+            if failures:
+                await asyncio.sleep(choose_delay(self.config, None, failures, self._jitter))
+
+
+def _report_failure(task: asyncio.Task[None]) -> None:
+    """A listener that raises ends its bind for good, and the loop's exception handler hears of it."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        task.get_loop().call_exception_handler(
+            {"message": f"{task.get_name()} ended", "exception": error, "task": task}
+        )
+
+
+def choose_delay(config: AccountConfig, error: BindError | None, failures: int, jitter: random.Random) -> float:
+    """Seconds until the next bind: exponential with full jitter, long when the SMSC refused, steady on RALYBND."""
+    if error is not None and error.command_status == RALYBND:
+        return config.already_bound_backoff_seconds * jitter.uniform(1.0, 1.25)
+    if error is not None and not error.retryable:
+        return config.refused_backoff_seconds * jitter.uniform(1.0, 1.5)
+    ceiling = min(config.backoff_limit_seconds, config.backoff_seconds * 2.0 ** min(failures - 1, 16))
+    return jitter.uniform(ceiling / 2, ceiling)

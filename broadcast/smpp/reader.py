@@ -1,0 +1,114 @@
+"""What came from the SMSC, read in one pass over each received buffer. Pure: bytes in, batches out."""
+
+import struct
+from typing import Final
+
+from broadcast.smpp.errors import FrameError, PduError
+from broadcast.smpp.message import Delivery, parse_data_message, parse_delivery
+from broadcast.smpp.pdu import (
+    DATA_SM,
+    DELIVER_SM,
+    HEADER,
+    HEADER_LENGTH,
+    PDU_CAP,
+    SUBMIT_SM_RESP,
+    Pdu,
+    check_length,
+    iterate_runs,
+)
+
+# Response bodies are an id and its NUL, so a session meets a handful of lengths; the cap is against a hostile peer.
+_SHAPES_CAP: Final = 256
+
+
+class Batch:
+    """The PDUs of one buffer by kind, each kind in the order received.
+
+    `sequences`, `statuses` and `ids` are the columns of the submit responses (an id is empty where the response has no
+    body); `unreadable` are deliveries whose body makes no sense, with the status to answer; `others` is all else.
+    """
+
+    __slots__ = ("deliveries", "error", "ids", "others", "sequences", "statuses", "unreadable")
+
+    def __init__(self) -> None:
+        self.sequences: list[int] = []
+        self.statuses: list[int] = []
+        self.ids: list[bytes] = []
+        self.deliveries: list[Delivery] = []
+        self.unreadable: list[tuple[int, int, int]] = []
+        self.others: list[Pdu] = []
+        self.error: FrameError | None = None
+
+
+class Reader:
+    """Reassembles PDUs across buffers: one read may hold half a PDU or a thousand."""
+
+    __slots__ = ("_cap", "_rest", "_shapes")
+
+    def __init__(self, cap: int = PDU_CAP) -> None:
+        self._cap = cap
+        self._rest = b""
+        self._shapes: dict[int, struct.Struct] = {}
+
+    def feed(self, data: bytes) -> Batch:
+        """The PDUs that `data` completes. `Batch.error` is set where the stream makes no sense any more; what came
+        before it is in the batch, nothing after it can be read."""
+        if self._rest:
+            data = self._rest + data
+        batch = Batch()
+        offset, end = 0, len(data)
+        while end - offset >= HEADER_LENGTH:
+            length, command, status, sequence = HEADER.unpack_from(data, offset)
+            try:
+                check_length(length, self._cap)
+            except FrameError as error:
+                batch.error = error
+                break
+            stop = offset + length
+            if stop > end:
+                break
+            if command == SUBMIT_SM_RESP:
+                offset += self._read_responses(data, offset, length, batch)
+                continue
+            if command in {DELIVER_SM, DATA_SM}:
+                parse = parse_delivery if command == DELIVER_SM else parse_data_message
+                try:
+                    batch.deliveries.append(parse(data, offset + HEADER_LENGTH, stop, sequence))
+                except PduError as error:
+                    batch.unreadable.append((command, sequence, error.command_status))
+                else:
+                    if command == DATA_SM:
+                        batch.others.append(Pdu(command, status, sequence, b""))
+            else:
+                batch.others.append(Pdu(command, status, sequence, data[offset + HEADER_LENGTH : stop]))
+            offset = stop
+        self._rest = data[offset:]
+        return batch
+
+    def _read_responses(self, data: bytes, offset: int, length: int, batch: Batch) -> int:
+        """Read a run of submit_sm_resp of one length; returns how many octets it was."""
+        if length < HEADER_LENGTH + 2:
+            # No body, or an empty id: as the standard has it for errors (4.4.2).
+            _, _, status, sequence = HEADER.unpack_from(data, offset)
+            batch.sequences.append(sequence)
+            batch.statuses.append(status)
+            batch.ids.append(b"")
+            return length
+        shape = self._shapes.get(length)
+        if shape is None:
+            shape = struct.Struct(f">IIII{length - HEADER_LENGTH - 1}sB")
+            if len(self._shapes) < _SHAPES_CAP:
+                self._shapes[length] = shape
+        read = 0
+        for count, (_, _, statuses, sequences, ids, ends) in iterate_runs(data, offset, length, shape, SUBMIT_SM_RESP):
+            read += count * length
+            batch.statuses += statuses
+            batch.sequences += sequences
+            if ends.count(0) == count and 0 not in b"".join(ids):
+                batch.ids += ids
+            else:
+                # Optional parameters after the id, or an id without its NUL.
+                batch.ids += [
+                    (value + bytes([last])).partition(b"\0")[0] for value, last in zip(ids, ends, strict=True)
+                ]
+        return read

@@ -1,0 +1,270 @@
+"""One bind that submits in windows and reports in batches (SMPP 3.4, 2.5 to 2.8, 4.4, 4.6)."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, Protocol, TypeVar
+
+from broadcast.smpp.account import BindConfig
+from broadcast.smpp.errors import LinkLostError, ResponseTimeoutError, SmppError
+from broadcast.smpp.link import Link, wait_within
+from broadcast.smpp.message import Delivery
+from broadcast.smpp.pacing import Pacing
+from broadcast.smpp.pdu import (
+    DATA_SM,
+    DATA_SM_RESP,
+    DELIVER_SM_RESP,
+    RESPONSE,
+    UNBIND,
+    Pdu,
+    encode_acknowledgements,
+    encode_pdu,
+)
+from broadcast.smpp.reader import Batch
+from broadcast.smpp.sequence import SequenceCounter
+from broadcast.smpp.status import RINVBNDSTS, RMSGQFUL, ROK, RTHROTTLED, RX_T_APPN
+from broadcast.smpp.template import SubmitTemplate
+from broadcast.smpp.window import Response, Window
+
+T = TypeVar("T")
+SHORTEST_WAIT_SECONDS: Final = 0.001
+# A full queue may be that of one phone: it says less about the rate than throttling does.
+QUEUE_FULL_WEIGHT: Final = 0.4
+
+
+class Listener(Protocol[T]):
+    """Who hears of a session. Called synchronously and in batches: at most once per kind and received buffer."""
+
+    def on_responses(self, session: "Session[T]", responses: list[Response[T]], /) -> None:
+        """Answered submits: (token, command_status, message id, sequence)."""
+
+    def on_late(self, session: "Session[T]", responses: list[Response[T]], /) -> None:
+        """Answers to submits that `on_lost` had reported as overdue. At most once for each."""
+
+    def on_deliveries(self, session: "Session[T]", deliveries: list[Delivery], /) -> None:
+        """Receipts and messages from phones; the SMSC gets its answer by `session.answer`, when they are safe."""
+
+    def on_room(self, session: "Session[T]", /) -> None:
+        """There is room for submits (also: just bound, rate regained)."""
+
+    def on_lost(self, session: "Session[T]", error: SmppError, unanswered: list[T], /) -> None:
+        """Outcome unknown for `unanswered`. ResponseTimeoutError: the session goes on. Any other: it is over."""
+
+
+class Session(Link, Generic[T]):
+    """A bound session, made by `broadcast.smpp.connect`. Not for use from other threads.
+
+    Each token given to `submit` is reported exactly once by `on_responses` or `on_lost`.
+    """
+
+    def __init__(
+        self,
+        config: BindConfig,
+        listener: Listener[T],
+        *,
+        clock: Callable[[], float],
+        account_pacing: Pacing | None = None,
+        sequences: SequenceCounter | None = None,
+    ) -> None:
+        super().__init__(config, clock, sequences)
+        self.smsc_id = b""
+        self.pacing: Final = Pacing(config.rate_per_second, clock(), pause_seconds=config.throttle_pause_seconds)
+        self._account_pacing: Final = account_pacing
+        self._listener: Final = listener
+        self._window: Final[Window[T]] = Window(config.window, self.sequences)
+        self._data_sequences: set[int] = set()
+        self._unanswered_deliveries = 0
+        self._room_timer: asyncio.TimerHandle | None = None
+        self._emptied: Final = asyncio.Event()
+
+    @property
+    def unanswered(self) -> int:
+        """Submits that are written and have no answer yet."""
+        return len(self._window)
+
+    @property
+    def room(self) -> int:
+        """How many submits may be written now; 0 while throttled, out of rate, held up by TCP, or unbinding."""
+        if not self._bound or self._stopping or self._held:
+            return 0
+        now = self._clock()
+        room = min(self._window.room, self.pacing.room(now))
+        if room and self._account_pacing is not None:
+            room = min(room, self._account_pacing.room(now))
+        return room
+
+    def submit(self, template: SubmitTemplate, destinations: Sequence[bytes], tokens: Sequence[T]) -> int:
+        """Write submits for the first destinations, as many as there is room for, in one write; returns how many.
+
+        The rest is for the caller to offer again at `on_room`. PduError, with nothing taken, for a bad destination.
+        """
+        wanted = len(destinations)
+        count = min(wanted, self.room)
+        if count <= 0:
+            if wanted:
+                self._await_room()
+            return 0
+        if count < wanted:
+            destinations = destinations[:count]
+        template.check(destinations)
+        self._write(template.render(self._register(tokens[:count]), destinations))
+        if count < wanted:
+            self._await_room()
+        return count
+
+    def submit_many(self, items: Sequence[tuple[SubmitTemplate, bytes, T]], group: int = 1) -> int:
+        """The same for submits of several templates; returns how many items were taken.
+
+        `group` is the number of consecutive items that belong together, such as the segments of one message: a group
+        is taken whole or not at all, and stays in order. It must not exceed the window.
+        """
+        if group > self.config.window:
+            raise ValueError(f"group of {group} segments exceeds the window of {self.config.window}: raise the window")
+        count = min(len(items), self.room) // group * group
+        if count <= 0:
+            if items:
+                self._await_room(group)
+            return 0
+        taken = items[:count]
+        for template, destination, _ in taken:
+            template.check((destination,))
+        buffer = bytearray()
+        sequences = self._register([token for _, _, token in taken])
+        for (template, destination, _), sequence in zip(taken, sequences, strict=True):
+            template.append_to(buffer, sequence, destination)
+        self._write(buffer)
+        if count < len(items):
+            self._await_room(group)
+        return count
+
+    def answer(self, sequences: Sequence[int], status: int = ROK) -> None:
+        """Answer deliveries by their sequence numbers, in one write.
+
+        A session that is over ignores it: the SMSC will send them again.
+        """
+        self._unanswered_deliveries = max(0, self._unanswered_deliveries - len(sequences))
+        if self._data_sequences:
+            data = self._data_sequences.intersection(sequences)
+            self._data_sequences -= data
+            self._write(encode_acknowledgements(DATA_SM_RESP, status, [each for each in sequences if each in data]))
+            sequences = [each for each in sequences if each not in data]
+        self._write(encode_acknowledgements(DELIVER_SM_RESP, status, sequences))
+
+    async def unbind(self, timeout_seconds: float) -> None:
+        """Take no more, wait for the answers still owed, unbind, close: all within the timeout.
+
+        What is unanswered then is reported by `on_lost`.
+        """
+        self._stopping = True
+        deadline = self._clock() + timeout_seconds
+        if self._window and not self.closed.is_set():
+            self._emptied.clear()
+            await wait_within(self._emptied.wait(), deadline - self._clock())
+        if not self.closed.is_set():
+            # A word of goodbye is owed even after waiting in vain for the answers.
+            await wait_within(self.request(UNBIND), max(0.1, deadline - self._clock()))
+            self._end(LinkLostError("unbound"))
+        await self.closed.wait()
+
+    def start(self, smsc_id: bytes) -> None:
+        """The SMSC has accepted the bind: take submits. LinkLostError when the link is gone already."""
+        if self.closed.is_set() or self._stopping:
+            raise self._error or LinkLostError("closed by the SMSC right after the bind")
+        self.smsc_id = smsc_id
+        self._bound = True
+        self._start_ticking()
+        self._announce_room()
+
+    def _in_use(self, sequence: int) -> bool:
+        return sequence in self._window or super()._in_use(sequence)
+
+    def _receive(self, batch: Batch, now: float) -> None:
+        if batch.sequences:
+            self._settle(batch, now)
+        if batch.unreadable or batch.deliveries:
+            self._deliver(batch)
+        if batch.sequences:
+            self._announce_room()
+
+    def _handle(self, pdu: Pdu, batch: Batch) -> None:
+        if pdu.command == DATA_SM:
+            self._data_sequences.add(pdu.sequence)
+        else:
+            super()._handle(pdu, batch)
+
+    def _expire(self, now: float) -> None:
+        overdue = self._window.expire(now)
+        if overdue:
+            if not self._window:
+                self._emptied.set()
+            seconds = self.config.response_timeout_seconds
+            self._listener.on_lost(self, ResponseTimeoutError(f"no response within {seconds} s"), overdue)
+            self._announce_room()
+
+    def _resume(self) -> None:
+        self._announce_room()
+
+    def _lose(self, error: SmppError) -> None:
+        if self._room_timer is not None:
+            self._room_timer.cancel()
+        self._emptied.set()
+        self._listener.on_lost(self, error, self._window.drain())
+
+    def _register(self, tokens: Sequence[T]) -> Sequence[int]:
+        now = self._clock()
+        self.pacing.take(len(tokens), now)
+        if self._account_pacing is not None:
+            self._account_pacing.take(len(tokens), now)
+        return self._window.register(tokens, now + self.config.response_timeout_seconds, self._in_use)
+
+    def _settle(self, batch: Batch, now: float) -> None:
+        timely, late = self._window.settle(batch.sequences, batch.statuses, batch.ids)
+        statuses = batch.statuses
+        throttled = statuses.count(RTHROTTLED) + QUEUE_FULL_WEIGHT * statuses.count(RMSGQFUL)
+        self.pacing.observe(len(statuses), throttled, now)
+        if RINVBNDSTS in statuses:
+            self._end(LinkLostError("the SMSC says that this session is not bound"))
+        if not self._window:
+            self._emptied.set()
+        if timely:
+            self._listener.on_responses(self, timely)
+        if late:
+            self._listener.on_late(self, late)
+
+    def _deliver(self, batch: Batch) -> None:
+        for command, sequence, status in batch.unreadable:
+            self.unexpected += 1
+            self._write(encode_pdu(command | RESPONSE, status, sequence, b"\0"))
+        deliveries = batch.deliveries
+        self._unanswered_deliveries += len(deliveries)
+        excess = self._unanswered_deliveries - self.config.deliveries_limit
+        if excess > 0:
+            kept = max(0, len(deliveries) - excess)
+            self.answer([delivery.sequence for delivery in deliveries[kept:]], RX_T_APPN)
+            deliveries = deliveries[:kept]
+        if deliveries:
+            self._listener.on_deliveries(self, deliveries)
+
+    def _await_room(self, segments: int = 1) -> None:
+        """Pacing frees no place by itself as an answer does: wake the listener when it has room again."""
+        if self._room_timer is not None or not self._bound or self._stopping or self._held:
+            return
+        if self._window.room < segments:
+            # An answer will come, or be overdue: either says that there is room.
+            return
+        now = self._clock()
+        at = self.pacing.next_room_at(now, segments)
+        if self._account_pacing is not None:
+            at = max(at, self._account_pacing.next_room_at(now, segments))
+        # Never now: a loop whose clock stands still between two turns would spin, and a rounding error would sleep.
+        delay = max(at - now, SHORTEST_WAIT_SECONDS)
+        self._room_timer = asyncio.get_running_loop().call_later(delay, self._wake)
+
+    def _announce_room(self) -> None:
+        if self.room:
+            self._listener.on_room(self)
+        else:
+            self._await_room()
+
+    def _wake(self) -> None:
+        self._room_timer = None
+        self._announce_room()

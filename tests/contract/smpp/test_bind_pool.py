@@ -1,0 +1,119 @@
+"""The pool: binds come up, come back, share a rate, and go."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from broadcast.smpp import AccountConfig, BindConfig, BindError, Pool, SubmitTemplate
+from broadcast.smpp.pool import choose_delay
+from broadcast.smpp.status import RALYBND, RINVPASWD
+from broadcast.smsc.server import SmscConfig
+
+Start = Callable[..., Awaitable[Any]]
+
+
+def account(port: int, binds: int = 2, bind: dict[str, Any] | None = None, **changes: Any) -> AccountConfig:
+    config = BindConfig(host="127.0.0.1", port=port, system_id="desk", **(bind or {}))
+    return AccountConfig(name="a", bind=config, binds=binds, backoff_seconds=0.02, **changes)
+
+
+async def test_binds_come_up_and_come_back_and_nothing_is_counted_twice(start: Start) -> None:
+    desk = await start(receipts=False, delay_ms=1.0)
+    pool = Pool(account(desk.smsc.port, binds=3, bind={"window": 50}), desk)
+    pool.start()
+    with pytest.raises(RuntimeError, match="twice"):
+        pool.start()
+    await desk.until(lambda: len(pool.sessions) == 3)
+    desk.offer(5000)
+    for session in pool.sessions:
+        desk.on_room(session)
+    for _ in range(3):
+        await asyncio.sleep(0.02)
+        for link in tuple(desk.smsc.simulator.links):
+            link.close()
+        await desk.until(lambda: len(pool.sessions) < 3)
+        await desk.until(lambda: len(pool.sessions) == 3)
+    await desk.until(lambda: len(desk.outcomes) == 5000)
+    assert desk.outcomes == Counter(range(5000))
+    await pool.stop(2.0)
+    assert (pool.sessions, pool.room, pool.unanswered) == ((), 0, 0)
+    await desk.until(lambda: desk.smsc.simulator.binds_now == 0)
+
+
+async def test_an_smsc_that_is_away_is_waited_for(start: Start) -> None:
+    desk = await start()
+    port = desk.smsc.port
+    await desk.smsc.stop()
+    pool = Pool(account(port, binds=1), desk)
+    pool.start()
+    await desk.until(lambda: pool.failures >= 3)
+    assert pool.last_error is not None
+    assert pool.last_error.retryable
+    again = await start(SmscConfig(port=port))
+    await desk.until(lambda: len(pool.sessions) == 1)
+    assert pool.last_error is None
+    await pool.stop(1.0)
+    assert again.smsc.simulator.figures.binds_total == 1
+
+
+async def test_wrong_password_is_not_hammered(start: Start) -> None:
+    desk = await start(SmscConfig(password="secret"))
+    pool = Pool(account(desk.smsc.port, binds=1, bind={"password": "wrong"}), desk)
+    pool.start()
+    await asyncio.sleep(0.4)
+    assert desk.smsc.simulator.figures.binds_refused == 1
+    await pool.stop(1.0)
+
+
+async def test_the_rate_of_the_account_holds_over_all_binds(start: Start) -> None:
+    desk = await start(receipts=False)
+    pool = Pool(account(desk.smsc.port, binds=3, rate_per_second=300.0), desk)
+    pool.start()
+    await desk.until(lambda: len(pool.sessions) == 3)
+    desk.offer(300)
+    began = asyncio.get_running_loop().time()
+    for session in pool.sessions:
+        desk.on_room(session)
+    await desk.until(lambda: len(desk.accepted) == 300)
+    assert asyncio.get_running_loop().time() - began >= (300 - 30) / 300 - 0.05
+    pool.set_rate(None)
+    desk.offer(2000, first=300)
+    for session in pool.sessions:
+        desk.on_room(session)
+    await desk.until(lambda: len(desk.accepted) == 2300)
+    await pool.stop(1.0)
+
+
+async def test_submit_spreads_over_the_binds(start: Start) -> None:
+    desk = await start(delay_ms=50.0)
+    pool = Pool(account(desk.smsc.port, binds=2, bind={"window": 10}), desk)
+    pool.start()
+    await desk.until(lambda: len(pool.sessions) == 2)
+    template = SubmitTemplate(source=b"T", text=b"x")
+    assert pool.submit(template, [b"4915%04d" % number for number in range(25)], range(25)) == 20
+    assert [session.unanswered for session in pool.sessions] == [10, 10]
+    await pool.stop(2.0)
+    assert desk.outcomes == Counter(range(20))
+    assert len(desk.accepted) == 20
+
+
+@pytest.mark.parametrize(
+    ("error", "failures", "low", "high"),
+    [
+        (BindError("x", retryable=True), 1, 0.25, 0.5),
+        (BindError("x", retryable=True), 4, 2.0, 4.0),
+        (BindError("x", retryable=True), 50, 15.0, 30.0),
+        (BindError("x", retryable=True, command_status=RALYBND), 1, 10.0, 12.5),
+        (BindError("x", retryable=False, command_status=RINVPASWD), 1, 60.0, 90.0),
+        (None, 1, 0.25, 0.5),
+    ],
+)
+def test_delays(error: BindError | None, failures: int, low: float, high: float) -> None:
+    config = AccountConfig(name="a", bind=BindConfig(host="h", port=1, system_id="x"))
+    delays = [choose_delay(config, error, failures, random.Random(seed)) for seed in range(50)]
+    assert low <= min(delays) <= max(delays) <= high
+    assert len(set(delays)) > 10

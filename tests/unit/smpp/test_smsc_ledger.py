@@ -1,0 +1,99 @@
+"""What the simulator counts, and that fates are what was asked for."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broadcast.smpp.message import ShortMessage, encode_message
+from broadcast.smpp.pdu import SUBMIT_SM, encode_pdu
+from broadcast.smpp.tlv import SAR_SEGMENT_SEQNUM, encode_tlvs
+from broadcast.smsc.behaviour import Behaviour, BehaviourError, parse_share, parse_status
+from broadcast.smsc.fate import Fates
+from broadcast.smsc.ledger import Ledger, TextKey
+from broadcast.smsc.receipts import format_ids
+from broadcast.smsc.shape import Shape, identify_text
+
+keys = st.builds(TextKey, st.sampled_from([b"a", b"b", b"c"]), st.sampled_from([1, 1, 2]))
+
+
+@given(st.lists(st.tuples(keys, st.lists(st.integers(1, 6), max_size=5)), max_size=15))
+def test_counts_agree_with_a_plain_list(batches: list[tuple[TextKey, list[int]]]) -> None:
+    ledger = Ledger()
+    submits: list[tuple[TextKey, int]] = []
+    for key, destinations in batches:
+        ledger.add(key, destinations)
+        submits += [(key, destination) for destination in destinations]
+    assert ledger.duplicates == len(submits) - len(set(submits))
+    by_segment = Counter((key.segment, destination) for key, destination in submits)
+    assert ledger.repeats == len(submits) - len(by_segment)
+    expected: dict[int, int] = {}
+    for (_, destination), count in by_segment.items():
+        expected[destination] = max(count, expected.get(destination, 0))
+    assert dict(ledger.numbers()) == expected
+    exact = Counter(submits)
+    assert ledger.repeated(2) == {
+        destination: max(count for (_, other), count in exact.items() if other == destination)
+        for (_, destination), count in exact.items()
+        if count >= 2
+    }
+    for key, destination in set(submits):
+        assert ledger.count(key, destination) == exact[key, destination]
+
+
+@given(st.integers(0, 255), st.binary(min_size=1, max_size=50), st.integers(1, 9))
+def test_a_segment_is_known_by_its_text_and_number_whatever_its_reference(ref: int, text: bytes, number: int) -> None:
+    def key(**fields: object) -> TextKey:
+        return identify_text(ShortMessage(**fields))  # type: ignore[arg-type]
+
+    eight = bytes([5, 0, 3, ref, 9, number]) + text
+    sixteen = bytes([6, 8, 4, ref, ref ^ 255, 9, number]) + text
+    after_another = bytes([9, 0x24, 1, 1, 8, 4, ref, 0, 9, number]) + text
+    sar = encode_tlvs([(SAR_SEGMENT_SEQNUM, bytes([number]))])
+    found = {key(esm_class=0x40, short_message=each) for each in (eight, sixteen, after_another)}
+    assert found == {key(short_message=text, optional=sar)}
+    assert found.pop().segment == number
+    assert key(short_message=text).segment == 1
+
+
+@given(st.binary(max_size=30), st.integers(1, 15))
+def test_a_shape_reads_what_it_was_made_from(text: bytes, digits: int) -> None:
+    message = ShortMessage(service_type=b"CMT", source=b"TOCSIN", destination=b"7" * digits, short_message=text)
+    pdu = encode_pdu(SUBMIT_SM, 0, 5, encode_message(message))
+    shape = Shape(pdu)
+    assert shape.message == message
+    assert shape.struct.unpack(pdu)[3:] == (5, shape.head, b"7" * digits, shape.tail)
+
+
+def test_shares_come_out_as_asked() -> None:
+    behaviour = Behaviour(error_shares={"throttled": 0.1, "0x45": 0.05}, hang_share=0.02, undelivered_share=0.25)
+    fates = [Fates(3, behaviour).decide(4915100000000 + number, 0) for number in range(20_000)]
+    statuses = Counter(fate.status for fate in fates)
+    assert statuses[0x58] == pytest.approx(2000, rel=0.1)
+    assert statuses[0x45] == pytest.approx(1000, rel=0.15)
+    assert sum(fate.hangs for fate in fates) == pytest.approx(400, rel=0.2)
+    assert not any(fate.hangs and fate.status for fate in fates)
+    assert sum(fate.undelivered for fate in fates) == pytest.approx(5000, rel=0.1)
+
+
+def test_a_submit_sent_again_has_a_new_fate() -> None:
+    fates = Fates(1, Behaviour(error_shares={"throttled": 0.5}))
+    assert len({fates.decide(49151, repetition).status for repetition in range(20)}) == 2
+
+
+@pytest.mark.parametrize("text", ["throttled", "ESME_RTHROTTLED", "rthrottled", "0x58", "88", " Throttled "])
+def test_statuses_by_name_and_number(text: str) -> None:
+    assert parse_status(text) == 0x58
+
+
+@pytest.mark.parametrize("text", ["throttled", "throttled=", "throttled=x", "what=0.1", "=0.1"])
+def test_shares_that_are_none(text: str) -> None:
+    with pytest.raises(BehaviourError):
+        parse_share(text)
+
+
+def test_ids_are_distinct_in_every_form_and_repeat_only_by_modulus() -> None:
+    for form in ("decimal", "hex", "uuid"):
+        assert len(set(format_ids(range(1, 1001), form, 0))) == 1000
+        assert len(set(format_ids(range(1, 1001), form, 10))) == 10
