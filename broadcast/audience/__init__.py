@@ -1,0 +1,15 @@
+"""The directory of recipients and groups: import, groups, audiences as chunks."""
+
+from broadcast.audience.chunks import ChunkError, ChunkRows, chain, chunk_digest, read_chunk
+from broadcast.audience.resolution import Audience, missing_groups, resolve
+
+__all__ = [
+    "Audience",
+    "ChunkError",
+    "ChunkRows",
+    "chain",
+    "chunk_digest",
+    "missing_groups",
+    "read_chunk",
+    "resolve",
+]

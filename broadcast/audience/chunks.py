@@ -1,0 +1,80 @@
+"""Chunks of an audience: their digests and chain as pure functions, and reading one as columns."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from uuid import UUID
+
+from broadcast.audience.connection import Connection
+from broadcast.errors import BroadcastError
+
+GENESIS = bytes(32)
+"""The chain before the first chunk, and the chain of an audience without chunks."""
+
+READ = """
+SELECT array_agg(ids.id) FILTER (WHERE recipient.msisdn IS NOT NULL),
+       array_agg(recipient.msisdn) FILTER (WHERE recipient.msisdn IS NOT NULL),
+       array_agg(recipient.language) FILTER (WHERE recipient.msisdn IS NOT NULL),
+       array_agg(ids.id) FILTER (WHERE recipient.msisdn IS NULL),
+       EXISTS (SELECT FROM chunks WHERE alert_id = $1 AND chunk = $2)
+FROM unnest((SELECT recipients FROM chunks WHERE alert_id = $1 AND chunk = $2)) AS ids (id)
+LEFT JOIN LATERAL (
+    SELECT msisdn, language FROM recipients WHERE recipients.id = ids.id OFFSET 0
+) AS recipient ON true
+WHERE ids.id NOT IN (
+    SELECT reason.key::bigint FROM chunks, jsonb_each_text(chunks.suppressed) AS reason
+    WHERE alert_id = $1 AND chunk = $2
+)
+"""
+# OFFSET 0 keeps the lookup a nested loop over the primary key, whatever the statistics say: a chunk may be
+# 5,000 neighbours or 5,000 people spread over millions, and both must cost the same few microseconds each.
+
+
+class ChunkError(BroadcastError):
+    """A chunk that was to be read is not stored: which, and that its audience must be resolved first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRows:
+    """One chunk as columns of equal length, ids ascending, the suppressed left out.
+
+    `msisdns` are E.164 with the plus sign; `languages` BCP 47 tags or None. `missing` are ids in the chunk
+    whose recipient has been erased since: they have no number any more.
+    """
+
+    recipient_ids: list[int]
+    msisdns: list[str]
+    languages: list[str | None]
+    missing: list[int]
+
+
+def chunk_text(alert_id: UUID, chunk: int, recipients: Iterable[int], suppressed: Mapping[int, str]) -> str:
+    """What a digest covers, in four lines, each ended by a line feed.
+
+    The alert id in its canonical form; the chunk's number from 0; the ids in ascending order, joined by commas;
+    the suppressed as a JSON object of id to reason, ids in ascending order, with `", "` and `": "` between, not
+    escaped beyond what JSON demands. Encoded as UTF-8, `sha256sum` gives the digest.
+    """
+    reasons = {str(recipient_id): suppressed[recipient_id] for recipient_id in sorted(suppressed)}
+    return f"{alert_id}\n{chunk}\n{','.join(map(str, recipients))}\n{json.dumps(reasons, ensure_ascii=False)}\n"
+
+
+def chunk_digest(alert_id: UUID, chunk: int, recipients: Iterable[int], suppressed: Mapping[int, str]) -> bytes:
+    """The SHA-256, 32 bytes, of `chunk_text` in UTF-8: equal to `chunks.digest` unless somebody changed the chunk."""
+    return sha256(chunk_text(alert_id, chunk, recipients, suppressed).encode()).digest()
+
+
+def chain(previous: bytes, digest: bytes) -> bytes:
+    """The SHA-256 of the 32 bytes of the chain before and the 32 bytes of this digest; `GENESIS` before the first."""
+    return sha256(previous + digest).digest()
+
+
+async def read_chunk(connection: Connection, alert_id: UUID, chunk: int) -> ChunkRows:
+    """The people of one stored chunk, in one query; raises ChunkError when it is not stored."""
+    row = await connection.fetchrow(READ, alert_id, chunk)
+    assert row is not None  # noqa: S101 (an aggregate without GROUP BY always gives one row)
+    recipient_ids, msisdns, languages, missing, stored = row
+    if not stored:
+        raise ChunkError(f"chunk {chunk} of alert {alert_id} is not stored: resolve its audience first")
+    return ChunkRows(recipient_ids or [], msisdns or [], languages or [], missing or [])

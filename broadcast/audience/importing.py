@@ -1,0 +1,160 @@
+"""Importing recipients from CSV: read, convert in worker processes, COPY, merge; one transaction for a file."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from broadcast.audience.connection import Connection
+from broadcast.audience.merging import merge, stage
+from broadcast.audience.numbers import check_region
+from broadcast.audience.report import Report
+from broadcast.audience.rows import COPIED, Converted, convert
+from broadcast.audience.source import Source
+from broadcast.clock import monotonic
+from broadcast.errors import InputError
+
+PARALLEL_BYTES = 8_000_000
+"""Below it, about 100,000 rows, one process is done before others have started."""
+
+BLOCKS_AHEAD = 2
+"""Blocks in work per worker process: enough to keep it busy, few enough to bound memory."""
+
+VACUUMED_ROWS = 10_000
+
+Progress = Callable[[str, int, int], None]
+"""Called with a step's name, how much of it is done, and of how much; 0 of 0 when that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """What an import did. `rows` = inserted + updated + unchanged + repeated + refused.
+
+    `joined` (of the repeated) were second people with a number; `repeated` are rows for a number that had one.
+    `report` is None when there was nothing to report.
+    """
+
+    rows: int
+    inserted: int
+    updated: int
+    unchanged: int
+    repeated: int
+    joined: int
+    refused: int
+    findings: int
+    groups_created: int
+    memberships_added: int
+    memberships_removed: int
+    unknown_columns: tuple[str, ...]
+    report: Path | None
+    seconds: float
+
+
+class StrictError(InputError):
+    """A strict import found something wrong, so nothing was loaded: how much, and where the report is."""
+
+
+def _ignore(step: str, done: int, total: int) -> None:
+    pass
+
+
+async def import_recipients(
+    connection: Connection,
+    path: Path,
+    report_path: Path,
+    *,
+    region: str | None = None,
+    strict: bool = False,
+    replace_groups: bool = False,
+    encoding: str = "utf-8-sig",
+    progress: Progress = _ignore,
+) -> ImportResult:
+    """Load a CSV of recipients into the directory, all of its good rows or, after an error, none.
+
+    Columns: see `broadcast.audience.columns`. A recipient is known by external id, else by number; a second
+    import updates, and empty cells leave what stands. What is wrong goes to `report_path`. `region` (ISO 3166)
+    reads numbers without a country code. Raises InputError for a file that cannot be read, StrictError.
+    """
+    started = monotonic()
+    region = check_region(region)
+    with Report(report_path) as report, Source(path, encoding=encoding) as source:
+        async with connection.transaction():
+            await stage(connection)
+            loading = _Loading(source, region, report, progress)
+            await loading.load(connection)
+            merged = await merge(connection, replace_groups=replace_groups, step=lambda name: progress(name, 0, 0))
+            report.add(merged.findings)
+            if strict and report.findings:
+                raise StrictError(f"{report.findings} findings in {path}, see {report.path}; strict: nothing is loaded")
+            progress("committing", 0, 0)
+        if merged.inserted + merged.updated + merged.memberships_added > VACUUMED_ROWS:
+            progress("vacuuming", 0, 0)
+            await connection.execute("VACUUM recipients, group_members")  # so that audiences are read from indexes
+    landed = merged.inserted + merged.updated + merged.unchanged
+    return ImportResult(
+        rows=loading.rows,
+        inserted=merged.inserted,
+        updated=merged.updated,
+        unchanged=merged.unchanged,
+        repeated=loading.rows - report.refused - landed,
+        joined=merged.joined,
+        refused=report.refused,
+        findings=report.findings,
+        groups_created=merged.groups_created,
+        memberships_added=merged.memberships_added,
+        memberships_removed=merged.memberships_removed,
+        unknown_columns=source.columns.unknown,
+        report=report.path if report.findings else None,
+        seconds=monotonic() - started,
+    )
+
+
+class _Loading:
+    """One file on its way into the table `incoming`."""
+
+    def __init__(self, source: Source, region: str | None, report: Report, progress: Progress) -> None:
+        self.rows = 0
+        self._source = source
+        self._region = region
+        self._report = report
+        self._progress = progress
+
+    async def load(self, connection: Connection) -> None:
+        """Convert and COPY every block, in worker processes if the file is large."""
+        if self._source.size < PARALLEL_BYTES:
+            await self._copy(connection, None, 1)
+            return
+        workers = os.cpu_count() or 1
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            await self._copy(connection, pool, workers * BLOCKS_AHEAD)
+
+    async def _copy(self, connection: Connection, pool: Executor | None, ahead: int) -> None:
+        lines = self._inline() if pool is None else self._parallel(pool, ahead)
+        await connection.copy_to_table("incoming", source=lines, columns=COPIED, format="text")
+
+    async def _inline(self) -> AsyncIterator[bytes]:
+        for block in self._source.blocks():
+            yield self._take(await asyncio.to_thread(convert, block, self._source.columns, self._region))
+
+    async def _parallel(self, pool: Executor, ahead: int) -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        waiting: list[asyncio.Future[Converted]] = []
+        try:
+            for block in self._source.blocks():
+                waiting.append(loop.run_in_executor(pool, convert, block, self._source.columns, self._region))
+                if len(waiting) == ahead:
+                    yield self._take(await waiting.pop(0))
+            while waiting:
+                yield self._take(await waiting.pop(0))
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def _take(self, block: Converted) -> bytes:
+        self.rows += block.rows
+        self._report.add(block.findings)
+        self._progress("reading", self._source.read_bytes(), self._source.size)
+        return block.lines

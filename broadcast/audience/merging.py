@@ -1,0 +1,217 @@
+"""Merging staged rows into the directory: set-based SQL, in the transaction of the import."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from broadcast.audience.connection import Connection
+from broadcast.audience.rows import Finding, mask
+
+STAGE = """
+CREATE TEMPORARY TABLE incoming (
+    line bigint NOT NULL, external_id text COLLATE "C", msisdn text COLLATE "C" NOT NULL, language text,
+    latitude double precision, longitude double precision, participant boolean, groups text NOT NULL,
+    joins boolean NOT NULL DEFAULT false
+) ON COMMIT DROP
+"""
+
+LOCK = "LOCK TABLE recipients, groups, group_members IN SHARE ROW EXCLUSIVE MODE"
+# One import, or erasure, at a time; whoever reads, and so every alert, goes on.
+
+SETTINGS = "SELECT set_config('work_mem', '128MB', true), set_config('jit', 'off', true)"
+
+CONTRADICTIONS = """
+WITH contradicted AS (
+    SELECT external_id, min(line) AS line FROM incoming WHERE external_id IS NOT NULL
+    GROUP BY external_id HAVING min(msisdn) <> max(msisdn)
+)
+DELETE FROM incoming USING contradicted JOIN incoming AS first ON first.line = contradicted.line
+WHERE incoming.external_id = contradicted.external_id AND incoming.msisdn <> first.msisdn
+RETURNING incoming.line, incoming.external_id, contradicted.line
+"""
+
+MOVING = """
+CREATE TEMPORARY TABLE moving ON COMMIT DROP AS
+SELECT recipients.id, recipients.external_id, incoming.msisdn, min(incoming.line) AS line
+FROM incoming JOIN recipients USING (external_id)
+WHERE recipients.msisdn <> incoming.msisdn GROUP BY 1, 2, 3
+"""
+
+MOVED = "CREATE TEMPORARY TABLE moved (id bigint) ON COMMIT DROP"
+
+MOVE = """
+WITH settled AS (
+    UPDATE recipients SET msisdn = moving.msisdn, updated_at = now()
+    FROM moving JOIN (SELECT msisdn, min(line) AS line FROM moving GROUP BY msisdn) AS first USING (msisdn, line)
+    WHERE recipients.id = moving.id AND NOT EXISTS (SELECT FROM recipients WHERE msisdn = moving.msisdn)
+    RETURNING recipients.id
+), gone AS (
+    DELETE FROM moving USING settled WHERE moving.id = settled.id
+)
+INSERT INTO moved SELECT id FROM settled
+"""
+# A number is free once its owner has moved away, so this runs until nobody can move any more.
+
+STUCK = """
+WITH stuck AS (
+    DELETE FROM incoming USING moving WHERE incoming.external_id = moving.external_id
+    RETURNING incoming.line, incoming.msisdn
+)
+SELECT stuck.line, stuck.msisdn, recipients.id FROM stuck JOIN recipients USING (msisdn)
+"""
+
+REPEATED = """
+UPDATE incoming SET joins = true FROM (
+    SELECT line, row_number() OVER (
+        PARTITION BY msisdn
+        ORDER BY (recipients.external_id = incoming.external_id) IS TRUE DESC,
+                 incoming.external_id IS NULL, line
+    ) AS place
+    FROM incoming LEFT JOIN recipients USING (msisdn)
+    WHERE msisdn IN (SELECT msisdn FROM incoming GROUP BY msisdn HAVING count(*) > 1)
+) AS ranked
+WHERE incoming.line = ranked.line AND ranked.place > 1
+"""
+
+OTHERS = """
+UPDATE incoming SET joins = true FROM recipients
+WHERE recipients.msisdn = incoming.msisdn AND recipients.external_id <> incoming.external_id AND NOT joins
+"""
+
+UPDATE = """
+WITH written AS (
+UPDATE recipients SET
+    external_id = coalesce(incoming.external_id, recipients.external_id),
+    language = coalesce(incoming.language, recipients.language),
+    latitude = coalesce(incoming.latitude, recipients.latitude),
+    longitude = coalesce(incoming.longitude, recipients.longitude),
+    participant = coalesce(incoming.participant, recipients.participant),
+    updated_at = now()
+FROM incoming
+WHERE recipients.msisdn = incoming.msisdn AND NOT incoming.joins AND (
+    incoming.external_id <> recipients.external_id
+    OR incoming.external_id IS NOT NULL AND recipients.external_id IS NULL
+    OR incoming.language IS NOT NULL AND incoming.language IS DISTINCT FROM recipients.language
+    OR incoming.latitude IS NOT NULL
+       AND (incoming.latitude, incoming.longitude) IS DISTINCT FROM (recipients.latitude, recipients.longitude)
+    OR incoming.participant <> recipients.participant
+)
+RETURNING recipients.id
+)
+SELECT count(*) FROM (SELECT id FROM written UNION SELECT id FROM moved) AS changed
+"""
+# An empty cell leaves what stands: a file without languages must not take everybody's language away.
+
+INSERT = """
+INSERT INTO recipients (external_id, msisdn, language, latitude, longitude, participant)
+SELECT external_id, msisdn, language, latitude, longitude, coalesce(participant, false)
+FROM incoming WHERE NOT joins AND NOT EXISTS (SELECT FROM recipients WHERE recipients.msisdn = incoming.msisdn)
+ORDER BY line
+"""
+
+JOINED = """
+SELECT incoming.line, incoming.msisdn, recipients.id
+FROM incoming JOIN recipients USING (msisdn)
+WHERE joins AND incoming.external_id IS DISTINCT FROM recipients.external_id AND incoming.external_id IS NOT NULL
+ORDER BY line
+"""
+
+GROUPS = """
+INSERT INTO groups (name)
+SELECT DISTINCT named.name FROM (SELECT DISTINCT groups FROM incoming WHERE groups <> '') AS listed,
+    unnest(string_to_array(listed.groups, '|')) AS named (name)
+WHERE NOT EXISTS (SELECT FROM groups WHERE groups.name = named.name) ORDER BY named.name
+"""
+
+WANTED = """
+SELECT {distinct} places.id AS group_id, recipients.id AS recipient_id
+FROM (
+    SELECT listed.groups, groups.id
+    FROM (SELECT DISTINCT groups FROM incoming WHERE groups <> '') AS listed,
+        unnest(string_to_array(listed.groups, '|')) AS named (name) JOIN groups USING (name)
+) AS places JOIN incoming USING (groups) JOIN recipients USING (msisdn)
+"""
+
+JOIN = "INSERT INTO group_members (group_id, recipient_id) {wanted} ON CONFLICT DO NOTHING"
+
+LEAVE = """
+DELETE FROM group_members USING (SELECT DISTINCT recipients.id FROM incoming JOIN recipients USING (msisdn)) AS listed
+WHERE group_members.recipient_id = listed.id AND NOT EXISTS (
+    SELECT FROM ({wanted}) AS wanted
+    WHERE wanted.group_id = group_members.group_id AND wanted.recipient_id = group_members.recipient_id
+)
+"""
+
+
+@dataclass(slots=True)
+class Merged:
+    """What a merge did, in rows; `findings` are its own, beside those of the conversion."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    joined: int = 0
+    refused: int = 0
+    groups_created: int = 0
+    memberships_added: int = 0
+    memberships_removed: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+
+async def stage(connection: Connection) -> None:
+    """Make the table that COPY fills, gone at the end of the transaction, and keep other writers out."""
+    await connection.execute(SETTINGS)
+    await connection.execute(STAGE)
+
+
+async def merge(connection: Connection, *, replace_groups: bool, step: Callable[[str], None]) -> Merged:
+    """Merge the table `incoming` into the directory. Keys are the external id, else the number.
+
+    Memberships are added; with `replace_groups`, everybody in the file is afterwards in the groups it names only.
+    """
+    merged = Merged()
+    step("checking")
+    await connection.execute(LOCK)
+    await connection.execute("ANALYZE incoming")
+    for line, external_id, first in await connection.fetch(CONTRADICTIONS):
+        reason = f"has another number in line {first}: give each person one number"
+        merged.findings.append(Finding(line, "external_id", mask(external_id), False, reason))
+    await _move(connection, merged.findings)
+    merged.refused = len(merged.findings)
+    await connection.execute(REPEATED)
+    await connection.execute(OTHERS)
+    step("writing recipients")
+    listed = await connection.fetchval("SELECT count(*) FROM incoming WHERE NOT joins")
+    merged.updated = await connection.fetchval(UPDATE)
+    merged.inserted = _count(await connection.execute(INSERT))
+    merged.unchanged = listed - merged.updated - merged.inserted
+    await connection.execute("ANALYZE recipients")
+    for line, msisdn, recipient_id in await connection.fetch(JOINED):
+        merged.joined += 1
+        reason = f"is the number of recipient {recipient_id} already: who joins that recipient's groups"
+        merged.findings.append(Finding(line, "msisdn", mask(msisdn), True, reason))
+    step("writing groups")
+    merged.groups_created = _count(await connection.execute(GROUPS))
+    merged.memberships_added = _count(await connection.execute(JOIN.format(wanted=WANTED.format(distinct=""))))
+    if replace_groups:
+        removed = await connection.execute(LEAVE.format(wanted=WANTED.format(distinct="")))
+        merged.memberships_removed = _count(removed)
+    await connection.execute("ANALYZE groups, group_members")
+    return merged
+
+
+async def _move(connection: Connection, findings: list[Finding]) -> None:
+    """Give known people their new numbers, as far as these are free; refuse the rows of the others."""
+    await connection.execute(MOVED)
+    if not await connection.fetchval("SELECT EXISTS (SELECT FROM recipients)"):
+        return
+    await connection.execute(MOVING)
+    while _count(await connection.execute(MOVE)):
+        pass
+    for line, msisdn, recipient_id in await connection.fetch(STUCK):
+        reason = f"is the number of recipient {recipient_id} already: the person keeps the number known before"
+        findings.append(Finding(line, "msisdn", mask(msisdn), False, reason))
+
+
+def _count(tag: str) -> int:
+    """How many rows a command touched, from its tag."""
+    return int(tag.rsplit(" ", 1)[1])

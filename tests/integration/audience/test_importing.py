@@ -1,0 +1,190 @@
+"""Importing recipients: new ones, updates, duplicates, bad rows, and files that must change nothing."""
+
+import csv
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from broadcast.audience import synthetic
+from broadcast.audience.groups import list_groups, nest_group, show_group
+from broadcast.audience.importing import StrictError, import_recipients
+from broadcast.audience.people import erase_recipient, show_recipient
+from broadcast.errors import InputError
+from tests.integration.audience.conftest import Load
+
+HEADER = "id,phone,language,groups,lat,lon,participant"
+FIRST, SECOND, THIRD, FOURTH = (f"+49151000000{number}0" for number in range(4))
+
+
+def report(tmp_path: Path) -> list[tuple[str, str, str]]:
+    with (tmp_path / "report.csv").open(encoding="utf-8", newline="") as file:
+        return [(row["line"], row["field"], row["loaded"]) for row in csv.DictReader(file)]
+
+
+async def people(connection: asyncpg.Connection) -> list[tuple[str | None, str, list[str]]]:
+    rows = await connection.fetch("SELECT id FROM recipients ORDER BY id")
+    shown = [await show_recipient(connection, row["id"]) for row in rows]
+    return [(person.external_id, person.msisdn, list(person.groups)) for person in shown]
+
+
+async def test_new_people_with_everything(connection: asyncpg.Connection, load: Load) -> None:
+    result = await load(HEADER + ",Shoe size", f"p1,{FIRST},de-AT,a;b,52.5,13.4,yes,44", f",{SECOND}")
+    assert (result.rows, result.inserted, result.groups_created, result.memberships_added) == (2, 2, 2, 2)
+    assert (result.unknown_columns, result.report) == (("Shoe size",), None)
+    person = await show_recipient(connection, external_id="p1")
+    assert (person.msisdn, person.language, person.latitude, person.longitude) == (FIRST, "de-at", 52.5, 13.4)
+    assert (person.participant, person.groups) == (True, ("a", "b"))
+    assert (await people(connection))[1] == (None, SECOND, [])
+
+
+async def test_a_second_import_updates_and_empty_cells_leave_what_stands(
+    connection: asyncpg.Connection, load: Load
+) -> None:
+    await load(HEADER, f"p1,{FIRST},de,a,52.5,13.4,yes", f",{SECOND},de,a", f"p3,{THIRD},en,a")
+    before = await people(connection)
+    result = await load(HEADER, f"p1,{FIRST},ar,b,,,", f",{SECOND},,b", f"p3,{THIRD},en,a")
+    assert (result.inserted, result.updated, result.unchanged, result.memberships_added) == (0, 1, 2, 2)
+    person = await show_recipient(connection, external_id="p1")
+    assert (person.language, person.latitude, person.participant, person.groups) == ("ar", 52.5, True, ("a", "b"))
+    assert [(who, number) for who, number, _ in await people(connection)] == [(w, n) for w, n, _ in before]
+
+
+async def test_replace_groups_ends_what_the_file_does_not_name(connection: asyncpg.Connection, load: Load) -> None:
+    await load(HEADER, f"p1,{FIRST},,a;b", f"p2,{SECOND},,a")
+    result = await load(HEADER, f"p1,{FIRST},,b;c", replace_groups=True)
+    assert (result.memberships_added, result.memberships_removed) == (1, 1)
+    assert await people(connection) == [("p1", FIRST, ["b", "c"]), ("p2", SECOND, ["a"])]
+
+
+async def test_a_new_number_is_known_by_the_external_id(connection: asyncpg.Connection, load: Load) -> None:
+    await load(HEADER, f"p1,{FIRST},de,a")
+    result = await load(HEADER, f"p1,{SECOND},en,b")
+    assert (result.inserted, result.updated, result.refused) == (0, 1, 0)
+    assert await people(connection) == [("p1", SECOND, ["a", "b"])]
+
+
+async def test_numbers_may_pass_from_one_to_the_next(connection: asyncpg.Connection, load: Load) -> None:
+    await load(HEADER, f"p1,{FIRST}", f"p2,{SECOND}", f"p3,{THIRD}")
+    result = await load(HEADER, f"p1,{SECOND}", f"p2,{THIRD}", f"p3,{FOURTH}")
+    assert (result.updated, result.refused) == (3, 0)
+    assert [number for _, number, _ in await people(connection)] == [SECOND, THIRD, FOURTH]
+
+
+async def test_a_number_of_somebody_else_is_refused_and_the_known_one_stays(
+    connection: asyncpg.Connection, load: Load, tmp_path: Path
+) -> None:
+    await load(HEADER, f"p1,{FIRST}", f"p2,{SECOND}")
+    result = await load(HEADER, f"p1,{SECOND}", f"p3,{THIRD}")
+    assert (result.inserted, result.refused) == (1, 1)
+    assert report(tmp_path) == [("2", "msisdn", "no")]
+    assert [number for _, number, _ in await people(connection)] == [FIRST, SECOND, THIRD]
+
+
+async def test_a_second_person_with_a_number_joins_the_firsts_groups(
+    connection: asyncpg.Connection, load: Load, tmp_path: Path
+) -> None:
+    result = await load(HEADER, f"p1,{FIRST},de,a", f"p2,{FIRST},ar,b")
+    assert (result.rows, result.inserted, result.repeated, result.joined, result.refused) == (2, 1, 1, 1, 0)
+    assert report(tmp_path) == [("3", "msisdn", "yes")]
+    assert FIRST not in (tmp_path / "report.csv").read_text()
+    result = await load(HEADER, f"p3,{FIRST},,c")
+    assert (result.inserted, result.updated, result.joined) == (0, 0, 1)
+    assert await people(connection) == [("p1", FIRST, ["a", "b", "c"])]
+    assert (await show_recipient(connection, external_id="p1")).language == "de"
+
+
+async def test_one_person_on_several_lines_is_one_person(
+    connection: asyncpg.Connection, load: Load, tmp_path: Path
+) -> None:
+    lines = [f",{FIRST},,c", f"p1,{FIRST},,a", f"p1,{FIRST},,b", f"p2,{SECOND}", f"p2,{THIRD}"]
+    result = await load(HEADER, *lines)
+    assert (result.rows, result.inserted, result.repeated, result.joined, result.refused) == (5, 2, 2, 0, 1)
+    assert report(tmp_path) == [("6", "external_id", "no")]
+    assert await people(connection) == [("p1", FIRST, ["a", "b", "c"]), ("p2", SECOND, [])]
+
+
+async def test_somebody_known_by_number_is_given_the_external_id(connection: asyncpg.Connection, load: Load) -> None:
+    await load(HEADER, f",{FIRST},de,a")
+    assert (await load(HEADER, f"p1,{FIRST}")).updated == 1
+    assert (await load(HEADER, f",{FIRST}")).unchanged == 1
+    assert await people(connection) == [("p1", FIRST, ["a"])]
+
+
+async def test_bad_rows_are_reported_and_good_ones_load(
+    connection: asyncpg.Connection, load: Load, tmp_path: Path
+) -> None:
+    lines = [f"p1,{FIRST},klingonisch,a", "p2,112", f'p3,"0151 {FIRST[6:]}",de', "p4,"]
+    result = await load(HEADER, *lines, region="DE")
+    assert (result.rows, result.inserted, result.refused, result.findings) == (4, 1, 2, 4)
+    assert result.report == tmp_path / "report.csv"
+    assert report(tmp_path) == [
+        ("2", "language", "yes"),
+        ("3", "msisdn", "no"),
+        ("5", "msisdn", "no"),
+        ("4", "msisdn", "yes"),
+    ]
+
+
+async def test_a_report_that_is_no_longer_true_goes(load: Load, tmp_path: Path) -> None:
+    await load(HEADER, "p1,112")
+    assert (tmp_path / "report.csv").exists()
+    await load(HEADER, f"p1,{FIRST}")
+    assert not (tmp_path / "report.csv").exists()
+
+
+async def test_strict_loads_all_or_nothing(connection: asyncpg.Connection, load: Load, tmp_path: Path) -> None:
+    with pytest.raises(StrictError, match="1 findings"):
+        await load(HEADER, f"p1,{FIRST},,a", "p2,112", strict=True)
+    assert report(tmp_path) == [("3", "msisdn", "no")]
+    assert await people(connection) == []
+    assert await list_groups(connection) == []
+    assert (await load(HEADER, f"p1,{FIRST},,a", strict=True)).inserted == 1
+
+
+async def test_a_file_that_breaks_off_changes_nothing(connection: asyncpg.Connection, load: Load) -> None:
+    with pytest.raises(InputError, match="quotes"):
+        await load(HEADER, f"p1,{FIRST}", f'p2,"{SECOND}')
+    assert await people(connection) == []
+    assert (await load(HEADER, f"p1,{FIRST}")).inserted == 1
+
+
+async def test_groups_are_listed_and_shown(connection: asyncpg.Connection, load: Load) -> None:
+    await load(HEADER, f"p1,{FIRST},de,a;b,,,yes", f"p2,{SECOND},,b", f"p3,{THIRD},de,c")
+    await nest_group(connection, "top", "a")
+    await nest_group(connection, "top", "b")
+    lines = {line.name: (line.members, line.children) for line in await list_groups(connection)}
+    assert lines == {"a": (1, ()), "b": (2, ()), "c": (1, ()), "top": (0, ("a", "b"))}
+    top = await show_group(connection, "top")
+    assert (top.members, top.people, top.participants, top.languages) == (0, 2, 1, {"": 1, "de": 1})
+    assert (await show_group(connection, "b")).parents == ("top",)
+    with pytest.raises(InputError, match="'gone'"):
+        await show_group(connection, "gone")
+
+
+async def test_erased_people_leave_nothing_in_the_directory(connection: asyncpg.Connection, load: Load) -> None:
+    await load(HEADER, f"p1,{FIRST},de,a;b")
+    person = await show_recipient(connection, external_id="p1")
+    await erase_recipient(connection, person.id)
+    assert await connection.fetchval("SELECT count(*) FROM group_members") == 0
+    with pytest.raises(InputError, match="not in the directory"):
+        await erase_recipient(connection, person.id)
+    await load(HEADER, f"p1,{FIRST},de,a")
+    assert (await show_recipient(connection, external_id="p1")).id != person.id
+
+
+async def test_a_hundred_thousand_in_under_six_seconds_by_several_processes(
+    connection: asyncpg.Connection, tmp_path: Path
+) -> None:
+    path, seen = tmp_path / "many.csv", set[str]()
+    synthetic.write(path, 100_000)
+    with path.open("a") as file:
+        file.write("bad,112,,,,,\n" + "\n" * (8_000_000 - path.stat().st_size))
+    result = await import_recipients(
+        connection, path, tmp_path / "report.csv", progress=lambda step, *_: seen.add(step)
+    )
+    assert (result.rows, result.inserted, result.refused) == (100_001, 100_000, 1)
+    assert report(tmp_path) == [("100002", "msisdn", "no")]
+    assert await connection.fetchval("SELECT count(DISTINCT msisdn) FROM recipients") == 100_000
+    assert {"reading", "writing recipients", "committing"} <= seen
+    assert result.seconds < 6

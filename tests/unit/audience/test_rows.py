@@ -1,0 +1,128 @@
+"""Rows of a CSV: what becomes a line for COPY, what a finding, and who is left out."""
+
+from pathlib import Path
+
+import pytest
+
+from broadcast.audience.columns import Columns, read_header
+from broadcast.audience.rows import Finding, convert, mask
+from broadcast.audience.source import Source
+from broadcast.errors import InputError
+
+HEADER = ["ID", "Phone Number", "Lang", "Groups", "lat", "LON", "participant"]
+COLUMNS = read_header(HEADER)
+GOOD = ["p1", "+4915112345678", "de_AT", "a;b| a ", "52.5", "13.4", "Yes"]
+
+
+def one(*cells: str, columns: Columns = COLUMNS) -> tuple[str, list[Finding]]:
+    done = convert([(7, list(cells))], columns, "DE")
+    assert done.rows == 1
+    assert done.good == done.lines.count(b"\n")
+    return done.lines.decode(), done.findings
+
+
+def test_a_good_row() -> None:
+    assert one(*GOOD) == ("7\tp1\t+4915112345678\tde-at\t52.5\t13.4\tt\ta|b\n", [])
+
+
+def test_empty_and_missing_cells_say_nothing() -> None:
+    assert one(" ", " +4915112345678 ") == ("7\t\\N\t+4915112345678\t\\N\t\\N\t\\N\t\\N\t\n", [])
+
+
+def test_backslashes_survive_copy() -> None:
+    line, findings = one("p\\1", "+4915112345678", "", "x\\N")
+    assert line == "7\tp\\\\1\t+4915112345678\t\\N\t\\N\t\\N\t\\N\tx\\\\N\n"
+    assert not findings
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "field"),
+    [
+        (2, "deutsch!", "language"),
+        (3, "a" * 201, "groups"),
+        (4, "91", "latitude, longitude"),
+        (4, "", "latitude, longitude"),
+        (5, "nan", "latitude, longitude"),
+        (6, "perhaps", "participant"),
+    ],
+)
+def test_a_detail_that_is_wrong_leaves_nobody_out(place: int, value: str, field: str) -> None:
+    row = [*GOOD]
+    row[place] = value
+    line, findings = one(*row)
+    assert line.startswith("7\tp1\t+4915112345678\t")
+    assert [(finding.line, finding.field, finding.loaded) for finding in findings] == [(7, field, True)]
+
+
+@pytest.mark.parametrize(
+    ("row", "field", "reason"),
+    [
+        (["p1", ""], "msisdn", "is empty"),
+        (["p1", "112"], "msisdn", "not a valid number"),
+        (["p1", "hello"], "msisdn", "not a phone number"),
+        (["p\x001", "+4915112345678"], "external_id", "control character"),
+        (["x" * 201, "+4915112345678"], "external_id", "more than 200"),
+        ([*GOOD, "extra"], "row", "8 cells, the header 7"),
+    ],
+)
+def test_a_row_that_cannot_be_loaded(row: list[str], field: str, reason: str) -> None:
+    line, findings = one(*row)
+    assert not line
+    (finding,) = findings
+    assert (finding.line, finding.field, finding.loaded) == (7, field, False)
+    assert reason in finding.reason
+
+
+def test_empty_cells_beyond_the_header_are_nothing() -> None:
+    assert one(*GOOD, "", " ")[1] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("+4915112345678", "+•••••••••••78"), ("0151/1234 5678x", "0151/•••••••78x"), ("12345", "12345")],
+)
+def test_numbers_are_masked(value: str, shown: str) -> None:
+    assert mask(value) == shown
+
+
+def test_header_names_are_found_whatever_their_form() -> None:
+    columns = read_header(["Vorname", "external-id", "TELEPHONE", "Group"])
+    assert (columns.external_id, columns.msisdn, columns.groups, columns.language) == (1, 2, 3, None)
+    assert columns.unknown == ("Vorname",)
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"), [(["id", "name"], "names no phone number"), (["phone", "Mobile"], "both name msisdn")]
+)
+def test_headers_that_are_refused(header: list[str], reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        read_header(header)
+
+
+def read(path: Path, content: bytes, encoding: str = "utf-8-sig") -> list[tuple[int, list[str]]]:
+    path.write_bytes(content)
+    with Source(path, encoding=encoding) as source:
+        return [row for block in source.blocks(rows=2) for row in block]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_lines_are_counted_through_quotes_and_empty_lines(tmp_path: Path, separator: str) -> None:
+    content = '\ufeffid,phone\n1,"a\nb"\n\n2,x\r\n3,"y"\n'.replace(",", separator).encode()
+    assert read(tmp_path / "r.csv", content) == [(2, ["1", "a\nb"]), (5, ["2", "x"]), (6, ["3", "y"])]
+
+
+def test_a_quote_that_is_never_closed_refuses_the_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"line 3: .*quotes"):
+        read(tmp_path / "r.csv", b'id,phone\n1,x\n2,"y\n3,z\n')
+
+
+def test_another_encoding_must_be_named(tmp_path: Path) -> None:
+    content = "id,phone\nMüller,1\n".encode("latin-1")
+    with pytest.raises(InputError, match="0xfc is not utf-8"):
+        read(tmp_path / "r.csv", content)
+    assert read(tmp_path / "r.csv", content, "latin-1") == [(2, ["Müller", "1"])]
+
+
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is empty"):
+        read(tmp_path / "r.csv", b"")
