@@ -13,7 +13,8 @@ class Expansion(BaseModel):
 
     `languages` maps a lower-case language tag to the index of a variant; tags missing from it fall back
     by their primary subtag, then to `default_variant`. `participants_only` limits an exercise.
-    `expires_at` is in milliseconds since the epoch. Unknown fields are ignored (design, section 4).
+    `expires_at` is in milliseconds since the epoch. `chunk` counts from 0 to `chunks` - 1; all of an alert's are on one
+    partition, so the last comes last. Unknown fields are ignored (design, section 4).
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -28,3 +29,4 @@ class Expansion(BaseModel):
     default_variant: int = 0
     participants_only: bool = False
     chunk: int = 0
+    chunks: int = 0

@@ -1,0 +1,1 @@
+"""Alerts: publishing them, and what the system knows of each."""

@@ -1,0 +1,253 @@
+"""What one alert event does to alerts, stored; and the records that follow from what is stored.
+
+Facts first, records second: the records are a function of the facts that this event left, so an event that is read
+again after a crash, in whatever state that left things, gives the same records.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from broadcast import metrics
+from broadcast.alerts.publishing import digest_of, stop_record
+from broadcast.alerts.store import (
+    Connection,
+    StoredAlert,
+    find_alert,
+    find_known,
+    find_namesake,
+    insert_alert,
+    move_alert,
+    record_event,
+    recorded_at,
+    set_audience,
+    was_cancelled,
+)
+from broadcast.audience import missing_groups
+from broadcast.cap import RenderingError, TargetError, groups_of, lane_of, languages_of, render
+from broadcast.kafka.events import Output
+from broadcast.lifecycle import (
+    Action,
+    AlertState,
+    Decision,
+    Happening,
+    decide,
+    expires_at,
+    may_carry,
+    may_happen,
+    participants_only,
+)
+from broadcast.routing import Route
+from broadcast.settings import Settings
+from schemas.alert import Alert, AlertAction, AlertEvent
+from schemas.control import Control
+from schemas.expansion import Expansion
+from schemas.topics import Names
+
+log = structlog.get_logger(__name__)
+
+DUPLICATE = "duplicate"
+CONFLICT = "conflict"
+IGNORED = "ignored"
+
+ASKED: dict[AlertAction, Happening] = {
+    AlertAction.APPROVED: Happening.APPROVED,
+    AlertAction.REJECTED: Happening.REJECTED,
+    AlertAction.RETURNED: Happening.RETURNED,
+    AlertAction.CANCELLED: Happening.CANCELLED,
+}
+"""What an event other than `submitted` asks to happen."""
+
+PLANNED = frozenset({Happening.PLANNED.value, Happening.APPROVED.value})
+STOPPED = frozenset({Happening.CANCELLED.value, Happening.SUPERSEDED.value})
+
+
+@dataclass
+class Planning:
+    """The work on one event at `offset`, within one transaction on `connection`. `now` is an aware instant."""
+
+    connection: Connection
+    asked: AlertEvent
+    offset: int
+    settings: Settings
+    routes: Sequence[Route]
+    now: datetime
+    touched: list[UUID] = field(default_factory=list)
+
+    async def plan(self) -> list[Output]:
+        """Store what the event does; the records that follow."""
+        self.touched.append(self.asked.alert_id)
+        if self.asked.event is AlertAction.SUBMITTED and self.asked.alert is not None:
+            if not await self._submit(self.asked.alert):
+                return []
+        else:
+            await self._apply(ASKED[self.asked.event])
+        return await self._outputs()
+
+    async def _submit(self, alert: Alert) -> bool:
+        groups, fault = _targets(alert)
+        stored = await insert_alert(
+            self.connection,
+            self.asked,
+            offset=self.offset,
+            lane=lane_of(alert),
+            groups=groups,
+            expires_at=expires_at(
+                alert,
+                default_seconds=self.settings.default_expiry_seconds,
+                ceiling_seconds=self.settings.longest_expiry_seconds,
+                now=self.now,
+            ),
+        )
+        if stored.event_offset != self.offset or stored.digest != digest_of(alert):
+            await self._note_again(alert, stored)
+            return False
+        known = await find_known(self.connection, alert.referred) if alert.referred else []
+        self.touched += [entry.alert_id for entry in known]
+        if stored.state is AlertState.ACCEPTED:
+            await self._note(stored.alert_id, AlertAction.SUBMITTED)
+            decision = decide(alert, known)
+            happening, reason = await self._judge(alert, stored, decision, fault)
+            metrics.alerts.labels(alert.status, alert.msg_type, happening).inc()
+            log.info("alert_decided", happening=happening, action=decision.action, lane=stored.lane, reason=reason)
+            await self._move(stored.alert_id, stored.state, happening, reason)
+            if happening is Happening.PLANNED:
+                await self._replace(alert, stored, decision, {entry.alert_id: entry.state for entry in known})
+        return True
+
+    async def _judge(self, alert: Alert, stored: StoredAlert, decision: Decision, fault: str) -> tuple[Happening, str]:
+        # What happens to an accepted alert, and why.
+        namesake = await find_namesake(self.connection, stored.alert_id, alert)
+        if namesake is not None:
+            return Happening.REFUSED, f"is alert {namesake} under another id; nothing is sent twice"
+        if await was_cancelled(self.connection, stored.alert_id, self.offset):
+            return Happening.CANCELLED, "was cancelled before it came"
+        if decision.action is Action.REFUSE:
+            return Happening.REFUSED, decision.reason
+        if decision.action is Action.STOP:
+            return Happening.PLANNED, decision.reason
+        fault = fault or await self._find_fault(alert, stored)
+        if fault:
+            return Happening.REFUSED, fault
+        if stored.expires_at <= self.now:
+            return Happening.EXPIRED, f"expired at {stored.expires_at.isoformat()}, before it came"
+        return Happening.PLANNED, decision.reason
+
+    async def _find_fault(self, alert: Alert, stored: StoredAlert) -> str:
+        # Why an alert cannot be sent; empty when it can.
+        try:
+            render(alert, highest_segments=self.settings.highest_segments)
+        except RenderingError as error:
+            return str(error)
+        if not any(may_carry(alert.status, route.live) for route in self.routes):
+            return f"status {alert.status}: no route may carry it; add a simulated route, or publish it as Actual"
+        missing = await missing_groups(self.connection, stored.groups)
+        return f"addresses: no group {', '.join(missing)} is known; import it, or correct the name" if missing else ""
+
+    async def _replace(
+        self, alert: Alert, stored: StoredAlert, decision: Decision, states: dict[UUID, AlertState]
+    ) -> None:
+        # What an Update or a Cancel names comes to its end with it (L2, L3).
+        cancels = decision.action is Action.STOP
+        happening = Happening.CANCELLED if cancels else Happening.SUPERSEDED
+        for alert_id in decision.alert_ids:
+            await self._move(alert_id, states[alert_id], happening, f"by {alert.reference}")
+        if cancels:
+            # It is sent to nobody, so it is done when what it names is stopped.
+            await set_audience(self.connection, stored.alert_id, audience=0, suppressed=0, chunks=0, chain=None)
+            state = await self._move(stored.alert_id, AlertState.EXPANDING, Happening.EXPANDED)
+            await self._move(stored.alert_id, state, Happening.FINISHED)
+
+    async def _note_again(self, alert: Alert, stored: StoredAlert) -> None:
+        # L1: the same again is nothing new; another alert by the same name is a conflict, and is not sent.
+        same = stored.digest == digest_of(alert)
+        word = DUPLICATE if same else CONFLICT
+        why = None if same else "another alert has this sender, identifier and sent; give this one its own identifier"
+        log.info("alert_again", word=word, first_offset=stored.event_offset, offset=self.offset)
+        metrics.alerts.labels(alert.status, alert.msg_type, word).inc()
+        await self._note(stored.alert_id, word, why)
+
+    async def _apply(self, happening: Happening) -> None:
+        alert_id = self.asked.alert_id
+        stored = await find_alert(self.connection, alert_id)
+        if (alert_id, happening.value) in await recorded_at(self.connection, [alert_id], self.offset):
+            return
+        if stored is not None and may_happen(stored.state, happening):
+            await self._move(alert_id, stored.state, happening, self.asked.reason)
+        elif stored is None and happening is Happening.CANCELLED:
+            # The alert may come later: it will find this note, and the stop stands (L5).
+            await self._note(alert_id, happening, self.asked.reason)
+        else:
+            await self._note(alert_id, IGNORED, f"{happening}: the alert is {stored.state if stored else 'not known'}")
+
+    async def _outputs(self) -> list[Output]:
+        facts = await recorded_at(self.connection, self.touched, self.offset)
+        stopped = {alert_id for alert_id, event in facts if event in STOPPED}
+        if self.asked.event is AlertAction.CANCELLED:
+            stopped.add(self.asked.alert_id)
+        outputs = [self._stop_of(alert_id) for alert_id in sorted(stopped)]
+        if any(alert_id == self.asked.alert_id and event in PLANNED for alert_id, event in facts):
+            stored = await find_alert(self.connection, self.asked.alert_id)
+            # An audience that is known was asked for by a transaction that is long committed.
+            if stored is not None and stored.state is AlertState.EXPANDING and stored.audience is None:
+                outputs += self._records_of(stored)
+        return outputs
+
+    def _records_of(self, stored: StoredAlert) -> list[Output]:
+        names = Names(self.settings.topic_prefix)
+        key = str(stored.alert_id).encode()
+        ends = int(stored.expires_at.timestamp() * 1000)
+        variants = render(stored.alert, highest_segments=self.settings.highest_segments)
+        control = Control(
+            alert_id=str(stored.alert_id),
+            lane=stored.lane,
+            status=stored.status.value,
+            expires_at=ends,
+            variants=variants,
+        )
+        expansion = Expansion(
+            kind="audience",
+            alert_id=stored.alert_id,
+            lane=stored.lane,
+            status=stored.status,
+            groups=stored.groups,
+            expires_at=ends,
+            languages=languages_of(variants),
+            participants_only=participants_only(stored.status),
+        )
+        return [
+            Output(names.control, key, msgspec.json.encode(control)),
+            Output(names.expansions(stored.lane), key, expansion.model_dump_json().encode()),
+        ]
+
+    def _stop_of(self, alert_id: UUID) -> Output:
+        names, asked = Names(self.settings.topic_prefix), self.asked
+        record = stop_record(names, alert_id, actor=asked.actor, reason=asked.reason or "", now=asked.at)
+        return Output(record.topic, record.key, record.value)
+
+    async def _move(
+        self, alert_id: UUID, state: AlertState, happening: Happening, reason: str | None = None
+    ) -> AlertState:
+        following = await move_alert(self.connection, alert_id, state, happening, at=self.now, reason=reason or None)
+        await self._note(alert_id, happening, reason)
+        return following
+
+    async def _note(self, alert_id: UUID, event: str, reason: str | None = None) -> None:
+        asked = self.asked
+        await record_event(
+            *(self.connection, alert_id, self.offset, str(event)),
+            actor=asked.actor,
+            at=asked.at,
+            reason=reason or None,
+        )
+
+
+def _targets(alert: Alert) -> tuple[tuple[str, ...], str]:
+    try:
+        return groups_of(alert), ""
+    except TargetError as error:
+        return (), str(error)

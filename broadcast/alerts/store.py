@@ -1,0 +1,228 @@
+"""Alerts in PostgreSQL, as the planner knows them: one row each, and every event that touched it.
+
+Whatever is written is `ON CONFLICT DO NOTHING` and read back, or guarded by the state it begins from: an event that
+is read again after a crash finds what it did the first time, and produces the same. Everything commits synchronously,
+because Kafka's position moves on right after.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from broadcast.alerts.publishing import digest_of
+from broadcast.lifecycle import AlertState, Happening, Known, next_state
+from schemas.alert import Alert, AlertEvent, Reference, Status, write_alert
+from schemas.lane import Lane
+
+Connection = Any
+"""An asyncpg connection, or one borrowed from a pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAlert:
+    """One row of `alerts`. `audience` is None until the expander has resolved it."""
+
+    alert_id: UUID
+    state: AlertState
+    lane: Lane
+    status: Status
+    groups: tuple[str, ...]
+    event_offset: int
+    digest: bytes
+    actor: str
+    expires_at: datetime
+    accepted_at: datetime
+    audience: int | None
+    document: str
+
+    @property
+    def alert(self) -> Alert:
+        """The CAP content."""
+        return Alert.model_validate_json(self.document)
+
+
+@asynccontextmanager
+async def durable(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
+    """A transaction whose commit is on disk, whatever the server's default."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL synchronous_commit = on")
+        yield connection
+
+
+_COLUMNS = (
+    "alert_id, state, lane, status, groups, event_offset, digest, actor, expires_at, accepted_at, audience,"
+    " document::text"
+)
+
+
+async def insert_alert(
+    connection: Connection,
+    event: AlertEvent,
+    *,
+    offset: int,
+    lane: Lane,
+    groups: Sequence[str],
+    expires_at: datetime,
+) -> StoredAlert:
+    """Store a submitted alert as `accepted` unless its id is there; the row as it is now, locked."""
+    alert = event.alert
+    if alert is None:
+        raise ValueError("a submitted event needs the alert")
+    await connection.execute(
+        """
+        INSERT INTO alerts (alert_id, state, lane, sender, identifier, sent, status, msg_type, document, digest,
+                            groups, event_offset, actor, expires_at, accepted_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+        ON CONFLICT (alert_id) DO NOTHING
+        """,
+        *(event.alert_id, AlertState.ACCEPTED.value, lane.value, alert.sender, alert.identifier, alert.sent),
+        *(alert.status.value, alert.msg_type.value, write_alert(alert).decode(), digest_of(alert)),
+        *(list(groups), offset, event.actor, expires_at, event.at),
+    )
+    stored = await find_alert(connection, event.alert_id)
+    if stored is None:
+        raise LookupError(f"alert {event.alert_id} was inserted and is not there")
+    return stored
+
+
+async def find_alert(connection: Connection, alert_id: UUID) -> StoredAlert | None:
+    """The row of an alert, locked until the transaction ends."""
+    row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM alerts WHERE alert_id = $1 FOR UPDATE", alert_id)
+    return None if row is None else _stored(row)
+
+
+async def find_known(connection: Connection, references: Sequence[Reference]) -> list[Known]:
+    """Those alerts that references name and that are here, locked. Their ids may come from an Idempotency-Key."""
+    rows = await connection.fetch(
+        """
+        SELECT alert_id, alerts.sender, alerts.identifier, alerts.sent, state, status
+        FROM alerts JOIN unnest($1::text[], $2::text[], $3::timestamptz[]) AS named (sender, identifier, sent)
+             USING (sender, identifier, sent)
+        ORDER BY alert_id FOR UPDATE OF alerts
+        """,
+        [reference.sender for reference in references],
+        [reference.identifier for reference in references],
+        [reference.sent for reference in references],
+    )
+    return [
+        Known(
+            alert_id=row["alert_id"],
+            reference=Reference(sender=row["sender"], identifier=row["identifier"], sent=row["sent"]),
+            state=AlertState(row["state"]),
+            status=Status(row["status"]),
+        )
+        for row in rows
+    ]
+
+
+async def find_namesake(connection: Connection, alert_id: UUID, alert: Alert) -> UUID | None:
+    """Another alert with the same sender, identifier and sent: the same alert under another id."""
+    found: UUID | None = await connection.fetchval(
+        "SELECT alert_id FROM alerts WHERE sender = $1 AND identifier = $2 AND sent = $3 AND alert_id <> $4 LIMIT 1",
+        *(alert.sender, alert.identifier, alert.sent, alert_id),
+    )
+    return found
+
+
+async def record_event(
+    connection: Connection,
+    alert_id: UUID,
+    offset: int,
+    event: str,
+    *,
+    actor: str,
+    at: datetime,
+    reason: str | None = None,
+) -> None:
+    """Note that something happened to an alert because of the event at `offset`; once, however often it is read."""
+    await connection.execute(
+        """
+        INSERT INTO alert_events (alert_id, event_offset, event, actor, reason, at)
+        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING
+        """,
+        *(alert_id, offset, event, actor, reason, at),
+    )
+
+
+async def recorded_at(connection: Connection, alert_ids: Sequence[UUID], offset: int) -> set[tuple[UUID, str]]:
+    """What the event at `offset` did to which of these alerts."""
+    rows = await connection.fetch(
+        "SELECT alert_id, event FROM alert_events WHERE alert_id = ANY ($1) AND event_offset = $2", alert_ids, offset
+    )
+    return {(row["alert_id"], row["event"]) for row in rows}
+
+
+async def was_cancelled(connection: Connection, alert_id: UUID, before: int) -> bool:
+    """Whether an event before `before` cancelled this alert, which was not known then (cap.md, L5)."""
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM alert_events WHERE alert_id = $1 AND event = $2 AND event_offset < $3)",
+        *(alert_id, Happening.CANCELLED.value, before),
+    )
+    return found
+
+
+_INSTANTS = {
+    Happening.PLANNED: "planned_at",
+    Happening.APPROVED: "planned_at",
+    Happening.EXPANDED: "expanded_at",
+    Happening.CANCELLED: "stopped_at",
+    Happening.SUPERSEDED: "stopped_at",
+    Happening.FINISHED: "completed_at",
+}
+"""The column that keeps when it happened, where there is one; the first time counts."""
+
+
+async def move_alert(
+    connection: Connection,
+    alert_id: UUID,
+    state: AlertState,
+    happening: Happening,
+    *,
+    at: datetime,
+    reason: str | None = None,
+) -> AlertState:
+    """Take an alert, whose row the caller has locked in `state`, to what follows; raises TransitionError."""
+    following = next_state(state, happening)
+    column = _INSTANTS.get(happening)
+    instant = f", {column} = coalesce({column}, $4)" if column else ""
+    await connection.execute(
+        f"UPDATE alerts SET state = $2, reason = coalesce($3, reason){instant} WHERE alert_id = $1",
+        *(alert_id, following.value, reason),
+        *((at,) if column else ()),
+    )
+    return following
+
+
+async def set_audience(
+    connection: Connection, alert_id: UUID, *, audience: int, suppressed: int, chunks: int, chain: bytes | None
+) -> None:
+    """Keep what the expander found, before anything of it is sent; a second time changes nothing."""
+    await connection.execute(
+        """
+        UPDATE alerts SET audience = $2, suppressed = $3, chunks = $4, chain = $5
+        WHERE alert_id = $1 AND audience IS NULL
+        """,
+        *(alert_id, audience, suppressed, chunks, chain),
+    )
+
+
+def _stored(row: Any) -> StoredAlert:
+    return StoredAlert(
+        alert_id=row["alert_id"],
+        state=AlertState(row["state"]),
+        lane=Lane(row["lane"]),
+        status=Status(row["status"]),
+        groups=tuple(row["groups"]),
+        event_offset=row["event_offset"],
+        digest=row["digest"],
+        actor=row["actor"],
+        expires_at=row["expires_at"],
+        accepted_at=row["accepted_at"],
+        audience=row["audience"],
+        document=row["document"],
+    )

@@ -1,0 +1,89 @@
+"""A test message to one number: an alert of CAP status Test to a group that holds one recipient.
+
+It goes the way of every alert, so that it tests that way. A group of its own for each recipient, because an audience is
+resolved later: one shared group would send the second test to the first number as well. Since only simulated routes
+carry Test, no phone is ever reached; `require_route` says so before anything is published.
+"""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from broadcast.database import Connection
+from broadcast.errors import InputError
+from broadcast.routing import Route, RouteTable
+from schemas.alert import (
+    Alert,
+    Area,
+    Category,
+    Certainty,
+    Info,
+    MsgType,
+    Scope,
+    Severity,
+    Status,
+    Urgency,
+)
+
+GROUP_PREFIX = "test-send-"
+SENDER = "tocsin-test-send"
+EXPIRY = timedelta(minutes=10)
+"""A test that was not sent by then would only puzzle."""
+
+TEXT = "Test message. No action is needed."
+TEXT_LENGTH_MAX = 300
+
+
+def require_route(routes: tuple[Route, ...], msisdn: str) -> Route:
+    """The simulated route that would carry a test to this number; InputError when there is none."""
+    route = RouteTable(routes).route_of(msisdn, Status.TEST)
+    if route is None:
+        message = (
+            "no simulated route takes this number, and a live one never carries CAP status Test; add a simulated route"
+            " to the routes file"
+        )
+        raise InputError(f"number: {message}", (("number", "M3", message),))
+    return route
+
+
+async def ensure_recipient(connection: Connection, msisdn: str) -> tuple[int, str]:
+    """The recipient with this number (E.164), made if there is none, and the group that holds only them.
+
+    A recipient that the directory knows already stays as it is, suppression included.
+    """
+    async with connection.transaction():
+        await connection.execute("INSERT INTO recipients (msisdn) VALUES ($1) ON CONFLICT (msisdn) DO NOTHING", msisdn)
+        recipient_id: int = await connection.fetchval("SELECT id FROM recipients WHERE msisdn = $1", msisdn)
+        group = f"{GROUP_PREFIX}{recipient_id}"
+        await connection.execute("INSERT INTO groups (name) VALUES ($1) ON CONFLICT (name) DO NOTHING", group)
+        await connection.execute(
+            "INSERT INTO group_members (group_id, recipient_id) SELECT id, $2 FROM groups WHERE name = $1"
+            " ON CONFLICT DO NOTHING",
+            group,
+            recipient_id,
+        )
+    return recipient_id, group
+
+
+def make_test_alert(group: str, text: str, *, identifier: UUID, now: datetime) -> Alert:
+    """The alert that carries a test message; its text begins with TEST when it is rendered."""
+    sent = now.replace(microsecond=0)
+    info = Info(
+        category=(Category.OTHER,),
+        event="Test message",
+        urgency=Urgency.EXPECTED,
+        severity=Severity.MINOR,
+        certainty=Certainty.OBSERVED,
+        expires=sent + EXPIRY,
+        headline=text,
+        area=(Area(area_desc="one phone"),),
+    )
+    return Alert(
+        identifier=f"test-send-{identifier}",
+        sender=SENDER,
+        sent=sent,
+        status=Status.TEST,
+        msg_type=MsgType.ALERT,
+        scope=Scope.PRIVATE,
+        groups=(group,),
+        info=(info,),
+    )

@@ -1,0 +1,89 @@
+"""`broadcast deadletters`: records that could not be read."""
+
+import asyncio
+import base64
+import json
+from datetime import UTC, datetime
+
+import click
+
+from broadcast.deadletters import Found, find_deadletter, read_deadletters, replay_deadletter
+from broadcast.logs import mask_numbers
+from broadcast.settings import load_settings
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, nothing else.")
+
+
+@click.group()
+def command() -> None:
+    """Records that could not be read: list, show, replay."""
+
+
+@command.command("list")
+@as_json_option
+def show_all(as_json: bool) -> None:
+    """All dead letters that are kept, oldest first."""
+    letters = asyncio.run(read_deadletters(load_settings()))
+    if as_json:
+        click.echo(json.dumps([_content(found) for found in letters]))
+        return
+    for found in letters:
+        mark = "replayed" if found.replayed else ""
+        where = f"{found.letter.topic} {found.letter.partition}/{found.letter.offset}"
+        click.echo(f"{found.offset:>8}  {_instant(found)}  {found.letter.stage:<9} {mark:<9} {where}")
+        click.echo(f"{'':>10}{mask_numbers(found.letter.error)}")
+    click.echo(f"{len(letters)} dead letters")
+
+
+@command.command("show")
+@click.argument("offset", type=int)
+@as_json_option
+def show_one(offset: int, as_json: bool) -> None:
+    """One dead letter, whole, with the record as it was."""
+    found = asyncio.run(find_deadletter(load_settings(), offset))
+    if as_json:
+        click.echo(json.dumps(_content(found) | _raw(found)))
+        return
+    for name, value in _content(found).items():
+        click.echo(f"{name}: {value}")
+    click.echo(found.letter.preview(length=len(found.letter.value or b"")))
+
+
+@command.command("replay")
+@click.argument("offset", type=int)
+@as_json_option
+def replay(offset: int, as_json: bool) -> None:
+    """Put the record back on its topic, once; it gets a new offset there."""
+    letter = asyncio.run(replay_deadletter(load_settings(), offset))
+    if as_json:
+        click.echo(json.dumps({"offset": offset, "topic": letter.topic, "replayed": True}))
+    else:
+        click.echo(f"dead letter {offset} is on {letter.topic} again; should it fail again, it comes back here")
+
+
+def _content(found: Found) -> dict[str, object]:
+    letter = found.letter
+    return {
+        "offset": found.offset,
+        "at": _instant(found),
+        "stage": letter.stage,
+        "topic": letter.topic,
+        "partition": letter.partition,
+        "source_offset": letter.offset,
+        "error": letter.error,
+        "replayed": found.replayed,
+        "truncated": letter.truncated,
+    }
+
+
+def _raw(found: Found) -> dict[str, object]:
+    letter = found.letter
+    return {
+        "key": None if letter.key is None else base64.b64encode(letter.key).decode(),
+        "value": None if letter.value is None else base64.b64encode(letter.value).decode(),
+        "text": letter.preview(length=len(letter.value or b"")),
+    }
+
+
+def _instant(found: Found) -> str:
+    return datetime.fromtimestamp(found.letter.at / 1000, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,261 @@
+"""One event at a time, exactly once: what an event produced and how far its partition was read, in one transaction.
+
+Planner and expander work through this (design, section 5). Each input partition has a transactional producer of its
+own, `<prefix><stage>.<topic>.<partition>`: starting it fences whoever had the partition before, and only then is the
+position read, so that nobody moves it afterwards.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+from aiokafka.structs import OffsetAndMetadata
+
+from broadcast import metrics
+from broadcast.clock import monotonic
+from broadcast.errors import FencedError, UnavailableError
+from broadcast.kafka.clients import make_admin, make_consumer, make_producer
+from broadcast.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+STOP_BUDGET_SECONDS = 2.0
+"""For a producer's stop and for an abort: what hangs longer is left to the broker, until the next one fences it."""
+
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 2.0
+
+NO_POSITION = -1
+"""What the broker answers for a group that never committed: the only sign that a partition was never read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One record as a stage reads it. `timestamp` in milliseconds since the epoch."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    timestamp: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One record to produce; without `partition` the key decides."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    partition: int | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def group_of(settings: Settings, stage: str) -> str:
+    """The consumer group of a stage; it contains the prefix, because systems may share one broker."""
+    return f"{settings.topic_prefix}{stage}"
+
+
+def instance_of(settings: Settings, stage: str) -> str:
+    """The static member id of this process."""
+    return f"{stage}-{settings.slot}"
+
+
+class Source:
+    """One input partition: its producer, and its position (the offset from which nothing is done yet)."""
+
+    def __init__(self, settings: Settings, stage: str, partition: TopicPartition) -> None:
+        self.stage = stage
+        self.partition = partition
+        self.group = group_of(settings, stage)
+        self.transactional_id = f"{self.group}.{partition.topic}.{partition.partition}"
+        self.producer: AIOKafkaProducer = make_producer(settings, transactional_id=self.transactional_id)
+        self.position = 0
+
+    async def commit(self, offset: int, outputs: Iterable[Output] = ()) -> None:
+        """Send outputs and the position after `offset` as one; FencedError when another has taken the partition."""
+        async with self.transaction(offset) as sending:
+            for output in outputs:
+                sending.add(
+                    await self.producer.send(
+                        output.topic,
+                        output.value,
+                        key=output.key,
+                        partition=output.partition,
+                        headers=list(output.headers),
+                    )
+                )
+
+    @asynccontextmanager
+    async def transaction(self, offset: int) -> AsyncIterator["_Sending"]:
+        """A transaction that ends with the position after `offset`; what was added to it is awaited before that.
+
+        Any error or cancellation within aborts it. FencedError when another has taken the partition.
+        """
+        begun = monotonic()
+        try:
+            await self.producer.begin_transaction()
+            try:
+                sending = _Sending()
+                yield sending
+                await sending.confirm()
+                position = {self.partition: OffsetAndMetadata(offset + 1, "")}
+                await self.producer.send_offsets_to_transaction(position, self.group)
+            except BaseException:
+                await self._abort()
+                raise
+            await self.producer.commit_transaction()
+        except (ProducerFenced, InvalidProducerEpoch) as error:
+            raise FencedError(f"{self.transactional_id} was fenced: another process reads this partition") from error
+        self.position = offset + 1
+        metrics.transaction_duration.labels(self.stage).observe(monotonic() - begun)
+
+    async def stop(self) -> None:
+        """Let go of the producer; an open transaction is left to whoever comes next."""
+        with suppress(KafkaError, TimeoutError, OSError):
+            await asyncio.wait_for(self.producer.stop(), STOP_BUDGET_SECONDS)
+
+    async def _abort(self) -> None:
+        with suppress(KafkaError, TimeoutError):
+            await asyncio.wait_for(self.producer.abort_transaction(), STOP_BUDGET_SECONDS)
+
+
+class _Sending:
+    # Records on their way within one transaction. aiokafka tells of a failed one only to who awaits it.
+
+    def __init__(self) -> None:
+        self._futures: list[Awaitable[Any]] = []
+
+    def add(self, future: Awaitable[Any]) -> None:
+        self._futures.append(future)
+
+    async def confirm(self) -> None:
+        if self._futures:
+            await asyncio.gather(*self._futures)
+
+
+class Sources:
+    """The input partitions that this process has, each made once after it was assigned."""
+
+    def __init__(self, settings: Settings, stage: str) -> None:
+        self._settings = settings
+        self._stage = stage
+        self._made: dict[TopicPartition, asyncio.Task[Source]] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.drop(tuple(self._made))
+
+    def take(self, partitions: Iterable[TopicPartition]) -> None:
+        """Make these ahead of their first event, in the background: fencing and finding a position take 0.1 s."""
+        for partition in partitions:
+            self._make(partition)
+
+    async def get(self, partition: TopicPartition) -> Source:
+        """The source of a partition; waits without limit for the broker."""
+        while True:
+            task = self._make(partition)
+            try:
+                return await asyncio.shield(task)
+            except asyncio.CancelledError:
+                me = asyncio.current_task()
+                if not task.cancelled() or (me is not None and me.cancelling()):
+                    raise
+                # Only the making was given up, because the partition was revoked meanwhile.
+
+    def positions(self) -> dict[TopicPartition, int]:
+        """The positions of the sources that are ready."""
+        return {
+            partition: task.result().position
+            for partition, task in self._made.items()
+            if task.done() and not task.cancelled() and task.exception() is None
+        }
+
+    async def drop(self, partitions: Sequence[TopicPartition]) -> None:
+        """Let go of partitions that were revoked, or whose producer failed."""
+        tasks = [task for partition in partitions if (task := self._made.pop(partition, None)) is not None]
+        await asyncio.gather(*(_end(task) for task in tasks))
+
+    def _make(self, partition: TopicPartition) -> asyncio.Task[Source]:
+        task = self._made.get(partition)
+        if task is None:
+            task = self._made[partition] = asyncio.create_task(_make_source(self._settings, self._stage, partition))
+        return task
+
+
+async def _end(task: asyncio.Task[Source]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError, Exception):
+        await (await task).stop()
+
+
+async def _make_source(settings: Settings, stage: str, partition: TopicPartition) -> Source:
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        source = Source(settings, stage, partition)
+        try:
+            await source.producer.start()
+            source.position = await find_position(settings, source.group, partition)
+            if source.position:
+                source.position = await _within_log(settings, source)
+            return source
+        except (KafkaError, UnavailableError, OSError) as error:
+            log.warning("broker_away", topic=partition.topic, partition=partition.partition, error=repr(error))
+            await source.stop()
+        except BaseException:
+            await source.stop()
+            raise
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)
+        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+
+async def _within_log(settings: Settings, source: Source) -> int:
+    # A log that ends before the position has lost its tail: what comes next is new, and must not be taken for done.
+    consumer = make_consumer(settings)
+    try:
+        await consumer.start()
+        end: int = (await consumer.end_offsets([source.partition]))[source.partition]
+    finally:
+        await consumer.stop()
+    if end < source.position:
+        log.error(
+            "log_lost_its_tail",
+            topic=source.partition.topic,
+            partition=source.partition.partition,
+            position=source.position,
+            end=end,
+        )
+    return min(source.position, end)
+
+
+async def find_position(settings: Settings, group: str, partition: TopicPartition) -> int:
+    """The committed offset of a group, 0 if it never committed; UnavailableError when the broker does not say.
+
+    A partition that is missing from the answer means that the broker is not ready (it happens for a second after its
+    start), not that there is no position: the admin client ignores the error that says so.
+    """
+    admin = make_admin(settings)
+    try:
+        await admin.start()
+        found = await admin.list_consumer_group_offsets(group, partitions=[partition])
+    finally:
+        await admin.close()
+    if partition not in found:
+        raise UnavailableError(
+            f"the position of {group} on {partition.topic} {partition.partition} is not to be had yet"
+        )
+    offset: int = found[partition].offset
+    return 0 if offset == NO_POSITION else offset

@@ -1,0 +1,144 @@
+"""A Faust stage inside the safe envelope: one event at a time, exactly once, waiting for whatever is away."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from broadcast import metrics
+from broadcast.deadletters import deadletter_of
+from broadcast.errors import PoisonError
+from broadcast.health import Health
+from broadcast.kafka.events import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Event, Source, Sources
+from broadcast.settings import Settings
+from streams.transport import STOP_BUDGET_SECONDS, App
+
+log = structlog.get_logger(__name__)
+
+WATCH_SECONDS = 1.0
+"""How often lag is looked at: a stall counts from 15 s on."""
+
+Handle = Callable[[Event, Source], Awaitable[None]]
+"""Does what an event asks and commits it with what it produced: `source.commit` or `source.transaction`, once.
+
+PoisonError makes the event a dead letter. It may be called again for the same event, after an error of the broker.
+"""
+
+
+class Stage:
+    """The Faust app of one stage with its input partitions."""
+
+    def __init__(self, settings: Settings, name: str, health: Health) -> None:
+        self.settings = settings
+        self.name = name
+        self.health = health
+        self.app = App(settings, name)
+        self.sources = Sources(settings, name)
+        self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._settling: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.app.on_partitions_assigned.connect(self._on_assigned, weak=False)
+        self.app.on_partitions_revoked.connect(self._on_revoked, weak=False)
+
+    def add_agent(self, topic: str, handle: Handle) -> None:
+        """Let `handle` have the events of a topic, one at a time."""
+        channel = self.app.topic(topic, key_type=bytes, value_type=bytes)
+
+        # Faust acknowledges an event when the body goes on to the next, raises or is cancelled; with `noack` nothing
+        # is acknowledged but what was done.
+        async def work(stream: Any) -> None:
+            async for event in stream.noack().events():
+                await self._work(_event_of(event.message), handle)
+                await stream.ack(event)
+
+        self.app.agent(channel, name=f"{self.name}.{topic}", concurrency=1)(work)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`; raises what broke the stage, FencedError above all."""
+        stopping = asyncio.create_task(stop.wait())
+        watching = asyncio.create_task(self._watch())
+        try:
+            await self.app.start()
+            await asyncio.wait((stopping, self._broken), return_when=asyncio.FIRST_COMPLETED)
+            if self._broken.done():
+                self._broken.result()
+        finally:
+            for task in (stopping, watching, self._settling):
+                task.cancel()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.app.stop(), STOP_BUDGET_SECONDS)
+            await self.sources.drop(tuple(self.sources.positions()))
+
+    async def _work(self, event: Event, handle: Handle) -> None:
+        partition = TopicPartition(event.topic, event.partition)
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                source = await self.sources.get(partition)
+                if event.offset >= source.position:
+                    await self._handle(event, source, handle)
+                self.health.progress(self.app.backlog())
+                return
+            except KafkaError as error:
+                # The producer may be of no use any more, and its commit may or may not have happened: the next one
+                # ends what is open, and its position says which.
+                log.warning("event_repeated", topic=event.topic, offset=event.offset, error=repr(error))
+                await self.sources.drop([partition])
+            except Exception as error:  # an agent that raises is restarted by Faust and goes on to the next event
+                await self._break(error)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    async def _handle(self, event: Event, source: Source, handle: Handle) -> None:
+        try:
+            await handle(event, source)
+        except PoisonError as error:
+            log.warning("dead_letter", topic=event.topic, offset=event.offset, error=str(error))
+            await source.commit(event.offset, [deadletter_of(self.settings, self.name, event, str(error))])
+            metrics.deadletters.labels(event.topic).inc()
+
+    async def _break(self, error: Exception) -> None:
+        # Holds the event, unacknowledged, until the stage is down.
+        if not self._broken.done():
+            self._broken.set_exception(error)
+        await asyncio.Event().wait()
+
+    async def _on_assigned(self, _app: Any, assigned: Any, **_: Any) -> None:
+        partitions = [TopicPartition(topic, partition) for topic, partition in assigned]
+        self.sources.take(partitions)
+        self._settling = asyncio.create_task(self._settle(partitions))
+
+    async def _settle(self, partitions: list[TopicPartition]) -> None:
+        for partition in partitions:
+            await self.sources.get(partition)
+        self.health.release("start")
+
+    async def _on_revoked(self, _app: Any, revoked: Any, **_: Any) -> None:
+        await self.sources.drop([TopicPartition(topic, partition) for topic, partition in revoked])
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            lag = self.app.backlog()
+            if lag:
+                self.health.behind(lag)
+            else:
+                self.health.progress(0)
+            metrics.consumer_lag_records.labels(self.name, self.app.conf.id).set(lag)
+            metrics.consumer_lag.labels(self.name, self.app.conf.id).set(self.health.stalled_seconds())
+
+
+def _event_of(message: Any) -> Event:
+    return Event(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        key=message.key,
+        value=message.value,
+        headers=tuple(message.headers or ()),
+        timestamp=int((message.timestamp or 0) * 1000),
+    )

@@ -1,0 +1,70 @@
+"""The planner: one alert event at a time, from what is asked to what senders must know and the expander must do.
+
+Read the event, store what it does in one PostgreSQL transaction, then send what follows from what is stored together
+with the position. It never waits for an audience.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import asyncpg
+
+from broadcast.alerts.planning import Planning
+from broadcast.alerts.store import durable
+from broadcast.clock import utc_now
+from broadcast.database import create_pool, wait_for_database
+from broadcast.errors import PoisonError
+from broadcast.health import Health
+from broadcast.kafka.events import Event, Output, Source
+from broadcast.logs import bound_alert
+from broadcast.routes_file import load_routes
+from broadcast.routing import Route
+from broadcast.settings import Settings
+from schemas.alert import AlertEvent, AlertInvalidError, read_event
+from schemas.topics import Names
+from streams.app import Stage
+
+
+async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
+    """Plan alerts until `stop`; raises FencedError when another process has taken the place."""
+    routes = load_routes(settings)
+    pool = await create_pool(settings)
+    try:
+        stage = Stage(settings, "planner", health)
+        stage.add_agent(Names(settings.topic_prefix).alerts, Planner(settings, pool, routes).handle)
+        await stage.run(stop)
+    finally:
+        pool.terminate()
+
+
+class Planner:
+    """What the planner does with one event."""
+
+    def __init__(self, settings: Settings, pool: asyncpg.Pool, routes: Sequence[Route]) -> None:
+        self.settings = settings
+        self.pool = pool
+        self.routes = routes
+
+    async def handle(self, event: Event, source: Source) -> None:
+        """Read, store, send."""
+        asked = read(event)
+        with bound_alert(asked.alert_id):
+            outputs = await wait_for_database("planning", lambda: self._plan(asked, event.offset))
+            await source.commit(event.offset, outputs)
+
+    async def _plan(self, asked: AlertEvent, offset: int) -> list[Output]:
+        try:
+            async with durable(self.pool) as connection:
+                return await Planning(connection, asked, offset, self.settings, self.routes, utc_now()).plan()
+        except (asyncpg.DataError, OverflowError) as error:
+            raise PoisonError(f"the alert holds a value that cannot be stored: {error}") from None
+
+
+def read(event: Event) -> AlertEvent:
+    """The alert event of a record; PoisonError names the field and the rule that it breaks."""
+    received_at = datetime.fromtimestamp(event.timestamp / 1000, UTC)
+    try:
+        return read_event(event.value, event.key, event.headers, received_at=received_at)
+    except AlertInvalidError as error:
+        raise PoisonError(str(error)) from None

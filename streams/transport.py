@@ -1,0 +1,136 @@
+"""Faust's aiokafka transport as the safe envelope needs it (design, section 5; `docs/adr/0001`).
+
+The consumer reads only what was committed, and committing does nothing: the position lives in our transactions. The
+names that are overridden here are private to Faust; `tests/contract/test_faust_envelope.py` holds the pinned version
+to them.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import faust
+from aiokafka import AIOKafkaConsumer
+from faust.app.base import BootStrategy
+from faust.transport.drivers import aiokafka as driver
+
+from broadcast.kafka.clients import make_consumer
+from broadcast.kafka.events import group_of, instance_of
+from broadcast.settings import Settings
+
+HOLD_LIMIT_MS = 2**31 - 1
+"""Longest time without a poll: an event may wait for a database without limit, and fencing does not rest on this."""
+
+STOP_BUDGET_SECONDS = 5.0
+"""From the wish to stop to its end: an event in hand takes well under a second, unless what it waits for is away."""
+
+
+# Faust names a subclass's logger after its module, and its steps at INFO are of no use to an operator.
+logging.getLogger(__name__).setLevel(logging.WARNING)
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """Makes the consumer that every stage has, in place of Faust's, which reads uncommitted and waits 1.5 s."""
+
+    def _create_worker_consumer(self, transport: "Transport") -> AIOKafkaConsumer:
+        conf = self.app.conf
+        return make_consumer(
+            transport.app.settings,
+            group_id=conf.id,
+            group_instance_id=conf.consumer_group_instance_id,
+            # A group that never committed begins at the beginning. The position, which decides, is read elsewhere.
+            auto_offset_reset="earliest",
+            max_poll_records=conf.broker_max_poll_records,
+            max_poll_interval_ms=HOLD_LIMIT_MS,
+        )
+
+
+class Consumer(driver.Consumer):
+    """A consumer that never commits: Faust's own commits stop at the first gap that a transaction leaves."""
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002
+        """Forget what was acknowledged, which Faust otherwise keeps until it is committed."""
+        for tracked in (self._acked, self._acked_index, self._gap):
+            tracked.clear()
+        return True
+
+    def backlog(self) -> int:
+        """Records that the broker has told of and that are not done: those in hand, and those not yet fetched."""
+        consumer = self._thread._consumer
+        if consumer is None:
+            return 0
+        waiting = 0
+        for partition in consumer.assignment():
+            state = consumer._subscription.subscription.assignment.state_value(partition)
+            if state is not None and state.has_valid_position and state.highwater is not None:
+                waiting += max(0, state.highwater - state.position)
+        return waiting + len(self.unacked)
+
+
+class Transport(driver.Transport):
+    """Faust's aiokafka transport with our consumer."""
+
+    Consumer = Consumer
+
+
+class Boot(BootStrategy):
+    """What Faust starts: no producer (our transactions are the only ones that write) and no web server."""
+
+    enable_kafka_producer = False
+    enable_web = False
+
+
+class App(faust.App):
+    """A Faust app on our transport. `settings` are ours; Faust's are `conf`."""
+
+    BootStrategy = Boot
+
+    def __init__(self, settings: Settings, stage: str) -> None:
+        self.settings = settings
+        super().__init__(group_of(settings, stage), **options_of(settings, stage))
+
+    def _new_transport(self) -> Transport:
+        return Transport(self.conf.broker_consumer, self)
+
+    def backlog(self) -> int:
+        """Records that this process is to do."""
+        consumer: Consumer = self.consumer
+        return consumer.backlog()
+
+    def _create_directories(self) -> None:
+        """None: directories are for tables, and there are none."""
+
+
+def options_of(settings: Settings, stage: str) -> Mapping[str, Any]:
+    """Faust's settings, each with its reason."""
+    return {
+        "broker": [f"kafka://{address}" for address in settings.kafka_bootstrap.split(",")],
+        # Static membership: a worker that comes back takes its partitions up again and disturbs nobody.
+        "consumer_group_instance_id": instance_of(settings, stage),
+        # Faust's 60 s would leave the partitions of a worker that stays away alone for a minute.
+        "broker_session_timeout": settings.session_timeout_seconds,
+        # Two workers that start together stand still for three heartbeats.
+        "broker_heartbeat_interval": settings.heartbeat_interval_seconds,
+        # Must not be below the session timeout.
+        "broker_request_timeout": max(settings.session_timeout_seconds, 10.0),
+        # Memory stays flat and a rebalance short: events wait on the broker, not here.
+        "stream_buffer_maxsize": 64,
+        "broker_max_poll_records": 64,
+        # Rebalances wait for the event in hand, so that it is not begun twice.
+        "stream_wait_empty": True,
+        # Topics are made by `broadcast topics create`, with the right partitions and retention.
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        # Values are bytes; what they hold is decided where a fault can become a dead letter.
+        "key_serializer": "raw",
+        "value_serializer": "raw",
+        # Our logs and our health server are those of every stage.
+        "web_enabled": False,
+        "worker_redirect_stdouts": False,
+        "loghandlers": [],
+        # No discovery of modules: agents are made where they are used.
+        "autodiscover": False,
+    }

@@ -1,0 +1,98 @@
+"""Our side of the safe envelope: what our app is, and what no stage may use."""
+
+import ast
+import asyncio
+from pathlib import Path
+
+import pytest
+
+import streams
+from broadcast.health import Health
+from broadcast.settings import Settings
+from schemas.lane import LANES
+from schemas.topics import Names
+from streams.app import Stage
+from streams.transport import App, Consumer, ConsumerThread, Transport
+
+SETTINGS = Settings(slot="north-1", kafka_bootstrap="127.0.0.1:1", topic_prefix="x.")
+FILES = sorted(Path(streams.__path__[0]).glob("*.py"))
+BANNED = {"Table", "GlobalTable", "take", "group_by", "timer", "crontab", "channel", "tumbling", "hopping", "reply_to"}
+
+
+async def handle(event: object, source: object) -> None:
+    raise AssertionError("no event comes here")
+
+
+async def test_the_app_is_on_our_transport_and_never_commits() -> None:
+    app = App(SETTINGS, "planner")
+    assert isinstance(app.transport, Transport)
+    consumer = app.consumer
+    assert isinstance(consumer, Consumer)
+    assert isinstance(consumer._thread, ConsumerThread)
+    consumer._acked["t"].append(1)
+    assert await consumer.commit() is True
+    assert not consumer._acked
+
+
+async def test_the_consumer_reads_committed_as_a_static_member() -> None:
+    app = App(SETTINGS, "planner")
+    consumer = app.consumer._thread._create_worker_consumer(app.transport)
+    try:
+        assert consumer._isolation_level == "read_committed"
+        assert consumer._enable_auto_commit is False
+        assert consumer._group_id == "x.planner"
+        assert consumer._group_instance_id == "planner-north-1"
+        assert consumer._session_timeout_ms == 10_000
+        assert consumer._heartbeat_interval_ms == 1_000
+        assert consumer._auto_offset_reset == "earliest"
+    finally:
+        await consumer.stop()
+
+
+async def test_faust_starts_no_producer_and_no_web_server() -> None:
+    strategy = App(SETTINGS, "planner").boot_strategy
+    assert list(strategy.kafka_producer()) == []
+    assert list(strategy.web_server()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("stream_buffer_maxsize", 64),
+        ("topic_allow_declare", False),
+        ("topic_disable_leader", True),
+        ("web_enabled", False),
+        ("worker_redirect_stdouts", False),
+        ("stream_wait_empty", True),
+        ("broker_session_timeout", 10.0),
+        ("broker_heartbeat_interval", 1.0),
+        ("processing_guarantee", "at_least_once"),
+    ],
+)
+async def test_faust_is_configured(name: str, value: object) -> None:
+    found = getattr(App(SETTINGS, "planner").conf, name)
+    assert getattr(found, "value", found) == value
+
+
+async def test_every_agent_has_one_event_at_a_time() -> None:
+    stage = Stage(SETTINGS, "expander", Health("expander"))
+    for lane in LANES:
+        stage.add_agent(Names(SETTINGS.topic_prefix).expansions(lane), handle)
+    agents = list(stage.app.agents.values())
+    assert len(agents) == len(LANES)
+    assert {agent.concurrency for agent in agents} == {1}
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_no_stage_leaves_the_envelope(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert not used & BANNED
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+    }
+    assert "faust" not in imported or path.name == "transport.py"
