@@ -1,0 +1,108 @@
+"""Counters per alert and state, exact, by changes instead of by counting rows."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+
+import asyncpg
+
+from broadcast.audit.booking import Deltas, Recipient
+from broadcast.audit.codes import (
+    CODE_OF_STATE,
+    OUTCOME_OF_CODE,
+    POSSIBLE_DUPLICATES,
+    QUEUED,
+    RECEIPT_OF_CODE,
+)
+from broadcast.audit.joining import RowKey
+from schemas.status import DeliveryState, state_of_attempt, state_of_recipient
+
+LOCK_CLASS = 0xA0D1
+"""First key of the advisory locks of this module; the second is the alert's."""
+
+_ATTEMPTS = """
+SELECT recipient_id, evidence_id, attempt, segment, segments, message_key, outcome, receipt_state,
+    possible_duplicate, alone
+FROM attempts WHERE alert_id = $1::text::uuid AND recipient_id = ANY ($2::bigint[])
+"""
+
+
+async def count_carefully(
+    connection: asyncpg.Connection,
+    recipients: Iterable[Recipient],
+    own_evidence: Collection[int],
+    before: Mapping[RowKey, int | None],
+) -> Deltas:
+    """Changes by what this transaction did to recipients with several attempts.
+
+    `own_evidence` are the segments whose attempts it copied; `before` are the codes of receipts that it replaced.
+    Two recorders that do this for one alert take turns, by a lock that ends with the transaction; so the changes
+    add up, whatever each of them could see.
+    """
+    by_alert: dict[str, list[int]] = defaultdict(list)
+    for alert_id, recipient_id in recipients:
+        by_alert[alert_id].append(recipient_id)
+    deltas: Deltas = Counter()
+    for alert_id in sorted(by_alert):
+        await connection.execute("SELECT pg_advisory_xact_lock($1, hashtext($2))", LOCK_CLASS, alert_id)
+        deltas.update(await _count(connection, alert_id, sorted(by_alert[alert_id]), own_evidence, before))
+    return deltas
+
+
+async def _count(
+    connection: asyncpg.Connection,
+    alert_id: str,
+    recipient_ids: list[int],
+    own_evidence: Collection[int],
+    before: Mapping[RowKey, int | None],
+) -> Deltas:
+    rows = await connection.fetch(_ATTEMPTS, alert_id, recipient_ids)
+    if any(row["alone"] for row in rows):
+        # Waits for a receipt that another recorder is writing there, and makes it careful next time.
+        await connection.execute(
+            "UPDATE attempts SET alone = false "
+            "WHERE alert_id = $1::text::uuid AND recipient_id = ANY ($2::bigint[]) AND alone",
+            alert_id,
+            recipient_ids,
+        )
+        rows = await connection.fetch(_ATTEMPTS, alert_id, recipient_ids)
+    grouped: dict[int, list[asyncpg.Record]] = defaultdict(list)
+    for row in rows:
+        grouped[row["recipient_id"]].append(row)
+    deltas: Deltas = Counter()
+    for attempts in grouped.values():
+        was: list[tuple[int, int, DeliveryState]] = []
+        now: list[tuple[int, int, DeliveryState]] = []
+        was_marked = now_marked = False
+        for row in attempts:
+            segment, segments, outcome = row["segment"], row["segments"], OUTCOME_OF_CODE[row["outcome"]]
+            code = row["receipt_state"]
+            now.append((segment, segments, state_of_attempt(outcome, code and RECEIPT_OF_CODE[code])))
+            now_marked |= row["possible_duplicate"]
+            if row["evidence_id"] in own_evidence:
+                continue
+            key = (alert_id, row["recipient_id"], row["evidence_id"], row["attempt"], segment, row["message_key"])
+            code = before.get(key, code)
+            was.append((segment, segments, state_of_attempt(outcome, code and RECEIPT_OF_CODE[code])))
+            was_marked |= row["possible_duplicate"]
+        deltas[alert_id, CODE_OF_STATE[state_of_recipient(was)]] -= 1
+        deltas[alert_id, CODE_OF_STATE[state_of_recipient(now)]] += 1
+        deltas[alert_id, POSSIBLE_DUPLICATES] += now_marked - was_marked
+    return deltas
+
+
+async def add_to_counters(connection: asyncpg.Connection, shard: int, deltas: Deltas) -> None:
+    """Add changes to this recorder's counters, rows in ascending order."""
+    changes = sorted((key, count) for key, count in deltas.items() if count and key[1] != QUEUED)
+    if not changes:
+        return
+    await connection.execute(
+        """
+        INSERT INTO counters (alert_id, shard, state, count)
+        SELECT a::uuid, $1, s, c FROM unnest($2::text[], $3::smallint[], $4::bigint[]) AS t(a, s, c)
+        ON CONFLICT (alert_id, shard, state) DO UPDATE SET count = counters.count + excluded.count
+        """,
+        shard,
+        [alert_id for (alert_id, _), _ in changes],
+        [state for (_, state), _ in changes],
+        [count for _, count in changes],
+    )

@@ -1,0 +1,132 @@
+"""Evidence in PostgreSQL: where each partition's record ends, and adding to it. It is the recorder's offset store."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+from broadcast.audit.chain import GENESIS, RawRecord, Record, digest_of, pack, unpack
+from broadcast.errors import FencedError
+
+_IDS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One evidence segment: records read from offset `from_offset` until before `to_offset`."""
+
+    id: int
+    topic: str
+    partition: int
+    epoch: int
+    from_offset: int
+    to_offset: int
+    count: int
+    packed: bytes
+    previous: bytes
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a partition's evidence ends: the next offset, the digest to chain to, the last record it holds."""
+
+    topic: str
+    partition: int
+    epoch: int = 0
+    offset: int = 0
+    digest: bytes = GENESIS
+    last: RawRecord | None = None
+
+    def extend(self, segment_id: int, records: Sequence[Record], to_offset: int) -> tuple[Segment, "Position"]:
+        """The segment of these records, and the position after it. `to_offset` may lie beyond the last record."""
+        packed = pack(records)
+        place = (self.topic, self.partition, self.epoch, self.offset, to_offset, len(records))
+        digest = digest_of(self.digest, place, packed)
+        segment = Segment(segment_id, *place, packed, self.digest, digest)
+        record = records[-1]
+        last = RawRecord(record.offset, record.timestamp, record.key, record.value, tuple(record.headers))
+        return segment, Position(self.topic, self.partition, self.epoch, to_offset, digest, last)
+
+
+def same(recorded: RawRecord, found: Record | None) -> bool:
+    """True if Kafka still holds the record that evidence holds."""
+    return (
+        found is not None
+        and (found.offset, found.timestamp) == (recorded.offset, recorded.timestamp)
+        and (found.key, found.value) == (recorded.key, recorded.value)
+    )
+
+
+async def read_positions(
+    connection: asyncpg.Connection, partitions: Iterable[tuple[str, int]]
+) -> dict[tuple[str, int], Position]:
+    """Where the evidence of each partition ends; a partition without any starts at 0 in epoch 0."""
+    positions = {}
+    for topic, partition in partitions:
+        row = await connection.fetchrow(
+            "SELECT epoch, to_offset, digest, records FROM evidence WHERE topic = $1 AND partition = $2 "
+            "ORDER BY epoch DESC, from_offset DESC LIMIT 1",
+            topic,
+            partition,
+        )
+        if row is None:
+            positions[topic, partition] = Position(topic, partition)
+        else:
+            records = unpack(row["records"])
+            positions[topic, partition] = Position(
+                topic, partition, row["epoch"], row["to_offset"], row["digest"], records[-1] if records else None
+            )
+    return positions
+
+
+async def add_segments(connection: asyncpg.Connection, segments: Sequence[Segment]) -> None:
+    """Write segments, inside the caller's transaction; raises `FencedError` if another writer was faster."""
+    ordered = sorted(segments, key=lambda segment: (segment.topic, segment.partition))
+    try:
+        await connection.execute(
+            """
+            INSERT INTO evidence
+                (id, topic, partition, epoch, from_offset, to_offset, count, records, previous, digest)
+            SELECT * FROM unnest($1::bigint[], $2::text[], $3::integer[], $4::integer[], $5::bigint[], $6::bigint[],
+                $7::integer[], $8::bytea[], $9::bytea[], $10::bytea[])
+            """,
+            [segment.id for segment in ordered],
+            [segment.topic for segment in ordered],
+            [segment.partition for segment in ordered],
+            [segment.epoch for segment in ordered],
+            [segment.from_offset for segment in ordered],
+            [segment.to_offset for segment in ordered],
+            [segment.count for segment in ordered],
+            [segment.packed for segment in ordered],
+            [segment.previous for segment in ordered],
+            [segment.digest for segment in ordered],
+        )
+    except asyncpg.UniqueViolationError as error:
+        raise FencedError(
+            f"evidence: another recorder has written this segment ({error.detail}); "
+            "this one ends, so that only one owns the partition"
+        ) from error
+
+
+class Ids:
+    """Ids of evidence segments, taken from PostgreSQL many at a time, so that a batch is built before its transaction.
+
+    They are unique; their order says nothing.
+    """
+
+    def __init__(self) -> None:
+        self._left: list[int] = []
+
+    async def reserve(self, connection: asyncpg.Connection, count: int) -> None:
+        """Have at least `count` ids ready."""
+        if len(self._left) < count:
+            rows = await connection.fetch(
+                "SELECT nextval(pg_get_serial_sequence('evidence', 'id')) AS id FROM generate_series(1, $1)",
+                max(count, _IDS_AT_ONCE),
+            )
+            self._left.extend(row["id"] for row in reversed(rows))
+
+    def take(self) -> int:
+        """One id; `reserve` comes first."""
+        return self._left.pop()

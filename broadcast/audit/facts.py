@@ -1,0 +1,126 @@
+"""Deliveries as a pure function of the set of facts: stored chunks and attempts. Order and repetition do not matter."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from broadcast.audit.codes import FINAL_RECEIPT_CODES, OUTCOME_OF_CODE, RECEIPT_OF_CODE
+from schemas.receipt import ReceiptState
+from schemas.status import RANK, DeliveryState, Outcome, state_of_attempt, state_of_recipient
+
+
+class Attempt(NamedTuple):
+    """One row of `attempts`: what one status says, with the best of its receipts. Equal attempts are one fact."""
+
+    recipient_id: int
+    attempt: int
+    segment: int
+    segments: int
+    outcome: int
+    receipt_state: int | None
+    possible_duplicate: bool
+    submitted_at: datetime | None
+    answered_at: datetime
+    receipt_at: datetime | None
+    account: int | None
+    error: int
+    receipt_error: str | None
+    reason: str | None
+
+    @property
+    def state(self) -> DeliveryState:
+        """The state that it supports."""
+        code = self.receipt_state
+        return state_of_attempt(OUTCOME_OF_CODE[self.outcome], None if code is None else RECEIPT_OF_CODE[code])
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of one alert for one recipient.
+
+    `attempt` is the one that `state` rests on (None: no attempt), `attempts` how many there were.
+    `receipt_overdue`: submitted, and the deadline for its receipt has passed.
+    """
+
+    recipient_id: int
+    state: DeliveryState
+    attempts: int
+    possible_duplicate: bool
+    receipt_overdue: bool
+    attempt: Attempt | None
+    reason: str | None
+
+
+def deliveries_of(
+    recipients: Iterable[int],
+    suppressed: Mapping[int, str],
+    attempts: Mapping[int, Sequence[Attempt]],
+    *,
+    overdue_before: datetime,
+) -> Iterator[Delivery]:
+    """The delivery of every recipient of a chunk, ascending; `attempts` by recipient id, in any order.
+
+    An attempt whose receipt is not there and that was submitted before `overdue_before` is overdue. Somebody who was
+    suppressed and has an attempt all the same was sent something, and is shown with it.
+    """
+    for recipient_id in sorted(set(recipients)):
+        found = attempts.get(recipient_id)
+        if found:
+            yield delivery_of(recipient_id, found, overdue_before=overdue_before)
+        elif recipient_id in suppressed:
+            yield Delivery(recipient_id, DeliveryState.SUPPRESSED, 0, False, False, None, suppressed[recipient_id])
+        else:
+            yield Delivery(recipient_id, DeliveryState.QUEUED, 0, False, False, None, None)
+
+
+def delivery_of(recipient_id: int, attempts: Iterable[Attempt], *, overdue_before: datetime) -> Delivery:
+    """The delivery of one recipient that has attempts."""
+    facts = sorted(set(attempts), key=_order)
+    state = state_of_recipient((fact.segment, fact.segments, fact.state) for fact in facts)
+    supporting = [fact for fact in facts if fact.state is state]
+    shown = supporting[0] if supporting else facts[0]
+    overdue = state is DeliveryState.SUBMITTED and any(_is_overdue(fact, overdue_before) for fact in facts)
+    return Delivery(
+        recipient_id,
+        state,
+        len({(fact.attempt, fact.submitted_at) for fact in facts}),
+        any(fact.possible_duplicate for fact in facts),
+        overdue,
+        shown,
+        shown.reason,
+    )
+
+
+def _is_overdue(fact: Attempt, overdue_before: datetime) -> bool:
+    return (
+        OUTCOME_OF_CODE[fact.outcome] is Outcome.ACCEPTED
+        and fact.receipt_state not in FINAL_RECEIPT_CODES
+        and fact.submitted_at is not None
+        and fact.submitted_at < overdue_before
+    )
+
+
+def _order(fact: Attempt) -> tuple[object, ...]:
+    """Best first, then newest; total, so that the one shown does not depend on the order of the facts."""
+    return (
+        RANK[fact.state],
+        -fact.attempt,
+        fact.segment,
+        fact.segments,
+        -fact.answered_at.timestamp(),
+        fact.outcome,
+        fact.receipt_state or 0,
+        fact.possible_duplicate,
+        fact.submitted_at.timestamp() if fact.submitted_at else 0.0,
+        fact.receipt_at.timestamp() if fact.receipt_at else 0.0,
+        fact.account or 0,
+        fact.error,
+        fact.receipt_error or "",
+        fact.reason or "",
+    )
+
+
+def receipt_name(code: int | None) -> ReceiptState | None:
+    """The receipt state of a code; None stays None."""
+    return None if code is None else RECEIPT_OF_CODE[code]

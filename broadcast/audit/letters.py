@@ -1,0 +1,82 @@
+"""Dead letters of the recorder: records that cannot be read, put aside before their batch is written."""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+import structlog
+from aiokafka.errors import KafkaError
+
+from broadcast import metrics
+from broadcast.audit.intake import Poison
+from broadcast.clock import epoch_milliseconds
+from broadcast.kafka.clients import make_producer
+from broadcast.settings import Settings
+from schemas.deadletter import DeadLetter
+from schemas.topics import Names
+
+log = structlog.get_logger(__name__)
+
+_REMEMBERED = 10_000
+_PAUSE_SECONDS = 0.5
+_encode = msgspec.json.Encoder().encode
+
+
+class Letters:
+    """Sends each poison record to the dead letters; again only after a crash between this and the batch's commit."""
+
+    def __init__(self, settings: Settings, names: Names) -> None:
+        self._topic = names.deadletters
+        self._producer = make_producer(settings)
+        self._sent: dict[tuple[str, int, int], None] = {}
+        self._started = False
+
+    async def start(self) -> None:
+        """Connect, however long the broker takes."""
+        while True:
+            try:
+                await self._producer.start()
+            except KafkaError as error:
+                log.warning("kafka_away", what="dead letters", error=repr(error))
+                await asyncio.sleep(_PAUSE_SECONDS)
+            else:
+                self._started = True
+                return
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        if self._started:
+            await self._producer.stop()
+
+    async def send(self, poison: Sequence[tuple[str, int, Poison]]) -> None:
+        """Return when Kafka has them all; a broker that is away is waited for."""
+        for topic, partition, one in poison:
+            place = (topic, partition, one.record.offset)
+            if place in self._sent:
+                continue
+            letter = DeadLetter(
+                topic=topic,
+                partition=partition,
+                offset=one.record.offset,
+                stage="recorder",
+                error=one.error,
+                at=epoch_milliseconds(),
+                key=one.record.key,
+                value=one.record.value,
+            )
+            await self._send(topic.encode(), _encode(letter))
+            self._sent[place] = None
+            metrics.deadletters.labels(topic).inc()
+            log.warning("dead_letter", topic=topic, partition=partition, offset=one.record.offset, error=one.error)
+        for place in list(self._sent)[: max(0, len(self._sent) - _REMEMBERED)]:
+            del self._sent[place]
+
+    async def _send(self, key: bytes, value: bytes) -> None:
+        while True:
+            try:
+                await self._producer.send_and_wait(self._topic, key=key, value=value)
+            except KafkaError as error:
+                log.warning("kafka_away", what="dead letters", error=repr(error))
+                await asyncio.sleep(_PAUSE_SECONDS)
+            else:
+                return

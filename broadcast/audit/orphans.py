@@ -1,0 +1,80 @@
+"""Parked receipts: joined when their attempt came to another recorder, or after this one had forgotten them."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import asyncpg
+
+from broadcast.audit.booking import Deltas
+from broadcast.audit.counting import add_to_counters, count_carefully
+from broadcast.audit.joining import join, park
+from broadcast.audit.receipts import Heard, merge
+
+SHARD = -1
+"""Counters of what is joined here, apart from those of the recorders' batches."""
+
+AT_ONCE = 5_000
+
+_RECENT = "p.parked_at BETWEEN now() - interval '65 seconds' AND now() - interval '1 second'"
+_OLD = "p.parked_at BETWEEN now() - interval '7 days' AND now() - interval '60 seconds'"
+
+_SAME_NUMBER = "(a.number_hash = p.number_hash OR p.number_hash = 0)"
+
+_FIND = """
+SELECT DISTINCT p.message_key, p.number_hash FROM parked_receipts p
+WHERE {age} AND EXISTS (SELECT FROM attempts a WHERE a.message_key = p.message_key AND {number}) LIMIT $1
+"""
+
+_OTHER_NUMBER = f"""
+SELECT p.message_key, p.number_hash, min(a.number_hash) AS owner FROM parked_receipts p
+JOIN attempts a ON a.message_key = p.message_key
+WHERE {_OLD} GROUP BY 1, 2
+HAVING count(DISTINCT (a.alert_id, a.recipient_id, a.attempt, a.segment)) = 1 AND bool_and(a.receipt_state IS NULL)
+LIMIT $1
+"""
+"""An SMSC may write the number otherwise than we did. After a minute the id alone decides, if only one attempt has it
+and no receipt."""
+
+_TAKE = """
+DELETE FROM parked_receipts p USING unnest($1::bigint[], $2::bigint[]) AS t(key, hash)
+WHERE p.message_key = t.key AND p.number_hash = t.hash
+RETURNING p.message_key, p.number_hash, p.state, p.received_at, coalesce(p.error, '') AS error, p.evidence_id
+"""
+
+
+async def join_parked(connection: asyncpg.Connection, *, slow: bool = False) -> int:
+    """Join receipts parked in the last minute, with `slow` all of the last week; how many messages were joined."""
+    found = await connection.fetch(_FIND.format(age=_RECENT, number=_SAME_NUMBER), AT_ONCE)
+    pairs = [(row["message_key"], row["number_hash"], row["number_hash"]) for row in found]
+    if slow:
+        old = await connection.fetch(_FIND.format(age=_OLD, number=_SAME_NUMBER), AT_ONCE)
+        pairs += [(row["message_key"], row["number_hash"], row["number_hash"]) for row in old]
+        other = await connection.fetch(_OTHER_NUMBER, AT_ONCE)
+        pairs += [(row["message_key"], row["number_hash"], row["owner"]) for row in other]
+    return await _join(connection, sorted(set(pairs))) if pairs else 0
+
+
+async def _join(connection: asyncpg.Connection, pairs: Sequence[tuple[int, int, int]]) -> int:
+    owners = {(key, number): owner for key, number, owner in pairs}
+    async with connection.transaction():
+        rows = await connection.fetch(_TAKE, [key for key, _ in owners], [number for _, number in owners])
+        heard: dict[tuple[int, int], Heard] = {}
+        for row in rows:
+            pair = (row["message_key"], row["number_hash"])
+            one = Heard(
+                row["message_key"],
+                owners[pair],
+                row["state"],
+                row["received_at"],
+                row["error"],
+                (row["evidence_id"],),
+            )
+            match = (row["message_key"], owners[pair])
+            heard[match] = merge(heard[match], one) if match in heard else one
+        joined = await join(connection, list(heard.values()), exact=True)
+        await park(connection, joined.unmatched)
+        deltas: Deltas = Counter(joined.deltas)
+        if joined.careful:
+            deltas.update(await count_carefully(connection, joined.careful, (), joined.before))
+        await add_to_counters(connection, SHARD, deltas)
+    return len(heard) - len(joined.unmatched)

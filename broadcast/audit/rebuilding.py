@@ -1,0 +1,178 @@
+"""Attempts derived from the evidence anew, and compared with the table that stands."""
+
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from broadcast.audit.chain import unpack
+from broadcast.audit.codes import CODE_OF_OUTCOME
+from broadcast.audit.intake import read_receipts, read_statuses
+from broadcast.audit.keys import message_key
+from broadcast.audit.receipts import Heard, gather
+from broadcast.audit.walk import Connection
+from schemas.status import Outcome, Status
+
+Progress = Callable[[int, int], None]
+"""Told how many of how many segments are done."""
+
+Fact = tuple[Any, ...]
+
+FAULTS_KEPT = 20
+_BUCKETS = 256
+
+_ATTEMPTS = """
+SELECT a.alert_id::text, a.recipient_id, a.attempt, a.segment, a.segments, a.outcome, a.error, a.possible_duplicate,
+    coalesce(n.name, ''), a.message_key, a.number_hash, a.submitted_at, a.answered_at, coalesce(a.reason, '')
+FROM attempts a LEFT JOIN accounts n ON n.id = a.account
+WHERE a.alert_id = $1::text::uuid AND a.recipient_id = ANY ($2::bigint[]) AND a.evidence_id = $3
+"""
+
+_BY_KEY = """
+SELECT ctid::text AS place, message_key, number_hash, receipt_state, receipt_at, coalesce(receipt_error, '') AS error,
+    receipt_evidence
+FROM attempts WHERE message_key = ANY ($1::bigint[])
+"""
+
+
+@dataclass(slots=True)
+class Rebuild:
+    """What comparing found: how many attempts and receipts were derived, and the first faults in words."""
+
+    segments: int = 0
+    attempts: int = 0
+    receipts: int = 0
+    parked: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def sound(self) -> bool:
+        """True if the table is what the evidence gives."""
+        return not self.faults
+
+    def blame(self, fault: str) -> None:
+        """Note a fault, of many only the first."""
+        if len(self.faults) < FAULTS_KEPT:
+            self.faults.append(fault)
+
+
+async def rebuild_check(connection: Connection, progress: Progress = lambda _done, _all: None) -> Rebuild:
+    """Derive every attempt and its receipt from the evidence and compare; one snapshot, one segment at a time.
+
+    Every status of the evidence must be one row, every row one status; every receipt must be in its attempt or parked;
+    and every receipt in an attempt must be in the evidence.
+    """
+    found = Rebuild()
+    joined = [array("q") for _ in range(_BUCKETS)]
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await connection.execute("SET LOCAL jit = off; SET LOCAL enable_seqscan = off")
+        rows = await connection.fetch("SELECT evidence_id, count(*) AS count FROM attempts GROUP BY evidence_id")
+        in_table = {row["evidence_id"]: row["count"] for row in rows}
+        ids = await connection.fetch("SELECT id, topic FROM evidence ORDER BY topic, partition, epoch, from_offset")
+        for row in ids:
+            records = unpack(await connection.fetchval("SELECT records FROM evidence WHERE id = $1", row["id"]))
+            if row["topic"].endswith("statuses.v1"):
+                statuses = read_statuses(records)
+                await _check_statuses(connection, found, row["id"], statuses.values, statuses.timestamps)
+                found.attempts += len(statuses.values)
+                if in_table.pop(row["id"], 0) != len(statuses.values):
+                    found.blame(
+                        f"segment {row['id']}: it holds {len(statuses.values)} statuses, the table has more or fewer"
+                    )
+            else:
+                receipts = read_receipts(records)
+                heard: dict[int, Heard] = {}
+                gather(receipts.values, receipts.timestamps, row["id"], heard)
+                await _check_receipts(connection, found, row["id"], heard.values(), joined)
+                found.receipts += len(receipts.values)
+            found.segments += 1
+            progress(found.segments, len(ids))
+        for evidence_id, count in in_table.items():
+            found.blame(f"{count} attempts rest on segment {evidence_id}, which is no segment of statuses")
+        with_receipt = await connection.fetchval("SELECT count(*) FROM attempts WHERE receipt_state IS NOT NULL")
+        proven = sum(len(set(bucket)) for bucket in joined)
+        if proven != with_receipt:
+            found.blame(f"{with_receipt} attempts have a receipt, the evidence proves {proven}")
+    return found
+
+
+async def _check_statuses(
+    connection: Connection, found: Rebuild, segment: int, statuses: Iterable[Status], timestamps: Iterable[int]
+) -> None:
+    derived: dict[str, Counter[Fact]] = defaultdict(Counter)
+    for status, timestamp in zip(statuses, timestamps, strict=True):
+        derived[status.alert_id.lower()][_fact_of(status, timestamp)] += 1
+    for alert_id, facts in derived.items():
+        rows = await connection.fetch(_ATTEMPTS, alert_id, sorted({fact[1] for fact in facts}), segment)
+        stored = Counter(tuple(row) for row in rows)
+        for kind, wrong in (("is not as recorded", facts - stored), ("was never recorded", stored - facts)):
+            for fact in wrong:
+                found.blame(f"segment {segment}: alert {alert_id} recipient {fact[1]} attempt {fact[2]} {kind}")
+
+
+def _fact_of(status: Status, timestamp: int) -> Fact:
+    receivable = status.message_id and status.outcome is Outcome.ACCEPTED
+    return (
+        status.alert_id.lower(),
+        status.recipient_id,
+        status.attempt,
+        status.segment,
+        status.segments,
+        CODE_OF_OUTCOME[status.outcome],
+        status.error,
+        status.possible_duplicate,
+        status.account.replace("\0", ""),
+        message_key(status.account, status.message_id) if receivable else None,
+        status.number_hash,
+        _instant(status.submitted_at) if status.submitted_at else None,
+        _instant(status.at or timestamp),
+        status.reason.replace("\0", ""),
+    )
+
+
+async def _check_receipts(
+    connection: Connection, found: Rebuild, segment: int, heard: Iterable[Heard], joined: list["array[int]"]
+) -> None:
+    by_key: dict[int, list[Heard]] = defaultdict(list)
+    for one in heard:
+        by_key[one.message_key].append(one)
+    owners: dict[int, list[Any]] = defaultdict(list)
+    for row in await connection.fetch(_BY_KEY, sorted(by_key)):
+        owners[row["message_key"]].append(row)
+    missing: list[Heard] = []
+    for key, several in by_key.items():
+        for one in several:
+            owner = next((row for row in owners[key] if segment in (row["receipt_evidence"] or ())), None)
+            if owner is None:
+                missing.append(one)
+                continue
+            there = (owner["receipt_state"], owner["receipt_at"], owner["error"])
+            if (one.code, _instant(one.received_at), one.error) == there:
+                joined[key % _BUCKETS].append(hash(owner["place"]))
+            elif one.code > owner["receipt_state"]:
+                found.blame(
+                    f"segment {segment}: a receipt with message key {key} is better than the one in its attempt"
+                )
+    if missing:
+        await _check_parked(connection, found, segment, missing)
+
+
+async def _check_parked(connection: Connection, found: Rebuild, segment: int, missing: list[Heard]) -> None:
+    rows = await connection.fetch(
+        "SELECT message_key, number_hash FROM parked_receipts "
+        "WHERE message_key = ANY ($1::bigint[]) AND evidence_id = $2",
+        [one.message_key for one in missing],
+        segment,
+    )
+    parked = {(row["message_key"], row["number_hash"]) for row in rows}
+    for one in missing:
+        if (one.message_key, one.number_hash) in parked:
+            found.parked += 1
+        else:
+            found.blame(f"segment {segment}: a receipt with message key {one.message_key} is neither joined nor parked")
+
+
+def _instant(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).replace(microsecond=milliseconds % 1000 * 1000)

@@ -1,0 +1,142 @@
+"""The sweep, each second, in one recorder: joins left-over receipts, finishes alerts, raises alarms. Never resends."""
+
+import asyncio
+from collections import Counter
+from datetime import datetime, timedelta
+
+import asyncpg
+import structlog
+
+from broadcast import metrics
+from broadcast.audit.alarms import QUEUED_PAST_EXPIRY, SUM_GAP, raise_alarm, show_alarms
+from broadcast.audit.codes import CODE_OF_STATE, POSSIBLE_DUPLICATES
+from broadcast.audit.orphans import join_parked
+from broadcast.audit.recording import TRANSIENT
+from broadcast.audit.session import open_session
+from broadcast.clock import utc_now
+from broadcast.database.pool import AWAY, wait_for_database
+from broadcast.health import Health
+from broadcast.lifecycle import AlertState, Happening, may_happen, next_state
+from broadcast.settings import Settings
+from schemas.status import DeliveryState
+
+log = structlog.get_logger(__name__)
+
+LOCK = 0xA0D17
+SWEEP_SECONDS = 1.0
+INTERRUPTED: tuple[type[BaseException], ...] = (*AWAY, *TRANSIENT, asyncpg.QueryCanceledError)
+SLOW_SWEEPS = 60
+"""Every so many sweeps, receipts that have been parked for long are tried again."""
+
+EXPIRY_GRACE = timedelta(seconds=60)
+"""Senders need a moment to write off what expired: 20,000 a second, and an alert has up to a million."""
+
+_OPEN = """
+SELECT a.alert_id, a.state, a.audience, a.suppressed, a.expires_at, a.chunks, a.expanded_at,
+    coalesce(sum(c.count) FILTER (WHERE c.state < $1), 0)::bigint AS counted,
+    coalesce(sum(c.count) FILTER (WHERE c.state = $2), 0)::bigint AS expired
+FROM alerts a LEFT JOIN counters c ON c.alert_id = a.alert_id
+WHERE a.completed_at IS NULL AND a.state <> 'refused'
+GROUP BY a.alert_id
+"""
+
+
+async def sweep_forever(settings: Settings, health: Health) -> None:
+    """Sweep once a second until cancelled; the database is waited for, another recorder's sweep too."""
+    sweeps = 0
+    while True:
+        connection = await wait_for_database("sweep", lambda: open_session(settings))
+        try:
+            while True:
+                if await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
+                    sweeps += 1
+                    await sweep(connection, utc_now(), slow=sweeps % SLOW_SWEEPS == 0)
+                    health.release("sweep")
+                await asyncio.sleep(SWEEP_SECONDS)
+        except INTERRUPTED as error:
+            log.warning("sweep_interrupted", error=repr(error))
+            await asyncio.sleep(SWEEP_SECONDS)
+        finally:
+            connection.terminate()
+
+
+async def sweep(connection: asyncpg.Connection, now: datetime, *, slow: bool = False) -> None:
+    """One sweep at the instant `now`."""
+    await join_parked(connection, slow=slow)
+    gaps: Counter[str] = Counter()
+    expired = CODE_OF_STATE[DeliveryState.EXPIRED]
+    for row in await connection.fetch(_OPEN, POSSIBLE_DUPLICATES, expired):
+        gaps["open"] += await _sweep_alert(connection, row, now)
+    metrics.reconciliation_gap.labels("open").set(gaps["open"])
+    await show_alarms(connection)
+
+
+async def _sweep_alert(connection: asyncpg.Connection, row: asyncpg.Record, now: datetime) -> int:
+    """Finish one alert if nothing of it is queued; the size of the gap in its sum."""
+    alert_id, state = str(row["alert_id"]), AlertState(row["state"])
+    past = now > row["expires_at"] + EXPIRY_GRACE
+    if row["audience"] is None:
+        if past and may_happen(state, Happening.EXPIRED):
+            await _move(connection, alert_id, state, Happening.EXPIRED, now)
+        return 0
+    queued = row["audience"] - row["suppressed"] - row["counted"]
+    if queued < 0:
+        await raise_alarm(
+            connection,
+            SUM_GAP,
+            alert_id,
+            f"{-queued} more recipients have an outcome than the audience of {row['audience']} holds. "
+            f"Run `broadcast audit summary {alert_id} --exact`.",
+        )
+        return int(-queued)
+    if queued == 0 and row["expanded_at"] is not None:
+        stored = await connection.fetchval(
+            "SELECT coalesce(sum(count), 0)::bigint FROM chunks WHERE alert_id = $1", row["alert_id"]
+        )
+        if stored != row["audience"]:
+            await raise_alarm(
+                connection,
+                SUM_GAP,
+                alert_id,
+                f"the stored chunks hold {stored} recipients and the alert says {row['audience']}. "
+                f"Run `broadcast audit verify {alert_id}`.",
+            )
+            return int(abs(stored - row["audience"]))
+        late = row["expired"] > 0 and now > row["expires_at"]
+        await _move(connection, alert_id, state, Happening.EXPIRED if late else Happening.FINISHED, now)
+    elif queued > 0 and past:
+        await raise_alarm(
+            connection,
+            QUEUED_PAST_EXPIRY,
+            alert_id,
+            f"{queued} of {row['audience']} recipients are still queued after the alert expired at "
+            f"{row['expires_at'].isoformat()}. Look for a sender that does not run, and for dead letters.",
+        )
+        if state is not AlertState.EXPIRED and may_happen(state, Happening.EXPIRED):
+            await connection.execute(
+                "UPDATE alerts SET state = $3 WHERE alert_id = $1::text::uuid AND state = $2",
+                alert_id,
+                state.value,
+                next_state(state, Happening.EXPIRED).value,
+            )
+    return 0
+
+
+async def _move(
+    connection: asyncpg.Connection, alert_id: str, state: AlertState, happening: Happening, now: datetime
+) -> None:
+    if not may_happen(state, happening):
+        happening = Happening.FINISHED
+    if not may_happen(state, happening):
+        return
+    after = next_state(state, happening)
+    moved = await connection.fetchval(
+        "UPDATE alerts SET state = $3, completed_at = $4 "
+        "WHERE alert_id = $1::text::uuid AND state = $2 AND completed_at IS NULL RETURNING true",
+        alert_id,
+        state.value,
+        after.value,
+        now,
+    )
+    if moved:
+        log.info("alert_finished", alert_id=alert_id, state=after.value)

@@ -1,0 +1,116 @@
+"""Is what evidence recorded still what Kafka holds? Asked before any record is recorded on top of it."""
+
+import asyncio
+from collections.abc import Sequence
+
+import asyncpg
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
+
+from broadcast.audit.alarms import LOST_RECORDS, LOST_TAIL, raise_alarm
+from broadcast.audit.chain import RawRecord
+from broadcast.audit.divergence import find_divergence
+from broadcast.audit.evidence import Position, same
+from broadcast.kafka.clients import make_consumer
+from broadcast.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+FETCH_BUDGET_SECONDS = 10.0
+"""A record that Kafka has is read within one request timeout; after it the answer is taken from the log's end."""
+
+_LOOKS = 3
+_LOOK_AGAIN_SECONDS = 0.5
+"""A broker that has just come back may tell its log's end too low for a moment: look again before an alarm."""
+
+
+class Probe:
+    """Reads single records of assigned partitions, outside of any group."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._consumer: AIOKafkaConsumer = make_consumer(settings, fetch_max_wait_ms=10)
+
+    async def __aenter__(self) -> "Probe":
+        await self._consumer.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._consumer.stop()
+
+    async def ends(self, tp: TopicPartition) -> tuple[int, int]:
+        """First offset of the log, and the one after its last committed record."""
+        begin = (await self._consumer.beginning_offsets([tp]))[tp]
+        return begin, (await self._consumer.end_offsets([tp]))[tp]
+
+    async def fetch(self, tp: TopicPartition, start: int, stop: int) -> Sequence[RawRecord]:
+        """The records from `start` until before `stop` that exist."""
+        _, end = await self.ends(tp)
+        stop = min(stop, end)
+        self._consumer.assign([tp])
+        self._consumer.seek(tp, start)
+        found: list[RawRecord] = []
+        try:
+            async with asyncio.timeout(FETCH_BUDGET_SECONDS):
+                while await self._consumer.position(tp) < stop:
+                    read = await self._consumer.getmany(tp, timeout_ms=100)
+                    found += [
+                        RawRecord(record.offset, record.timestamp, record.key, record.value, tuple(record.headers))
+                        for records in read.values()
+                        for record in records
+                        if record.offset < stop
+                    ]
+        except (OffsetOutOfRangeError, TimeoutError) as error:
+            log.warning("probe_incomplete", topic=tp.topic, partition=tp.partition, start=start, error=repr(error))
+        return found
+
+
+async def confirm(connection: asyncpg.Connection, probe: Probe, position: Position) -> Position:
+    """The position from which to go on: the same, or the start of a new epoch where Kafka lost what was recorded.
+
+    Raises `KafkaError` while the broker is away.
+    """
+    tp = TopicPartition(position.topic, position.partition)
+    for look in range(_LOOKS):
+        begin, end = await probe.ends(tp)
+        if begin > position.offset:
+            return await _skip_lost(connection, position, begin)
+        if position.last is None or begin > position.last.offset:
+            return position
+        if end >= position.offset:
+            found = await probe.fetch(tp, position.last.offset, position.last.offset + 1)
+            if found and same(position.last, found[0]):
+                return position
+            if found:
+                break
+        if look < _LOOKS - 1:
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+
+    async def fetch(start: int, stop: int) -> Sequence[RawRecord]:
+        return await probe.fetch(tp, start, stop)
+
+    start = await find_divergence(connection, position.topic, position.partition, begin, fetch)
+    epoch = position.epoch + 1
+    await raise_alarm(
+        connection,
+        LOST_TAIL,
+        f"{position.topic}/{position.partition}/{epoch}",
+        f"Kafka's log ends at {end} and evidence at {position.offset}: they differ from offset {start} on. "
+        f"Epoch {epoch} begins there. Find out which copy of Kafka's data was put back; run `broadcast audit verify`.",
+    )
+    return Position(position.topic, position.partition, epoch, start, position.digest, None)
+
+
+async def _skip_lost(connection: asyncpg.Connection, position: Position, begin: int) -> Position:
+    if position.last is None and position.offset == 0:
+        detail = f"Kafka's log begins at {begin}, and nothing before it was recorded."
+    else:
+        detail = f"Kafka deleted offsets {position.offset} to {begin - 1} before they were recorded."
+    epoch = position.epoch + 1
+    await raise_alarm(
+        connection,
+        LOST_RECORDS,
+        f"{position.topic}/{position.partition}/{epoch}",
+        f"{detail} Epoch {epoch} begins at {begin}. Check the retention of the topic and how long no recorder ran.",
+    )
+    return Position(position.topic, position.partition, epoch, begin, position.digest, None)

@@ -1,0 +1,160 @@
+"""Is the evidence whole and unchanged? Every chain computed anew, from what is stored."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from broadcast.audience.chunks import GENESIS as FIRST_CHAIN
+from broadcast.audience.chunks import chain, chunk_digest
+from broadcast.audit.chain import GENESIS, digest_of, unpack
+from broadcast.audit.walk import Connection, read_reasons
+
+Progress = Callable[[int, int], None]
+"""Told how many of how many segments and chunks are done."""
+
+_AT_ONCE = 50
+
+
+@dataclass(slots=True)
+class Verification:
+    """What `verify` found. `faults` name what is wrong, the first bad segment of each partition first; none: sound.
+
+    `heads` is the newest digest of each partition: noted elsewhere, it also proves that nothing was cut off the end.
+    """
+
+    segments: int = 0
+    records: int = 0
+    chunks: int = 0
+    epochs: dict[str, int] = field(default_factory=dict)
+    heads: dict[str, str] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def sound(self) -> bool:
+        """True if no fault was found."""
+        return not self.faults
+
+
+async def verify(
+    connection: Connection, alert_id: UUID | None = None, progress: Progress = lambda _done, _all: None
+) -> Verification:
+    """Recompute the evidence chain of every partition, and the chunk chain of one alert or all.
+
+    Checks of each segment: its digest, that it continues the digest before, that its offsets begin where those before
+    ended (a new epoch may begin earlier, or after a loss that is an alarm), and that it holds as many records as it
+    says, inside its offsets. Reads a few segments at a time.
+    """
+    found = Verification()
+    only = "" if alert_id is None else "WHERE alert_id = $1"
+    given = () if alert_id is None else (alert_id,)
+    segments = await connection.fetchval("SELECT count(*) FROM evidence")
+    chunks = await connection.fetchval(f"SELECT count(*) FROM chunks {only}", *given)
+    partitions = await connection.fetch("SELECT DISTINCT topic, partition FROM evidence ORDER BY 1, 2")
+    for row in partitions:
+        await _verify_partition(connection, found, row[0], row[1], lambda: progress(found.segments, segments + chunks))
+    alerts = await connection.fetch(f"SELECT alert_id, chunks, chain, audience FROM alerts {only}", *given)
+    for alert in alerts:
+        await _verify_chunks(connection, found, alert)
+        progress(segments + found.chunks, segments + chunks)
+    await _verify_references(connection, found)
+    return found
+
+
+async def _verify_partition(
+    connection: Connection, found: Verification, topic: str, partition: int, progress: Callable[[], None]
+) -> None:
+    name = f"{topic}/{partition}"
+    previous, epoch, offset, expected = GENESIS, -1, -1, 0
+    sound = True
+    while True:
+        rows = await connection.fetch(
+            "SELECT * FROM evidence WHERE topic = $1 AND partition = $2 AND (epoch, from_offset) > ($3, $4) "
+            "ORDER BY epoch, from_offset LIMIT $5",
+            *(topic, partition, epoch, offset, _AT_ONCE),
+        )
+        if not rows:
+            break
+        for row in rows:
+            fault = _fault_of(row, previous, None if epoch < 0 else (epoch, expected))
+            if fault and sound:
+                found.faults.append(
+                    f"{name} epoch {row['epoch']} segment {row['from_offset']} (id {row['id']}): {fault}"
+                )
+                sound = False
+            previous, epoch, offset, expected = row["digest"], row["epoch"], row["from_offset"], row["to_offset"]
+            found.segments += 1
+            found.records += row["count"]
+        progress()
+    found.epochs[name] = epoch
+    found.heads[name] = previous.hex()
+
+
+def _fault_of(row: Any, previous: bytes, before: tuple[int, int] | None) -> str | None:
+    if row["previous"] != previous:
+        return "does not continue the segment before: one was removed, changed or put in"
+    identity = (row["topic"], row["partition"], row["epoch"], row["from_offset"], row["to_offset"], row["count"])
+    if digest_of(row["previous"], identity, row["records"]) != row["digest"]:
+        return "its digest is not that of its content: it was changed"
+    if before is None:
+        if row["epoch"] != 0 or row["from_offset"] != 0:
+            return "is the first and begins neither at epoch 0 nor offset 0"
+    elif row["epoch"] == before[0] and row["from_offset"] != before[1]:
+        return f"begins at offset {row['from_offset']}, the segment before ended at {before[1]}"
+    elif row["epoch"] not in (before[0], before[0] + 1):
+        return f"epoch {row['epoch']} follows epoch {before[0]}"
+    try:
+        records = unpack(row["records"])
+    except ValueError as error:
+        return str(error)
+    if len(records) != row["count"]:
+        return f"holds {len(records)} records and says {row['count']}"
+    offsets = [record.offset for record in records]
+    if offsets != sorted(set(offsets)) or not row["from_offset"] <= offsets[0] <= offsets[-1] < row["to_offset"]:
+        return "its records are not inside its offsets, ascending"
+    return None
+
+
+async def _verify_chunks(connection: Connection, found: Verification, alert: Any) -> None:
+    alert_id, link, number, people = alert["alert_id"], FIRST_CHAIN, 0, 0
+    while True:
+        row = await connection.fetchrow(
+            "SELECT * FROM chunks WHERE alert_id = $1 AND chunk >= $2 ORDER BY chunk LIMIT 1", alert_id, number
+        )
+        if row is None:
+            break
+        fault = None
+        digest = chunk_digest(alert_id, row["chunk"], row["recipients"], read_reasons(row["suppressed"]))
+        link = chain(link, digest)
+        if row["chunk"] != number:
+            fault = f"chunk {number} is missing"
+        elif digest != row["digest"]:
+            fault = f"chunk {number}: its digest is not that of its content: it was changed"
+        elif link != row["chain"]:
+            fault = f"chunk {number} does not continue the chunk before"
+        elif len(row["recipients"]) != row["count"]:
+            fault = f"chunk {number} holds {len(row['recipients'])} recipients and says {row['count']}"
+        if fault:
+            found.faults.append(f"alert {alert_id} {fault}")
+            return
+        number, people = number + 1, people + row["count"]
+        found.chunks += 1
+    if alert["audience"] is None:
+        return
+    if alert["chunks"] is not None and alert["chunks"] != number:
+        found.faults.append(f"alert {alert_id} has {number} chunks and says {alert['chunks']}")
+    elif alert["chain"] is not None and alert["chain"] != link:
+        found.faults.append(f"alert {alert_id}: the chain of its chunks is not the one that the alert names")
+    elif people != alert["audience"]:
+        found.faults.append(
+            f"alert {alert_id}: its chunks hold {people} recipients, its audience is {alert['audience']}"
+        )
+
+
+async def _verify_references(connection: Connection, found: Verification) -> None:
+    lost = await connection.fetchval(
+        "SELECT count(*) FROM (SELECT DISTINCT evidence_id FROM attempts) a "
+        "WHERE NOT EXISTS (SELECT FROM evidence e WHERE e.id = a.evidence_id)"
+    )
+    if lost:
+        found.faults.append(f"attempts rest on {lost} segments that are not there: evidence was cut off")
