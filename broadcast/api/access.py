@@ -1,0 +1,66 @@
+"""Around every request: a request id, one log line, one count and one duration. No number, no query string, no key."""
+
+import re
+import time
+from uuid import uuid4
+
+import structlog
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from broadcast import metrics
+from broadcast.api.problems import answer_fault
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+
+log = structlog.get_logger(__name__)
+
+
+class Access:
+    """ASGI middleware. The request id is the caller's `X-Request-Id` if that is a plain word, else a new one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; a fault of ours is logged and answered here."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        began = time.perf_counter()
+        code: int | None = None
+
+        async def answer(message: Message) -> None:
+            nonlocal code
+            if message["type"] == "http.response.start":
+                code = message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self.app(scope, receive, answer)
+            except Exception:
+                log.exception("fault")
+                if code is None:
+                    await answer_fault(Request(scope))(scope, receive, answer)
+            finally:
+                _account(scope, code or 499, time.perf_counter() - began)
+
+
+def _account(scope: Scope, code: int, seconds: float) -> None:
+    # The route's template, not the path: paths are unbounded and may hold anything.
+    route = getattr(scope.get("route"), "path", "(none)")
+    method = scope["method"] if scope["method"] in ("GET", "POST", "HEAD", "OPTIONS") else "other"
+    metrics.http_requests.labels(method, route, str(code)).inc()
+    metrics.http_request_duration.labels(method, route).observe(seconds)
+    if route in _QUIET:
+        return
+    state = scope["state"]
+    fields = {name: str(state[name]) for name in ("actor", "alert_id") if name in state}
+    log.info("request", method=method, route=route, code=code, milliseconds=round(seconds * 1000, 1), **fields)

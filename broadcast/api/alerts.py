@@ -1,0 +1,211 @@
+"""`/v1/alerts`: publish, cancel, list, show."""
+
+from http import HTTPStatus
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from broadcast import metrics
+from broadcast.alerts.publishing import cancelled_event, event_record, stop_record
+from broadcast.alerts.queries import find_alert, find_state, list_alerts, list_events, read_document
+from broadcast.api.authorization import Actor, Backing
+from broadcast.api.bodies import (
+    AcceptedBody,
+    AlertBody,
+    AlertDetailBody,
+    AlertPageBody,
+    CancelledBody,
+    EventBody,
+    links_of,
+)
+from broadcast.api.problems import MEDIA_TYPE, FindingBody, Problem, ProblemBody
+from broadcast.api.reading import JSON_TYPE, XML_TYPES, media_type_of, read, read_body
+from broadcast.api.services import Services
+from broadcast.api.submission import submit
+from broadcast.cap import MEDIA_TYPE as CAP_TYPE
+from broadcast.cap import write_cap
+from broadcast.clock import utc_now
+from broadcast.database import Connection
+from broadcast.lifecycle import FINAL_STATES, AlertState
+from schemas.alert import Alert, read_alert
+
+PAGE_DEFAULT = 50
+PAGE_MAX = 500
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    code: {"description": text, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}}
+    for code, text in (
+        (400, "Neither XML nor JSON"),
+        (401, "No API key, or a wrong one"),
+        (404, "No such alert"),
+        (409, "In conflict with what is known"),
+        (413, "More bytes than an alert may have"),
+        (415, "A media type that is not read here"),
+        (422, "Breaks a rule; `findings` name field and rule"),
+        (503, "Something this stands on is away; see Retry-After"),
+    )
+}
+
+_ALERT_REFERENCE = {"$ref": "#/components/schemas/Alert"}
+_REQUEST_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {JSON_TYPE: {"schema": _ALERT_REFERENCE}}
+        | {xml: {"schema": {"type": "string", "description": "CAP 1.2"}} for xml in sorted(XML_TYPES)},
+    }
+}
+
+router = APIRouter(prefix="/v1/alerts", tags=["alerts"])
+
+
+class CancelBody(BaseModel):
+    """Why an alert is cancelled; it stands in the audit."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    reason: Annotated[str, Field(max_length=1000)] = ""
+
+
+def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """The problem documents that a route may answer with."""
+    return {code: PROBLEMS[code] for code in (401, 503, *codes)}
+
+
+@router.post(
+    "",
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=AcceptedBody,
+    responses=problems(400, 409, 413, 415, 422),
+    openapi_extra=_REQUEST_BODY,
+)
+async def publish_alert(
+    request: Request,
+    response: Response,
+    services: Backing,
+    actor: Actor,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+) -> AcceptedBody:
+    """Publish an alert: CAP 1.2 XML, or JSON with CAP's names and `groups`.
+
+    202 says that all in-sync replicas of Kafka have it; PostgreSQL need not be there. The same alert again, or the same
+    Idempotency-Key with the same alert, gives the same answer and is not published twice.
+    """
+    media_type = media_type_of(request)
+    alert, remarks = await read(await read_body(request), media_type)
+    done = await submit(services, alert, actor=actor, idempotency_key=idempotency_key, now=utc_now())
+    request.state.alert_id = done.alert_id
+    links = links_of(done.alert_id)
+    response.headers["Location"] = links.self
+    if done.repeated:
+        response.headers["Idempotency-Replayed"] = "true"
+    return AcceptedBody(
+        alert_id=done.alert_id,
+        state=AlertState.ACCEPTED,
+        links=links,
+        warnings=[
+            FindingBody(field=finding.path, rule=finding.rule, message=finding.message)
+            for finding in (*remarks, *done.warnings)
+        ],
+    )
+
+
+@router.post(
+    "/{alert_id}/cancel",
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=CancelledBody,
+    responses=problems(404, 409, 422),
+)
+async def cancel_alert(
+    request: Request, alert_id: UUID, services: Backing, actor: Actor, body: CancelBody | None = None
+) -> CancelledBody:
+    """Stop an alert: all in-sync replicas of Kafka have the stop when this answers, and nothing undoes it.
+
+    PostgreSQL need not be there; then an alert that nobody knows is stopped too. An alert that is cancelled already is
+    answered the same way; one that ended otherwise is a 409 problem with its `state`.
+    """
+    request.state.alert_id = alert_id
+    if await _may_be_stopped(services, alert_id):
+        now, reason = utc_now(), body.reason if body else ""
+        event = cancelled_event(alert_id, actor=actor, reason=reason, now=now)
+        stop = stop_record(services.names, alert_id, actor=actor, reason=reason, now=now)
+        await services.publisher.write([stop, event_record(services.names, event)])
+        metrics.stops.labels("api").inc()
+    return CancelledBody(alert_id=alert_id, state=AlertState.CANCELLED, links=links_of(alert_id))
+
+
+async def _may_be_stopped(services: Services, alert_id: UUID) -> bool:
+    async def question(connection: Connection) -> AlertState | None:
+        return await find_state(connection, alert_id)
+
+    answered, state = await services.ask(question)
+    if answered and state is None and services.register.alert(alert_id) is None:
+        raise unknown(alert_id)
+    if state in FINAL_STATES and state is not AlertState.CANCELLED:
+        raise Problem(
+            HTTPStatus.CONFLICT,
+            "alert-ended",
+            f"alert {alert_id} is {state}: nothing more of it will be submitted",
+            state=state,
+        )
+    return state is not AlertState.CANCELLED
+
+
+@router.get("", response_model=AlertPageBody, responses=problems(422))
+async def show_alerts(
+    services: Backing,
+    _: Actor,
+    state: Annotated[list[AlertState] | None, Query(description="only alerts in these states")] = None,
+    cursor: Annotated[str | None, Query(description="next_cursor of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT,
+) -> AlertPageBody:
+    """Alerts, the newest first."""
+    async with services.database() as connection:
+        page = await list_alerts(connection, limit=limit, states=state or (), cursor=cursor)
+    return AlertPageBody.model_validate(page)
+
+
+@router.get("/{alert_id}", response_model=AlertDetailBody, responses=problems(404))
+async def show_alert(request: Request, alert_id: UUID, services: Backing, _: Actor) -> AlertDetailBody:
+    """One alert with what happened to it. One that is published and not planned yet is `accepted`."""
+    request.state.alert_id = alert_id
+    async with services.database() as connection:
+        row = await find_alert(connection, alert_id)
+        events = await list_events(connection, alert_id)
+    links = links_of(alert_id)
+    if row is None:
+        if services.register.alert(alert_id) is None:
+            raise unknown(alert_id)
+        return AlertDetailBody(alert_id=alert_id, state=AlertState.ACCEPTED, links=links)
+    return AlertDetailBody(
+        **AlertBody.model_validate(row).model_dump(),
+        links=links,
+        events=[EventBody.model_validate(event) for event in events],
+    )
+
+
+@router.get(
+    "/{alert_id}/document",
+    response_class=Response,
+    responses=problems(404) | {200: {"content": {CAP_TYPE: {}, JSON_TYPE: {"schema": _ALERT_REFERENCE}}}},
+)
+async def show_document(request: Request, alert_id: UUID, services: Backing, _: Actor) -> Response:
+    """The alert itself: CAP 1.2 XML, or JSON if `Accept` asks for that."""
+    request.state.alert_id = alert_id
+    async with services.database() as connection:
+        document = await read_document(connection, alert_id)
+    if document is None:
+        raise unknown(alert_id)
+    if JSON_TYPE in request.headers.get("accept", ""):
+        return Response(document, media_type=JSON_TYPE)
+    return Response(write_cap(read_alert(document)), media_type=CAP_TYPE)
+
+
+def unknown(alert_id: UUID) -> Problem:
+    """The answer to an alert id that is not known."""
+    return Problem(HTTPStatus.NOT_FOUND, "alert-unknown", f"there is no alert {alert_id}; GET /v1/alerts lists them")
+
+
+SCHEMAS: tuple[type[BaseModel], ...] = (Alert, ProblemBody)
+"""Models that the OpenAPI document refers to by name and that no route returns."""

@@ -1,0 +1,63 @@
+"""The FastAPI application: routes, problem documents, access log, OpenAPI."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Response
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from broadcast.api import alerts, audit, directory, problems, test_messages
+from broadcast.api.access import Access
+from broadcast.api.services import Services
+from broadcast.health_server import answer_probe
+
+DESCRIPTION = """Publish an alert, reach every recipient by SMS, prove it.
+
+Errors are problem documents (RFC 9457). Every answer carries `X-Request-Id`."""
+
+
+def make_app(services: Services) -> FastAPI:
+    """The application over its services; it starts and stops nothing."""
+    app = FastAPI(
+        title="Tocsin",
+        version="1",
+        description=DESCRIPTION,
+        openapi_url="/v1/openapi.json",
+        docs_url="/docs",
+        redoc_url=None,
+        separate_input_output_schemas=False,
+    )
+    app.state.services = services
+    problems.install(app)
+    app.add_middleware(Access)
+    for router in (alerts.router, audit.router, directory.router, test_messages.router):
+        app.include_router(router)
+    for path in ("/healthz", "/readyz", "/metrics"):
+        app.add_api_route(path, _probe(services, path), methods=["GET"], tags=["operations"], response_class=Response)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _probe(services: Services, path: str) -> Any:
+    async def probe() -> Response:
+        answer = answer_probe(services.health, path)
+        assert answer is not None  # noqa: S101 (the paths are those of answer_probe)
+        status, content_type, body = answer
+        return Response(body, int(status), {"Cache-Control": "no-store", "Content-Type": content_type})
+
+    return probe
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
+        )
+        _, definitions = models_json_schema(
+            [(model, "validation") for model in alerts.SCHEMAS], ref_template="#/components/schemas/{model}"
+        )
+        schemas: Mapping[str, Any] = definitions.get("$defs", {})
+        document.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
+        app.openapi_schema = document
+    return app.openapi_schema

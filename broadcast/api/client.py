@@ -1,0 +1,85 @@
+"""The API from the other side: what the commands call it with."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from broadcast.errors import InputError, SettingsError, UnavailableError
+from broadcast.settings import Settings
+
+TIMEOUT_SECONDS = 15.0
+"""Three of the API's own budgets."""
+
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+def url_of(settings: Settings) -> str:
+    """Where the API is: `api_url`, or the address that it listens on by the same settings."""
+    if settings.api_url:
+        return settings.api_url.rstrip("/")
+    host = ANY_ADDRESS.get(settings.api_host, settings.api_host)
+    scheme = "https" if settings.api_tls_cert_file else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.api_port}"
+
+
+@contextmanager
+def open_client(settings: Settings) -> Iterator["Client"]:
+    """A client with the key of the settings; raises SettingsError without one."""
+    if settings.api_key is None:
+        raise SettingsError("BROADCAST_API_KEY is not set; make a key with `broadcast keys create NAME`")
+    with httpx.Client(
+        base_url=url_of(settings),
+        headers={"Authorization": f"Bearer {settings.api_key.get_secret_value()}"},
+        timeout=TIMEOUT_SECONDS,
+        verify=str(settings.api_ca_file) if settings.api_ca_file else True,
+    ) as http:
+        yield Client(http)
+
+
+class Client:
+    """Requests whose failures are errors of ours: what the problem document says, with its findings."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+
+    def get(self, path: str, **parameters: Any) -> dict[str, Any]:
+        """The JSON of a GET; parameters that are None are left out."""
+        given = {name: value for name, value in parameters.items() if value is not None}
+        return self._ask("GET", path, params=given)
+
+    def post(
+        self,
+        path: str,
+        *,
+        json: Any = None,
+        content: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """The JSON of a POST."""
+        return self._ask("POST", path, json=json, content=content, headers=headers)
+
+    def _ask(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        try:
+            response = self._http.request(method, path, **request)
+        except httpx.TransportError as error:
+            raise UnavailableError(
+                f"the API at {self._http.base_url} cannot be reached ({error}); start it, or set BROADCAST_API_URL"
+            ) from error
+        if response.is_success:
+            body: dict[str, Any] = response.json()
+            return body
+        raise _error_of(response)
+
+
+def _error_of(response: httpx.Response) -> InputError | UnavailableError:
+    try:
+        problem = response.json()
+        detail, findings = str(problem["detail"]), problem.get("findings", [])
+    except (ValueError, LookupError, TypeError):
+        detail, findings = response.text[:300] or response.reason_phrase, []
+    if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        return UnavailableError(detail)
+    told = tuple((finding["field"] or "alert", finding["rule"], finding["message"]) for finding in findings)
+    return InputError(f"{detail} (HTTP {response.status_code})", told)

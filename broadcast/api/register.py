@@ -1,0 +1,121 @@
+"""What `alerts.v1` says was published lately: so that the API knows a repetition, without a database, on every replica.
+
+Read from Kafka at start as far back as `MEMORY_SECONDS`, then followed. The planner refuses repetitions by itself; the
+register is there to say so to the caller.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from broadcast.alerts.publishing import digest_of
+from broadcast.health import Health
+from broadcast.kafka.clients import make_consumer
+from broadcast.settings import Settings
+from schemas.alert import AlertInvalidError, read_event
+from schemas.topics import Names
+
+MEMORY_SECONDS = 48 * 3600
+"""How long an Idempotency-Key is remembered: a day of retries, and a weekend's clock fault."""
+
+ENTRIES_MAX = 50_000
+PAUSE_SECONDS = 0.5
+START_BUDGET_SECONDS = 15.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """An alert that was published, and SHA-256 of what it says (`digest_of`)."""
+
+    alert_id: UUID
+    digest: bytes
+
+
+class Register:
+    """Alerts by id and by request id (`request_id_of`), the latest `ENTRIES_MAX` of each."""
+
+    def __init__(self) -> None:
+        self.complete = asyncio.Event()
+        self._alerts: OrderedDict[UUID, Published] = OrderedDict()
+        self._requests: OrderedDict[UUID, Published] = OrderedDict()
+
+    def alert(self, alert_id: UUID) -> Published | None:
+        """What was published under an alert id, if it is remembered."""
+        return self._alerts.get(alert_id)
+
+    def request(self, request_id: UUID) -> Published | None:
+        """What was published under an Idempotency-Key, if it is remembered."""
+        return self._requests.get(request_id)
+
+    def remember(self, published: Published, request_id: UUID | None = None) -> None:
+        """The first to come stays: a later record with the same id is a repetition or a conflict."""
+        _keep(self._alerts, published.alert_id, published)
+        if request_id is not None:
+            _keep(self._requests, request_id, published)
+
+    def read(self, records: Iterable[Any]) -> None:
+        """Remember what records of `alerts.v1` submit; others, and those that cannot be read, are passed over."""
+        for record in records:
+            found = _read(record.value, record.key, dict(record.headers or ()))
+            if found is not None:
+                self.remember(*found)
+
+
+async def follow(register: Register, settings: Settings, health: Health) -> None:
+    """Read the alerts topic into the register until cancelled; readiness is held until its end was reached once."""
+    partition = TopicPartition(Names(settings.topic_prefix).alerts, 0)
+    health.hold("register", "reading the alerts that were published lately")
+    while True:
+        consumer = make_consumer(settings)
+        try:
+            async with asyncio.timeout(START_BUDGET_SECONDS):
+                await consumer.start()
+                end = await _start_at(consumer, partition)
+            while True:
+                if not register.complete.is_set() and await consumer.position(partition) >= end:
+                    register.complete.set()
+                    health.release("register")
+                for records in (await consumer.getmany(timeout_ms=500)).values():
+                    register.read(records)
+        except (TimeoutError, KafkaError, OSError) as error:
+            log.warning("alerts_not_followed", error=repr(error))
+        finally:
+            await consumer.stop()
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _start_at(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
+    consumer.assign([partition])
+    since = int((time.time() - MEMORY_SECONDS) * 1000)
+    end: int = (await consumer.end_offsets([partition]))[partition]
+    found = (await consumer.offsets_for_times({partition: since}))[partition]
+    consumer.seek(partition, end if found is None else found.offset)
+    return end
+
+
+def _read(value: bytes | None, key: bytes | None, headers: Mapping[str, bytes]) -> tuple[Published, UUID | None] | None:
+    request = headers.get("ce_requestid")
+    try:
+        request_id = UUID(request.decode()) if request else None
+        if "ce_digest" in headers and key is not None:
+            return Published(UUID(key.decode()), bytes.fromhex(headers["ce_digest"].decode())), request_id
+        event = read_event(value, key, tuple(headers.items()))
+    except (AlertInvalidError, ValueError):
+        return None
+    return (Published(event.alert_id, digest_of(event.alert)), request_id) if event.alert is not None else None
+
+
+def _keep(entries: OrderedDict[UUID, Published], entry_id: UUID, published: Published) -> None:
+    entries.setdefault(entry_id, published)
+    if len(entries) > ENTRIES_MAX:
+        entries.popitem(last=False)

@@ -1,0 +1,145 @@
+"""The API as a process: `python -m broadcast.api`, or `run` within another's event loop."""
+
+import asyncio
+import signal
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import structlog
+import uvicorn
+
+from broadcast import logs
+from broadcast.api.app import make_app
+from broadcast.api.register import follow
+from broadcast.api.services import Services
+from broadcast.errors import SettingsError
+from broadcast.health import Health
+from broadcast.settings import Settings, load_settings
+
+STOP_SECONDS = 6
+"""Requests that are under way at a stop have this long: one more than Kafka's budget for a write."""
+
+BACKLOG = 1024
+
+log = structlog.get_logger(__name__)
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.opened = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say when requests are taken."""
+        await super().startup(sockets)
+        self.opened.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """The process decides what a signal means."""
+        yield
+
+
+@asynccontextmanager
+async def serve(settings: Settings, health: Health) -> AsyncIterator[str]:
+    """Serve the API while the context is open; gives its URL (`api_port` 0: a free port).
+
+    It answers at once; `/readyz` says what it still waits for: Kafka, the keys, the alerts published lately.
+    """
+    listener = _listen(settings)
+    services = await Services.create(settings, health)
+    certificate, key = _tls(settings)
+    config = uvicorn.Config(
+        make_app(services),
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        loop="none",
+        timeout_graceful_shutdown=STOP_SECONDS,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+    )
+    server = _Server(config)
+    work = [
+        asyncio.create_task(services.publisher.keep(), name="publisher"),
+        asyncio.create_task(services.keep_keys(), name="keys"),
+        asyncio.create_task(follow(services.register, settings, health), name="register"),
+    ]
+    serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
+    try:
+        await server.opened.wait()
+        health.release("start")
+        host, port = listener.getsockname()[:2]
+        url = f"{'https' if settings.api_tls_cert_file else 'http'}://{host}:{port}"
+        log.info("serving", url=url)
+        yield url
+    finally:
+        server.should_exit = True
+        await serving
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
+        await services.close()
+        listener.close()
+
+
+async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set."""
+    async with serve(settings, health):
+        await stop.wait()
+
+
+def main() -> None:
+    """Entry of the process: settings from the environment; SIGTERM and SIGINT end it cleanly."""
+    settings = load_settings()
+    logs.configure(settings, "api")
+
+    async def work() -> None:
+        stop = asyncio.Event()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        await run(settings, Health("api"), stop)
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(work())
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    import uvloop
+
+    return uvloop.Loop  # type: ignore[no-any-return]
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.api_host, settings.api_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        # With its protocol named, asyncio switches Nagle's algorithm off: without it an answer takes 40 ms.
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        return listener
+    except OSError as error:
+        raise SettingsError(
+            f"BROADCAST_API_HOST:PORT = {settings.api_host}:{settings.api_port}: {error.strerror};"
+            " choose a free port (0 takes any)"
+        ) from None
+
+
+def _tls(settings: Settings) -> tuple[str | None, str | None]:
+    if settings.api_tls_cert_file is None and settings.api_tls_key_file is None:
+        return None, None
+    if settings.api_tls_cert_file is None or settings.api_tls_key_file is None:
+        raise SettingsError("BROADCAST_API_TLS_CERT_FILE and BROADCAST_API_TLS_KEY_FILE go together; set both, or none")
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+            settings.api_tls_cert_file, settings.api_tls_key_file
+        )
+    except OSError as error:
+        raise SettingsError(f"BROADCAST_API_TLS_CERT_FILE = {settings.api_tls_cert_file}: {error}") from None
+    return str(settings.api_tls_cert_file), str(settings.api_tls_key_file)

@@ -1,0 +1,123 @@
+"""What the API stands on, in one place: Kafka, keys and register in memory, PostgreSQL as far as it is there."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+import asyncpg
+import structlog
+from fastapi import Request
+
+from broadcast.api.problems import unavailable
+from broadcast.api.publisher import Publisher
+from broadcast.api.register import Register
+from broadcast.clock import monotonic
+from broadcast.database.pool import AWAY, Connection, create_pool, wait_for_database
+from broadcast.health import Health
+from broadcast.keys import Keyring, read_hashes
+from broadcast.settings import Settings
+from schemas.topics import Names
+
+KEYS_REFRESH_SECONDS = 5.0
+"""A revoked key is refused after this at the latest, while the database is there."""
+
+KEYS_REFRESH_LEAST_SECONDS = 1.0
+"""Least time between refreshes that unknown keys cause: a stranger cannot make the API ask the database."""
+
+ASK_BUDGET_SECONDS = 0.25
+"""What publishing and cancelling may spend on a question to the database that they can do without."""
+
+SILENCE_SECONDS = 2.0
+"""After such a question failed, none is asked for so long."""
+
+READ_BUDGET_SECONDS = 5.0
+"""Longest wait for a connection by a route that cannot do without the database."""
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+class Services:
+    """Made once per process, in its event loop; `keep` its background work running."""
+
+    def __init__(self, settings: Settings, health: Health, pool: asyncpg.Pool) -> None:
+        self.settings = settings
+        self.health = health
+        self.names = Names(settings.topic_prefix)
+        self.publisher = Publisher(settings, health)
+        self.register = Register()
+        self.keyring = Keyring()
+        self._pool = pool
+        self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+        self._silent_until = 0.0
+        self._keys_read_at = float("-inf")
+
+    @classmethod
+    async def create(cls, settings: Settings, health: Health) -> "Services":
+        """Services that are not connected to anything yet."""
+        return cls(settings, health, await create_pool(settings, command_timeout_seconds=30.0))
+
+    def lock(self, entry_id: UUID) -> asyncio.Lock:
+        """One lock for each alert id or request id: the same request twice at once is one after the other."""
+        return self._locks.setdefault(entry_id, asyncio.Lock())
+
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator[Connection]:
+        """A connection for a route that needs one; a 503 problem while PostgreSQL is away."""
+        try:
+            async with self._pool.acquire(timeout=READ_BUDGET_SECONDS) as connection:
+                yield connection
+        except AWAY as error:
+            raise unavailable(
+                "database", "PostgreSQL cannot be reached; publishing and cancelling go on without it"
+            ) from error
+
+    async def ask(self, question: Callable[[Connection], Awaitable[T]]) -> tuple[bool, T | None]:
+        """(answered, answer) of a question that the caller can do without; (False, None) within a quarter second."""
+        if monotonic() < self._silent_until:
+            return False, None
+        try:
+            async with asyncio.timeout(ASK_BUDGET_SECONDS), self._pool.acquire() as connection:
+                return True, await question(connection)
+        except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError):
+            self._silent_until = monotonic() + SILENCE_SECONDS
+            return False, None
+
+    async def refresh_keys(self) -> None:
+        """Read the active keys again, unless that was just done; nothing changes while PostgreSQL is away."""
+        if monotonic() - self._keys_read_at < KEYS_REFRESH_LEAST_SECONDS:
+            return
+        self._keys_read_at = monotonic()
+        answered, hashes = await self.ask(read_hashes)
+        if answered and hashes is not None:
+            self.keyring.replace(hashes)
+
+    async def keep_keys(self) -> None:
+        """Load the keys, waiting for PostgreSQL without limit, and follow their changes, until cancelled."""
+        self.health.hold("keys", "waiting for PostgreSQL: API keys are not loaded")
+        while True:
+            self.keyring.replace(await wait_for_database("api keys", self._read_keys))
+            self.health.release("keys")
+            await asyncio.sleep(KEYS_REFRESH_SECONDS)
+
+    async def close(self) -> None:
+        """Close the pool; connections that hang are cut."""
+        try:
+            async with asyncio.timeout(2.0):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    async def _read_keys(self) -> dict[str, tuple[str, bytes]]:
+        async with self._pool.acquire(timeout=READ_BUDGET_SECONDS) as connection:
+            return await read_hashes(connection)
+
+
+def services_of(request: Request) -> Services:
+    """The services of the application that serves a request."""
+    services: Services = request.app.state.services
+    return services

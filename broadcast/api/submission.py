@@ -1,0 +1,93 @@
+"""One publication: known already, or in conflict, or put on Kafka."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from uuid import UUID
+
+from broadcast import metrics
+from broadcast.alerts.publishing import alert_event, digest_of, event_record, request_id_of
+from broadcast.api.problems import Problem, unavailable
+from broadcast.api.reading import assess, check_purpose, too_large
+from broadcast.api.register import Published
+from broadcast.api.services import Services
+from broadcast.cap import Finding
+from broadcast.database import Connection
+from schemas.alert import ALERT_BYTES_MAX, Alert, AlertEvent, alert_id_of
+
+_STORED_DIGEST = "SELECT digest FROM alerts WHERE alert_id = $1"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What became of a publication: `repeated` says that the alert had been accepted before."""
+
+    alert_id: UUID
+    repeated: bool
+    warnings: tuple[Finding, ...]
+
+
+async def submit(
+    services: Services, alert: Alert, *, actor: str, idempotency_key: str | None, now: datetime
+) -> Submission:
+    """Publish an alert once: all in-sync replicas have its event when this returns.
+
+    The same alert, or the same Idempotency-Key with the same alert, gives the same answer and no second event. The same
+    sender, identifier and sent with other content is a 409 problem, an Idempotency-Key with another alert a 422.
+    """
+    if not services.register.complete.is_set():
+        raise unavailable("kafka", "the alerts that were published lately have not been read yet; repeat the request")
+    asked = Published(alert_id_of(alert), digest_of(alert))
+    request_id = request_id_of(actor, idempotency_key) if idempotency_key else None
+    event = alert_event(alert, actor=actor, now=now)
+    async with services.lock(asked.alert_id):
+        if request_id is None:
+            return await _submit(services, asked, None, event)
+        async with services.lock(request_id):
+            return await _submit(services, asked, request_id, event)
+
+
+async def _submit(services: Services, asked: Published, request_id: UUID | None, event: AlertEvent) -> Submission:
+    alert = event.alert
+    assert alert is not None  # noqa: S101 (the event was made from one)
+    before = services.register.request(request_id) if request_id else None
+    if before is not None and before != asked:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "idempotency-key-reused",
+            "this Idempotency-Key was used for another alert; use a new key for a new alert",
+            findings=[("Idempotency-Key", "M5", f"was used for alert {before.alert_id}")],
+            alert_id=str(before.alert_id),
+        )
+    known = services.register.alert(asked.alert_id) or await _stored(services, asked.alert_id)
+    if known is not None and known.digest != asked.digest:
+        message = f"sender, identifier and sent are those of alert {asked.alert_id}, which says something else"
+        raise Problem(
+            HTTPStatus.CONFLICT,
+            "alert-conflict",
+            f"{message}; a changed alert needs a new identifier (and msgType Update with references)",
+            findings=[("identifier", "L1", message)],
+            alert_id=str(asked.alert_id),
+        )
+    warnings = await assess(alert)
+    if known is not None:
+        services.register.remember(known, request_id)
+        metrics.alerts.labels(alert.status, alert.msg_type, "repeated").inc()
+        return Submission(asked.alert_id, repeated=True, warnings=warnings)
+    check_purpose(alert, services.settings, event.at)
+    record = event_record(services.names, event, request_id=request_id, digest=asked.digest)
+    if len(record.value) > ALERT_BYTES_MAX:  # readers of the topic would refuse it
+        raise too_large(len(record.value))
+    await services.publisher.write([record])
+    services.register.remember(asked, request_id)
+    metrics.alerts.labels(alert.status, alert.msg_type, "accepted").inc()
+    return Submission(asked.alert_id, repeated=False, warnings=warnings)
+
+
+async def _stored(services: Services, alert_id: UUID) -> Published | None:
+    async def question(connection: Connection) -> bytes | None:
+        digest: bytes | None = await connection.fetchval(_STORED_DIGEST, alert_id)
+        return digest
+
+    _, digest = await services.ask(question)
+    return Published(alert_id, digest) if digest is not None else None

@@ -1,0 +1,59 @@
+"""`/v1/test-messages`: one test message to one number, by the way of every alert."""
+
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from broadcast.alerts.testing import TEXT, TEXT_LENGTH_MAX, ensure_recipient, make_test_alert, require_route
+from broadcast.api.alerts import problems
+from broadcast.api.authorization import Actor, Backing
+from broadcast.api.bodies import Links, links_of
+from broadcast.api.submission import submit
+from broadcast.audience.numbers import NumberError, normalise
+from broadcast.clock import utc_now
+from broadcast.errors import InputError
+from broadcast.routes_file import load_routes
+
+router = APIRouter(prefix="/v1/test-messages", tags=["alerts"])
+
+
+class TestMessageBody(BaseModel):
+    """The number in any usual form, and what to say; TEST is put in front."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    number: Annotated[str, Field(min_length=3, max_length=40)]
+    text: Annotated[str, Field(min_length=1, max_length=TEXT_LENGTH_MAX)] = TEXT
+
+
+class TestSentBody(BaseModel):
+    """The alert that carries the test message, and its one recipient."""
+
+    alert_id: UUID
+    recipient_id: int
+    route: str
+    links: Links
+
+
+@router.post("", status_code=HTTPStatus.ACCEPTED, response_model=TestSentBody, responses=problems(422))
+async def send_test(
+    request: Request, response: Response, body: TestMessageBody, services: Backing, actor: Actor
+) -> TestSentBody:
+    """Send a test message to one number, by a simulated route only: a live route never carries CAP status Test."""
+    try:
+        msisdn = normalise(body.number, services.settings.default_region)
+    except NumberError as error:
+        raise InputError(f"number: {error}", (("number", "E.164", str(error)),)) from None
+    route = require_route(load_routes(services.settings), msisdn)
+    async with services.database() as connection:
+        recipient_id, group = await ensure_recipient(connection, msisdn)
+    now = utc_now()
+    alert = make_test_alert(group, body.text, identifier=uuid4(), now=now)
+    done = await submit(services, alert, actor=actor, idempotency_key=None, now=now)
+    request.state.alert_id = done.alert_id
+    links = links_of(done.alert_id)
+    response.headers["Location"] = links.self
+    return TestSentBody(alert_id=done.alert_id, recipient_id=recipient_id, route=route.name, links=links)

@@ -1,0 +1,140 @@
+"""`broadcast alert`: publish, list, show, watch and cancel alerts, over the API."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from broadcast.api.client import Client, open_client
+from broadcast.cli.watching import watch_alert
+from broadcast.errors import InputError
+from broadcast.settings import load_settings
+
+PAGE = 500
+MEDIA_TYPES = {"<": "application/cap+xml", "{": "application/json"}
+
+
+@click.group(name="alert")
+def command() -> None:
+    """Publish, list, show, watch and cancel alerts."""
+
+
+@command.command()
+@click.argument("file", type=click.Path(allow_dash=True, path_type=str))
+@click.option("--idempotency-key", help="Publishing with the same key again publishes nothing.")
+@click.option("--watch", is_flag=True, help="Show progress until every recipient has a final state.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout (with --watch: one a line).")
+def publish(file: str, idempotency_key: str | None, watch: bool, as_json: bool) -> None:
+    """Publish the alert of FILE (- is stdin): CAP 1.2 XML or JSON, by what it begins with."""
+    content = _read(file)
+    headers = {"Content-Type": _media_type_of(content, file)}
+    if idempotency_key:
+        headers["Idempotency-Key"] = idempotency_key
+    with open_client(load_settings()) as api:
+        accepted = api.post("/v1/alerts", content=content, headers=headers)
+        if as_json:
+            click.echo(json.dumps(accepted))
+        else:
+            click.echo(accepted["alert_id"])
+            for warning in accepted["warnings"]:
+                click.echo(f"  {warning['field']}: {warning['message']} [{warning['rule']}]", err=True)
+        if watch:
+            watch_alert(api, accepted["alert_id"], as_json=as_json)
+
+
+@command.command(name="list")
+@click.option("--state", "states", multiple=True, help="Only alerts in this state; may be repeated.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout.")
+def list_command(states: tuple[str, ...], limit: int, as_json: bool) -> None:
+    """Alerts, the newest first."""
+    with open_client(load_settings()) as api:
+        alerts = _page_through(api, states, limit)
+    if as_json:
+        for alert in alerts:
+            click.echo(json.dumps(alert))
+        return
+    table = Table("alert", "accepted", "state", "status", "type", "lane", "audience", "identifier", box=None)
+    for alert in alerts:
+        audience = "-" if alert["audience"] is None else f"{alert['audience']:,}"
+        row = (alert["state"], alert["status"], alert["msg_type"], alert["lane"], audience, alert["identifier"])
+        table.add_row(alert["alert_id"], alert["accepted_at"][:19].replace("T", " "), *row)
+    Console(soft_wrap=True).print(table)
+
+
+@command.command()
+@click.argument("alert_id", type=click.UUID)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def show(alert_id: UUID, as_json: bool) -> None:
+    """One alert, and what happened to it."""
+    with open_client(load_settings()) as api:
+        alert = api.get(f"/v1/alerts/{alert_id}")
+    if as_json:
+        click.echo(json.dumps(alert))
+        return
+    table = Table(show_header=False, box=None)
+    for name, value in alert.items():
+        if name not in ("links", "events") and value not in (None, []):
+            table.add_row(name.replace("_", " "), ", ".join(value) if isinstance(value, list) else str(value))
+    for event in alert["events"]:
+        reason = f": {event['reason']}" if event["reason"] else ""
+        table.add_row(event["at"][:23].replace("T", " "), f"{event['event']} by {event['actor']}{reason}")
+    Console(soft_wrap=True).print(table)
+
+
+@command.command()
+@click.argument("alert_id", type=click.UUID)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout, at each change.")
+def watch(alert_id: UUID, as_json: bool) -> None:
+    """Show the progress of an alert until every recipient has a final state. Ctrl-C ends the watching only."""
+    with open_client(load_settings()) as api:
+        watch_alert(api, str(alert_id), as_json=as_json)
+
+
+@command.command()
+@click.argument("alert_id", type=click.UUID)
+@click.option("--reason", default="", help="Why; it stands in the audit.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def cancel(alert_id: UUID, reason: str, as_json: bool) -> None:
+    """Stop an alert: nothing more of it is submitted, and nothing undoes that."""
+    began = time.perf_counter()
+    with open_client(load_settings()) as api:
+        answer = api.post(f"/v1/alerts/{alert_id}/cancel", json={"reason": reason})
+    milliseconds = (time.perf_counter() - began) * 1000
+    click.echo(json.dumps(answer) if as_json else f"alert {alert_id} is stopped ({milliseconds:.0f} ms)")
+
+
+def _read(file: str) -> bytes:
+    if file == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise InputError(f"FILE {file}: {error.strerror}; name a file with an alert, or - for stdin") from None
+
+
+def _media_type_of(content: bytes, file: str) -> str:
+    start = content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1].decode("latin-1")
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16, which XML allows and JSON does not
+        start = "<"
+    if start not in MEDIA_TYPES:
+        raise InputError(f"FILE {file}: begins with {start!r}; an alert is CAP 1.2 XML (<) or JSON ({{)")
+    return MEDIA_TYPES[start]
+
+
+def _page_through(api: Client, states: tuple[str, ...], limit: int) -> list[dict[str, Any]]:
+    alerts: list[dict[str, Any]] = []
+    cursor = None
+    while len(alerts) < limit:
+        page = api.get("/v1/alerts", state=states or None, limit=min(PAGE, limit - len(alerts)), cursor=cursor)
+        alerts += page["alerts"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    return alerts

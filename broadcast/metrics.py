@@ -1,0 +1,120 @@
+"""Metrics of every process, in one place, under `tocsin_` and with the glossary's words.
+
+Label values are bounded: never a number, a recipient, a job or an alert. The data plane increments once per batch
+(`inc(n)`, `observe_batch`), never per recipient. Names follow Prometheus's: base units, `_total`, `_seconds`, `_ratio`.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+REGISTRY = CollectorRegistry(auto_describe=True)
+
+_STEP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_HANDOVER_SECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600)
+_RECEIPT_SECONDS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400)
+
+
+def _counter(name: str, text: str, *labels: str) -> Counter:
+    return Counter(name, text, labels, namespace="tocsin", registry=REGISTRY)
+
+
+def _gauge(name: str, text: str, *labels: str) -> Gauge:
+    return Gauge(name, text, labels, namespace="tocsin", registry=REGISTRY)
+
+
+def _histogram(name: str, text: str, *labels: str, buckets: Sequence[float] = _STEP_SECONDS) -> Histogram:
+    return Histogram(name, text, labels, namespace="tocsin", registry=REGISTRY, buckets=buckets)
+
+
+# API
+http_requests = _counter("http_requests", "Requests answered", "method", "route", "code")
+http_request_duration = _histogram("http_request_duration_seconds", "From request to answer", "method", "route")
+
+# alerts
+alerts = _counter("alerts", "Alerts by CAP status, msgType and what became of them", "status", "msg_type", "outcome")
+approvals = _counter("approvals", "Decisions on alerts that need approval", "decision")
+stops = _counter("stops", "Stops written to control", "origin")
+
+# planner and expander
+alert_expand_duration = _histogram("alert_expand_duration_seconds", "From the alert event to its last chunk's jobs")
+recipients_expanded = _counter("recipients_expanded", "Recipients for whom a job was produced", "lane")
+jobs_suppressed = _counter("jobs_suppressed", "Recipients for whom no submit was made, by reason", "reason")
+
+# sender
+jobs = _counter("jobs", "Jobs by outcome", "lane", "outcome")
+jobs_in_flight = _gauge("jobs_in_flight", "Jobs taken by this sender and without an outcome", "lane")
+handover_duration = _histogram(
+    "handover_duration_seconds", "From the job's record to its submit_sm_resp", "lane", buckets=_HANDOVER_SECONDS
+)
+possible_duplicates = _counter("possible_duplicates", "Submits marked as possible duplicates", "lane")
+in_doubt = _gauge("in_doubt", "Submits written whose status no beat has committed")
+beat_duration = _histogram("beat_duration_seconds", "One beat of the sender: statuses, retries, positions")
+smpp_submit = _counter("smpp_submit", "Answers to submit_sm by SMPP command_status", "account", "command_status")
+smpp_window_used_ratio = _gauge("smpp_window_used_ratio", "Unanswered submits by window size", "account", "bind")
+smpp_bind_up = _gauge("smpp_bind_up", "1 while a bind is bound", "account", "bind")
+smpp_throttled = _counter("smpp_throttled", "Submits refused because of rate", "account")
+smpp_enquire_link_rtt = _histogram("smpp_enquire_link_rtt_seconds", "enquire_link to its answer", "account")
+link_test_last_success = _gauge(
+    "link_test_last_success_timestamp_seconds", "Last answered enquire_link or test submit", "account", "bind"
+)
+
+# receipts and the audit
+receipts = _counter("receipts", "Receipts by state and how they met their attempt", "account", "state", "match")
+receipt_duration = _histogram(
+    "receipt_duration_seconds", "From the submit to the receipt here", "account", "state", buckets=_RECEIPT_SECONDS
+)
+delivery_duration = _histogram(
+    "delivery_duration_seconds", "From the submit to the SMSC's done date", "account", buckets=_RECEIPT_SECONDS
+)
+audit_lag = _gauge("audit_lag_seconds", "Age of the newest record that the recorder has not committed")
+audit_rows = _counter("audit_rows", "Rows written to the audit", "event")
+evidence_segments = _counter("evidence_segments", "Evidence segments written", "topic")
+reconciliation_gap = _gauge("reconciliation_gap", "Recipients unaccounted for, over live alerts", "alert_class")
+audit_chain_verified = _gauge("audit_chain_verified_timestamp_seconds", "Last successful verification of the chain")
+alarms = _gauge("alarms", "Open alarms by kind", "kind")
+
+# every stage
+consumer_lag = _gauge("consumer_lag_seconds", "Age of the last commit while records are left", "topic", "group")
+consumer_lag_records = _gauge("consumer_lag_records", "Records left", "topic", "group")
+deadletters = _gauge("deadletters_messages", "Dead letters this process has written since its start", "topic")
+transaction_duration = _histogram("transaction_duration_seconds", "One Kafka transaction, begin to commit", "stage")
+
+
+def _version() -> str:
+    try:
+        return version("tocsin")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+Info("build", "Version of this process", namespace="tocsin", registry=REGISTRY).info({"version": _version()})
+ProcessCollector(registry=REGISTRY)
+
+
+def observe_batch(histogram: Histogram, values: Sequence[float]) -> None:
+    """Observe many values at once: one sort and one addition per bucket. `histogram` has its labels already.
+
+    Equal to `observe` for each value; prometheus_client has no such call, so this adds to its buckets.
+    """
+    if not values:
+        return
+    ordered = sorted(values)
+    below = 0
+    for bound, bucket in zip(histogram._upper_bounds, histogram._buckets, strict=True):
+        upto = bisect_right(ordered, bound)
+        if upto > below:
+            bucket.inc(upto - below)
+            below = upto
+        if below == len(ordered):
+            break
+    histogram._sum.inc(sum(ordered))
+
+
+def render() -> bytes:
+    """The body of `/metrics`."""
+    return generate_latest(REGISTRY)

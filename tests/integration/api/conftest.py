@@ -1,0 +1,133 @@
+"""The API over the real broker and the real database of one test."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import NewTopic
+
+from broadcast.api.server import serve
+from broadcast.health import Health
+from broadcast.kafka.clients import make_admin
+from broadcast.keys import create_key
+from broadcast.settings import Settings
+from schemas.topics import Names
+
+READY_SECONDS = 20.0
+
+
+@dataclass
+class Api:
+    """A served API, with a client that has a key."""
+
+    url: str
+    http: httpx.AsyncClient
+    settings: Settings
+    token: str
+
+    async def until_ready(self) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while not (answer := await self.http.get("/readyz")).is_success:
+            assert time.monotonic() < deadline, answer.text
+            await asyncio.sleep(0.05)
+
+    async def records(self, topic: str) -> list[Any]:
+        """Everything on the one partition of a topic, as it is committed now."""
+        partition = TopicPartition(topic, 0)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.settings.kafka_bootstrap, enable_auto_commit=False, isolation_level="read_committed"
+        )
+        await consumer.start()
+        try:
+            consumer.assign([partition])
+            end = (await consumer.end_offsets([partition]))[partition]
+            await consumer.seek_to_beginning(partition)
+            found: list[Any] = []
+            while await consumer.position(partition) < end:
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    found += records
+            return found
+        finally:
+            await consumer.stop()
+
+    @property
+    def names(self) -> Names:
+        return Names(self.settings.topic_prefix)
+
+
+def _alert(**changes: Any) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "identifier": uuid4().hex,
+        "sender": "flood@example.org",
+        "sent": time.strftime("%Y-%m-%dT%H:%M:%S-00:00", time.gmtime()),
+        "status": "Test",
+        "msgType": "Alert",
+        "scope": "Public",
+        "groups": ["river"],
+        "info": [
+            {
+                "category": ["Met"],
+                "event": "Flood",
+                "urgency": "Immediate",
+                "severity": "Extreme",
+                "certainty": "Likely",
+            }
+        ],
+    }
+    return content | changes
+
+
+@pytest.fixture
+def new_alert() -> Callable[..., dict[str, Any]]:
+    """Makes a JSON alert of now, named as no other, with changes."""
+    return _alert
+
+
+@pytest.fixture
+async def prepared(settings: Settings) -> tuple[Settings, str]:
+    """Settings with both topics that the API writes, and a key."""
+    names = Names(settings.topic_prefix)
+    admin = make_admin(settings)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(names.alerts, 1, 1), NewTopic(names.control, 1, 1)])
+    finally:
+        await admin.close()
+    connection = await asyncpg.connect(settings.database_url.get_secret_value())
+    try:
+        _, token = await create_key(connection, "anna")
+    finally:
+        await connection.close()
+    return settings.model_copy(update={"api_port": 0}), token
+
+
+@asynccontextmanager
+async def _served(settings: Settings, token: str, **client: Any) -> AsyncIterator[Api]:
+    headers = {"Authorization": f"Bearer {token}"}
+    async with (
+        serve(settings, Health("api")) as url,
+        httpx.AsyncClient(base_url=url, headers=headers, timeout=30, **client) as http,
+    ):
+        yield Api(url, http, settings, token)
+
+
+@pytest.fixture
+def served() -> Callable[..., AbstractAsyncContextManager[Api]]:
+    """Serves an API, not necessarily ready: `async with served(settings, token) as api`."""
+    return _served
+
+
+@pytest.fixture
+async def api(prepared: tuple[Settings, str]) -> AsyncIterator[Api]:
+    """A ready API."""
+    async with _served(*prepared) as api:
+        await api.until_ready()
+        yield api

@@ -1,0 +1,99 @@
+"""PostgreSQL away: publishing and cancelling go on. Kafka away: 503 in time, and nothing leaves later."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+
+from broadcast.api.publisher import WRITE_BUDGET_SECONDS
+from broadcast.api.services import KEYS_REFRESH_SECONDS
+from broadcast.keys import create_key, revoke_key
+
+NewAlert = Callable[..., dict[str, Any]]
+
+
+async def test_publishing_and_cancelling_without_postgres(api: Any, new_alert: NewAlert, brokers: Any) -> None:
+    before = (await api.http.post("/v1/alerts", json=new_alert())).json()["alert_id"]
+    await brokers.postgres.kill9()
+    try:
+        slowest = 0.0
+        for _ in range(5):
+            began = time.perf_counter()
+            assert (await api.http.post("/v1/alerts", json=new_alert())).status_code == 202
+            slowest = max(slowest, time.perf_counter() - began)
+        assert slowest < 1.0
+        stranger = uuid4()  # without the directory nobody can say that it does not exist
+        for alert_id in (before, stranger):
+            assert (await api.http.post(f"/v1/alerts/{alert_id}/cancel")).status_code == 202
+        assert (await api.http.get("/v1/alerts")).status_code == 503
+        assert (await api.http.get("/readyz")).status_code == 200
+        assert len(await api.records(api.names.alerts)) == 6 + 2
+        stops = [record.key.decode() for record in await api.records(api.names.control)]
+        assert stops == [f"{before}/stop", f"{stranger}/stop"]
+    finally:
+        await brokers.postgres.start()
+    async with asyncio.timeout(10):
+        while (await api.http.get("/v1/alerts")).status_code != 200:
+            await asyncio.sleep(0.1)
+
+
+async def test_started_without_postgres_it_waits_and_says_so(
+    prepared: Any, served: Any, new_alert: NewAlert, brokers: Any
+) -> None:
+    await brokers.postgres.kill9()
+    try:
+        async with served(*prepared) as api:
+            async with asyncio.timeout(15):
+                while set((report := (await api.http.get("/readyz")).json())["holds"]) != {"keys"}:
+                    await asyncio.sleep(0.05)
+            assert "PostgreSQL" in report["holds"]["keys"]
+            refused = await api.http.post("/v1/alerts", json=new_alert())
+            assert (refused.status_code, refused.json()["type"]) == (503, "urn:tocsin:problem:keys-unavailable")
+            await brokers.postgres.start()
+            await api.until_ready()
+            assert (await api.http.post("/v1/alerts", json=new_alert())).status_code == 202
+    finally:
+        await brokers.postgres.start()
+
+
+async def test_kafka_killed_is_503_in_time_and_what_was_refused_never_leaves(
+    api: Any, new_alert: NewAlert, brokers: Any
+) -> None:
+    assert (await api.http.post("/v1/alerts", json=new_alert())).status_code == 202
+    refused = [new_alert() for _ in range(3)]
+    await brokers.kafka.kill9()
+    try:
+        began = time.perf_counter()
+        answers = await asyncio.gather(*(api.http.post("/v1/alerts", json=content) for content in refused))
+        assert {answer.status_code for answer in answers} == {503}
+        assert time.perf_counter() - began < WRITE_BUDGET_SECONDS + 2
+        began = time.perf_counter()
+        assert (await api.http.post("/v1/alerts", json=new_alert())).status_code == 503
+        assert time.perf_counter() - began < 1.0
+        assert "kafka" in (await api.http.get("/readyz")).json()["holds"]
+    finally:
+        await brokers.kafka.start()
+    await api.until_ready()
+    assert (await api.http.post("/v1/alerts", json=new_alert())).status_code == 202
+    await asyncio.sleep(2)
+    assert len(await api.records(api.names.alerts)) == 2
+    assert {(await api.http.post("/v1/alerts", json=content)).status_code for content in refused} == {202}
+    assert len(await api.records(api.names.alerts)) == 5
+
+
+async def test_new_keys_work_at_once_and_revoked_ones_soon_do_not(api: Any, settings: Any) -> None:
+    connection = await asyncpg.connect(settings.database_url.get_secret_value())
+    try:
+        await asyncio.sleep(1.1)
+        _, token = await create_key(connection, "bob")
+        bob = {"Authorization": f"Bearer {token}"}
+        assert (await api.http.get("/v1/alerts", headers=bob)).status_code == 200
+        await revoke_key(connection, "bob")
+        async with asyncio.timeout(KEYS_REFRESH_SECONDS + 2):
+            while (await api.http.get("/v1/alerts", headers=bob)).status_code != 401:
+                await asyncio.sleep(0.1)
+    finally:
+        await connection.close()

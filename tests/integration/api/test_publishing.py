@@ -1,0 +1,195 @@
+"""Publishing and cancelling over HTTP: what is on Kafka afterwards."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import msgspec
+import pytest
+
+from broadcast.alerts.publishing import digest_of
+from broadcast.cap import freshen, read_cap, write_cap
+from broadcast.clock import utc_now
+from schemas.alert import Alert, AlertAction, alert_id_of, read_event
+from schemas.control import Stop
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+NewAlert = Callable[..., dict[str, Any]]
+
+
+async def publish(api: Any, content: Any, **headers: str) -> httpx.Response:
+    return await api.http.post("/v1/alerts", json=content, headers=headers)
+
+
+async def store(
+    api: Any, alert_id: UUID, state: str, *, digest: bytes = b"", accepted_at: datetime | None = None
+) -> None:
+    connection = await asyncpg.connect(api.settings.database_url.get_secret_value())
+    try:
+        await connection.execute(
+            """
+            INSERT INTO alerts (alert_id, state, lane, sender, identifier, sent, status, msg_type, document, digest,
+                                groups, event_offset, actor, expires_at, accepted_at)
+            VALUES ($1, $2, 'immediate', 's', $3, now(), 'Actual', 'Alert', '{}', $4, '{g}', 0, 'anna', now(), $5)
+            """,
+            *(alert_id, state, str(alert_id), digest, accepted_at or utc_now()),
+        )
+    finally:
+        await connection.close()
+
+
+async def test_accepted_json_is_on_kafka(api: Any, new_alert: NewAlert) -> None:
+    content = new_alert()
+    response = await publish(api, content, **{"Idempotency-Key": "k1"})
+    body = response.json()
+    alert = Alert.model_validate(content)
+    assert (response.status_code, body["state"]) == (202, "accepted")
+    assert UUID(body["alert_id"]) == alert_id_of(alert)
+    assert response.headers["location"] == body["links"]["self"] == f"/v1/alerts/{body['alert_id']}"
+    (record,) = await api.records(api.names.alerts)
+    headers = dict(record.headers)
+    event = read_event(record.value, record.key, record.headers)
+    assert (event.event, event.actor, event.alert) == (AlertAction.SUBMITTED, "anna", alert)
+    assert record.key.decode() == body["alert_id"]
+    assert headers["ce_digest"].decode() == digest_of(alert).hex()
+    assert json.loads(record.value)["alert"]["identifier"] == content["identifier"]
+    shown = (await api.http.get(body["links"]["self"])).json()
+    assert (shown["state"], shown["audience"]) == ("accepted", None)
+
+
+async def test_accepted_xml_is_the_same_alert_as_its_json(api: Any) -> None:
+    alert, _ = read_cap((EXAMPLES / "flood.xml").read_bytes())
+    alert = freshen(alert, f"flood-{uuid4().hex}", utc_now(), 3600)
+    for media_type in ("application/cap+xml", "text/xml; charset=utf-8", "application/xml"):
+        response = await api.http.post("/v1/alerts", content=write_cap(alert), headers={"content-type": media_type})
+        assert response.status_code == 202, response.text
+        assert UUID(response.json()["alert_id"]) == alert_id_of(alert)
+    assert (await publish(api, json.loads(alert.model_dump_json(by_alias=True, exclude_none=True)))).status_code == 202
+    (record,) = await api.records(api.names.alerts)
+    assert read_event(record.value, record.key).alert == alert
+
+
+async def test_repetition_is_answered_the_same_and_published_once(api: Any, new_alert: NewAlert) -> None:
+    content = new_alert()
+    first = await publish(api, content, **{"Idempotency-Key": "k1"})
+    again = [await publish(api, content, **{"Idempotency-Key": key}) for key in ("k1", "k2")] + [
+        await publish(api, content)
+    ]
+    assert {response.status_code for response in again} == {202}
+    assert {response.text for response in again} == {first.text}
+    assert "idempotency-replayed" not in first.headers
+    assert len(await api.records(api.names.alerts)) == 1
+
+
+async def test_the_same_at_once_is_published_once(api: Any, new_alert: NewAlert) -> None:
+    content = new_alert()
+    responses = await asyncio.gather(*(publish(api, content, **{"Idempotency-Key": "k1"}) for _ in range(20)))
+    assert {response.status_code for response in responses} == {202}
+    assert len(await api.records(api.names.alerts)) == 1
+
+
+async def test_conflicts_publish_nothing(api: Any, new_alert: NewAlert) -> None:
+    content = new_alert()
+    await publish(api, content, **{"Idempotency-Key": "k1"})
+    assert (await publish(api, content | {"note": "changed"})).status_code == 409
+    assert (await publish(api, new_alert(), **{"Idempotency-Key": "k1"})).status_code == 422
+    assert len(await api.records(api.names.alerts)) == 1
+
+
+async def test_another_replica_and_a_restart_know_what_was_published(
+    api: Any, new_alert: NewAlert, served: Any, prepared: Any
+) -> None:
+    content = new_alert()
+    first = await publish(api, content, **{"Idempotency-Key": "k1"})
+    async with served(*prepared) as other:
+        await other.until_ready()
+        again = await publish(other, content, **{"Idempotency-Key": "k1"})
+        assert (again.status_code, again.text) == (202, first.text)
+        assert (await publish(other, new_alert(), **{"Idempotency-Key": "k1"})).status_code == 422
+        later = new_alert()
+        await publish(api, later)
+        async with asyncio.timeout(5):
+            while (await publish(other, later | {"note": "changed"})).status_code != 409:
+                await asyncio.sleep(0.05)
+
+
+async def test_alerts_older_than_the_memory_are_found_in_the_database(api: Any, new_alert: NewAlert) -> None:
+    content = new_alert()
+    alert = Alert.model_validate(content)
+    await store(api, alert_id_of(alert), "completed", digest=digest_of(alert))
+    assert (await publish(api, content)).headers["idempotency-replayed"] == "true"
+    other = new_alert()
+    await store(api, alert_id_of(Alert.model_validate(other)), "completed", digest=b"another")
+    assert (await publish(api, other)).status_code == 409
+    assert not await api.records(api.names.alerts)
+
+
+async def test_cancel_writes_stop_and_event_before_it_answers(api: Any, new_alert: NewAlert) -> None:
+    alert_id = (await publish(api, new_alert())).json()["alert_id"]
+    response = await api.http.post(f"/v1/alerts/{alert_id}/cancel", json={"reason": "wrong river"})
+    assert (response.status_code, response.json()["state"]) == (202, "cancelled")
+    (stop,) = await api.records(api.names.control)
+    said = msgspec.json.decode(stop.value, type=Stop)
+    assert (stop.key.decode(), said.alert_id, said.actor, said.reason) == (
+        f"{alert_id}/stop",
+        alert_id,
+        "anna",
+        "wrong river",
+    )
+    event = read_event((record := (await api.records(api.names.alerts))[-1]).value, record.key, record.headers)
+    assert (event.event, str(event.alert_id), event.reason) == (AlertAction.CANCELLED, alert_id, "wrong river")
+
+
+async def test_cancel_of_unknown_and_of_ended_alerts(api: Any) -> None:
+    assert (await api.http.post(f"/v1/alerts/{uuid4()}/cancel")).status_code == 404
+    for state in ("completed", "expired", "superseded", "refused"):
+        alert_id = uuid4()
+        await store(api, alert_id, state)
+        response = await api.http.post(f"/v1/alerts/{alert_id}/cancel")
+        assert (response.status_code, response.json()["state"]) == (409, state)
+    cancelled = uuid4()
+    await store(api, cancelled, "cancelled")
+    assert (await api.http.post(f"/v1/alerts/{cancelled}/cancel")).status_code == 202
+    assert not await api.records(api.names.control)
+    sending = uuid4()
+    await store(api, sending, "sending")
+    assert (await api.http.post(f"/v1/alerts/{sending}/cancel")).status_code == 202
+    assert len(await api.records(api.names.control)) == 1
+
+
+async def test_list_is_paged_newest_first_and_filtered(api: Any) -> None:
+    at = utc_now()
+    ids = [uuid4() for _ in range(7)]
+    for number, alert_id in enumerate(ids):
+        # Three of them share an instant: the id decides.
+        instant = at.replace(microsecond=0) if number < 3 else at.replace(microsecond=number)
+        await store(api, alert_id, "sending" if number % 2 else "completed", accepted_at=instant)
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = (await api.http.get("/v1/alerts", params={"limit": 2} | ({"cursor": cursor} if cursor else {}))).json()
+        seen += [entry["alert_id"] for entry in page["alerts"]]
+        if (cursor := page["next_cursor"]) is None:
+            break
+    assert seen == [str(alert_id) for alert_id in [*reversed(ids[3:]), *sorted(ids[:3])]]
+    sending = (await api.http.get("/v1/alerts", params={"state": "sending"})).json()["alerts"]
+    assert {entry["alert_id"] for entry in sending} == {str(alert_id) for alert_id in ids[1::2]}
+    assert (await api.http.get("/v1/alerts", params={"cursor": "nonsense"})).status_code == 422
+
+
+async def test_unknown_alert_is_404_everywhere(api: Any) -> None:
+    for path in ("", "/summary", "/document"):
+        response = await api.http.get(f"/v1/alerts/{uuid4()}{path}")
+        assert (response.status_code, response.json()["type"]) == (404, "urn:tocsin:problem:alert-unknown"), path
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+async def test_probes(api: Any, path: str) -> None:
+    assert (await api.http.get(path)).status_code == 200

@@ -1,0 +1,88 @@
+"""Metrics: the names of the reference, bounded labels, batches equal to single observations."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.parser import text_string_to_metric_families
+
+from broadcast import metrics
+
+REFERENCE = [
+    "alerts_total{status,msg_type,outcome}",
+    "approvals_total{decision}",
+    "alert_expand_duration_seconds",
+    "recipients_expanded_total{lane}",
+    "jobs_in_flight{lane}",
+    "handover_duration_seconds{lane}",
+    "receipt_duration_seconds{account,state}",
+    "delivery_duration_seconds{account}",
+    "smpp_submit_total{account,command_status}",
+    "smpp_window_used_ratio{account,bind}",
+    "smpp_bind_up{account,bind}",
+    "smpp_throttled_total{account}",
+    "smpp_enquire_link_rtt_seconds{account}",
+    "receipts_total{account,state,match}",
+    "consumer_lag_seconds{topic,group}",
+    "deadletters_messages{topic}",
+    "audit_lag_seconds",
+    "audit_rows_total{event}",
+    "reconciliation_gap{alert_class}",
+    "audit_chain_verified_timestamp_seconds",
+    "link_test_last_success_timestamp_seconds{account,bind}",
+    "jobs_suppressed_total{reason}",
+]
+
+UNBOUNDED = {"alert", "alert_id", "recipient", "recipient_id", "number", "msisdn", "message_id", "job"}
+
+
+def collectors() -> dict[str, tuple[str, ...]]:
+    found = {}
+    for collector in set(metrics.REGISTRY._collector_to_names):
+        labels = tuple(getattr(collector, "_labelnames", ()))
+        for metric in collector.collect():
+            found[metric.name + ("_total" if metric.type == "counter" else "")] = labels
+    return found
+
+
+def test_names_and_labels_are_those_of_the_reference() -> None:
+    found = collectors()
+    for entry in REFERENCE:
+        name, _, labels = entry.partition("{")
+        assert found[f"tocsin_{name}"] == tuple(filter(None, labels.rstrip("}").split(",")))
+
+
+def test_no_label_is_unbounded() -> None:
+    assert not [name for name, labels in collectors().items() if UNBOUNDED & set(labels)]
+
+
+def test_names_use_base_units() -> None:
+    ours = [name for name in collectors() if name.startswith("tocsin_")]
+    assert not [name for name in ours if re.search(r"_(ms|milliseconds|minutes|kb|percent)(_|$)", name)]
+
+
+def test_rendering_is_prometheus_text_with_build_and_process() -> None:
+    families = {family.name for family in text_string_to_metric_families(metrics.render().decode())}
+    assert "tocsin_build_info" in families or "tocsin_build" in families
+    assert "process_resident_memory_bytes" in families
+
+
+@given(st.lists(st.floats(min_value=0, max_value=1e4), max_size=60), st.lists(st.just(1.0), max_size=3))
+def test_a_batch_equals_its_observations(values: list[float], on_the_bound: list[float]) -> None:
+    values = values + on_the_bound
+    registry = CollectorRegistry()
+    batched = Histogram("batched", "x", ("lane",), registry=registry, buckets=(0.5, 1, 10))
+    single = Histogram("single", "x", ("lane",), registry=registry, buckets=(0.5, 1, 10))
+    metrics.observe_batch(batched.labels("a"), values)
+    single.labels("a")
+    for value in values:
+        single.labels("a").observe(value)
+    for suffix, labels in (
+        ("_count", {"lane": "a"}),
+        *(("_bucket", {"lane": "a", "le": bound}) for bound in ("0.5", "1.0", "10.0", "+Inf")),
+    ):
+        expected = registry.get_sample_value(f"single{suffix}", labels)
+        assert registry.get_sample_value(f"batched{suffix}", labels) == expected
+    sums = [registry.get_sample_value(f"{name}_sum", {"lane": "a"}) or 0.0 for name in ("single", "batched")]
+    assert abs(sums[0] - sums[1]) <= 1e-6 * max(1.0, sums[0])

@@ -1,0 +1,55 @@
+"""What `/healthz`, `/readyz` and `/metrics` answer, without a socket."""
+
+import json
+from http import HTTPStatus
+
+from broadcast.health import Health
+from broadcast.health_server import _reply, answer_probe
+
+
+def ask(health: Health, path: str) -> tuple[HTTPStatus, dict[str, object]]:
+    answer = answer_probe(health, path)
+    assert answer is not None
+    return answer[0], json.loads(answer[2])
+
+
+def test_readiness_is_held_until_released() -> None:
+    health = Health("sender")
+    status, body = ask(health, "/readyz")
+    assert status == HTTPStatus.SERVICE_UNAVAILABLE
+    assert body["holds"] == {"start": "starting"}
+    assert ask(health, "/healthz")[0] == HTTPStatus.OK
+    health.release("start")
+    assert ask(health, "/readyz") == (HTTPStatus.OK, health.report())
+
+
+def test_a_stall_is_unhealthy_and_not_ready() -> None:
+    now = 100.0
+    health = Health("recorder", now=lambda: now)
+    health.release("start")
+    health.behind(7)
+    now += 60.0
+    assert ask(health, "/healthz")[0] == HTTPStatus.SERVICE_UNAVAILABLE
+    status, body = ask(health, "/readyz")
+    assert (status, body["lag"], body["stalled_seconds"]) == (HTTPStatus.SERVICE_UNAVAILABLE, 7, 60.0)
+    health.progress(0)
+    assert ask(health, "/readyz")[0] == HTTPStatus.OK
+
+
+def test_metrics_are_prometheus_text() -> None:
+    answer = answer_probe(Health("api"), "/metrics")
+    assert answer is not None
+    assert answer[1].startswith("text/plain; version=0.0.4")
+    assert b"tocsin_build_info" in answer[2]
+
+
+def test_replies_name_length_and_close() -> None:
+    health = Health("api")
+    head, _, body = _reply(health, b"GET /healthz?x=1 HTTP/1.1\r\nHost: a\r\n\r\n").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert f"Content-Length: {len(body)}".encode() in head
+    assert b"Connection: close" in head
+    assert _reply(health, b"HEAD /healthz HTTP/1.1\r\n\r\n").endswith(b"\r\n\r\n")
+    assert _reply(health, b"GET /etc/passwd HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 404 ")
+    assert _reply(health, b"POST /healthz HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 405 ")
+    assert _reply(health, b"\x00\xff\r\n\r\n").startswith(b"HTTP/1.1 405 ")
