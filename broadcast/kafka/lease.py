@@ -1,0 +1,82 @@
+"""The sender's lease: how long it may write on its last successful beat, and the end of a process that may not."""
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from broadcast.clock import monotonic
+from broadcast.errors import LEASE_EXIT_CODE
+
+_LOG = logging.getLogger(__name__)
+
+WATCH_SECONDS: Final = 0.1
+
+End = Callable[[int, str], None]
+"""Ends the process at once, with an exit code and for a reason."""
+
+
+def end_process(code: int, reason: str) -> None:
+    """End this process now: no buffer is flushed but the logs', for what it holds may belong to another already."""
+    _LOG.critical("ending this process with exit code %d: %s", code, reason)
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+class Lease:
+    """Held while the last successful beat began to commit less than `seconds` ago, on the monotonic clock.
+
+    Half a session timeout: nobody else is given the partitions before the whole of it has passed.
+    """
+
+    def __init__(self, seconds: float, *, clock: Callable[[], float] = monotonic) -> None:
+        self.seconds: Final = seconds
+        self._clock: Final = clock
+        self._renewed_at: float | None = None
+
+    def renew(self, at: float) -> None:
+        """A commit that was begun at `at` has succeeded (or, at a takeover, positions asked for at `at` were read)."""
+        self._renewed_at = at
+
+    def void(self) -> None:
+        """There is nothing to write on: no partition is held."""
+        self._renewed_at = None
+
+    @property
+    def held(self) -> bool:
+        """Whether to write or commit now."""
+        return self._renewed_at is not None and self._clock() - self._renewed_at < self.seconds
+
+    @property
+    def expired(self) -> bool:
+        """Whether it was held and ran out: the process must end."""
+        return self._renewed_at is not None and self._clock() - self._renewed_at >= self.seconds
+
+
+class Watchdog:
+    """A thread that ends the process once the lease has expired, also while the event loop hangs."""
+
+    def __init__(self, lease: Lease, end: End) -> None:
+        self._lease: Final = lease
+        self._end: Final = end
+        self._stopped: Final = threading.Event()
+        self._thread: Final = threading.Thread(target=self._watch, name="lease", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the watch; waits for the thread."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(WATCH_SECONDS):
+            if self._lease.expired:
+                self._end(LEASE_EXIT_CODE, f"the last beat succeeded more than {self._lease.seconds} s ago")
+                return

@@ -1,0 +1,84 @@
+"""Taking partitions over from whoever had them: fence first, then read their positions (design, section 5, Sender)."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
+
+from broadcast.clock import monotonic
+from broadcast.kafka.clients import make_producer
+from broadcast.kafka.position import Position, read_position
+from broadcast.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+
+RETRY_SECONDS: Final = 0.2
+NO_OFFSET: Final = -1
+
+
+async def take_over(
+    settings: Settings,
+    admin: AIOKafkaAdminClient,
+    group: str,
+    partitions: Iterable[TopicPartition],
+    owner: str,
+) -> tuple[dict[TopicPartition, Position | None], float]:
+    """The partitions' positions (None: there is none yet) with every other owner fenced, and when they were asked for.
+
+    The instant is of the monotonic clock: a lease begins there. `owner` is the caller's transactional id, whose
+    producer must have started: that fenced the one before in its slot. An owner that is named anew when the positions
+    are read again is fenced as well, until none is.
+    """
+    wanted = frozenset(partitions)
+    fenced: set[str] = set()
+    while True:
+        asked_at = monotonic()
+        positions = await read_positions(admin, group, wanted)
+        others = {position.owner for position in positions.values() if position is not None} - {"", owner} - fenced
+        if not others:
+            return positions, asked_at
+        for other in sorted(others):
+            _LOG.warning("fencing %s, which owned partitions of %s without a clean release", other, group)
+            await fence(settings, other)
+            fenced.add(other)
+
+
+async def fence(settings: Settings, transactional_id: str) -> None:
+    """End the open transaction of a transactional id and refuse every further one of whoever used it until now."""
+    producer = make_producer(settings, transactional_id=transactional_id)
+    try:
+        await producer.start()
+    finally:
+        await producer.stop()
+
+
+async def read_positions(
+    admin: AIOKafkaAdminClient, group: str, partitions: frozenset[TopicPartition]
+) -> dict[TopicPartition, Position | None]:
+    """Positions of a group, asked for until the broker has answered for each partition.
+
+    An answer that leaves partitions out says nothing about them: a broker that has just started sends such. Only an
+    explicit -1 means that there is no position. PositionError for metadata that cannot be read.
+    """
+    while True:
+        try:
+            answer: Mapping[TopicPartition, OffsetAndMetadata]
+            answer = await admin.list_consumer_group_offsets(group, partitions=sorted(partitions))
+        except (KafkaError, AttributeError, OSError) as error:
+            # AttributeError: how aiokafka 0.14 reports an error of a single partition.
+            _LOG.warning("positions of %s cannot be read (%r); asking again", group, error)
+            answer = {}
+        if partitions <= answer.keys():
+            return {partition: _read(answer[partition]) for partition in partitions}
+        await asyncio.sleep(RETRY_SECONDS)
+
+
+def _read(committed: OffsetAndMetadata) -> Position | None:
+    if committed.offset == NO_OFFSET:
+        return None
+    return read_position(committed.offset, committed.metadata or "")

@@ -1,0 +1,124 @@
+"""One account's binds: submits are written here, answers and deliveries come in here."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from broadcast.clock import epoch_milliseconds
+from broadcast.routing import Account
+from broadcast.sending.receipts import Receipts
+from broadcast.sending.settlement import Sent, Settlement, Submission, Token
+from broadcast.smpp import (
+    AccountConfig,
+    BindConfig,
+    Delivery,
+    Pool,
+    Response,
+    Session,
+    SmppError,
+    Tls,
+    normalise_response_ids,
+)
+from schemas.job import Job
+
+_LOG = logging.getLogger(__name__)
+
+
+class AccountBinds:
+    """The listener of every session of an account."""
+
+    def __init__(
+        self, account: Account, settlement: Settlement, receipts: Receipts, on_room: Callable[[], None]
+    ) -> None:
+        self.account: Final = account
+        self.pool: Final[Pool[Token]] = Pool(make_config(account), self)
+        self._settlement: Final = settlement
+        self._receipts: Final = receipts
+        self._announce: Final = on_room
+
+    def set_share(self, share: float) -> None:
+        """This worker holds that share of the route's partitions, and has that share of the account's rate."""
+        rate = self.account.rate_per_second
+        if rate is not None and share > 0:
+            self.pool.set_rate(rate * share)
+
+    def write(
+        self, session: Session[Token], submission: Submission, jobs: Sequence[Job], offsets: Sequence[int]
+    ) -> int:
+        """Submit jobs in one write, in order; how many were taken. Their segments are taken together or not at all."""
+        templates = submission.message.templates(self.account, submission.at)
+        destinations = [job.msisdn.lstrip("+").encode() for job in jobs]
+        if submission.single:
+            tokens = [Token(submission, job, offset) for job, offset in zip(jobs, offsets, strict=True)]
+            count = session.submit(templates[0], destinations, tokens)
+            self._take(submission, offsets[:count], tokens[:count], count)
+            return count
+        group = len(templates)
+        items = []
+        first = []
+        for job, offset, destination in zip(jobs, offsets, destinations, strict=True):
+            sent = Sent(group)
+            tokens = [Token(submission, job, offset, sent, index) for index in range(group)]
+            first.append(tokens[0])
+            items += [(template, destination, token) for template, token in zip(templates, tokens, strict=True)]
+        count = session.submit_many(items, group) // group
+        self._take(submission, offsets[:count], first[:count], count * group)
+        return count
+
+    def _take(self, submission: Submission, offsets: Sequence[int], tokens: Sequence[Token], submits: int) -> None:
+        if submits:
+            submission.progress.take(offsets, tokens)
+            self._settlement.in_doubt += submits
+
+    def on_responses(self, session: Session[Token], responses: list[Response[Token]]) -> None:
+        self._settle(responses)
+
+    def on_late(self, session: Session[Token], responses: list[Response[Token]]) -> None:
+        self._settle(responses)
+
+    def on_deliveries(self, session: Session[Token], deliveries: list[Delivery]) -> None:
+        self._receipts.add(self.account, session, deliveries)
+
+    def on_room(self, session: Session[Token]) -> None:
+        self._announce()
+
+    def on_lost(self, session: Session[Token], error: SmppError, unanswered: list[Token]) -> None:
+        if unanswered:
+            _LOG.warning("account %s: %s; %d submits have no answer", self.account.name, error, len(unanswered))
+        self._settlement.lose(unanswered)
+        self._announce()
+
+    def _settle(self, responses: list[Response[Token]]) -> None:
+        at = epoch_milliseconds()
+        ids = normalise_response_ids([response[2] for response in responses], self.account.message_id_rule)
+        settle = self._settlement.settle
+        for response, message_id in zip(responses, ids, strict=True):
+            settle(response[0], response[1], message_id.decode("latin-1"), at)
+
+
+def make_config(account: Account) -> AccountConfig:
+    """An account of the routes file as the SMPP room wants it."""
+    tls = account.tls
+    return AccountConfig(
+        name=account.name,
+        bind=BindConfig(
+            host=account.host,
+            port=account.port,
+            system_id=account.system_id,
+            password=account.password.get_secret_value(),
+            system_type=account.system_type,
+            tls=None
+            if tls is None
+            else Tls(tls.ca_file, tls.certificate_file, tls.key_file, tls.server_name or account.host),
+            window=account.window,
+            connect_timeout_seconds=account.connect_timeout_seconds,
+            response_timeout_seconds=account.response_timeout_seconds,
+            enquire_link_seconds=account.enquire_link_seconds,
+            inactivity_seconds=account.inactivity_seconds,
+        ),
+        binds=account.binds,
+        rate_per_second=account.rate_per_second,
+        message_id_rule=account.message_id_rule,
+        backoff_seconds=account.backoff_seconds,
+        backoff_limit_seconds=account.backoff_limit_seconds,
+    )

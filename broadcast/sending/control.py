@@ -1,0 +1,130 @@
+"""What a sender must know now: alerts and stops, read from `control.v1` (design, section 4)."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from broadcast.clock import epoch_milliseconds
+from broadcast.kafka.clients import make_consumer
+from broadcast.settings import Settings
+from schemas.control import STOP_SUFFIX, Control
+from schemas.topics import Names
+
+_LOG = logging.getLogger(__name__)
+
+BEHIND_SECONDS: Final = 1.0
+"""A reader that is further behind may have missed a stop: nothing is written until it has caught up."""
+
+PASSED_MARGIN_MS: Final = 500
+"""A fetch that is answered this long after an instant was asked for after it: ten times the longest wait of a fetch."""
+
+FORGET_TEXTS_MS: Final = 86_400_000
+"""An alert that expired so long ago keeps its place but not its texts."""
+
+POLL_MS: Final = 100
+RETRY_SECONDS: Final = 0.5
+
+
+class ControlView:
+    """Alerts and stops by alert id, and how fresh that is. Pure."""
+
+    def __init__(self) -> None:
+        self.controls: Final[dict[str, Control]] = {}
+        self.stopped: Final[set[str]] = set()
+        self.caught_up_at = 0
+        self._decoder: Final = msgspec.json.Decoder(Control)
+
+    def apply(self, key: bytes | None, value: bytes | None, now: int) -> None:
+        """One record. A stop stays, whatever follows; a control without a value forgets the alert.
+
+        msgspec.MsgspecError (ValidationError, DecodeError) for a value that is no control record.
+        """
+        name = (key or b"").decode()
+        if name.endswith(STOP_SUFFIX):
+            if value is not None:
+                self.stopped.add(name.removesuffix(STOP_SUFFIX))
+        elif value is None:
+            self.controls.pop(name, None)
+        else:
+            control = self._decoder.decode(value)
+            if control.expires_at < now - FORGET_TEXTS_MS:
+                control.variants = ()
+            self.controls[control.alert_id] = control
+
+    def behind(self, now: int) -> bool:
+        """Whether, at `now` in milliseconds since the epoch, a stop may have been missed."""
+        return now - self.caught_up_at > BEHIND_SECONDS * 1000
+
+    def passed(self, instant: int) -> bool:
+        """Whether it holds everything that control had at an instant (milliseconds since the epoch)."""
+        return self.caught_up_at > instant + PASSED_MARGIN_MS
+
+
+class ControlReader:
+    """Keeps a view up to date: a consumer without a group, from the beginning of the log."""
+
+    def __init__(self, settings: Settings, view: ControlView, on_change: Callable[[], None]) -> None:
+        self.view: Final = view
+        self._partition: Final = TopicPartition(Names(settings.topic_prefix).control, 0)
+        self._on_change: Final = on_change
+        self._consumer: Final[AIOKafkaConsumer] = make_consumer(settings, group_id=None)
+
+    async def start(self) -> None:
+        """Connect, and find the beginning of the log; waits for a broker that is away."""
+        while True:
+            try:
+                await self._consumer.start()
+                break
+            except (KafkaError, OSError) as error:
+                _LOG.warning("control cannot be read (%s); trying again", error)
+                await asyncio.sleep(RETRY_SECONDS)
+        self._consumer.assign([self._partition])
+        self._consumer.seek(self._partition, await self._find_beginning())
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._consumer.stop()
+
+    async def run(self) -> None:
+        """Read until cancelled; whatever the broker does, it goes on when it can."""
+        while True:
+            try:
+                await self._read()
+            except KafkaError as error:
+                _LOG.warning("control cannot be read (%s); trying again in %s s", error, RETRY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _read(self) -> None:
+        records = (await self._consumer.getmany(self._partition, timeout_ms=POLL_MS)).get(self._partition, ())
+        now = epoch_milliseconds()
+        self._apply((record.offset, record.key, record.value) for record in records)
+        highwater = self._consumer.highwater(self._partition)
+        if highwater is not None and await self._consumer.position(self._partition) >= highwater:
+            # When the last fetch was answered: what this process did since says nothing about the log.
+            answered_at: int = self._consumer.last_poll_timestamp(self._partition)
+            self.view.caught_up_at = max(self.view.caught_up_at, min(answered_at, now))
+        if records:
+            self._on_change()
+
+    def _apply(self, records: Iterable[tuple[int, bytes | None, bytes | None]]) -> None:
+        now = epoch_milliseconds()
+        for offset, key, value in records:
+            try:
+                self.view.apply(key, value, now)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                # The planner validates what it writes; one bad record must not hide the stops behind it.
+                _LOG.error("control record at offset %d is unreadable and skipped: %s", offset, error)
+
+    async def _find_beginning(self) -> int:
+        while True:
+            try:
+                offsets: dict[TopicPartition, int] = await self._consumer.beginning_offsets([self._partition])
+                return offsets[self._partition]
+            except KafkaError as error:
+                _LOG.warning("control has no beginning yet (%s); trying again", error)
+                await asyncio.sleep(RETRY_SECONDS)

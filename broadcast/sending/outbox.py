@@ -1,0 +1,81 @@
+"""What the next beat carries: statuses, retries, dead letters. Encoded at once, so that nothing is held twice."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+from aiokafka import TopicPartition
+from aiokafka.structs import ConsumerRecord
+
+from broadcast.clock import epoch_milliseconds
+from schemas.deadletter import DeadLetter
+from schemas.job import Job
+from schemas.lane import Lane
+from schemas.status import Outcome, Status
+
+Record = tuple[bytes, bytes]
+"""Key and value."""
+
+_ENCODE: Final = msgspec.json.Encoder().encode
+
+
+@dataclass(slots=True)
+class Parcel:
+    """What one beat carries. `submits` counts the submits whose statuses are in it."""
+
+    statuses: list[Record] = field(default_factory=list)
+    retries: dict[TopicPartition, list[Record]] = field(default_factory=lambda: defaultdict(list))
+    deadletters: list[Record] = field(default_factory=list)
+    submits: int = 0
+    outcomes: dict[tuple[Lane, Outcome], int] = field(default_factory=lambda: defaultdict(int))
+    handovers: dict[Lane, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def __bool__(self) -> bool:
+        return bool(self.statuses or self.retries or self.deadletters)
+
+
+class Outbox:
+    """Collects for the next beat."""
+
+    def __init__(self) -> None:
+        self.parcel = Parcel()
+
+    def take(self) -> Parcel:
+        """Everything collected so far; what comes after goes into the beat after."""
+        parcel, self.parcel = self.parcel, Parcel()
+        return parcel
+
+    def add_status(self, status: Status, lane: Lane | None) -> None:
+        """One status."""
+        self.parcel.statuses.append((b"%d" % status.recipient_id, _ENCODE(status)))
+        if lane is not None:
+            self.parcel.outcomes[lane, status.outcome] += 1
+
+    def add_local(self, jobs: Sequence[Job], outcome: Outcome, reason: str, lane: Lane | None) -> None:
+        """Statuses of jobs that are not submitted."""
+        at = epoch_milliseconds()
+        for job in jobs:
+            status = Status(job.alert_id, job.recipient_id, job.attempt, outcome, 0, reason=reason, at=at)
+            self.parcel.statuses.append((b"%d" % job.recipient_id, _ENCODE(status)))
+        if lane is not None:
+            self.parcel.outcomes[lane, outcome] += len(jobs)
+
+    def add_retry(self, job: Job, to: TopicPartition) -> None:
+        """The next attempt at a job, on a delay topic."""
+        self.parcel.retries[to].append((b"%d" % job.recipient_id, _ENCODE(job)))
+
+    def add_dead_letter(self, record: "ConsumerRecord[bytes, bytes]", error: str) -> None:
+        """A record that is no job."""
+        letter = DeadLetter(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            stage="sender",
+            error=error,
+            at=epoch_milliseconds(),
+            key=record.key,
+            value=record.value,
+        )
+        self.parcel.deadletters.append((record.topic.encode(), _ENCODE(letter)))

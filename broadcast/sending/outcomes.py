@@ -1,0 +1,69 @@
+"""What an answer of an SMSC, or none, means for a job, and whether and when it is tried again. Pure."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from broadcast.smpp import OutcomeClass, classify_status, name_status
+from broadcast.smpp.status import RMSGQFUL, RTHROTTLED
+from schemas.job import Job
+from schemas.status import Outcome
+
+UNANSWERED: Final = -1
+"""Stands for the command_status of a submit that nothing answered."""
+
+JITTER_SHARE: Final = 0.2
+"""A delay is lengthened by up to this share of itself, so that what was refused together does not return together."""
+
+_OUTCOMES: Final = {
+    OutcomeClass.ACCEPTED: Outcome.ACCEPTED,
+    OutcomeClass.REFUSED: Outcome.REFUSED,
+    OutcomeClass.REFUSED_FOR_NOW: Outcome.REFUSED_FOR_NOW,
+    # The session was at fault, not the message, and the SMSC did not take it.
+    OutcomeClass.BIND_PROBLEM: Outcome.REFUSED_FOR_NOW,
+}
+
+_PACING: Final = frozenset({RTHROTTLED, RMSGQFUL})
+
+
+def outcome_of(command_status: int) -> Outcome:
+    """The outcome of one submit."""
+    if command_status == UNANSWERED:
+        return Outcome.UNKNOWN
+    return _OUTCOMES[classify_status(command_status)]
+
+
+def reason_of(command_status: int) -> str:
+    """The same for people; empty for an accepted submit."""
+    if command_status == UNANSWERED:
+        return "no answer"
+    return name_status(command_status) if command_status else ""
+
+
+def wants_retry(outcome: Outcome, policy: str) -> bool:
+    """Whether a submit with this outcome is tried again; `policy` is the lane's for unknown: `resend` or `hold`."""
+    return outcome is Outcome.REFUSED_FOR_NOW or (outcome is Outcome.UNKNOWN and policy == "resend")
+
+
+def choose_delay(delays: Sequence[int], attempt: int, statuses: Sequence[int]) -> int:
+    """The delay in seconds after an attempt: the further steps for the later attempts.
+
+    Being too fast for the SMSC, or not being answered, is no fault of the message and keeps the first step.
+    """
+    if all(status in _PACING or status == UNANSWERED for status in statuses):
+        return delays[0]
+    return delays[min(attempt - 1, len(delays) - 1)]
+
+
+def retry_job(job: Job, segments: tuple[int, ...], *, unknown: bool, due_at: int) -> Job:
+    """The next attempt at `segments` of a job; an unanswered one may have reached the phone."""
+    return Job(
+        alert_id=job.alert_id,
+        recipient_id=job.recipient_id,
+        msisdn=job.msisdn,
+        variant=job.variant,
+        attempt=job.attempt + 1,
+        text=job.text,
+        segments=segments,
+        due_at=due_at,
+        possible_duplicate=job.possible_duplicate or unknown,
+    )

@@ -1,0 +1,155 @@
+"""Receipts and messages from phones to Kafka, at once; the SMSC is answered when Kafka has them."""
+
+import asyncio
+import logging
+from collections import deque
+from typing import Any, Final
+from zlib import crc32
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from broadcast.clock import epoch_milliseconds
+from broadcast.kafka.clients import make_producer
+from broadcast.pii import number_hash
+from broadcast.routing import Account
+from broadcast.sending.batches import Record, send_records
+from broadcast.sending.inbound import read_inbound
+from broadcast.settings import Settings
+from broadcast.smpp import Delivery, MessageState, Session, normalise_receipt_ids, parse_receipt
+from schemas.receipt import Receipt, ReceiptState
+from schemas.topics import Names
+
+_LOG = logging.getLogger(__name__)
+
+STATES: Final = {
+    MessageState.SCHEDULED: ReceiptState.ENROUTE,
+    MessageState.ENROUTE: ReceiptState.ENROUTE,
+    MessageState.DELIVERED: ReceiptState.DELIVERED,
+    MessageState.EXPIRED: ReceiptState.EXPIRED,
+    MessageState.DELETED: ReceiptState.DELETED,
+    MessageState.UNDELIVERABLE: ReceiptState.UNDELIVERABLE,
+    MessageState.ACCEPTED: ReceiptState.ACCEPTED,
+    MessageState.UNKNOWN: ReceiptState.UNKNOWN,
+    MessageState.REJECTED: ReceiptState.REJECTED,
+    MessageState.SKIPPED: ReceiptState.UNDELIVERABLE,
+}
+"""message_state of SMPP 5.0 in the words of 3.4; skipped was never tried and never will be."""
+
+CROWD: Final = 50
+CROWD_SECONDS: Final = 0.01
+"""After a batch of so many the next waits a little and grows: a batch costs Kafka the same whatever it holds."""
+
+STOP_SECONDS: Final = 2.0
+
+_ENCODE: Final = msgspec.json.Encoder().encode
+
+Arrival = tuple[Account, Session[Any], list[Delivery]]
+
+
+def partition_of_account(account: str, partitions: int) -> int:
+    """Where an account's receipts go: always the same, so that they keep their order."""
+    return crc32(account.encode()) % partitions
+
+
+class Receipts:
+    """An idempotent producer of its own, outside the beat: a receipt says what is so, whoever hears it."""
+
+    def __init__(self, settings: Settings, route: str) -> None:
+        names = Names(settings.topic_prefix)
+        self._route: Final = route
+        self._receipts_topic: Final = names.receipts
+        self._inbound_topic: Final = names.inbound
+        self._partitions: Final = settings.receipt_partitions
+        self._hash_key: Final = settings.number_hash_key.get_secret_value().encode()
+        self._producer: Final[AIOKafkaProducer] = make_producer(settings)
+        self._arrivals: Final[deque[Arrival]] = deque()
+        self._arrived: Final = asyncio.Event()
+        self._idle: Final = asyncio.Event()
+        self._idle.set()
+
+    async def start(self) -> None:
+        """Connect."""
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        """Give what has arrived its time to reach Kafka, and disconnect; what does not will be sent again."""
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._idle.wait()
+                await self._producer.stop()
+        except TimeoutError:
+            _LOG.warning("receipts that Kafka does not have are left to the SMSC, which sends them again")
+
+    def add(self, account: Account, session: Session[Any], deliveries: list[Delivery]) -> None:
+        """What one session has just received."""
+        self._arrivals.append((account, session, deliveries))
+        self._idle.clear()
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Send and answer until cancelled."""
+        while True:
+            if not self._arrivals:
+                self._idle.set()
+                self._arrived.clear()
+                await self._arrived.wait()
+            arrivals = list(self._arrivals)
+            self._arrivals.clear()
+            count = await self._send(arrivals)
+            if count >= CROWD:
+                await asyncio.sleep(CROWD_SECONDS)
+
+    async def _send(self, arrivals: list[Arrival]) -> int:
+        now = epoch_milliseconds()
+        receipts: dict[int, list[Record]] = {}
+        inbound: list[Record] = []
+        for account, _, deliveries in arrivals:
+            records = receipts.setdefault(partition_of_account(account.name, self._partitions), [])
+            self._encode(account, deliveries, now, records, inbound)
+        try:
+            futures = []
+            for partition, records in receipts.items():
+                futures += await send_records(self._producer, self._receipts_topic, partition, records, now)
+            futures += await send_records(self._producer, self._inbound_topic, 0, inbound, now)
+            await asyncio.gather(*futures)
+        except KafkaError as error:
+            # Unanswered, so the SMSC sends them again, here or to whoever binds next.
+            _LOG.error("Kafka refuses receipts: %s", error)
+            return 0
+        for _, session, deliveries in arrivals:
+            session.answer([delivery.sequence for delivery in deliveries])
+        return sum(map(len, receipts.values()))
+
+    def _encode(
+        self, account: Account, deliveries: list[Delivery], now: int, receipts: list[Record], inbound: list[Record]
+    ) -> None:
+        parsed = []
+        key = account.name.encode()
+        for delivery in deliveries:
+            receipt = parse_receipt(delivery)
+            if receipt is not None:
+                parsed.append((receipt, delivery.source))
+            elif not delivery.is_receipt:
+                inbound.append((self._route.encode(), _ENCODE(read_inbound(delivery, self._route, account.name, now))))
+            else:
+                _LOG.warning("account %s: a receipt that names no message is answered and dropped", account.name)
+        ids = normalise_receipt_ids([receipt.message_id for receipt, _ in parsed], account.message_id_rule)
+        for (receipt, source), message_id in zip(parsed, ids, strict=True):
+            receipts.append(
+                (
+                    key,
+                    _ENCODE(
+                        Receipt(
+                            account.name,
+                            message_id.decode("latin-1"),
+                            STATES[receipt.state],
+                            number_hash(self._hash_key, source),
+                            receipt.error,
+                            0,
+                            now,
+                        )
+                    ),
+                )
+            )

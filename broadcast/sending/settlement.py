@@ -1,0 +1,213 @@
+"""Answers to submits, and their absence, as statuses and retries in the outbox; and how much is in doubt."""
+
+import random
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from aiokafka import TopicPartition
+
+from broadcast.clock import epoch_milliseconds
+from broadcast.pii import number_hash
+from broadcast.routing import Account, Route
+from broadcast.sending.messages import Message
+from broadcast.sending.outbox import Outbox
+from broadcast.sending.outcomes import (
+    JITTER_SHARE,
+    UNANSWERED,
+    choose_delay,
+    outcome_of,
+    reason_of,
+    retry_job,
+    wants_retry,
+)
+from broadcast.sending.progress import Progress
+from schemas.job import Job
+from schemas.status import Outcome, Status
+from schemas.topics import Names
+
+
+class Submission:
+    """Jobs of one partition with one message, written to one account at one instant (milliseconds since the epoch)."""
+
+    __slots__ = ("account", "at", "message", "partition", "progress", "recorded_at", "single")
+
+    def __init__(
+        self,
+        message: Message,
+        progress: "Progress[Token]",
+        partition: int,
+        account: Account,
+        at: int,
+        recorded_at: int,
+    ) -> None:
+        self.message: Final = message
+        self.progress: Final = progress
+        self.partition: Final = partition
+        self.account: Final = account
+        self.at: Final = at
+        self.recorded_at: Final = recorded_at
+        self.single: Final = len(message.numbers) == 1
+
+
+class Sent:
+    """One job of several segments: what is answered so far. Its statuses go out when all are, with its outcome."""
+
+    __slots__ = ("answers", "left")
+
+    def __init__(self, segments: int) -> None:
+        self.answers: Final[list[tuple[int, str]]] = [(UNANSWERED, "")] * segments
+        self.left = segments
+
+
+class Token(NamedTuple):
+    """What a submit is known by until it is answered; `sent` and `part` only where a job has several segments."""
+
+    submission: Submission
+    job: Job
+    offset: int
+    sent: Sent | None = None
+    part: int = 0
+
+
+class Settlement:
+    """Turns answers into outcomes for one route."""
+
+    def __init__(self, route: Route, names: Names, hash_key: bytes, outbox: Outbox) -> None:
+        self.in_doubt = 0
+        self._route: Final = route
+        self._names: Final = names
+        self._hash_key: Final = hash_key
+        self._outbox: Final = outbox
+        self._random: Final = random.Random()  # noqa: S311 - spreads retries, keeps no secret
+
+    def settle(self, token: Token, command_status: int, message_id: str, at: int) -> bool:
+        """One answer, or `UNANSWERED`; False when the job had its outcome before.
+
+        An acceptance that comes late is written all the same: it is a fact, and its receipt will want an attempt.
+        """
+        submission, job, offset, sent, part = token
+        if sent is not None:
+            if offset not in submission.progress.pending:
+                self._settle_late(token, command_status, message_id, at)
+                return False
+            sent.answers[part] = (command_status, message_id)
+            sent.left -= 1
+            if sent.left:
+                return True
+            answers: Sequence[tuple[int, str]] = sent.answers
+        else:
+            answers = ((command_status, message_id),)
+        if submission.progress.settle(offset) is None:
+            self._settle_late(token, command_status, message_id, at)
+            return False
+        self._outbox.parcel.submits += len(answers)
+        self._add_statuses(submission, job, answers, at)
+        return True
+
+    def lose(self, tokens: Sequence[Token]) -> None:
+        """Submits whose answers can no longer come, or are overdue."""
+        at = epoch_milliseconds()
+        for token in tokens:
+            self.settle(token, UNANSWERED, "", at)
+
+    def give_up(self, tokens: Sequence[Token]) -> None:
+        """Jobs, by the token they were taken with, that are waited for no longer: what is unanswered is unknown."""
+        at = epoch_milliseconds()
+        for token in tokens:
+            if token.sent is None:
+                self.settle(token, UNANSWERED, "", at)
+            elif token.submission.progress.settle(token.offset) is not None:
+                self._outbox.parcel.submits += len(token.sent.answers)
+                self._add_statuses(token.submission, token.job, token.sent.answers, at)
+
+    def _add_statuses(self, submission: Submission, job: Job, answers: Sequence[tuple[int, str]], at: int) -> None:
+        message = submission.message
+        again: list[int] = []
+        refused_for_now = unknown = False
+        policy = submission.account.unknown_policy.of(message.lane)
+        for number, (command_status, message_id) in zip(message.numbers, answers, strict=True):
+            if command_status == 0:
+                outcome, reason = Outcome.ACCEPTED, ""
+            else:
+                outcome, reason = outcome_of(command_status), reason_of(command_status)
+                if wants_retry(outcome, policy):
+                    again.append(number)
+                    refused_for_now |= outcome is Outcome.REFUSED_FOR_NOW
+                    unknown |= outcome is Outcome.UNKNOWN
+            self._outbox.add_status(
+                Status(
+                    job.alert_id,
+                    job.recipient_id,
+                    job.attempt,
+                    outcome,
+                    number,
+                    message.total,
+                    submission.account.name,
+                    message_id,
+                    number_hash(self._hash_key, job.msisdn.encode()),
+                    max(command_status, 0),
+                    reason,
+                    submission.at,
+                    at,
+                    job.possible_duplicate,
+                ),
+                message.lane,
+            )
+        if submission.recorded_at:
+            self._outbox.parcel.handovers[message.lane].append((at - submission.recorded_at) / 1000)
+        if again:
+            self._retry(
+                submission,
+                job,
+                tuple(again),
+                [status for status, _ in answers if status],
+                at,
+                refused_for_now=refused_for_now,
+                unknown=unknown,
+            )
+
+    def _retry(
+        self,
+        submission: Submission,
+        job: Job,
+        segments: tuple[int, ...],
+        statuses: Sequence[int],
+        at: int,
+        *,
+        refused_for_now: bool,
+        unknown: bool,
+    ) -> None:
+        message = submission.message
+        delay = choose_delay(self._route.delays_seconds, job.attempt, statuses)
+        due_at = at + int(delay * 1000 * (1 + self._random.uniform(0, JITTER_SHARE)))
+        # One segment of one needs no list; the list is for those that were left over.
+        wanted = () if message.total == 1 else segments
+        following = retry_job(job, wanted, unknown=unknown, due_at=due_at)
+        if due_at < message.control.expires_at:
+            self._outbox.add_retry(
+                following, TopicPartition(self._names.delay(self._route.name, delay), submission.partition)
+            )
+        elif refused_for_now:
+            self._outbox.add_local([following], Outcome.EXPIRED, "expires before the next attempt", message.lane)
+
+    def _settle_late(self, token: Token, command_status: int, message_id: str, at: int) -> None:
+        if command_status == 0:
+            submission, job = token.submission, token.job
+            number = submission.message.numbers[token.part]
+            self._outbox.add_status(
+                Status(
+                    job.alert_id,
+                    job.recipient_id,
+                    job.attempt,
+                    Outcome.ACCEPTED,
+                    number,
+                    submission.message.total,
+                    submission.account.name,
+                    message_id,
+                    number_hash(self._hash_key, job.msisdn.encode()),
+                    submitted_at=submission.at,
+                    at=at,
+                    possible_duplicate=job.possible_duplicate,
+                ),
+                None,
+            )

@@ -1,0 +1,161 @@
+"""Jobs read ahead, by partition: decoded in batches, kept as runs that share alert and text."""
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
+
+import msgspec
+from aiokafka import TopicPartition
+from aiokafka.structs import ConsumerRecord
+
+from broadcast.sending.progress import Progress
+from schemas.job import Job
+from schemas.lane import Lane
+
+READ_AHEAD: Final = 1_000
+"""Jobs of one partition held in memory: enough for the time a fetch takes, and little enough for many partitions."""
+
+T = TypeVar("T")
+Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
+Reject: TypeAlias = Callable[[Record, str], None]
+
+_decode_many = msgspec.json.Decoder(list[Job]).decode
+_decode_one = msgspec.json.Decoder(Job).decode
+_run_key = attrgetter("alert_id", "variant", "text", "segments")
+
+
+class Run:
+    """Consecutive jobs with the same alert and text; `start` is the first that is left."""
+
+    __slots__ = ("alert_id", "jobs", "offsets", "recorded_at", "segments", "start", "text", "variant")
+
+    def __init__(self, jobs: list[Job], offsets: list[int], recorded_at: int) -> None:
+        first = jobs[0]
+        self.alert_id: Final = first.alert_id
+        self.variant: Final = first.variant
+        self.text: Final = first.text
+        self.segments: Final = first.segments
+        self.jobs: Final = jobs
+        self.offsets: Final = offsets
+        self.recorded_at: Final = recorded_at
+        self.start = 0
+
+    def __len__(self) -> int:
+        return len(self.jobs) - self.start
+
+    @property
+    def first(self) -> int:
+        """Offset of the first job left."""
+        return self.offsets[self.start]
+
+    def below(self, offset: int) -> int:
+        """How many of the jobs left have a lower offset."""
+        return bisect_left(self.offsets, offset, self.start) - self.start
+
+    def due(self, limit: int, now: int) -> int:
+        """How many of the first `limit` jobs left are due; the first that is not holds up those behind it."""
+        for count in range(min(limit, len(self))):
+            if self.jobs[self.start + count].due_at > now:
+                return count
+        return min(limit, len(self))
+
+    def cut(self, count: int) -> tuple[list[Job], list[int]]:
+        """Take the first `count` jobs left, with their offsets."""
+        start, self.start = self.start, self.start + count
+        return self.jobs[start : self.start], self.offsets[start : self.start]
+
+
+class Poison(NamedTuple):
+    """A record that is no job, and why."""
+
+    record: Record
+    error: str
+
+
+class Source(Generic[T]):
+    """One partition: its progress and what was read ahead of it. `lane` is None for a delay topic."""
+
+    def __init__(self, partition: TopicPartition, lane: Lane | None, progress: Progress[T]) -> None:
+        self.partition: Final = partition
+        self.lane: Final = lane
+        self.progress: Final = progress
+        self.runs: Final[deque[Run]] = deque()
+        self.poison: Final[deque[Poison]] = deque()
+        self.waiting_since = 0
+        self._buffered = 0
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether to read more."""
+        return self._buffered < READ_AHEAD // 2
+
+    def feed(self, records: Sequence[Record]) -> None:
+        """Records in the order of their offsets; those that have an outcome are left out."""
+        lacks = self.progress.lacking([record.offset for record in records])
+        if lacks is not None:
+            records = [record for record, lacking in zip(records, lacks, strict=True) if lacking]
+        jobs, offsets = decode_jobs(records, lambda record, error: self.poison.append(Poison(record, error)))
+        if not jobs:
+            return
+        recorded_at = records[0].timestamp
+        self._buffered += len(jobs)
+        start = 0
+        for _, group in groupby(jobs, _run_key):
+            run = list(group)
+            end = start + len(run)
+            self.runs.append(Run(run, offsets[start:end], recorded_at))
+            start = end
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing that was read is left."""
+        return not self.runs and not self.poison
+
+    def cut_poison(self) -> Poison | None:
+        """The poison before the first job left, if there is one: its turn has come."""
+        if not self.poison or (self.runs and self.runs[0].first < self.poison[0].record.offset):
+            return None
+        return self.poison.popleft()
+
+    def cut(self, count: int) -> tuple[list[Job], list[int]]:
+        """Take jobs from the first run."""
+        run = self.runs[0]
+        taken = run.cut(count)
+        if not run:
+            self.runs.popleft()
+        self._buffered -= count
+        return taken
+
+    def put_back(self, jobs: list[Job], offsets: list[int]) -> None:
+        """Jobs that were cut and could not be written."""
+        self.runs.appendleft(Run(jobs, offsets, 0))
+        self._buffered += len(jobs)
+
+
+def decode_jobs(records: Sequence[Record], reject: Reject) -> tuple[list[Job], list[int]]:
+    """The jobs of records and their offsets; all at once, and one by one only when one of them is poison."""
+    if not records:
+        return [], []
+    try:
+        jobs = _decode_many(b"[" + b",".join([record.value for record in records]) + b"]")  # type: ignore[misc]
+    except (msgspec.MsgspecError, TypeError):
+        return _decode_singly(records, reject)
+    if len(jobs) != len(records):
+        return _decode_singly(records, reject)
+    return jobs, [record.offset for record in records]
+
+
+def _decode_singly(records: Sequence[Record], reject: Reject) -> tuple[list[Job], list[int]]:
+    jobs, offsets = [], []
+    for record in records:
+        try:
+            if record.value is None:
+                raise ValueError("no value")
+            jobs.append(_decode_one(record.value))
+            offsets.append(record.offset)
+        except (msgspec.MsgspecError, ValueError) as error:
+            reject(record, str(error))
+    return jobs, offsets
