@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     chunk_size: int = 5_000
     highest_segments: int = 6
 
+    sender_route: str | None = Field(default=None, description="the only route of this sender; all routes if not set")
     in_doubt_limit: int = 2_000
     beat_seconds: float = 0.03
     idle_beat_seconds: float = 1.0

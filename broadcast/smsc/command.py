@@ -1,0 +1,114 @@
+"""`broadcast smsc`: the SMSC simulator as its own process."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import click
+import uvloop
+
+from broadcast.smsc.behaviour import Behaviour, BehaviourError, parse_share, parse_status
+from broadcast.smsc.server import SmscConfig, SmscServer
+
+_SHARE = click.FloatRange(0, 1)
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_COUNT = click.IntRange(min=0)
+_MILLISECONDS = click.FloatRange(min=0)
+
+
+@click.command(name="smsc", context_settings={"auto_envvar_prefix": "BROADCAST_SMSC"})
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=2775, show_default=True, help="SMPP port; 0 takes a free one.")
+@click.option("--stats-port", default=0, show_default=True, help="HTTP port of /stats and /behaviour; 0: a free one.")
+@click.option("--seed", default=0, show_default=True, help="Decides every submit's fate, together with its number.")
+@click.option("--first-number", type=click.IntRange(min=1), help="First message id; by default after all before.")
+@click.option("--system-id", help="Admit this system_id only.")
+@click.option("--password", help="Admit this password only.")
+@click.option("--tls-certificate", type=_FILE, help="Speak TLS with this certificate chain (PEM).")
+@click.option("--tls-key", type=_FILE, help="Its key, if it is in a file of its own.")
+@click.option("--delay-ms", type=_MILLISECONDS, default=0.0, help="From submit to response.")
+@click.option("--receipts/--no-receipts", default=True, help="Send the delivery receipts that submits ask for.")
+@click.option("--receipt-delay-ms", type=_MILLISECONDS, default=0.0, help="From response to receipt.")
+@click.option("--error-share", "error_shares", multiple=True, metavar="STATUS=SHARE", help="As throttled=0.01.")
+@click.option("--undelivered-share", type=_SHARE, default=0.0, help="Receipts that say UNDELIV.")
+@click.option("--hang-share", type=_SHARE, default=0.0, help="Submits that are taken but never answered.")
+@click.option("--receipt-first-share", type=_SHARE, default=0.0, help="Receipts that come before the response.")
+@click.option("--receipt-twice-share", type=_SHARE, default=0.0, help="Receipts that come twice.")
+@click.option("--receipt-unknown-share", type=_SHARE, default=0.0, help="Extra receipts for ids never given.")
+@click.option("--window-cap", type=_COUNT, default=0, help="Unanswered submits per bind, more are throttled.")
+@click.option("--rate-cap", type=_COUNT, default=0, help="Submits per second, more are throttled.")
+@click.option("--max-binds", type=_COUNT, default=0, help="Binds at once, more get RALYBND.")
+@click.option("--receipt-window", type=click.IntRange(min=1), default=10_000, help="Unanswered receipts per bind.")
+@click.option("--resend-receipts/--no-resend-receipts", default=True, help="Send unanswered ones to the next bind.")
+@click.option("--message-id-format", type=click.Choice(["decimal", "hex", "uuid"]), default="decimal")
+@click.option("--receipt-id-format", type=click.Choice(["same", "decimal", "hex"]), default="same")
+@click.option("--message-id-modulus", type=_COUNT, default=0, help="Use ids again after so many.")
+@click.option("--split-bytes", type=_COUNT, default=0, help="Write in pieces of so many octets.")
+@click.option("--coalesce-ms", type=_MILLISECONDS, default=0.0, help="Hold writes back so long and join them.")
+@click.option("--refuse-binds", metavar="STATUS", help="Refuse every bind, as with bindfail.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="When ready, print one line of JSON: host, port, stats_port, pid."
+)
+def smsc(
+    *,
+    host: str,
+    port: int,
+    stats_port: int,
+    seed: int,
+    first_number: int | None,
+    system_id: str | None,
+    password: str | None,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    error_shares: tuple[str, ...],
+    refuse_binds: str | None,
+    as_json: bool,
+    **settings: object,
+) -> None:
+    """Run an SMSC simulator: SMPP 3.4 over TCP, with receipts, delays, errors and a JSON statistics endpoint."""
+    config = SmscConfig(
+        host,
+        port,
+        stats_port,
+        seed,
+        system_id=system_id,
+        password=password,
+        first_number=first_number,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
+    )
+    try:
+        behaviour = Behaviour().change(
+            {
+                **settings,
+                "error_shares": dict(map(parse_share, error_shares)),
+                "refuse_binds": parse_status(refuse_binds) if refuse_binds else 0,
+            }
+        )
+        uvloop.run(_run(config, behaviour, as_json))
+    except BehaviourError as error:
+        raise click.UsageError(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {host}, ports {port} and {stats_port}: {error}") from error
+
+
+async def _run(config: SmscConfig, behaviour: Behaviour, as_json: bool) -> None:
+    server = await SmscServer.start(config, behaviour)
+    ready = {"host": config.host, "port": server.port, "stats_port": server.stats_port, "pid": os.getpid()}
+    if as_json:
+        click.echo(json.dumps(ready))
+    else:
+        click.echo(f"SMSC on {config.host}:{server.port}, statistics on http://{config.host}:{server.stats_port}/stats")
+    sys.stdout.flush()
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await stopped.wait()
+    await server.stop()
+
+
+if __name__ == "__main__":
+    smsc()
