@@ -24,10 +24,13 @@ RESULTS = Path(__file__).parent / "results"
 @click.option("--publishes", default=300, show_default=True, help="For the latency; 0 leaves it out.")
 @click.option("--stages-only", is_flag=True, help="The broadcast only: no latency, overtaking or stop.")
 @click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Keep data and logs here; if absent, nowhere.")
 @click.option("--json", "as_json", is_flag=True)
-def main(*, recipients: int, publishes: int, stages_only: bool, results: Path, as_json: bool) -> None:
+def main(
+    *, recipients: int, publishes: int, stages_only: bool, results: Path, data_dir: Path | None, as_json: bool
+) -> None:
     """Measure a broadcast to RECIPIENTS simulated phones; results go to a JSON file and the terminal."""
-    directory = Path(tempfile.mkdtemp(prefix="tocsin-bench-"))
+    directory = data_dir or Path(tempfile.mkdtemp(prefix="tocsin-bench-"))
     display = Display(quiet=as_json)
     try:
         with display:
@@ -35,7 +38,8 @@ def main(*, recipients: int, publishes: int, stages_only: bool, results: Path, a
                 _measure(directory, recipients, 0 if stages_only else publishes, stages_only, display)
             )
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        if data_dir is None:
+            shutil.rmtree(directory, ignore_errors=True)
     results.mkdir(parents=True, exist_ok=True)
     file = results / f"broadcast-{recipients}.json"
     file.write_text(json.dumps(measured, indent=1) + "\n")
