@@ -30,6 +30,8 @@ async def open_connection(settings: Settings) -> AsyncIterator[asyncpg.Connectio
         yield connection
     except asyncpg.UndefinedTableError as error:
         raise SettingsError(f"database_url: {error}; run `broadcast database migrate`") from error
+    except BrokenPipeError:
+        raise  # whoever read our output has had enough
     except AWAY as error:
         raise UnavailableError(f"the database went away ({error}): run the same command again") from error
     finally:

@@ -50,8 +50,12 @@ def check_region(region: str | None) -> str | None:
 def normalise(text: str, region: str | None) -> str:
     """The E.164 form of a number, plus sign first; `region` reads numbers without a country code.
 
-    Raises NumberError when the text is not a number, has an extension, or is not valid in its country's plan.
+    Without a region, 00 before the country code is read as the plus sign that it stands for in most countries (ITU-T
+    E.164, 7.3.1). Raises NumberError when the text is not a number, has an extension, or is not valid in its
+    country's plan.
     """
+    if region is None and text.startswith("00"):
+        text = f"+{text[2:]}"
     number = text
     if SEPARATED.fullmatch(number):
         number = number.translate(SEPARATORS)

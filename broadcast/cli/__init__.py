@@ -1,11 +1,15 @@
 """The command `broadcast`: one file per noun, loaded only when called, so that every command starts fast."""
 
+import os
 import sys
 from importlib import import_module
 
 import click
 
 from broadcast.errors import BroadcastError
+
+BROKEN_PIPE_EXIT_CODE = 141
+"""What a shell reports of a command that SIGPIPE ended."""
 
 COMMANDS: dict[str, str] = {
     "alert": "publish, list, show, watch and cancel alerts",
@@ -53,6 +57,10 @@ def main() -> None:
     """Entry of the console script: an error of ours is one message on stderr and exit code 1."""
     try:
         root()
+    except BrokenPipeError:
+        # Python flushes stdout once more at its end, into the same pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE_EXIT_CODE)
     except BroadcastError as error:
         click.echo(f"broadcast: {error}", err=True)
         for path, rule, message in getattr(error, "findings", ()):

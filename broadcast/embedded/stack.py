@@ -129,9 +129,14 @@ class Stack:
         """Bring the schema and the topics to what this version needs."""
         settings = self.settings
         async with self._step("schema and topics"):
-            await asyncio.gather(
-                migrate(settings.database_url.get_secret_value()), create_topics(settings, load_routes(settings))
-            )
+            try:
+                await asyncio.gather(
+                    migrate(settings.database_url.get_secret_value()), create_topics(settings, load_routes(settings))
+                )
+            except OSError as error:
+                raise EmbeddedError(
+                    f"BROADCAST_DATABASE_URL leads to no server ({error}): start it, or unset it to have one started"
+                ) from error
 
     def start_simulator(self) -> Supervised:
         """Start the SMSC simulator."""

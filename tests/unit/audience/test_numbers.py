@@ -25,6 +25,8 @@ EXAMPLES = examples()
 
 def library(text: str, region: str | None) -> str | None:
     """What phonenumbers says: E.164 of a valid number without extension, or None."""
+    if region is None and text.startswith("00"):
+        text = f"+{text[2:]}"
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
@@ -92,6 +94,7 @@ def test_any_text_is_read_as_the_library_reads_it(text: str, region: str | None)
         ("+4915112345678", None, "+4915112345678"),
         ("+49 151 1234-5678", None, "+4915112345678"),
         ("0049 151 12345678", "DE", "+4915112345678"),
+        ("0049 151 12345678", None, "+4915112345678"),
         ("0151/12345678", "DE", "+4915112345678"),
         ("(0151) 123 456 78", "de", "+4915112345678"),
         ("07400 123456", "GB", "+447400123456"),
