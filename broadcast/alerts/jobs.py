@@ -31,7 +31,8 @@ def job_tails(variants: int) -> list[bytes]:
 def find_unreadable(msisdns: Sequence[str]) -> set[int]:
     """The places of those numbers that are not E.164."""
     # All at once first: there is hardly ever one.
-    if _NUMBERS.fullmatch(",".join((*msisdns, ""))):
+    listed = ",".join((*msisdns, ""))
+    if _NUMBERS.fullmatch(listed) and listed.count(",") == len(msisdns):
         return set()
     return {place for place, msisdn in enumerate(msisdns) if not NUMBER.fullmatch(msisdn)}
 

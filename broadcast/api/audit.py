@@ -1,16 +1,75 @@
-"""`/v1/alerts/{id}/summary`, `/deliveries`, and one recipient's history: the audit over HTTP."""
+"""`/v1/alerts/{id}/summary`, `/deliveries`, and one recipient's history: the audit over HTTP. No phone number in it."""
 
-from datetime import timedelta
-from typing import Annotated
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
+from pydantic import BaseModel, ConfigDict
 
-from broadcast.api.alerts import problems, unknown
+from broadcast.api.alerts import PAGE_MAX, problems, unknown
 from broadcast.api.authorization import Actor, Backing
+from broadcast.api.problems import Problem
+from broadcast.api.services import Services
+from broadcast.audit.deliveries import account_names, deliveries
+from broadcast.audit.export import delivery_row
+from broadcast.audit.history import history
 from broadcast.audit.summary import Summary, UnknownAlertError, summary
+from broadcast.database import Connection
+from schemas.receipt import ReceiptState
+from schemas.status import DeliveryState, Outcome
+
+PAGE_DEFAULT = 100
+ID_MAX = 2**63 - 1
 
 router = APIRouter(prefix="/v1/alerts/{alert_id}", tags=["audit"])
+
+
+class DeliveryBody(BaseModel):
+    """What became of the alert for one recipient; the attempt shown is the one that `state` rests on."""
+
+    recipient_id: int
+    state: DeliveryState
+    attempts: int
+    account: str | None = None
+    submitted_at: datetime | None = None
+    receipt_at: datetime | None = None
+    outcome: Outcome | None = None
+    receipt_state: ReceiptState | None = None
+    error: str | None = None
+    possible_duplicate: bool
+    receipt_overdue: bool
+    reason: str | None = None
+
+
+class DeliveryPageBody(BaseModel):
+    """Deliveries with recipient ids ascending; give `next_cursor` as `cursor` for the next page."""
+
+    deliveries: list[DeliveryBody]
+    next_cursor: int | None = None
+
+
+class HappeningBody(BaseModel):
+    """One thing that happened: `source` names the evidence, `raw` is the record as Kafka had it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    at: datetime
+    kind: str
+    facts: dict[str, Any]
+    source: dict[str, Any]
+    raw: str
+
+
+class HistoryBody(BaseModel):
+    """Everything known of one recipient of one alert, oldest first."""
+
+    alert_id: UUID
+    recipient_id: int
+    events: list[HappeningBody]
 
 
 @router.get("/summary", response_model=Summary, responses=problems(404))
@@ -22,10 +81,66 @@ async def show_summary(
     exact: Annotated[bool, Query(description="count every attempt anew; seconds for a million")] = False,
 ) -> Summary:
     """How many recipients are in which state; their sum is the audience, or `gap` says what is missing."""
+    async with _evidence(request, alert_id, services) as connection:
+        return await summary(connection, alert_id, exact=exact, receipt_deadline=_deadline(services))
+
+
+@router.get("/deliveries", response_model=DeliveryPageBody, responses=problems(404, 422))
+async def show_deliveries(
+    *,
+    request: Request,
+    alert_id: UUID,
+    services: Backing,
+    _: Actor,
+    state: Annotated[DeliveryState | None, Query(description="only deliveries in this state")] = None,
+    cursor: Annotated[int | None, Query(ge=0, le=ID_MAX, description="next_cursor of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT,
+) -> DeliveryPageBody:
+    """What became of an alert for each recipient, by recipient id."""
+    async with _evidence(request, alert_id, services) as connection:
+        page = await deliveries(
+            connection, alert_id, state=state, cursor=cursor, limit=limit, receipt_deadline=_deadline(services)
+        )
+        accounts = await account_names(connection)
+    return DeliveryPageBody(
+        deliveries=[DeliveryBody.model_validate(delivery_row(delivery, accounts)) for delivery in page.rows],
+        next_cursor=page.next_cursor,
+    )
+
+
+@router.get("/recipients/{recipient_id}/history", response_model=HistoryBody, responses=problems(404))
+async def show_history(
+    request: Request,
+    alert_id: UUID,
+    recipient_id: Annotated[int, Path(ge=0, le=ID_MAX)],
+    services: Backing,
+    _: Actor,
+) -> HistoryBody:
+    """Everything known of one recipient of one alert, from the evidence. 404 for one who is not in its audience."""
+    async with _evidence(request, alert_id, services) as connection:
+        events = await history(connection, alert_id, recipient_id)
+    if not any(event.kind != "alert" for event in events):
+        raise Problem(
+            HTTPStatus.NOT_FOUND,
+            "recipient-unknown",
+            f"recipient {recipient_id} is not in the audience of alert {alert_id}",
+        )
+    return HistoryBody(
+        alert_id=alert_id,
+        recipient_id=recipient_id,
+        events=[HappeningBody.model_validate(event) for event in events],
+    )
+
+
+@asynccontextmanager
+async def _evidence(request: Request, alert_id: UUID, services: Services) -> AsyncIterator[Connection]:
     request.state.alert_id = alert_id
-    deadline = timedelta(seconds=services.settings.receipt_deadline_seconds)
     async with services.database() as connection:
         try:
-            return await summary(connection, alert_id, exact=exact, receipt_deadline=deadline)
+            yield connection
         except UnknownAlertError:
             raise unknown(alert_id) from None
+
+
+def _deadline(services: Services) -> timedelta:
+    return timedelta(seconds=services.settings.receipt_deadline_seconds)

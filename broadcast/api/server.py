@@ -48,9 +48,9 @@ async def serve(settings: Settings, health: Health) -> AsyncIterator[str]:
 
     It answers at once; `/readyz` says what it still waits for: Kafka, the keys, the alerts published lately.
     """
+    certificate, key = _tls(settings)
     listener = _listen(settings)
     services = await Services.create(settings, health)
-    certificate, key = _tls(settings)
     config = uvicorn.Config(
         make_app(services),
         lifespan="off",
@@ -121,8 +121,12 @@ def _listen(settings: Settings) -> socket.socket:
         # With its protocol named, asyncio switches Nagle's algorithm off: without it an answer takes 40 ms.
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
+        try:
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
         return listener
     except OSError as error:
         raise SettingsError(

@@ -117,7 +117,7 @@ class Services:
             return await read_hashes(connection)
 
 
-def services_of(request: Request) -> Services:
-    """The services of the application that serves a request."""
+async def services_of(request: Request) -> Services:
+    """The services of the application that serves a request. Async, or FastAPI would send it through a thread."""
     services: Services = request.app.state.services
     return services

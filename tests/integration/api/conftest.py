@@ -1,8 +1,9 @@
 """The API over the real broker and the real database of one test."""
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
+import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import NewTopic
 
@@ -49,7 +51,7 @@ class Api:
         try:
             consumer.assign([partition])
             end = (await consumer.end_offsets([partition]))[partition]
-            await consumer.seek_to_beginning(partition)
+            consumer.seek(partition, 0)
             found: list[Any] = []
             while await consumer.position(partition) < end:
                 for records in (await consumer.getmany(timeout_ms=200)).values():
@@ -83,6 +85,14 @@ def _alert(**changes: Any) -> dict[str, Any]:
         ],
     }
     return content | changes
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    # The API logs in this process, and the commands' output is read as JSON here.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -56,7 +56,8 @@ async def test_started_without_postgres_it_waits_and_says_so(
             await api.until_ready()
             assert (await api.http.post("/v1/alerts", json=new_alert())).status_code == 202
     finally:
-        await brokers.postgres.start()
+        if not brokers.postgres.running:
+            await brokers.postgres.start()
 
 
 async def test_kafka_killed_is_503_in_time_and_what_was_refused_never_leaves(

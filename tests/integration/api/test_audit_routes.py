@@ -1,0 +1,91 @@
+"""The audit over HTTP, of an alert whose audience is stored and of which nothing was sent yet."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from broadcast.audience import resolve
+
+PEOPLE = 25
+
+
+@pytest.fixture
+async def alert_id(api: Any) -> AsyncIterator[UUID]:
+    """An alert with an audience of 25, two of them suppressed, in chunks of 10."""
+    alert_id = uuid4()
+    connection = await asyncpg.connect(api.settings.database_url.get_secret_value())
+    try:
+        await connection.execute(
+            f"""
+            INSERT INTO recipients (msisdn, suppressed)
+            SELECT '+4915100000' || (100 + n), CASE WHEN n < 2 THEN 'asked for it' END
+            FROM generate_series(0, {PEOPLE - 1}) n;
+            INSERT INTO groups (name) VALUES ('river');
+            INSERT INTO group_members SELECT groups.id, recipients.id FROM groups, recipients;
+            """
+        )
+        audience = await resolve(connection, alert_id, ["river"], chunk_size=10, participants_only=False)
+        await connection.execute(
+            """
+            INSERT INTO alerts (alert_id, state, lane, sender, identifier, sent, status, msg_type, document, digest,
+                                groups, event_offset, actor, expires_at, accepted_at, audience, suppressed, chunks,
+                                chain)
+            VALUES ($1, 'sending', 'immediate', 's', 'i', now(), 'Actual', 'Alert', '{}', '', '{river}', 0, 'anna',
+                    now() + interval '1 hour', now(), $2, $3, $4, $5)
+            """,
+            *(alert_id, audience.count, audience.suppressed, audience.chunks, audience.chain),
+        )
+        yield alert_id
+    finally:
+        await connection.close()
+
+
+async def test_summary_adds_up_to_the_audience(api: Any, alert_id: UUID) -> None:
+    for exact in ("false", "true"):
+        body = (await api.http.get(f"/v1/alerts/{alert_id}/summary", params={"exact": exact})).json()
+        assert (body["audience"], body["gap"], body["state"]) == (PEOPLE, 0, "sending")
+        assert (body["counts"]["queued"], body["counts"]["suppressed"]) == (PEOPLE - 2, 2)
+        assert sum(body["counts"].values()) == PEOPLE
+
+
+async def test_deliveries_are_paged_and_filtered(api: Any, alert_id: UUID) -> None:
+    seen: list[int] = []
+    cursor = None
+    while True:
+        parameters = {"limit": 7, "state": "queued"} | ({"cursor": cursor} if cursor else {})
+        page = (await api.http.get(f"/v1/alerts/{alert_id}/deliveries", params=parameters)).json()
+        seen += [delivery["recipient_id"] for delivery in page["deliveries"]]
+        assert {delivery["state"] for delivery in page["deliveries"]} == {"queued"}
+        if (cursor := page["next_cursor"]) is None:
+            break
+    assert seen == sorted(set(seen))
+    assert len(seen) == PEOPLE - 2
+    page = await api.http.get(f"/v1/alerts/{alert_id}/deliveries", params={"state": "suppressed"})
+    assert [delivery["reason"] for delivery in page.json()["deliveries"]] == ["asked for it"] * 2
+    assert "+49" not in page.text
+    for wrong in ({"state": "asleep"}, {"limit": 0}, {"cursor": "x"}):
+        assert (await api.http.get(f"/v1/alerts/{alert_id}/deliveries", params=wrong)).status_code == 422
+
+
+async def test_history_of_somebody_in_the_audience_and_of_a_stranger(api: Any, alert_id: UUID) -> None:
+    page = (await api.http.get(f"/v1/alerts/{alert_id}/deliveries", params={"state": "suppressed"})).json()
+    recipient_id = page["deliveries"][0]["recipient_id"]
+    body = (await api.http.get(f"/v1/alerts/{alert_id}/recipients/{recipient_id}/history")).json()
+    assert [event["kind"] for event in body["events"]] == ["audience"]
+    assert body["events"][0]["facts"]["suppressed"] == "asked for it"
+    stranger = await api.http.get(f"/v1/alerts/{alert_id}/recipients/{2**40}/history")
+    assert (stranger.status_code, stranger.json()["type"]) == (404, "urn:tocsin:problem:recipient-unknown")
+
+
+async def test_groups_are_listed(api: Any, alert_id: UUID) -> None:
+    body = (await api.http.get("/v1/groups")).json()
+    assert body["groups"] == [{"name": "river", "members": PEOPLE, "children": []}]
+
+
+async def test_unknown_alert_is_404_in_the_audit(api: Any) -> None:
+    for path in ("summary", "deliveries", "recipients/1/history"):
+        response = await api.http.get(f"/v1/alerts/{uuid4()}/{path}")
+        assert (response.status_code, response.json()["type"]) == (404, "urn:tocsin:problem:alert-unknown")

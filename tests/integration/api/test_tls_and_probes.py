@@ -1,0 +1,78 @@
+"""The API over TLS, and the probe server of the other processes, over real sockets."""
+
+import asyncio
+import ssl
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from broadcast.api.server import serve as serve_api
+from broadcast.errors import SettingsError
+from broadcast.health import Health
+from broadcast.health_server import serve
+
+CERTIFICATE = Path(__file__).parents[2] / "contract" / "smpp" / "localhost.pem"
+KEY = CERTIFICATE.with_name("localhost.key.pem")
+
+
+async def test_https_by_settings(prepared: Any, served: Any, new_alert: Any) -> None:
+    settings, token = prepared
+    settings = settings.model_copy(update={"api_tls_cert_file": CERTIFICATE, "api_tls_key_file": KEY})
+    async with served(settings, token, verify=ssl.create_default_context(cafile=str(CERTIFICATE))) as api:
+        assert api.url.startswith("https://")
+        await api.until_ready()
+        assert (await api.http.post("/v1/alerts", json=new_alert())).status_code == 202
+        async with httpx.AsyncClient() as stranger:
+            with pytest.raises(httpx.ConnectError):
+                await stranger.get(f"{api.url}/healthz")
+            with pytest.raises(httpx.TransportError):
+                await stranger.get(f"{api.url.replace('https', 'http')}/healthz")
+
+
+async def test_half_a_certificate_and_a_taken_port_are_settings_errors(prepared: Any) -> None:
+    settings, _ = prepared
+    for change, said in (
+        ({"api_tls_cert_file": CERTIFICATE}, "KEY_FILE"),
+        ({"api_tls_cert_file": CERTIFICATE, "api_tls_key_file": CERTIFICATE}, "CERT_FILE"),
+        ({"api_host": "203.0.113.1"}, "API_HOST"),
+    ):
+        with pytest.raises(SettingsError, match=said):
+            async with serve_api(settings.model_copy(update=change), Health("api")):
+                pass
+
+
+async def test_probe_server_answers_and_ends() -> None:
+    health = Health("sender")
+    async with serve(health, "127.0.0.1", 0) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+        assert (await http.get("/healthz")).json()["stage"] == "sender"
+        assert (await http.get("/readyz")).status_code == 503
+        health.release("start")
+        assert (await http.get("/readyz")).status_code == 200
+        assert "tocsin_build_info" in (await http.get("/metrics")).text
+        assert (await http.get("/other")).status_code == 404
+        answers = await asyncio.gather(*(http.get("/healthz") for _ in range(50)))
+        assert {answer.status_code for answer in answers} == {200}
+    with pytest.raises(OSError, match=r"refused|Connect"):
+        await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_probe_server_survives_nonsense_and_does_not_wait_for_idlers() -> None:
+    health = Health("sender")
+    async with serve(health, "127.0.0.1", 0) as port:
+        _, idle = await asyncio.open_connection("127.0.0.1", port)
+        for nonsense in (b"\r\n\r\n", b"x" * 40_000 + b"\r\n\r\n", b"\xff\xfe\x00\r\n\r\n", b"GET"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(nonsense)
+            writer.write_eof()
+            with suppress(ConnectionError):
+                await reader.read()
+            writer.close()
+        async with httpx.AsyncClient() as http:
+            assert (await http.get(f"http://127.0.0.1:{port}/healthz")).status_code == 200
+        began = time.perf_counter()
+    assert time.perf_counter() - began < 2.0
+    idle.close()
