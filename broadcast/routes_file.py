@@ -1,15 +1,14 @@
 """The routes file on disk, as the settings name it."""
 
-import os
 from pathlib import Path
 
 from broadcast.errors import SettingsError
 from broadcast.routing import Route, read_routes
-from broadcast.settings import Settings
+from broadcast.settings import Settings, read_environment
 
 
 def load_routes(settings: Settings) -> tuple[Route, ...]:
-    """The routes of `BROADCAST_ROUTES_FILE`; passwords written `env:NAME` come from the environment.
+    """The routes of `BROADCAST_ROUTES_FILE`; its `env:NAME` are read from the environment or the secrets.
 
     Raises SettingsError (RoutesError for what the file says) with the field, its value and the next step.
     """
@@ -20,4 +19,4 @@ def load_routes(settings: Settings) -> tuple[Route, ...]:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"BROADCAST_ROUTES_FILE = {path}: {error.strerror}; name a readable file") from None
-    return read_routes(text, os.environ)
+    return read_routes(text, read_environment())

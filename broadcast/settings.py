@@ -74,7 +74,19 @@ STACK_FILE = "stack.env"
 """Where `broadcast up` leaves its addresses and key, in its data directory, for the commands of another terminal."""
 
 
+SECRETS_DIR = "BROADCAST_SECRETS_DIR"
+"""The variable that names a directory of secrets: each file is named like the variable it stands for, in lower case."""
+
+
 def load_settings(**overrides: object) -> Settings:
-    """This process's settings: overrides, `BROADCAST_*`, what a running `broadcast up` left, defaults; first wins."""
+    """This process's settings; first wins: overrides, `BROADCAST_*`, what a running `broadcast up` left, secrets."""
     data_dir = Path(str(overrides.get("data_dir") or os.environ.get("BROADCAST_DATA_DIR", "data")))
-    return Settings(_env_file=data_dir / STACK_FILE, **overrides)  # type: ignore[arg-type]
+    secrets_dir = os.environ.get(SECRETS_DIR)
+    return Settings(_env_file=data_dir / STACK_FILE, _secrets_dir=secrets_dir, **overrides)  # type: ignore[arg-type]
+
+
+def read_environment() -> dict[str, str]:
+    """The environment, with what is only in the directory of secrets added under its name in upper case."""
+    secrets_dir = os.environ.get(SECRETS_DIR)
+    files = [path for path in Path(secrets_dir).iterdir() if path.is_file()] if secrets_dir else []
+    return {path.name.upper(): path.read_text(encoding="utf-8").strip() for path in files} | dict(os.environ)
