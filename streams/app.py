@@ -109,7 +109,7 @@ class Stage:
 
     async def _on_assigned(self, _app: Any, assigned: Any, **_: Any) -> None:
         partitions = [TopicPartition(topic, partition) for topic, partition in assigned]
-        self.sources.take(partitions)
+        self.sources.prepare(partitions)
         self._settling = asyncio.create_task(self._settle(partitions))
 
     async def _settle(self, partitions: list[TopicPartition]) -> None:

@@ -71,7 +71,7 @@ class Turns:
         self._freed = asyncio.Event()
 
     @asynccontextmanager
-    async def take(self, lane: Lane) -> AsyncIterator[None]:
+    async def of(self, lane: Lane) -> AsyncIterator[None]:
         """Wait for the turn of a lane; it lasts as long as the context."""
         self._busy[lane] += 1
         try:
@@ -101,7 +101,7 @@ class Expander:
         """Resolve an audience, or send the jobs of a chunk."""
         expansion = read(event)
         with bound_alert(expansion.alert_id):
-            async with self.turns.take(expansion.lane):
+            async with self.turns.of(expansion.lane):
                 if expansion.kind == "audience":
                     chunks = await wait_for_database("resolving", lambda: self._resolve(expansion))
                     if chunks != 1:

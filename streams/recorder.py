@@ -16,11 +16,9 @@ from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRa
 
 from broadcast import metrics
 from broadcast.audit.alarms import is_trusting
-from broadcast.audit.evidence import Ids, Position, read_positions
-from broadcast.audit.intake import read_receipts, read_statuses
+from broadcast.audit.evidence import Ids, Position, StaleError, read_positions
 from broadcast.audit.letters import Letters
-from broadcast.audit.receipts import gather
-from broadcast.audit.recording import TRANSIENT, Batch, Parked, Recorded, StaleError, record
+from broadcast.audit.recording import TRANSIENT, Batch, Parked, Recorded, record
 from broadcast.audit.session import open_session
 from broadcast.audit.sweep import sweep_forever
 from broadcast.audit.tail import Probe, confirm
@@ -228,7 +226,11 @@ class Recorder:
 
     async def _flush(self) -> None:
         """Build the next batch while the one before is being written; then write it."""
-        connection = await self._connect()
+        connection = self.connection
+        if connection is None or connection.is_closed():
+            # The server that comes back may have lost its last commits: look where the evidence ends.
+            await self._abandon()
+            return
         pending, self.pending = self.pending, defaultdict(list)
         reached = {tp: await self.consumer.position(tp) for tp in pending}
         generation = self.assignments.generation
@@ -247,21 +249,8 @@ class Recorder:
     def _build(self, pending: dict[TopicPartition, list[ConsumerRecord]], reached: dict[TopicPartition, int]) -> Batch:
         batch = Batch()
         for tp in sorted(pending):
-            records = pending[tp]
-            segment, self.positions[tp] = self.positions[tp].extend(self.ids.take(), records, reached[tp])
-            batch.segments.append(segment)
-            batch.records += len(records)
-            if tp.topic == self.names.statuses:
-                statuses = read_statuses(records)
-                batch.statuses.append((segment.id, statuses))
-                poison = statuses.poison
-            else:
-                receipts = read_receipts(records)
-                gather(receipts.values, receipts.timestamps, segment.id, batch.receipts)
-                batch.heard += len(receipts.values)
-                poison = receipts.poison
-            batch.poison += [(tp.topic, tp.partition, one) for one in poison]
-            batch.oldest_at = min(batch.oldest_at or records[0].timestamp, records[0].timestamp)
+            add = batch.add_statuses if tp.topic == self.names.statuses else batch.add_receipts
+            self.positions[tp] = add(self.ids.take(), self.positions[tp], pending[tp], reached[tp])
         return batch
 
     async def _write(self, connection: asyncpg.Connection, batch: Batch) -> Recorded:

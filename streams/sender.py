@@ -2,26 +2,25 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from aiokafka import TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError, ProducerFenced
+from aiokafka.errors import IllegalStateError
 
 from broadcast.clock import epoch_milliseconds, monotonic
-from broadcast.errors import FENCED_EXIT_CODE, LEASE_EXIT_CODE, SettingsError
+from broadcast.errors import LEASE_EXIT_CODE, SettingsError
 from broadcast.health import Health
 from broadcast.kafka.lease import End, Lease, Watchdog, end_process
 from broadcast.kafka.position import fresh_position
-from broadcast.kafka.takeover import take_over
+from broadcast.kafka.takeover import find_offsets, take_over
 from broadcast.routes_file import load_routes
 from broadcast.routing import Route
-from broadcast.sending.beat import BeatWriter, LeaseExpiredError
+from broadcast.sending.beat import Beats
 from broadcast.sending.binds import AccountBinds
 from broadcast.sending.clients import Clients, open_clients
 from broadcast.sending.control import ControlReader, ControlView
 from broadcast.sending.dispatch import Dispatch
-from broadcast.sending.figures import report_beat
 from broadcast.sending.membership import Membership
 from broadcast.sending.messages import MessageBook
 from broadcast.sending.outbox import Outbox
@@ -39,14 +38,16 @@ _LOG = logging.getLogger(__name__)
 DRAIN_SECONDS: Final = 2.0
 """What an SMSC has not answered by then is unknown: a stop must not hang on it."""
 
+DRAIN_STEP_SECONDS: Final = 0.02
+
 BUSY_POLL_MS: Final = 10
 IDLE_POLL_MS: Final = 200
 """With jobs at hand a full partition may want more soon; without, a fetch wakes the reader."""
 
-RETRY_SECONDS: Final = 0.5
-DRAIN_STEP_SECONDS: Final = 0.02
-
 _NOWHERE: Final = TopicPartition("", -1)
+
+Report = Callable[[str, int], None]
+"""Takes a route and its lag in records, after each beat."""
 
 
 async def run(settings: Settings, health: Health, stop: asyncio.Event, *, end: End = end_process) -> None:
@@ -70,21 +71,14 @@ async def run(settings: Settings, health: Health, stop: asyncio.Event, *, end: E
 
 
 class RouteSender:
-    """The sender of one route, in one slot. `end` must not return in earnest: what follows it may not happen."""
+    """The sender of one route, in one slot. After `end` was called nothing is written or committed any more."""
 
     def __init__(
-        self,
-        settings: Settings,
-        route: Route,
-        health: Health,
-        report: Callable[[str, int], None],
-        *,
-        in_doubt_limit: int,
-        end: End,
+        self, settings: Settings, route: Route, health: Health, report: Report, *, in_doubt_limit: int, end: End
     ) -> None:
         names = Names(settings.topic_prefix)
-        self._settings, self._route, self._names, self._health, self._report = settings, route, names, health, report
-        self._end = end
+        self._settings, self._route, self._names = settings, route, names
+        self._health, self._report, self._end = health, report, end
         self._group = f"{settings.topic_prefix}sender.{route.name}"
         self._owner = f"{self._group}.{settings.slot}"
         self._lanes: dict[str, Lane | None] = {names.jobs(route.name, lane): lane for lane in LANES}
@@ -92,6 +86,7 @@ class RouteSender:
         self._lease = Lease(settings.session_timeout_seconds / 2)
         self._rhythm = Rhythm(settings.beat_seconds, settings.idle_beat_seconds)
         self._view = ControlView()
+        self._control = ControlReader(settings, self._view, self._pump)
         self._outbox = Outbox()
         self._settlement = Settlement(route, names, settings.number_hash_key.get_secret_value().encode(), self._outbox)
         self._receipts = Receipts(settings, route.name)
@@ -99,65 +94,70 @@ class RouteSender:
             AccountBinds(account, self._settlement, self._receipts, self._pump) for account in route.accounts
         ]
         self._dispatch = Dispatch(
-            route,
-            self._accounts,
-            self._view,
-            MessageBook(settings.highest_segments),
-            self._settlement,
-            self._outbox,
+            route=route,
+            accounts=self._accounts,
+            view=self._view,
+            book=MessageBook(settings.highest_segments),
+            settlement=self._settlement,
+            outbox=self._outbox,
             in_doubt_limit=in_doubt_limit,
             may_write=self._may_write,
             want_beat=self._rhythm.hurry,
         )
-        self._control = ControlReader(settings, self._view, self._pump)
         self._membership = Membership(self._release, lambda reason: end(LEASE_EXIT_CODE, reason))
-        self._sources: dict[TopicPartition, Source[Token]] = {}
-        self._beat_lock = asyncio.Lock()
-        self._opened: Clients | None = None
+        self._clients: Clients
+        self._beats: Beats
 
     async def run(self, stop: asyncio.Event) -> None:
         """Take over, send until `stop`, drain, release."""
         watchdog = Watchdog(self._lease, self._end)
         watchdog.start()
         stopped = asyncio.create_task(stop.wait())
-        work = asyncio.create_task(self._work())
+        opening = asyncio.create_task(self._open())
+        duties: list[asyncio.Task[None]] = []
         try:
-            await asyncio.wait({stopped, work}, return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                work.result()
-            await self._drain()
+            await asyncio.wait((stopped, opening), return_when=asyncio.FIRST_COMPLETED)
+            if opening.done():
+                opening.result()
+                work = (self._control.run, self._receipts.run, self._take_over, self._read, self._keep_beating)
+                duties += [asyncio.create_task(duty()) for duty in work]
+                await asyncio.wait((stopped, *duties), return_when=asyncio.FIRST_COMPLETED)
+                for duty in duties:
+                    if duty.done():
+                        duty.result()
+                await self._drain()
         finally:
             watchdog.stop()
-            stopped.cancel()
-            work.cancel()
-            await asyncio.gather(stopped, work, return_exceptions=True)
+            for task in (stopped, opening, *duties):
+                task.cancel()
+            await asyncio.gather(stopped, opening, *duties, return_exceptions=True)
             await self._close()
 
-    @property
-    def _clients(self) -> Clients:
-        assert self._opened is not None
-        return self._opened
-
-    async def _work(self) -> None:
-        self._opened = await open_clients(
+    async def _open(self) -> None:
+        self._clients = await open_clients(
             self._settings,
             owner=self._owner,
             group=self._group,
             member=f"sender-{self._route.name}-{self._settings.slot}",
             topics=self._lanes,
         )
-        self._writer = BeatWriter(
-            self._opened.producer, self._group, self._names, self._settings.status_partitions, self._lease
+        self._beats = Beats(
+            producer=self._clients.producer,
+            group=self._group,
+            names=self._names,
+            status_partitions=self._settings.status_partitions,
+            lease=self._lease,
+            rhythm=self._rhythm,
+            outbox=self._outbox,
+            settlement=self._settlement,
+            end=self._end,
+            on_done=self._report_lag,
         )
         await self._control.start()
         await self._receipts.start()
         for binds in self._accounts:
             binds.pool.start()
         self._clients.consumer.subscribe(list(self._lanes), listener=self._membership)
-        duties = (self._control.run(), self._receipts.run(), self._take_over(), self._read(), self._keep_beating())
-        async with asyncio.TaskGroup() as group:
-            for duty in duties:
-                group.create_task(duty)
 
     async def _take_over(self) -> None:
         """At each assignment: fence who had the partitions, install their positions, one beat; then they are sent."""
@@ -176,23 +176,23 @@ class RouteSender:
         positions, asked_at = await take_over(self._settings, self._clients.admin, self._group, partitions, self._owner)
         fresh = [partition for partition, position in positions.items() if position is None]
         beginnings = await find_offsets(consumer.beginning_offsets, fresh)
+        # No await from here to the installed sources: what is read meanwhile would belong to neither.
         if generation != self._membership.generation:
             return
-        sources: dict[TopicPartition, Source[Token]] = {}
         for partition, position in positions.items():
             found = position or fresh_position(beginnings[partition])
             consumer.seek(partition, found.offset)
-            sources[partition] = Source(partition, self._lanes[partition.topic], Progress(found, self._owner))
-        self._sources = sources
+            progress: Progress[Token] = Progress(found, self._owner)
+            self._beats.sources[partition] = Source(partition, self._lanes[partition.topic], progress)
         self._lease.renew(asked_at)
-        await self._beat(everything=True)
+        await self._beats.beat(everything=True)
         if generation == self._membership.generation:
-            self._dispatch.sources = tuple(sources.values())
+            self._dispatch.sources = tuple(self._beats.sources.values())
             self._pump()
 
     async def _close_marks(self, generation: int) -> None:
         """Whoever was here before, if it lives, learns of the fence at its next beat: until then it may still write."""
-        marked = [source for source in self._sources.values() if source.progress.marks_open]
+        marked = [source for source in self._beats.sources.values() if source.progress.marks_open]
         if not marked:
             return
         await self._membership.sleep(self._settings.idle_beat_seconds + SLOW_SECONDS)
@@ -204,14 +204,14 @@ class RouteSender:
     async def _read(self) -> None:
         """Jobs into memory, a little ahead of what can be written, the urgent lanes first."""
         while True:
+            sources = self._beats.sources.values()
             found = False
             for lane in (*LANES, None):
-                found = await self._fetch([source for source in self._sources.values() if source.lane is lane]) or found
+                found = await self._fetch([source for source in sources if source.lane is lane]) or found
             if found:
                 await asyncio.sleep(0)
             else:
-                busy = any(source.runs for source in self._sources.values())
-                await self._fetch(self._sources.values(), BUSY_POLL_MS if busy else IDLE_POLL_MS)
+                await self._fetch(sources, BUSY_POLL_MS if any(source.runs for source in sources) else IDLE_POLL_MS)
 
     async def _fetch(self, sources: Iterable[Source[Token]], timeout_ms: int = 0) -> bool:
         wanted = [source.partition for source in sources if source.wants_more]
@@ -225,7 +225,7 @@ class RouteSender:
         if not records or generation != self._membership.generation:
             return False
         for partition, batch in records.items():
-            self._sources[partition].feed(batch)
+            self._beats.sources[partition].feed(batch)
         self._pump()
         return True
 
@@ -247,46 +247,14 @@ class RouteSender:
     async def _keep_beating(self) -> None:
         while True:
             something = await self._rhythm.wait()
-            await self._beat(everything=not something)
+            await self._skip_gaps()
+            await self._beats.beat(everything=not something)
             self._dispatch.settle_locally()
             self._pump()
 
-    async def _beat(self, *, everything: bool = False, release: bool = False) -> None:
-        """One transaction: statuses, retries, dead letters, and the position of each partition that has changed."""
-        async with self._beat_lock:
-            await self._skip_gaps()
-            changed = [source for source in self._sources.values() if everything or source.progress.changed]
-            # A commit needs a position, if only to say that this sender still owns it.
-            changed = changed or list(self._sources.values())[:1]
-            self._rhythm.begin()
-            if not changed:
-                self._rhythm.end()
-                return
-            parcel = self._outbox.take()
-            positions = {
-                source.partition: source.progress.release() if release else source.progress.propose()
-                for source in changed
-            }
-            began_at = monotonic()
-            try:
-                await self._writer.commit(parcel, positions)
-            except ProducerFenced:
-                self._end(FENCED_EXIT_CODE, f"another sender has taken over from {self._owner}")
-                raise
-            except (KafkaError, LeaseExpiredError) as error:
-                self._end(LEASE_EXIT_CODE, f"a beat failed: {error!r}")
-                raise
-            finally:
-                self._rhythm.end()
-            for source in changed:
-                source.progress.confirm()
-            self._settlement.in_doubt -= parcel.submits
-            report_beat(parcel, in_doubt=self._settlement.in_doubt, seconds=monotonic() - began_at)
-            self._report(self._route.name, self._lag())
-
     async def _skip_gaps(self) -> None:
         """Where all that was read is taken, the consumer knows where the next record can be; the rest is done."""
-        for partition, source in self._sources.items():
+        for partition, source in tuple(self._beats.sources.items()):
             if source.empty:
                 try:
                     position = await self._clients.consumer.position(partition)
@@ -298,44 +266,33 @@ class RouteSender:
     async def _release(self) -> None:
         """Before partitions go: no new submit, wait a little for answers, then a beat that leaves nothing in doubt."""
         self._dispatch.sources = ()
-        progresses = [source.progress for source in self._sources.values()]
+        progresses = [source.progress for source in self._beats.sources.values()]
         deadline = monotonic() + DRAIN_SECONDS
         while monotonic() < deadline and any(progress.unanswered() for progress in progresses):  # noqa: ASYNC110
             await asyncio.sleep(DRAIN_STEP_SECONDS)
         for progress in progresses:
-            self._settlement.give_up(progress.unanswered())
-        await self._beat(everything=True, release=True)
-        self._sources = {}
+            self._settlement.give_up(progress.unanswered(), epoch_milliseconds())
+        await self._skip_gaps()
+        await self._beats.beat(release=True)
+        self._beats.sources.clear()
         self._lease.void()
 
     async def _drain(self) -> None:
-        if self._opened is not None:
-            self._dispatch.sources = ()
-            await asyncio.gather(*(binds.pool.stop(DRAIN_SECONDS) for binds in self._accounts))
-            await self._release()
+        """A stop, in reverse order of start."""
+        self._dispatch.sources = ()
+        await asyncio.gather(*(binds.pool.stop(DRAIN_SECONDS) for binds in self._accounts))
+        await self._release()
 
     async def _close(self) -> None:
         await self._receipts.stop()
         await self._control.stop()
-        if self._opened is not None:
-            await self._opened.close()
+        if hasattr(self, "_clients"):
+            await self._clients.close()
 
-    def _lag(self) -> int:
+    def _report_lag(self) -> None:
         highwater = self._clients.consumer.highwater
-        return sum(
-            max(0, (highwater(partition) or 0) - source.progress.committed.offset)
-            for partition, source in self._sources.items()
+        sources = self._beats.sources.items()
+        self._report(
+            self._route.name,
+            sum(max(0, (highwater(tp) or 0) - source.progress.committed.offset) for tp, source in sources),
         )
-
-
-async def find_offsets(
-    find: Callable[[list[TopicPartition]], Awaitable[dict[TopicPartition, int]]], partitions: list[TopicPartition]
-) -> dict[TopicPartition, int]:
-    """What `find` says of the partitions, asked until the broker answers."""
-    while partitions:
-        try:
-            return await find(partitions)
-        except KafkaError as error:
-            _LOG.warning("offsets cannot be read (%s); asking again", error)
-            await asyncio.sleep(RETRY_SECONDS)
-    return {}

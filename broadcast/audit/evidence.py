@@ -11,6 +11,10 @@ from broadcast.errors import FencedError
 _IDS_AT_ONCE = 1000
 
 
+class StaleError(Exception):
+    """What the recorder remembers is not what PostgreSQL holds: read it anew, then do the batch again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """One evidence segment: records read from offset `from_offset` until before `to_offset`."""
@@ -81,15 +85,25 @@ async def read_positions(
 
 
 async def add_segments(connection: asyncpg.Connection, segments: Sequence[Segment]) -> None:
-    """Write segments, inside the caller's transaction; raises `FencedError` if another writer was faster."""
+    """Write segments, inside the caller's transaction, each only if it continues the last one that is there.
+
+    Raises `FencedError` if another writer was faster, `StaleError` if what came before them is gone: a server that
+    ended hard has lost its last commits.
+    """
     ordered = sorted(segments, key=lambda segment: (segment.topic, segment.partition))
     try:
-        await connection.execute(
+        written = await connection.execute(
             """
             INSERT INTO evidence
                 (id, topic, partition, epoch, from_offset, to_offset, count, records, previous, digest)
-            SELECT * FROM unnest($1::bigint[], $2::text[], $3::integer[], $4::integer[], $5::bigint[], $6::bigint[],
-                $7::integer[], $8::bytea[], $9::bytea[], $10::bytea[])
+            SELECT given.* FROM unnest($1::bigint[], $2::text[], $3::integer[], $4::integer[], $5::bigint[],
+                $6::bigint[], $7::integer[], $8::bytea[], $9::bytea[], $10::bytea[])
+                AS given (id, topic, partition, epoch, from_offset, to_offset, count, records, previous, digest)
+            WHERE given.previous = coalesce((
+                SELECT last.digest FROM evidence last
+                WHERE last.topic = given.topic AND last.partition = given.partition
+                ORDER BY last.epoch DESC, last.from_offset DESC LIMIT 1
+            ), $11::bytea)
             """,
             [segment.id for segment in ordered],
             [segment.topic for segment in ordered],
@@ -101,12 +115,32 @@ async def add_segments(connection: asyncpg.Connection, segments: Sequence[Segmen
             [segment.packed for segment in ordered],
             [segment.previous for segment in ordered],
             [segment.digest for segment in ordered],
+            GENESIS,
         )
     except asyncpg.UniqueViolationError as error:
-        raise FencedError(
-            f"evidence: another recorder has written this segment ({error.detail}); "
-            "this one ends, so that only one owns the partition"
-        ) from error
+        raise _fenced(str(error.detail)) from error
+    if written == f"INSERT 0 {len(ordered)}":
+        return
+    for segment in ordered:
+        taken = await connection.fetchval(
+            "SELECT id FROM evidence "
+            "WHERE topic = $1 AND partition = $2 AND epoch = $3 AND from_offset = $4 AND id <> $5",
+            segment.topic,
+            segment.partition,
+            segment.epoch,
+            segment.from_offset,
+            segment.id,
+        )
+        if taken is not None:
+            raise _fenced(f"{segment.topic}/{segment.partition} offset {segment.from_offset}")
+    raise StaleError("the evidence does not end where this recorder left it")
+
+
+def _fenced(where: str) -> FencedError:
+    return FencedError(
+        f"evidence: another recorder has written this segment ({where}); "
+        "this one ends, so that only one owns the partition"
+    )
 
 
 class Ids:

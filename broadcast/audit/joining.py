@@ -169,7 +169,8 @@ async def delete_parked(connection: asyncpg.Connection, taken: Iterable[Heard]) 
     gone: int = await connection.fetchval(
         """
         WITH gone AS (
-            DELETE FROM parked_receipts p USING unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS t(key, hash, evidence)
+            DELETE FROM parked_receipts p
+            USING unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS t(key, hash, evidence)
             WHERE p.message_key = t.key AND p.number_hash = t.hash AND p.evidence_id = t.evidence RETURNING true
         )
         SELECT count(*) FROM gone

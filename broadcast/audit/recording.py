@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 import asyncpg
 
 from broadcast.audit.booking import Booking, Deltas, Recipient, book
+from broadcast.audit.chain import Record
 from broadcast.audit.counting import add_to_counters, count_carefully
-from broadcast.audit.evidence import Segment, add_segments
-from broadcast.audit.intake import Poison, Read
+from broadcast.audit.evidence import Position, Segment, StaleError, add_segments
+from broadcast.audit.intake import Poison, Read, read_receipts, read_statuses
 from broadcast.audit.joining import AmbiguousError, delete_parked, join, park
-from broadcast.audit.receipts import Heard, merge
+from broadcast.audit.receipts import Heard, gather, merge
 from broadcast.audit.rows import COLUMNS, HEADER, TRAILER
 from schemas.status import Status
 
@@ -27,10 +28,6 @@ TRANSIENT: tuple[type[BaseException], ...] = (
 )
 
 
-class StaleError(Exception):
-    """What the recorder remembers is not what PostgreSQL holds: read it anew, then do the batch again."""
-
-
 @dataclass(slots=True)
 class Batch:
     """Decoded records of both topics: one segment a partition, statuses by segment id, receipts by their match."""
@@ -42,6 +39,29 @@ class Batch:
     records: int = 0
     heard: int = 0
     oldest_at: int = 0
+
+    def add_statuses(self, segment_id: int, position: Position, records: Sequence[Record], to_offset: int) -> Position:
+        """Add what was read from one partition of statuses; the position after it."""
+        read = read_statuses(records)
+        self.statuses.append((segment_id, read))
+        return self._add(segment_id, position, records, to_offset, read.poison)
+
+    def add_receipts(self, segment_id: int, position: Position, records: Sequence[Record], to_offset: int) -> Position:
+        """Add what was read from one partition of receipts; the position after it."""
+        read = read_receipts(records)
+        gather(read.values, read.timestamps, segment_id, self.receipts)
+        self.heard += len(read.values)
+        return self._add(segment_id, position, records, to_offset, read.poison)
+
+    def _add(
+        self, segment_id: int, position: Position, records: Sequence[Record], to_offset: int, poison: Sequence[Poison]
+    ) -> Position:
+        segment, position = position.extend(segment_id, records, to_offset)
+        self.segments.append(segment)
+        self.poison += [(position.topic, position.partition, one) for one in poison]
+        self.records += len(records)
+        self.oldest_at = min(self.oldest_at or records[0].timestamp, records[0].timestamp)
+        return position
 
 
 @dataclass(slots=True)
@@ -146,8 +166,7 @@ async def _write(
 ) -> tuple[Recorded, list[Heard]]:
     async with connection.transaction():
         await add_segments(connection, segments)
-        taken = len({(one.message_key, one.number_hash) for one in booking.taken})
-        if await delete_parked(connection, booking.taken) != taken:
+        if not await delete_parked(connection, booking.taken):
             raise StaleError("a parked receipt was joined by another recorder")
         if booking.rows:
             await connection.copy_to_table("attempts", source=_rows(booking.pieces), columns=COLUMNS, format="binary")

@@ -32,7 +32,11 @@ class Probe:
         self._consumer: AIOKafkaConsumer = make_consumer(settings, fetch_max_wait_ms=10)
 
     async def __aenter__(self) -> "Probe":
-        await self._consumer.start()
+        try:
+            await self._consumer.start()
+        except BaseException:
+            await self._consumer.stop()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

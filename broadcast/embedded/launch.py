@@ -10,7 +10,8 @@ import os
 import sys
 
 PR_SET_PDEATHSIG = 1
-PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS = 28
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 CAP_DAC_OVERRIDE = 1
@@ -43,7 +44,8 @@ def main(arguments: list[str]) -> None:
 def _become(libc: ctypes.CDLL, uid: int, *, reach: bool) -> None:
     """Become `uid`; with `reach`, keep the right to pass directories that only root may enter (/root, for one)."""
     if reach:
-        _check(libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0))
+        # Not PR_SET_KEEPCAPS: that keeps the right for opening files but not for access(2), by which initdb looks.
+        _check(libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0))
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)

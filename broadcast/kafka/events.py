@@ -32,6 +32,8 @@ STOP_BUDGET_SECONDS = 2.0
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0
 
+FENCED = (ProducerFenced, InvalidProducerEpoch)
+
 NO_POSITION = -1
 """What the broker answers for a group that never committed: the only sign that a partition was never read."""
 
@@ -110,11 +112,13 @@ class Source:
                 await sending.confirm()
                 position = {self.partition: OffsetAndMetadata(offset + 1, "")}
                 await self.producer.send_offsets_to_transaction(position, self.group)
+            except FENCED:
+                raise
             except BaseException:
                 await self._abort()
                 raise
             await self.producer.commit_transaction()
-        except (ProducerFenced, InvalidProducerEpoch) as error:
+        except FENCED as error:
             raise FencedError(f"{self.transactional_id} was fenced: another process reads this partition") from error
         self.position = offset + 1
         metrics.transaction_duration.labels(self.stage).observe(monotonic() - begun)
@@ -125,7 +129,8 @@ class Source:
             await asyncio.wait_for(self.producer.stop(), STOP_BUDGET_SECONDS)
 
     async def _abort(self) -> None:
-        with suppress(KafkaError, TimeoutError):
+        # AssertionError: aiokafka's word for a producer that is of no use any more, and so has nothing to abort.
+        with suppress(KafkaError, TimeoutError, AssertionError):
             await asyncio.wait_for(self.producer.abort_transaction(), STOP_BUDGET_SECONDS)
 
 
@@ -159,7 +164,7 @@ class Sources:
     ) -> None:
         await self.drop(tuple(self._made))
 
-    def take(self, partitions: Iterable[TopicPartition]) -> None:
+    def prepare(self, partitions: Iterable[TopicPartition]) -> None:
         """Make these ahead of their first event, in the background: fencing and finding a position take 0.1 s."""
         for partition in partitions:
             self._make(partition)

@@ -24,9 +24,9 @@ class Position:
     """Where a partition stands; offsets throughout.
 
     `offset` is the first job without an outcome and what the group commits. Of the jobs before `end`, those in
-    `pending` (ascending, the first is `offset`) have no outcome and all others have one; from `end` on none has. Without
-    pending jobs `offset` is `end`. A job below `horizon` without an outcome may have been written to an SMSC. `owner`
-    is the transactional id of who may be writing, empty after a clean release.
+    `pending` (ascending, the first is `offset`) have no outcome and all others have one; from `end` on none has.
+    Without pending jobs `offset` is `end`. A job below `horizon` without an outcome may have been written to an SMSC.
+    `owner` is the transactional id of who may be writing, empty after a clean release.
     """
 
     offset: int

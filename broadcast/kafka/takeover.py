@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
 from aiokafka import TopicPartition
@@ -82,3 +82,16 @@ def _read(committed: OffsetAndMetadata) -> Position | None:
     if committed.offset == NO_OFFSET:
         return None
     return read_position(committed.offset, committed.metadata or "")
+
+
+async def find_offsets(
+    find: Callable[[list[TopicPartition]], Awaitable[dict[TopicPartition, int]]], partitions: list[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """What `find` says of the partitions, asked until the broker answers."""
+    while partitions:
+        try:
+            return await find(partitions)
+        except KafkaError as error:
+            _LOG.warning("offsets cannot be read (%r); asking again", error)
+            await asyncio.sleep(RETRY_SECONDS)
+    return {}

@@ -1,59 +1,116 @@
 """The beat: statuses, retries, dead letters and positions in one transaction (design, section 5, Sender)."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
 from broadcast.clock import epoch_milliseconds, monotonic
-from broadcast.kafka.lease import Lease
+from broadcast.errors import FENCED_EXIT_CODE, LEASE_EXIT_CODE
+from broadcast.kafka.lease import End, Lease
 from broadcast.kafka.position import Position, write_metadata
 from broadcast.sending.batches import send_records
-from broadcast.sending.outbox import Parcel
+from broadcast.sending.figures import report_beat
+from broadcast.sending.outbox import Outbox, Parcel
+from broadcast.sending.rhythm import Rhythm
+from broadcast.sending.settlement import Settlement, Token
+from broadcast.sending.sources import Source
 from schemas.topics import Names
 
 BATCH: Final = 1_500
-"""Statuses appended before other work gets its turn: some milliseconds."""
+"""Statuses for one partition before it is the next one's turn."""
 
 
 class LeaseExpiredError(Exception):
     """The lease ran out before a commit: nothing may be committed any more."""
 
 
-class BeatWriter:
-    """Commits one beat after another; not two at a time."""
+class Beats:
+    """One beat after another, over whatever `sources` holds. Whatever goes wrong in one ends the process."""
 
     def __init__(
-        self, producer: AIOKafkaProducer, group: str, names: Names, status_partitions: int, lease: Lease
+        self,
+        *,
+        producer: AIOKafkaProducer,
+        group: str,
+        names: Names,
+        status_partitions: int,
+        lease: Lease,
+        rhythm: Rhythm,
+        outbox: Outbox,
+        settlement: Settlement,
+        end: End,
+        on_done: Callable[[], None],
     ) -> None:
+        self.sources: dict[TopicPartition, Source[Token]] = {}
         self._producer: Final = producer
         self._group: Final = group
         self._names: Final = names
+        self._status_partitions: Final = status_partitions
         self._lease: Final = lease
-        self._partitions: Final = status_partitions
+        self._rhythm: Final = rhythm
+        self._outbox: Final = outbox
+        self._settlement: Final = settlement
+        self._end: Final = end
+        self._on_done: Final = on_done
         self._turn: Final = count()
+        self._lock: Final = asyncio.Lock()
 
-    async def commit(self, parcel: Parcel, positions: Mapping[TopicPartition, Position]) -> None:
-        """One transaction; renews the lease. At least one position must be given.
+    async def beat(self, *, everything: bool = False, release: bool = False) -> None:
+        """One beat, after the one under way: everything collected, and each partition that has changed.
 
-        A KafkaError, `ProducerFenced` among them, or LeaseExpiredError: the beat has failed and the process must end.
+        `everything` commits the positions of all partitions, `release` gives them up: nothing may be in doubt then.
+        Without partitions there is nothing to commit, and statuses wait.
         """
+        async with self._lock:
+            self._rhythm.begin()
+            try:
+                await self._beat(everything=everything or release, release=release)
+            finally:
+                self._rhythm.end()
+
+    async def _beat(self, *, everything: bool, release: bool) -> None:
+        sources = list(self.sources.values())
+        # A commit needs a position, if only to say that this sender still owns it.
+        changed = [source for source in sources if everything or source.progress.changed] or sources[:1]
+        if not changed:
+            return
+        parcel = self._outbox.take()
+        positions = {
+            source.partition: source.progress.release() if release else source.progress.propose() for source in changed
+        }
+        began_at = monotonic()
+        try:
+            await self._commit(parcel, positions)
+        except (ProducerFenced, InvalidProducerEpoch) as error:
+            self._end(FENCED_EXIT_CODE, f"another sender has taken over: {error!r}")
+            raise
+        except (KafkaError, LeaseExpiredError) as error:
+            self._end(LEASE_EXIT_CODE, f"a beat failed: {error!r}")
+            raise
+        for source in changed:
+            source.progress.confirm()
+        self._settlement.in_doubt -= parcel.submits
+        report_beat(parcel, in_doubt=self._settlement.in_doubt, seconds=monotonic() - began_at)
+        self._on_done()
+
+    async def _commit(self, parcel: Parcel, positions: Mapping[TopicPartition, Position]) -> None:
         offsets = {
             partition: OffsetAndMetadata(position.offset, write_metadata(position))
             for partition, position in positions.items()
         }
-        producer = self._producer
-        await producer.begin_transaction()
+        await self._producer.begin_transaction()
         futures = await self._send(parcel)
         # A commit does not look at what became of its batches: a refused one must stop it here.
-        await asyncio.gather(producer.send_offsets_to_transaction(offsets, self._group), *futures)
+        await asyncio.gather(self._producer.send_offsets_to_transaction(offsets, self._group), *futures)
         begun_at = monotonic()
         if not self._lease.held:
             raise LeaseExpiredError(f"the last beat succeeded more than {self._lease.seconds} s ago")
-        await producer.commit_transaction()
+        await self._producer.commit_transaction()
         self._lease.renew(begun_at)
 
     async def _send(self, parcel: Parcel) -> list["asyncio.Future[Any]"]:
@@ -61,7 +118,7 @@ class BeatWriter:
         producer, names = self._producer, self._names
         futures: list[asyncio.Future[Any]] = []
         for start in range(0, len(parcel.statuses), BATCH):
-            partition = next(self._turn) % self._partitions
+            partition = next(self._turn) % self._status_partitions
             records = parcel.statuses[start : start + BATCH]
             futures += await send_records(producer, names.statuses, partition, records, now)
         for (topic, partition), records in parcel.retries.items():

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import Final
 
 from broadcast.clock import epoch_milliseconds
@@ -48,8 +49,8 @@ class AccountBinds:
         """Submit jobs in one write, in order; how many were taken. Their segments are taken together or not at all."""
         templates = submission.message.templates(self.account, submission.at)
         destinations = [job.msisdn.lstrip("+").encode() for job in jobs]
-        if submission.single:
-            tokens = [Token(submission, job, offset) for job, offset in zip(jobs, offsets, strict=True)]
+        if len(templates) == 1:
+            tokens: list[Token] = list(zip(repeat(submission), jobs, offsets, repeat(None), repeat(0)))
             count = session.submit(templates[0], destinations, tokens)
             self._take(submission, offsets[:count], tokens[:count], count)
             return count
@@ -58,7 +59,7 @@ class AccountBinds:
         first = []
         for job, offset, destination in zip(jobs, offsets, destinations, strict=True):
             sent = Sent(group)
-            tokens = [Token(submission, job, offset, sent, index) for index in range(group)]
+            tokens = [(submission, job, offset, sent, part) for part in range(group)]
             first.append(tokens[0])
             items += [(template, destination, token) for template, token in zip(templates, tokens, strict=True)]
         count = session.submit_many(items, group) // group
@@ -70,30 +71,28 @@ class AccountBinds:
             submission.progress.take(offsets, tokens)
             self._settlement.in_doubt += submits
 
-    def on_responses(self, session: Session[Token], responses: list[Response[Token]]) -> None:
+    def on_responses(self, session: Session[Token], responses: list[Response[Token]]) -> None:  # noqa: ARG002 - the listener's form
         self._settle(responses)
 
-    def on_late(self, session: Session[Token], responses: list[Response[Token]]) -> None:
+    def on_late(self, session: Session[Token], responses: list[Response[Token]]) -> None:  # noqa: ARG002 - the listener's form
         self._settle(responses)
 
     def on_deliveries(self, session: Session[Token], deliveries: list[Delivery]) -> None:
         self._receipts.add(self.account, session, deliveries)
 
-    def on_room(self, session: Session[Token]) -> None:
+    def on_room(self, session: Session[Token]) -> None:  # noqa: ARG002 - the listener's form
         self._announce()
 
-    def on_lost(self, session: Session[Token], error: SmppError, unanswered: list[Token]) -> None:
+    def on_lost(self, session: Session[Token], error: SmppError, unanswered: list[Token]) -> None:  # noqa: ARG002 - the listener's form
         if unanswered:
             _LOG.warning("account %s: %s; %d submits have no answer", self.account.name, error, len(unanswered))
-        self._settlement.lose(unanswered)
+        self._settlement.lose(unanswered, epoch_milliseconds())
         self._announce()
 
     def _settle(self, responses: list[Response[Token]]) -> None:
         at = epoch_milliseconds()
         ids = normalise_response_ids([response[2] for response in responses], self.account.message_id_rule)
-        settle = self._settlement.settle
-        for response, message_id in zip(responses, ids, strict=True):
-            settle(response[0], response[1], message_id.decode("latin-1"), at)
+        self._settlement.settle_many(responses, ids, at)
 
 
 def make_config(account: Account) -> AccountConfig:

@@ -48,7 +48,7 @@ async def open_clients(settings: Settings, *, owner: str, group: str, member: st
     consumer = await _connect(
         lambda: make_consumer(settings, group_id=group, group_instance_id=member), AIOKafkaConsumer.stop
     )
-    # A buffered partition would hold up the fetches of all others of its broker for 0.1 s, and with them what is urgent.
+    # A buffered partition would hold up the fetches of all others of its broker for 0.1 s: what is urgent, too.
     consumer._fetcher._prefetch_backoff = 0.0
     await _wait_for_topics(consumer, frozenset(topics))
     return Clients(producer, consumer, admin)

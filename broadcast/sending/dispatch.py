@@ -46,13 +46,13 @@ class Dispatch:
 
     def __init__(
         self,
+        *,
         route: Route,
         accounts: Sequence[AccountBinds],
         view: ControlView,
         book: MessageBook,
         settlement: Settlement,
         outbox: Outbox,
-        *,
         in_doubt_limit: int,
         may_write: Guard,
         want_beat: Callable[[], None],
@@ -183,7 +183,7 @@ class Dispatch:
             if len(self._outbox.parcel.statuses) >= LOCAL_LIMIT:
                 self._want_beat()
                 return None
-            self._decide(source, min(len(run), LOCAL_LIMIT), *ruling)
+            self._decide(source, min(len(run), LOCAL_LIMIT), now, *ruling)
 
     def _judge(self, source: Source[Token], run: Run, now: int) -> "Message | tuple[Outcome, str] | None":
         control = self._view.controls.get(run.alert_id)
@@ -195,11 +195,10 @@ class Dispatch:
             return None
         if not absent:
             source.waiting_since = 0
-        if ruling.verdict is not Verdict.SUBMIT:
+        if ruling.verdict is not Verdict.SUBMIT or control is None:
             if ruling.verdict is Verdict.FAIL:
                 _LOG.error("ALARM: alert %s: jobs failed: %s", run.alert_id, ruling.reason)
             return OUTCOME_OF[ruling.verdict], ruling.reason
-        assert control is not None
         try:
             message = self._book.find(control, run.variant, run.text, run.segments)
         except MessageError as error:
@@ -210,10 +209,10 @@ class Dispatch:
             return Outcome.FAILED, f"{len(message.numbers)} segments exceed the account's window of {window}; raise it"
         return message
 
-    def _decide(self, source: Source[Token], count: int, outcome: Outcome, reason: str) -> None:
+    def _decide(self, source: Source[Token], count: int, now: int, outcome: Outcome, reason: str) -> None:
         control = self._view.controls.get(source.runs[0].alert_id)
         jobs, offsets = source.cut(count)
-        self._outbox.add_local(jobs, outcome, reason, control.lane if control else source.lane)
+        self._outbox.add_local(jobs, outcome, reason, control.lane if control else source.lane, now)
         self._pass(source, offsets)
 
     def _bury(self, source: Source[Token]) -> None:
@@ -241,7 +240,7 @@ class Dispatch:
         try:
             count = binds.write(session, submission, group.jobs, group.offsets)
         except PduError as error:
-            self._sift(group, str(error))
+            self._sift(group, str(error), now)
             return True
         if count < len(group.jobs):
             # TCP held it up in between: what was not taken waits, though later jobs may go first.
@@ -249,7 +248,7 @@ class Dispatch:
             source.progress.leave(group.offsets[count:])
         return count > 0
 
-    def _sift(self, group: Group, reason: str) -> None:
+    def _sift(self, group: Group, reason: str, now: int) -> None:
         """A number of the group cannot be written as an address: it fails, the others wait for their next turn."""
         good: list[tuple[Job, int]] = []
         bad: list[tuple[Job, int]] = []
@@ -261,5 +260,5 @@ class Dispatch:
             source.put_back([job for job, _ in good], [offset for _, offset in good])
             source.progress.leave([offset for _, offset in good])
         if bad:
-            self._outbox.add_local([job for job, _ in bad], Outcome.FAILED, reason, group.message.lane)
+            self._outbox.add_local([job for job, _ in bad], Outcome.FAILED, reason, group.message.lane, now)
             self._pass(source, [offset for _, offset in bad])

@@ -23,7 +23,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._fail: Final = fail
         self._assigned: Final = asyncio.Event()
 
-    async def on_partitions_revoked(self, revoked: object) -> None:
+    async def on_partitions_revoked(self, revoked: object) -> None:  # noqa: ARG002 - the listener's form
         self.generation += 1
         self.partitions = frozenset()
         try:

@@ -18,7 +18,8 @@ from schemas.status import Outcome, Status
 Record = tuple[bytes, bytes]
 """Key and value."""
 
-_ENCODE: Final = msgspec.json.Encoder().encode
+encode_status: Final = msgspec.json.Encoder().encode
+_ENCODE: Final = encode_status
 
 
 @dataclass(slots=True)
@@ -53,9 +54,8 @@ class Outbox:
         if lane is not None:
             self.parcel.outcomes[lane, status.outcome] += 1
 
-    def add_local(self, jobs: Sequence[Job], outcome: Outcome, reason: str, lane: Lane | None) -> None:
-        """Statuses of jobs that are not submitted."""
-        at = epoch_milliseconds()
+    def add_local(self, jobs: Sequence[Job], outcome: Outcome, reason: str, lane: Lane | None, at: int) -> None:
+        """Statuses of jobs that are not submitted; `at` in milliseconds since the epoch."""
         for job in jobs:
             status = Status(job.alert_id, job.recipient_id, job.attempt, outcome, 0, reason=reason, at=at)
             self.parcel.statuses.append((b"%d" % job.recipient_id, _ENCODE(status)))

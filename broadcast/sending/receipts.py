@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 
 from broadcast.clock import epoch_milliseconds
 from broadcast.kafka.clients import make_producer
-from broadcast.pii import number_hash
+from broadcast.pii import number_hasher
 from broadcast.routing import Account
 from broadcast.sending.batches import Record, send_records
 from broadcast.sending.inbound import read_inbound
@@ -62,7 +62,7 @@ class Receipts:
         self._receipts_topic: Final = names.receipts
         self._inbound_topic: Final = names.inbound
         self._partitions: Final = settings.receipt_partitions
-        self._hash_key: Final = settings.number_hash_key.get_secret_value().encode()
+        self._hash: Final = number_hasher(settings.number_hash_key.get_secret_value().encode())
         self._producer: Final[AIOKafkaProducer] = make_producer(settings)
         self._arrivals: Final[deque[Arrival]] = deque()
         self._arrived: Final = asyncio.Event()
@@ -145,7 +145,7 @@ class Receipts:
                             account.name,
                             message_id.decode("latin-1"),
                             STATES[receipt.state],
-                            number_hash(self._hash_key, source),
+                            self._hash(source),
                             receipt.error,
                             0,
                             now,

@@ -2,15 +2,15 @@
 
 import random
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from aiokafka import TopicPartition
 
-from broadcast.clock import epoch_milliseconds
-from broadcast.pii import number_hash
+from broadcast.pii import number_hasher
 from broadcast.routing import Account, Route
 from broadcast.sending.messages import Message
-from broadcast.sending.outbox import Outbox
+from broadcast.sending.outbox import Outbox, encode_status
 from broadcast.sending.outcomes import (
     JITTER_SHARE,
     UNANSWERED,
@@ -21,32 +21,25 @@ from broadcast.sending.outcomes import (
     wants_retry,
 )
 from broadcast.sending.progress import Progress
+from broadcast.smpp import Response
 from schemas.job import Job
 from schemas.status import Outcome, Status
 from schemas.topics import Names
 
 
+@dataclass(slots=True, eq=False)
 class Submission:
-    """Jobs of one partition with one message, written to one account at one instant (milliseconds since the epoch)."""
+    """Jobs of one partition with one message, written to one account at one instant.
 
-    __slots__ = ("account", "at", "message", "partition", "progress", "recorded_at", "single")
+    `at` and `recorded_at`, when the first job came to Kafka (0: not known), are milliseconds since the epoch.
+    """
 
-    def __init__(
-        self,
-        message: Message,
-        progress: "Progress[Token]",
-        partition: int,
-        account: Account,
-        at: int,
-        recorded_at: int,
-    ) -> None:
-        self.message: Final = message
-        self.progress: Final = progress
-        self.partition: Final = partition
-        self.account: Final = account
-        self.at: Final = at
-        self.recorded_at: Final = recorded_at
-        self.single: Final = len(message.numbers) == 1
+    message: Message
+    progress: "Progress[Token]"
+    partition: int
+    account: Account
+    at: int
+    recorded_at: int
 
 
 class Sent:
@@ -59,14 +52,9 @@ class Sent:
         self.left = segments
 
 
-class Token(NamedTuple):
-    """What a submit is known by until it is answered; `sent` and `part` only where a job has several segments."""
-
-    submission: Submission
-    job: Job
-    offset: int
-    sent: Sent | None = None
-    part: int = 0
+Token: TypeAlias = tuple[Submission, Job, int, Sent | None, int]
+"""What a submit is known by until it is answered: submission, job, its offset; and where a job has several segments,
+what is known of the others and which of them this is, from 0. A plain tuple: one is made for every submit."""
 
 
 class Settlement:
@@ -76,9 +64,48 @@ class Settlement:
         self.in_doubt = 0
         self._route: Final = route
         self._names: Final = names
-        self._hash_key: Final = hash_key
+        self._hash: Final = number_hasher(hash_key)
         self._outbox: Final = outbox
         self._random: Final = random.Random()  # noqa: S311 - spreads retries, keeps no secret
+
+    def settle_many(self, responses: Sequence[Response[Token]], message_ids: Sequence[bytes], at: int) -> None:
+        """Answers that came together; `message_ids` are theirs, normalised, `at` is milliseconds since the epoch.
+
+        Written out for what nearly all of them are: the acceptance of a job of one segment.
+        """
+        parcel, hash_number = self._outbox.parcel, self._hash
+        accepted = Outcome.ACCEPTED
+        counts: dict[Message, int] = {}
+        for response, message_id in zip(responses, message_ids, strict=True):
+            token, command_status, _, _ = response
+            submission, job, offset, sent, _ = token
+            if command_status or sent is not None or submission.progress.settle(offset) is None:
+                self.settle(token, command_status, message_id.decode("latin-1"), at)
+                continue
+            message = submission.message
+            status = Status(
+                job.alert_id,
+                job.recipient_id,
+                job.attempt,
+                accepted,
+                message.numbers[0],
+                message.total,
+                submission.account.name,
+                message_id.decode("latin-1"),
+                hash_number(job.msisdn.encode()),
+                0,
+                "",
+                submission.at,
+                at,
+                job.possible_duplicate,
+            )
+            parcel.statuses.append((b"%d" % job.recipient_id, encode_status(status)))
+            if submission.recorded_at:
+                parcel.handovers[message.lane].append((at - submission.recorded_at) / 1000)
+            counts[message] = counts.get(message, 0) + 1
+        for message, count in counts.items():
+            parcel.submits += count
+            parcel.outcomes[message.lane, accepted] += count
 
     def settle(self, token: Token, command_status: int, message_id: str, at: int) -> bool:
         """One answer, or `UNANSWERED`; False when the job had its outcome before.
@@ -104,27 +131,26 @@ class Settlement:
         self._add_statuses(submission, job, answers, at)
         return True
 
-    def lose(self, tokens: Sequence[Token]) -> None:
+    def lose(self, tokens: Sequence[Token], at: int) -> None:
         """Submits whose answers can no longer come, or are overdue."""
-        at = epoch_milliseconds()
         for token in tokens:
             self.settle(token, UNANSWERED, "", at)
 
-    def give_up(self, tokens: Sequence[Token]) -> None:
+    def give_up(self, tokens: Sequence[Token], at: int) -> None:
         """Jobs, by the token they were taken with, that are waited for no longer: what is unanswered is unknown."""
-        at = epoch_milliseconds()
         for token in tokens:
-            if token.sent is None:
+            submission, job, offset, sent, _ = token
+            if sent is None:
                 self.settle(token, UNANSWERED, "", at)
-            elif token.submission.progress.settle(token.offset) is not None:
-                self._outbox.parcel.submits += len(token.sent.answers)
-                self._add_statuses(token.submission, token.job, token.sent.answers, at)
+            elif submission.progress.settle(offset) is not None:
+                self._outbox.parcel.submits += len(sent.answers)
+                self._add_statuses(submission, job, sent.answers, at)
 
     def _add_statuses(self, submission: Submission, job: Job, answers: Sequence[tuple[int, str]], at: int) -> None:
         message = submission.message
         again: list[int] = []
         refused_for_now = unknown = False
-        policy = submission.account.unknown_policy.of(message.lane)
+        policy = submission.account.unknown_policy.of(message.lane) if any(status for status, _ in answers) else ""
         for number, (command_status, message_id) in zip(message.numbers, answers, strict=True):
             if command_status == 0:
                 outcome, reason = Outcome.ACCEPTED, ""
@@ -144,7 +170,7 @@ class Settlement:
                     message.total,
                     submission.account.name,
                     message_id,
-                    number_hash(self._hash_key, job.msisdn.encode()),
+                    self._hash(job.msisdn.encode()),
                     max(command_status, 0),
                     reason,
                     submission.at,
@@ -188,12 +214,12 @@ class Settlement:
                 following, TopicPartition(self._names.delay(self._route.name, delay), submission.partition)
             )
         elif refused_for_now:
-            self._outbox.add_local([following], Outcome.EXPIRED, "expires before the next attempt", message.lane)
+            self._outbox.add_local([following], Outcome.EXPIRED, "expires before the next attempt", message.lane, at)
 
     def _settle_late(self, token: Token, command_status: int, message_id: str, at: int) -> None:
         if command_status == 0:
-            submission, job = token.submission, token.job
-            number = submission.message.numbers[token.part]
+            submission, job, _, _, part = token
+            number = submission.message.numbers[part]
             self._outbox.add_status(
                 Status(
                     job.alert_id,
@@ -204,7 +230,7 @@ class Settlement:
                     submission.message.total,
                     submission.account.name,
                     message_id,
-                    number_hash(self._hash_key, job.msisdn.encode()),
+                    self._hash(job.msisdn.encode()),
                     submitted_at=submission.at,
                     at=at,
                     possible_duplicate=job.possible_duplicate,

@@ -140,7 +140,7 @@ def decode_jobs(records: Sequence[Record], reject: Reject) -> tuple[list[Job], l
     if not records:
         return [], []
     try:
-        jobs = _decode_many(b"[" + b",".join([record.value for record in records]) + b"]")  # type: ignore[misc]
+        jobs = _decode_many(b"[" + b",".join([record.value for record in records]) + b"]")
     except (msgspec.MsgspecError, TypeError):
         return _decode_singly(records, reject)
     if len(jobs) != len(records):

@@ -18,7 +18,8 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from broadcast.clock import epoch_milliseconds
-from broadcast.kafka.clients import make_consumer, make_producer
+from broadcast.kafka.clients import make_admin, make_consumer, make_producer
+from broadcast.kafka.position import Position, read_position
 from broadcast.kafka.topics import create_topics
 from broadcast.routes_file import load_routes
 from broadcast.settings import Settings
@@ -128,6 +129,10 @@ class Scene:
         self.processes.append(process)
         return process
 
+    async def restart_simulator(self) -> None:
+        """The simulator again, on its port; it has forgotten what it saw."""
+        self.simulator = await start_simulator(self.directory, self.simulator.port)
+
     async def publish(
         self,
         *,
@@ -153,7 +158,9 @@ class Scene:
         stop = Stop(alert_id, epoch_milliseconds(), "test")
         await self.send([(self.names.control, 0, stop_key(alert_id).encode(), encode(stop))])
 
-    async def put_jobs(self, alert_id: str, recipients: Iterable[int], *, lane: Lane = Lane.ROUTINE, **fields: Any) -> None:
+    async def put_jobs(
+        self, alert_id: str, recipients: Iterable[int], *, lane: Lane = Lane.ROUTINE, **fields: Any
+    ) -> None:
         """Jobs for recipients; recipient n has the number +447700 and n in six digits."""
         topic = self.names.jobs(ROUTE, lane)
         await self.send(
@@ -227,6 +234,44 @@ class Scene:
                     return by_recipient
                 await asyncio.sleep(0.3)
 
+    async def positions(self) -> dict[TopicPartition, Position]:
+        """The group's positions, as far as there are any."""
+        admin = make_admin(self.settings)
+        await admin.start()
+        try:
+            committed = await admin.list_consumer_group_offsets(self.group)
+        finally:
+            await admin.close()
+        return {tp: read_position(found.offset, found.metadata) for tp, found in committed.items() if found.offset >= 0}
+
+    async def until_owned(self, *slots: str, timeout_seconds: float = 30) -> None:
+        """Until the senders in these slots, and no others, own all partitions."""
+        wanted = {f"{self.group}.{slot}" for slot in slots}
+        async with asyncio.timeout(timeout_seconds):
+            while {position.owner for position in (await self.positions()).values()} != wanted:
+                await asyncio.sleep(0.1)
+
+    async def until_submitted(self, count: int, *, timeout_seconds: float = 30) -> None:
+        """Until the SMSC has seen so many submits."""
+        async with asyncio.timeout(timeout_seconds):
+            while (await self.simulator.stats())["submits"] < count:
+                await asyncio.sleep(0.02)
+
+    async def check(self, found: dict[int, list[Status]], *, doubled_at_most: int) -> int:
+        """Nobody lost, everybody decided once per attempt, every copy marked; how many were doubled."""
+        numbers = await self.simulator.numbers()
+        for recipient, statuses in found.items():
+            number = number_of(recipient)
+            assert numbers[number] >= 1, f"recipient {recipient} was never submitted: {statuses}"
+            attempts = Counter((status.attempt, status.segment) for status in statuses)
+            assert max(attempts.values()) == 1, f"two outcomes of one attempt: {statuses}"
+            if numbers[number] > len(attempts):
+                assert any(status.possible_duplicate for status in statuses), f"doubled and unmarked: {statuses}"
+        assert len(numbers) == len(found)
+        doubled = sum(count - 1 for count in numbers.values())
+        assert doubled <= doubled_at_most
+        return doubled
+
 
 def number_of(recipient: int) -> str:
     return f"447700{recipient:06d}"
@@ -235,7 +280,11 @@ def number_of(recipient: int) -> str:
 async def start_process(log: Path, environment: dict[str, str], *arguments: str) -> Process:
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *arguments, env=environment, stdout=asyncio.subprocess.DEVNULL, stderr=file,
+            sys.executable,
+            *arguments,
+            env=environment,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=file,
             cwd=Path(__file__).parents[2],
         )
     return Process(process, log)
@@ -244,8 +293,16 @@ async def start_process(log: Path, environment: dict[str, str], *arguments: str)
 async def start_simulator(directory: Path, port: int = 0, *options: str) -> Simulator:
     """`broadcast smsc` on a free port."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "broadcast.smsc.command", "--port", str(port), "--json", *options,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, cwd=Path(__file__).parents[2],
+        sys.executable,
+        "-m",
+        "broadcast.smsc.command",
+        "--port",
+        str(port),
+        "--json",
+        *options,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        cwd=Path(__file__).parents[2],
     )
     assert process.stdout is not None
     async with asyncio.timeout(20):

@@ -5,6 +5,7 @@ A failure here means that upstream changed: read `docs/adr/0001` and `streams/tr
 
 import asyncio
 import inspect
+from collections.abc import AsyncIterator
 from importlib.metadata import version
 
 import faust
@@ -18,19 +19,20 @@ from faust.types import TP, Message
 PARTITION = TP("t", 0)
 
 
-def make_app() -> faust.App:
-    return faust.App("canary", broker="kafka://127.0.0.1:1", autodiscover=False, web_enabled=False)
-
-
-def make_message(offset: int) -> Message:
-    return Message("t", 0, offset, 0.0, 0, [], b"k", b"v", 0, tp=PARTITION)
+@pytest.fixture
+async def app() -> AsyncIterator[faust.App]:
+    """An app that is never started, so no broker is needed."""
+    app = faust.App("canary", broker="kafka://127.0.0.1:1", autodiscover=False, web_enabled=False)
+    async with asyncio.timeout(20):
+        yield app
+    app.consumer._thread.thread_loop.close()
 
 
 class Harness:
-    """An app with one topic whose events are put in by hand; no broker."""
+    """One topic of an app, whose events are put in by hand."""
 
-    def __init__(self) -> None:
-        self.app = make_app()
+    def __init__(self, app: faust.App) -> None:
+        self.app = app
         self.topic = self.app.topic("t", key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
         self.app.topics.add(self.topic)
         self.app.topics._acking_topics.add("t")
@@ -38,7 +40,8 @@ class Harness:
         self.messages: list[Message] = []
 
     async def put(self, offset: int) -> Message:
-        message = make_message(offset)
+        generation = self.app.consumer_generation_id
+        message = Message("t", 0, offset, 0.0, 0, [], b"k", b"v", 0, tp=PARTITION, generation_id=generation)
         message.incref()
         self.messages.append(message)
         self.app.consumer.track_message(message)
@@ -46,8 +49,9 @@ class Harness:
         return message
 
     def stream(self) -> faust.Stream:
-        self.channel = self.topic.clone(is_iterator=True)
-        return self.app.stream(self.channel)
+        stream = self.app.stream(self.topic)
+        self.channel = stream.channel
+        return stream
 
 
 async def test_versions_are_those_that_were_measured() -> None:
@@ -59,23 +63,23 @@ async def test_versions_are_those_that_were_measured() -> None:
 
 
 @pytest.mark.parametrize(("committed", "in_flight"), [(2585, 2585), (None, 0), (0, 0)])
-async def test_faust_commits_past_the_event_in_flight(committed: int | None, in_flight: int) -> None:
-    consumer = make_app().consumer
+async def test_faust_commits_past_the_event_in_flight(app: faust.App, committed: int | None, in_flight: int) -> None:
+    consumer = app.consumer
     consumer._committed_offset[PARTITION] = committed
     consumer._acked[PARTITION] = list(range(in_flight + 1, in_flight + 5))
     assert consumer._new_offset(PARTITION) == in_flight + 5
 
 
-async def test_an_event_that_failed_unacknowledged_is_committed_with_the_next() -> None:
-    consumer = make_app().consumer
+async def test_an_event_that_failed_unacknowledged_is_committed_with_the_next(app: faust.App) -> None:
+    consumer = app.consumer
     consumer._committed_offset[PARTITION] = 10
     consumer._acked[PARTITION] = [11]
     assert consumer._new_offset(PARTITION) == 12
 
 
 @pytest.mark.parametrize("acknowledges", [True, False])
-async def test_an_event_whose_body_raised_is_acknowledged_unless_noack(acknowledges: bool) -> None:
-    harness = Harness()
+async def test_an_event_whose_body_raised_is_acknowledged_unless_noack(app: faust.App, acknowledges: bool) -> None:
+    harness = Harness(app)
     stream = harness.stream()
 
     async def work() -> None:
@@ -91,8 +95,10 @@ async def test_an_event_whose_body_raised_is_acknowledged_unless_noack(acknowled
 
 
 @pytest.mark.parametrize("acknowledges", [True, False])
-async def test_an_event_whose_body_was_cancelled_is_acknowledged_unless_noack(acknowledges: bool) -> None:
-    harness = Harness()
+async def test_an_event_whose_body_was_cancelled_is_acknowledged_unless_noack(
+    app: faust.App, acknowledges: bool
+) -> None:
+    harness = Harness(app)
     stream = harness.stream()
     begun = asyncio.Event()
 
@@ -107,11 +113,12 @@ async def test_an_event_whose_body_was_cancelled_is_acknowledged_unless_noack(ac
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await stream.stop()
+    await asyncio.sleep(0.05)  # the loop closes the generator that was left
     assert message.acked is acknowledges
 
 
-async def test_the_safe_pattern_acknowledges_what_was_done_and_nothing_else() -> None:
-    harness = Harness()
+async def test_the_safe_pattern_acknowledges_what_was_done_and_nothing_else(app: faust.App) -> None:
+    harness = Harness(app)
     stream = harness.stream()
     begun = asyncio.Event()
 
@@ -129,11 +136,12 @@ async def test_the_safe_pattern_acknowledges_what_was_done_and_nothing_else() ->
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await stream.stop()
+    await asyncio.sleep(0.05)
     assert [message.acked for message in harness.messages] == [True, True, False, False]
 
 
-async def test_waiting_for_empty_ends_when_everything_is_acknowledged() -> None:
-    harness = Harness()
+async def test_waiting_for_empty_ends_when_everything_is_acknowledged(app: faust.App) -> None:
+    harness = Harness(app)
     stream = harness.stream()
     consumer = harness.app.consumer
     message = await harness.put(1)
@@ -168,10 +176,10 @@ def test_private_names_are_as_we_override_them(owner: type, name: str, parameter
     assert list(inspect.signature(getattr(owner, name)).parameters) == parameters
 
 
-async def test_the_transport_makes_the_consumer_of_its_class_attribute() -> None:
+async def test_the_transport_makes_the_consumer_of_its_class_attribute(app: faust.App) -> None:
     assert driver.Transport.Consumer is driver.Consumer
     assert "self.Consumer(" in inspect.getsource(driver.Transport.create_consumer)
-    consumer = make_app().consumer
+    consumer = app.consumer
     assert isinstance(consumer._acked, dict)
     assert isinstance(consumer._acked_index, dict)
     assert isinstance(consumer._gap, dict)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from broadcast.embedded.errors import StartError
+from broadcast.embedded.postgres import NOBODY
 from broadcast.embedded.process import Process
 from broadcast.embedded.supervisor import Restart, Supervised
 
@@ -75,6 +76,24 @@ async def test_child_is_in_a_session_of_its_own(tmp_path: Path) -> None:
     process.start()
     assert os.getsid(process.pid) == process.pid != os.getsid(0)
     await process.stop(budget_seconds=5)
+
+
+async def test_server_user_may_pass_directories_closed_to_it(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    (closed / "file").write_text("seen")
+    code = "import os, sys; assert os.access(sys.argv[1], os.R_OK); print(os.geteuid(), open(sys.argv[1]).read())"
+    root = os.geteuid() == 0
+    process = Process(
+        "trial",
+        [sys.executable, "-I", "-S", "-c", code, str(closed / "file")],
+        log_file=tmp_path / "log",
+        uid=NOBODY if root else None,
+        reach=root,
+    )
+    process.start()
+    assert await process.wait() == 0, process.explain()
+    assert process.log_file.read_text().split() == [str(NOBODY if root else os.geteuid()), "seen"]
 
 
 async def test_missing_program_is_an_error_with_its_name(tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ async def test_a_lower_lane_waits_while_an_urgent_one_has_work() -> None:
     release = asyncio.Event()
 
     async def urgent() -> None:
-        async with turns.take(Lane.IMMEDIATE):
+        async with turns.of(Lane.IMMEDIATE):
             order.append("immediate begins")
             await release.wait()
             order.append("immediate ends")
 
     async def routine() -> None:
-        async with turns.take(Lane.ROUTINE):
+        async with turns.of(Lane.ROUTINE):
             order.append("routine")
 
     first = asyncio.create_task(urgent())
@@ -32,7 +32,7 @@ async def test_a_lower_lane_waits_while_an_urgent_one_has_work() -> None:
 
 async def test_an_urgent_lane_does_not_wait_for_a_lower_one() -> None:
     turns = Turns()
-    async with turns.take(Lane.ROUTINE), asyncio.timeout(1), turns.take(Lane.PRIORITY), turns.take(Lane.IMMEDIATE):
+    async with turns.of(Lane.ROUTINE), asyncio.timeout(1), turns.of(Lane.PRIORITY), turns.of(Lane.IMMEDIATE):
         pass
 
 
@@ -41,13 +41,13 @@ async def test_a_lower_lane_does_not_slip_in_between_two_urgent_events() -> None
 
     async def urgent() -> None:
         for number in range(5):
-            async with turns.take(Lane.IMMEDIATE):
+            async with turns.of(Lane.IMMEDIATE):
                 await asyncio.sleep(0.002)
                 order.append(number)
             await asyncio.sleep(0)
 
     async def routine() -> None:
-        async with turns.take(Lane.ROUTINE):
+        async with turns.of(Lane.ROUTINE):
             order.append("routine")
 
     work = asyncio.create_task(urgent())
@@ -58,15 +58,15 @@ async def test_a_lower_lane_does_not_slip_in_between_two_urgent_events() -> None
 
 async def test_a_cancelled_wait_leaves_nothing_behind() -> None:
     turns = Turns()
-    async with turns.take(Lane.IMMEDIATE):
+    async with turns.of(Lane.IMMEDIATE):
         waiting = asyncio.create_task(_take(turns, Lane.PRIORITY))
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-    async with asyncio.timeout(1), turns.take(Lane.ROUTINE):
+    async with asyncio.timeout(1), turns.of(Lane.ROUTINE):
         pass
 
 
 async def _take(turns: Turns, lane: Lane) -> None:
-    async with turns.take(lane):
+    async with turns.of(lane):
         pass

@@ -1,0 +1,56 @@
+"""`broadcast demo`: the main job by one command, and what an interrupt leaves behind: nothing."""
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+
+from tests.e2e.commands import Person, names_of
+
+RECIPIENTS = 500
+DEMO_SECONDS = 90.0
+STARTED_SECONDS = 60.0
+INTERRUPT_SECONDS = 20.0
+
+
+async def test_demo_accounts_for_everybody(tmp_path: Path) -> None:
+    person = Person(tmp_path)
+    shared_memory = set(Path("/dev/shm").glob("PostgreSQL*"))
+    process = await person.start("demo", "--recipients", str(RECIPIENTS), "--json", "--data-dir", tmp_path / "data")
+    try:
+        async with asyncio.timeout(DEMO_SECONDS):
+            out, err = await process.communicate()
+        assert process.returncode == 0, err.decode()
+        found = json.loads(out)  # one object and nothing else
+        assert found["ok"] is True
+        assert found["audience"] == RECIPIENTS
+        assert found["states"]["delivered"] == RECIPIENTS
+        assert found["simulator"] == {"missing": 0, "unexpected": 0, "repeated": 0}
+        assert {"publish alert", "reach every recipient", "reconcile"} <= {step["step"] for step in found["steps"]}
+        await person.check_gone()
+        assert names_of(person.work.iterdir()) == []
+        assert names_of(tmp_path.iterdir()) == ["data", "tmp", "work"]
+        assert set(Path("/dev/shm").glob("PostgreSQL*")) <= shared_memory
+    finally:
+        await person.end(process)
+
+
+async def test_interrupted_demo_leaves_nothing(tmp_path: Path) -> None:
+    """Ctrl-C when the stages run; without --data-dir the data go too."""
+    person = Person(tmp_path)
+    process = await person.start("demo", "--recipients", "200000", "--json")
+    try:
+        async with asyncio.timeout(STARTED_SECONDS):
+            while not any("sender" in process.cmdline() for process in person.processes()):
+                await asyncio.sleep(0.05)
+        assert names_of(person.temporary.iterdir()) != []
+        await asyncio.sleep(1.0)
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(INTERRUPT_SECONDS):
+            out, _ = await process.communicate()
+        assert process.returncode == 130
+        assert out == b""
+        await person.check_gone()
+        assert names_of(person.work.iterdir()) == []
+    finally:
+        await person.end(process)

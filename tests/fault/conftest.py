@@ -1,0 +1,62 @@
+"""A stack for the fault tests, shared by modules with an equal `SCENE`; the report at the end of the run."""
+
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.fault import report
+from tests.fault.harness import Scene, open_scene
+
+SEED_VARIABLE = "FAULT_SEED"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give each test the stack that its module asks for; pytest then runs those of one stack together."""
+    wanted = getattr(metafunc.module, "SCENE", None)
+    if wanted is not None and "scene" in metafunc.fixturenames:
+        metafunc.parametrize("scene", [wanted], ids=[wanted.name], indirect=True, scope="session")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with a stack come last, so that none runs idle beside other tests."""
+    items.sort(key=lambda item: getattr(getattr(item, "module", None), "SCENE", None) is not None)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def scene(request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
+    """A stack, ready. Its directory stays, and is named, when one of its tests has failed."""
+    directory = Path(tempfile.mkdtemp(prefix="tocsin-fault-"))
+    failed_before = request.session.testsfailed
+    try:
+        async with open_scene(directory / "data", request.param) as opened:
+            yield opened
+    finally:
+        if request.session.testsfailed > failed_before:
+            print(f"\nlogs and data of the failed tests: {directory}")
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def seed() -> int:
+    """The seed of this test's chances, printed; FAULT_SEED in the environment repeats a run."""
+    chosen = int(os.environ.get(SEED_VARIABLE) or random.SystemRandom().getrandbits(32))
+    print(f"\n{SEED_VARIABLE}={chosen}")
+    return chosen
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the report's table, and write it if it is of the long form."""
+    if report.entries:
+        terminalreporter.section("faults")
+        for line in report.table():
+            terminalreporter.write_line(line)
+        if (file := report.write()) is not None:
+            terminalreporter.write_line(f"written to {file}")

@@ -1,0 +1,72 @@
+"""The report of the fault tests: one line a test, a table at the end, JSON for the long form."""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.machine import describe_machine
+from tests.fault.accounting import Account
+
+FILE = Path(__file__).parents[2] / "bench" / "results" / "fault.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What one test did and found. `hits` are kills of a stage that held unfinished work at that moment."""
+
+    test: str
+    kills: int = 0
+    hits: int = 0
+    recipients: int = 0
+    lost: int = 0
+    duplicates: int = 0
+    allowed: int = 0
+    marked: int = 0
+    seconds: float = 0.0
+    seed: int | None = None
+    note: str = ""
+    long: bool = False
+
+
+COLUMNS = ("kills", "hits", "recipients", "lost", "duplicates", "allowed", "marked", "seconds")
+entries: list[Entry] = []
+
+
+def add(entry: Entry, account: Account | None = None) -> None:
+    """Put an entry on the report, with the account's figures, and print its line (`pytest -s` shows it)."""
+    if account is not None:
+        figures = {
+            "recipients": account.audience,
+            "lost": len(account.lost),
+            "duplicates": account.duplicates,
+            "marked": account.marked,
+        }
+        entry = Entry(**(asdict(entry) | figures))
+    entries.append(entry)
+    print("\nfault " + json.dumps({name: value for name, value in asdict(entry).items() if value not in ("", None)}))
+
+
+def table() -> list[str]:
+    """The report as lines of text."""
+    width = max((len(entry.test) for entry in entries), default=0)
+    lines = ["test".ljust(width) + "".join(column.rjust(12) for column in COLUMNS) + "  note"]
+    for entry in entries:
+        figures = [getattr(entry, column) for column in COLUMNS]
+        shown = [f"{figure:,.1f}" if isinstance(figure, float) else f"{figure:,}" for figure in figures]
+        lines.append(entry.test.ljust(width) + "".join(figure.rjust(12) for figure in shown) + f"  {entry.note}")
+    return lines
+
+
+def write() -> Path | None:
+    """Write the report if the long form is on it; where."""
+    if not any(entry.long for entry in entries):
+        return None
+    content = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": describe_machine(),
+        "tests": [asdict(entry) for entry in entries],
+    }
+    FILE.parent.mkdir(parents=True, exist_ok=True)
+    FILE.write_text(json.dumps(content, indent=2) + "\n")
+    return FILE

@@ -1,0 +1,80 @@
+"""A sender frozen past its session and woken: it ends itself, and whoever took over loses nobody."""
+
+import asyncio
+import signal
+
+import pytest
+
+from broadcast.clock import monotonic
+from broadcast.embedded.process import Process
+from broadcast.errors import FENCED_EXIT_CODE, LEASE_EXIT_CODE
+from schemas.lane import Lane
+from tests.fault import report
+from tests.fault.accounting import draw_up, wait_final
+from tests.fault.harness import COMMON, IN_DOUBT_LIMIT, Scene
+
+AUDIENCE = 6_000
+SESSION_SECONDS = 6.0
+"""The shortest that a broker grants by default."""
+FROZEN_SECONDS = SESSION_SECONDS + 1.5
+END_SECONDS = 5.0
+
+SCENE = COMMON
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["alone", "replaced"])
+async def test_frozen_sender_ends_itself_when_woken(scene: Scene, replaced: bool) -> None:
+    """With a replacement in its slot, or one that starts after its end."""
+    began_at = monotonic()
+    await scene.ready()
+    regular = scene.stack.stage("sender")
+    assert await regular.stop() == 0
+    victim = scene.victim("sender", BROADCAST_SESSION_TIMEOUT_SECONDS=str(SESSION_SECONDS))
+    victim.start()
+    try:
+        alert = await scene.publish(scene.alert(AUDIENCE, Lane.PRIORITY))
+        before = await scene.submits()
+
+        async def begun() -> bool:
+            return await scene.submits() > before + 300
+
+        await scene.until("the broadcast begins", begun, budget_seconds=30)
+        victim.kill(signal.SIGSTOP)
+        if replaced:
+            regular.start()
+        await asyncio.sleep(FROZEN_SECONDS)
+        frozen_at = await scene.submits()
+        if replaced:
+            assert frozen_at > before + 400, "the replacement does not send"
+            replacement = regular.pid
+        code = await wake(victim)
+        assert code in (FENCED_EXIT_CODE, LEASE_EXIT_CODE), f"ended with {code}: {victim.explain()}"
+        if replaced:
+            assert (regular.pid, regular.running) == (replacement, True), "the woken one took the replacement with it"
+        else:
+            assert await scene.submits() == frozen_at, "the woken one has sent on a lease that had ended"
+            regular.start()
+    finally:
+        await victim.kill_all()
+
+    await wait_final(scene, [alert], budget_seconds=60)
+    account = await draw_up(scene, [alert])
+    entry = report.Entry(
+        test=f"sender frozen, {'replaced' if replaced else 'alone'}",
+        kills=1,
+        hits=1,
+        allowed=IN_DOUBT_LIMIT,
+        seconds=monotonic() - began_at,
+        note=f"ended itself with code {code}",
+    )
+    report.add(entry, account)
+    account.check(duplicates_at_most=IN_DOUBT_LIMIT)
+
+
+async def wake(victim: Process) -> int:
+    """SIGCONT; the exit code that follows within its budget."""
+    victim.kill(signal.SIGCONT)
+    async with asyncio.timeout(END_SECONDS):
+        return await victim.wait()

@@ -1,0 +1,31 @@
+"""The long form of the random kills (`make fault`)."""
+
+import pytest
+
+from tests.fault.harness import Scene, SceneOptions
+from tests.fault.kills import kill_in_a_broadcast
+
+RECIPIENTS = 200_000
+ROUNDS_FIRST = 10
+ROUNDS = 32
+
+SCENE = SceneOptions(name="long", recipients=RECIPIENTS)
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(2400)
+async def test_many_kills_lose_nobody(scene: Scene, seed: int) -> None:
+    """200 kills over 200,000 recipients."""
+    await kill_in_a_broadcast(
+        scene,
+        seed,
+        name="random kills, long",
+        recipients=RECIPIENTS,
+        rounds_first=ROUNDS_FIRST,
+        rounds=ROUNDS,
+        hits_at_least=200,
+        budget_seconds=900,
+        long=True,
+    )

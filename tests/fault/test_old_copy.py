@@ -1,0 +1,79 @@
+"""An old copy of Kafka's data is put back in mid broadcast: an alarm, a new epoch, and an audit that still verifies."""
+
+import shutil
+from uuid import UUID
+
+import pytest
+
+from broadcast.audit.alarms import LOST_TAIL
+from broadcast.clock import monotonic
+from schemas.lane import Lane
+from tests.fault import report
+from tests.fault.accounting import draw_up, wait_final
+from tests.fault.harness import Scene, SceneOptions
+
+AUDIENCE = 5_000
+COPIED_AFTER = 800
+RESTORED_AFTER = 2_500
+
+SCENE = SceneOptions(name="old copy", recipients=AUDIENCE)
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_old_copy_of_kafka_is_an_alarm_and_a_new_epoch(scene: Scene) -> None:
+    """Everybody is reached all the same; who is reached twice is not marked, for the marks were in what was lost."""
+    began_at = monotonic()
+    kafka = scene.stack.kafka
+    assert kafka is not None
+    alert = await scene.publish(scene.alert(AUDIENCE, Lane.PRIORITY))
+
+    await recorded(scene, alert, COPIED_AFTER)
+    await kafka.stop()
+    copy = kafka.directory / "old"
+    shutil.copytree(kafka.log_directory, copy)
+    await kafka.start()
+    await recorded(scene, alert, RESTORED_AFTER)
+    await kafka.kill9()
+    shutil.rmtree(kafka.log_directory)
+    copy.rename(kafka.log_directory)
+    await kafka.start()
+
+    await scene.until("the recorder raises its alarm", lambda: has_alarm(scene), budget_seconds=30)
+    await wait_final(scene, [alert], budget_seconds=90)
+    account = await draw_up(scene, [alert], expected_alarms={LOST_TAIL})
+    async with scene.database() as connection:
+        epochs = await connection.fetchval("SELECT max(epoch) FROM evidence")
+        alarms = await connection.fetchval("SELECT count(*) FROM alarms WHERE kind = $1", LOST_TAIL)
+    entry = report.Entry(
+        test="old copy of Kafka's data",
+        kills=1,
+        hits=1,
+        allowed=account.duplicates,
+        seconds=monotonic() - began_at,
+        note=f"{alarms} alarms, epoch {epochs}; {len(account.unmarked)} reached twice without a mark",
+    )
+    report.add(entry, account)
+    assert epochs >= 1
+    assert account.faults == []
+    assert account.alarms == []
+    assert account.lost == []
+    assert account.final == account.audience == AUDIENCE
+
+
+async def recorded(scene: Scene, alert: UUID, count: int) -> None:
+    """Wait until the audit has so many attempts."""
+
+    async def enough() -> bool:
+        async with scene.database() as connection:
+            found: int = await connection.fetchval("SELECT count(*) FROM attempts WHERE alert_id = $1", alert)
+        return found >= count
+
+    await scene.until(f"{count} attempts are recorded", enough, budget_seconds=60)
+
+
+async def has_alarm(scene: Scene) -> bool:
+    """True if the recorder has seen that Kafka lost its tail."""
+    async with scene.database() as connection:
+        found: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM alarms WHERE kind = $1)", LOST_TAIL)
+    return found

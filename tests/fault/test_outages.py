@@ -1,0 +1,157 @@
+"""The simulator, PostgreSQL or Apache Kafka goes away and comes back: nothing lost, and work resumes by itself."""
+
+import asyncio
+from uuid import UUID
+
+import httpx
+import pytest
+
+from broadcast.clock import monotonic
+from schemas.alert import write_alert
+from schemas.lane import Lane
+from tests.fault import report
+from tests.fault.accounting import draw_up, wait_final
+from tests.fault.harness import COMMON, IN_DOUBT_LIMIT, Scene
+
+AUDIENCE = 4_000
+SMALL = 200
+GONE_SECONDS = 10.0
+AWAY_SECONDS = 3.0
+RESUME_SECONDS = 20.0
+"""The issue's deadline, from the moment that the broker answers again."""
+WINDOW = 64
+
+SCENE = COMMON
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def begin(scene: Scene, lane: Lane = Lane.PRIORITY) -> UUID:
+    """A broadcast that has begun, and has several seconds to go."""
+    before = await scene.submits()
+    alert = await scene.publish(scene.alert(AUDIENCE, lane))
+
+    async def begun() -> bool:
+        return await scene.submits() > before + 300
+
+    await scene.until("the broadcast begins", begun, budget_seconds=20)
+    return alert
+
+
+async def test_simulator_gone_for_ten_seconds(scene: Scene) -> None:
+    """Its connections are cut and refused; what was on the wire then is sent again, with a mark."""
+    began_at = monotonic()
+    await scene.ready()
+    alert = await begin(scene)
+    await scene.relay.cut()
+    at_cut = await scene.submits()
+    await asyncio.sleep(GONE_SECONDS)
+    assert await scene.submits() == at_cut
+    await scene.relay.restore()
+
+    async def resumed() -> bool:
+        return await scene.submits() > at_cut
+
+    resumed_in = await scene.until("submits after the simulator is back", resumed, budget_seconds=RESUME_SECONDS)
+    await wait_final(scene, [alert], budget_seconds=60)
+    account = await draw_up(scene, [alert])
+    entry = report.Entry(
+        test="simulator gone 10 s",
+        allowed=WINDOW,
+        seconds=monotonic() - began_at,
+        note=f"resumed in {resumed_in:.1f} s",
+    )
+    report.add(entry, account)
+    account.check(duplicates_at_most=WINDOW)
+
+
+async def test_postgres_killed_and_restarted(scene: Scene) -> None:
+    """Publishing and sending go on meanwhile; afterwards the audit has everything."""
+    began_at = monotonic()
+    await scene.ready()
+    assert scene.stack.postgres is not None
+    alerts = [await begin(scene)]
+    await scene.stack.postgres.kill9()
+    at_kill = await scene.submits()
+    for lane in (Lane.IMMEDIATE, Lane.ROUTINE):
+        headers = {"Content-Type": "application/json"}
+        alert = scene.alert(SMALL, lane)
+        answer = await scene.client.post("/v1/alerts", content=write_alert(alert), headers=headers)
+        assert answer.status_code == httpx.codes.ACCEPTED, answer.text
+        alerts.append(UUID(answer.json()["alert_id"]))
+    await asyncio.sleep(AWAY_SECONDS)
+    while_away = await scene.submits() - at_kill
+    await scene.stack.postgres.start()
+    back_at = monotonic()
+
+    await scene.until("both new alerts have an audience", lambda: has_audience(scene, alerts), budget_seconds=20)
+    resumed_in = monotonic() - back_at
+    await wait_final(scene, alerts, budget_seconds=60)
+    account = await draw_up(scene, alerts)
+    entry = report.Entry(
+        test="PostgreSQL killed",
+        kills=1,
+        hits=1,
+        seconds=monotonic() - began_at,
+        note=f"{while_away} submits and {len(alerts) - 1} publications meanwhile, resumed in {resumed_in:.1f} s",
+    )
+    report.add(entry, account)
+    account.check(marks_at_most=0)
+    assert while_away > 0, "the sender stood still without PostgreSQL"
+
+
+async def test_kafka_killed_and_restarted(scene: Scene) -> None:
+    """Every stage is back at work within 20 s of the broker's return, on its data."""
+    began_at = monotonic()
+    await scene.ready()
+    assert scene.stack.kafka is not None
+    restarts = scene.stack.stage("sender").restarts
+    alerts = [await begin(scene)]
+    await scene.stack.kafka.kill9()
+    await asyncio.sleep(AWAY_SECONDS)
+    waiting = scene.alert(SMALL, Lane.IMMEDIATE)
+    publication = asyncio.create_task(scene.publish(waiting))
+    await scene.stack.kafka.start()
+    back_at = monotonic()
+    at_return, recorded = await scene.submits(), await segments(scene)
+
+    async def resumed() -> bool:
+        return await scene.submits() > at_return and await segments(scene) > recorded
+
+    sending_in = await scene.until("submits and evidence", resumed, budget_seconds=RESUME_SECONDS)
+    alerts.append(await publication)
+    await scene.until(
+        "an alert published now is planned and expanded",
+        lambda: has_audience(scene, alerts),
+        budget_seconds=RESUME_SECONDS - (monotonic() - back_at),
+    )
+    all_in = monotonic() - back_at
+    await wait_final(scene, alerts, budget_seconds=60)
+    account = await draw_up(scene, alerts)
+    ends = scene.stack.stage("sender").restarts - restarts
+    entry = report.Entry(
+        test="Apache Kafka killed",
+        kills=1,
+        hits=1,
+        allowed=IN_DOUBT_LIMIT * ends,
+        seconds=monotonic() - began_at,
+        note=f"sending again in {sending_in:.1f} s, everything in {all_in:.1f} s, the sender ended {ends} times",
+    )
+    report.add(entry, account)
+    account.check(duplicates_at_most=IN_DOUBT_LIMIT * ends)
+
+
+async def has_audience(scene: Scene, alerts: list[UUID]) -> bool:
+    """True if each of the alerts has one."""
+    async with scene.database() as connection:
+        count: int = await connection.fetchval(
+            "SELECT count(*) FROM alerts WHERE alert_id = ANY ($1) AND audience > 0", alerts
+        )
+    return count == len(alerts)
+
+
+async def segments(scene: Scene) -> int:
+    """How many evidence segments there are."""
+    async with scene.database() as connection:
+        count: int = await connection.fetchval("SELECT count(*) FROM evidence")
+    return count

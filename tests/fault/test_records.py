@@ -1,0 +1,137 @@
+"""What should not be on a topic, and receipts that come early, twice or for nobody: the streams go on."""
+
+import base64
+import json
+from collections import Counter
+
+import pytest
+from aiokafka import TopicPartition
+
+from broadcast.clock import monotonic
+from broadcast.kafka.clients import make_consumer
+from schemas.lane import LANES, Lane
+from tests.fault import report
+from tests.fault.accounting import draw_up, wait_final
+from tests.fault.harness import COMMON, ROUTE, Scene
+from tests.fault.work import DELAYS_SECONDS, PARTITIONS
+
+AUDIENCE = 1_500
+LETTERS_SECONDS = 20.0
+
+POISON = (
+    b"not JSON",
+    b"\xff\xfe\x00 not UTF-8",
+    b"",
+    b"null",
+    b"[1, 2, 3]",
+    b'{"alert_id": 7}',
+    b'{"alert_id": "\xed\xa0\x80"}',
+    b'{"recipient_id": ' + b"9" * 400 + b"}",
+    b"[" * 20_000,
+    b'{"a":1},{"b":2}',
+)
+"""Neither an alert, nor an event, job, status or receipt; the last is two values where batches are decoded at once."""
+
+SCENE = COMMON
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_poison_on_every_topic_becomes_dead_letters(scene: Scene) -> None:
+    """One dead letter for each record, before, amid and after good ones."""
+    began_at = monotonic()
+    await scene.ready()
+    names = scene.names
+    topics = {names.alerts: 1, names.statuses: scene.settings.status_partitions}
+    topics[names.receipts] = scene.settings.receipt_partitions
+    topics |= {names.expansions(lane): scene.settings.expansion_partitions for lane in LANES}
+    topics |= {names.jobs(ROUTE, lane): PARTITIONS for lane in LANES}
+    topics |= {names.delay(ROUTE, seconds): PARTITIONS for seconds in DELAYS_SECONDS}
+    alerts = [await scene.publish(scene.alert(AUDIENCE, Lane.PRIORITY))]
+    async with scene.producer() as producer:
+        for number, value in enumerate(POISON):
+            for topic, partitions in topics.items():
+                await producer.send(topic, value, key=b"poison", partition=number % partitions)
+            await producer.send(names.control, value, key=f"poison-{number}".encode(), partition=0)
+        await producer.flush()
+    alerts.append(await scene.publish(scene.alert(AUDIENCE, Lane.IMMEDIATE)))
+
+    await wait_final(scene, alerts, budget_seconds=60)
+    wanted = Counter({(topic, value): 1 for topic in topics for value in POISON})
+
+    async def complete() -> bool:
+        return (await letters(scene)).total() >= wanted.total()
+
+    await scene.until(f"{wanted.total()} dead letters", complete, budget_seconds=LETTERS_SECONDS)
+    found = await letters(scene)
+    account = await draw_up(scene, alerts)
+    entry = report.Entry(test="poison", seconds=monotonic() - began_at, note=f"{found.total()} dead letters")
+    report.add(entry, account)
+    account.check(marks_at_most=0)
+    missing, surplus = wanted - found, found - wanted
+    assert not missing, f"{missing.total()} of {wanted.total()} are missing: {sorted(missing)[:5]}"
+    assert not surplus, f"{surplus.total()} too many: {sorted(surplus)[:5]}"
+
+
+async def test_receipts_early_twice_and_for_unknown_ids(scene: Scene) -> None:
+    """Each recipient is delivered once; what belongs to nobody is kept, and counted nowhere."""
+    began_at = monotonic()
+    await scene.ready()
+    shares = {"receipt_first_share": 0.3, "receipt_twice_share": 0.3, "receipt_unknown_share": 0.2}
+    before = (await scene.simulator("/stats"))["receipts_answered"]
+    parked_before = await parked(scene)
+    await scene.simulator("/behaviour", dict(shares))
+    try:
+        alert = await scene.publish(scene.alert(AUDIENCE, Lane.PRIORITY))
+        states = await wait_final(scene, [alert], budget_seconds=60)
+    finally:
+        await scene.simulator("/behaviour", dict.fromkeys(shares, 0.0))
+
+    async def answered() -> bool:
+        stats = await scene.simulator("/stats")
+        return bool(stats["receipts_answered"] >= stats["receipts_owed"])
+
+    await scene.until("every receipt is answered", answered, budget_seconds=20)
+    stats = await scene.simulator("/stats")
+    surplus = stats["receipts_answered"] - before - AUDIENCE
+
+    async def recorded() -> bool:
+        return not await scene.work.holds("recorder")
+
+    await scene.until("every receipt is recorded", recorded, budget_seconds=20)
+    unknown = await parked(scene) - parked_before
+    account = await draw_up(scene, [alert])
+    entry = report.Entry(
+        test="receipts early, twice, unknown",
+        seconds=monotonic() - began_at,
+        note=f"{surplus} receipts more than messages, {unknown} of unknown ids",
+    )
+    report.add(entry, account)
+    account.check(marks_at_most=0)
+    assert states == {"delivered": AUDIENCE}
+    assert surplus > AUDIENCE * 0.4
+    assert 0 < unknown < surplus
+    assert abs(unknown - AUDIENCE * shares["receipt_unknown_share"]) < AUDIENCE * 0.08
+
+
+async def letters(scene: Scene) -> Counter[tuple[str, bytes]]:
+    """The dead letters, by topic and value."""
+    partition = TopicPartition(scene.names.deadletters, 0)
+    found: Counter[tuple[str, bytes]] = Counter()
+    async with make_consumer(scene.settings) as consumer:
+        consumer.assign([partition])
+        end = (await consumer.end_offsets([partition]))[partition]
+        consumer.seek(partition, 0)
+        while await consumer.position(partition) < end:
+            for records in (await consumer.getmany(timeout_ms=100)).values():
+                for record in records:
+                    letter = json.loads(record.value)
+                    found[letter["topic"], base64.b64decode(letter["value"])] += 1
+    return found
+
+
+async def parked(scene: Scene) -> int:
+    """Receipts that no attempt has."""
+    async with scene.database() as connection:
+        count: int = await connection.fetchval("SELECT count(*) FROM parked_receipts")
+    return count

@@ -1,0 +1,161 @@
+"""Pages of deliveries, one recipient's history, and the same from the command line."""
+
+import asyncio
+import csv
+import io
+import json
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from click.testing import CliRunner, Result
+
+from broadcast.audit import UnknownAlertError, deliveries, history, summary
+from broadcast.cli import root
+from schemas.receipt import Receipt, ReceiptState
+from schemas.status import DeliveryState, Outcome, Status
+
+T = 1_760_000_000_000
+
+
+@pytest.fixture
+async def story(hand: Any, alerts: Any) -> UUID:
+    """1 delivered, 2 submitted, 3 undelivered, 4 retried, 5 marked, 6 failed, 7 queued, 8 suppressed."""
+    alert_id: UUID = await alerts.make([1, 2, 3, 4, 5, 6, 7, 8], suppressed={8: "opted out"})
+
+    def accepted(recipient_id: int, **changes: Any) -> Status:
+        values = {"attempt": 1, "account": "sim", "message_id": f"m{recipient_id}", "number_hash": recipient_id}
+        return Status(
+            str(alert_id),
+            recipient_id,
+            outcome=Outcome.ACCEPTED,
+            **(values | {"submitted_at": T, "at": T + 1} | changes),
+        )
+
+    def heard(recipient_id: int, state: ReceiptState, at: int, error: str = "") -> Receipt:
+        return Receipt("sim", f"m{recipient_id}", state, recipient_id, error, received_at=at)
+
+    await hand.write([accepted(1), accepted(2), accepted(3)], [heard(1, ReceiptState.ENROUTE, T + 5)])
+    await hand.write(
+        [
+            Status(str(alert_id), 4, 1, Outcome.REFUSED_FOR_NOW, error=0x58, submitted_at=T, at=T + 2),
+            Status(str(alert_id), 5, 1, Outcome.UNKNOWN, submitted_at=T, at=T + 2),
+            Status(str(alert_id), 6, 1, Outcome.FAILED, segment=0, reason="no route", at=T),
+        ],
+        [heard(1, ReceiptState.DELIVERED, T + 9), heard(3, ReceiptState.UNDELIVERABLE, T + 9, "042")],
+    )
+    await hand.write([accepted(4, attempt=2, at=T + 7), accepted(5, attempt=2, possible_duplicate=True)])
+    return alert_id
+
+
+async def test_pages_hold_everyone_once_and_in_order(story: UUID, connection: asyncpg.Connection) -> None:
+    found, cursor = [], None
+    while True:
+        page = await deliveries(connection, story, cursor=cursor, limit=3)
+        found += page.rows
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert [(one.recipient_id, one.state.value, one.possible_duplicate) for one in found] == [
+        (1, "delivered", False),
+        (2, "submitted", False),
+        (3, "undelivered", False),
+        (4, "submitted", False),
+        (5, "submitted", True),
+        (6, "failed", False),
+        (7, "queued", False),
+        (8, "suppressed", False),
+    ]
+    assert (found[3].attempts, found[5].reason, found[7].reason) == (2, "no route", "opted out")
+    counts = (await summary(connection, story, exact=True)).counts
+    assert {state: sum(one.state is state for one in found) for state in DeliveryState} == counts
+
+
+async def test_a_state_is_a_filter_and_the_last_full_page_has_no_next(
+    story: UUID, connection: asyncpg.Connection
+) -> None:
+    page = await deliveries(connection, story, state=DeliveryState.SUBMITTED, limit=2)
+    assert ([one.recipient_id for one in page.rows], page.next_cursor) == ([2, 4], 4)
+    page = await deliveries(connection, story, state=DeliveryState.SUBMITTED, limit=2, cursor=4)
+    assert ([one.recipient_id for one in page.rows], page.next_cursor) == ([5], None)
+    page = await deliveries(connection, story, state=DeliveryState.EXPIRED)
+    assert (page.rows, page.next_cursor) == ([], None)
+
+
+async def test_history_comes_from_the_evidence(story: UUID, connection: asyncpg.Connection) -> None:
+    events = await history(connection, story, 1)
+    assert [(event.kind, event.facts.get("outcome") or event.facts.get("state")) for event in events] == [
+        ("status", "accepted"),
+        ("receipt", "enroute"),
+        ("receipt", "delivered"),
+        ("audience", None),
+    ]
+    status = events[0]
+    assert json.loads(status.raw)["message_id"] == "m1"
+    assert (status.source["topic"], status.source["offset"]) == ("broadcast.statuses.v1", 0)
+    stored = await connection.fetchval("SELECT digest FROM evidence WHERE id = $1", status.source["segment"])
+    assert stored.hex() == status.source["digest"]
+    retried = [event for event in await history(connection, story, 4) if event.kind == "status"]
+    assert [event.facts["outcome"] for event in retried] == ["refused_for_now", "accepted"]
+    (member,) = await history(connection, story, 8)
+    assert member.facts["suppressed"] == "opted out"
+
+
+async def test_an_alert_that_is_not_known_is_an_error_of_ours(connection: asyncpg.Connection) -> None:
+    for question in (summary(connection, uuid4()), deliveries(connection, uuid4()), history(connection, uuid4(), 1)):
+        with pytest.raises(UnknownAlertError, match="broadcast alert list"):
+            await question
+
+
+@pytest.fixture
+def run_command(database_url: str, tmp_path: Any) -> Any:
+    async def run(*arguments: Any) -> Result:
+        environment = {"BROADCAST_DATABASE_URL": database_url, "BROADCAST_DATA_DIR": str(tmp_path)}
+        call = lambda: CliRunner().invoke(root, ["audit", *map(str, arguments)], env=environment)  # noqa: E731
+        return await asyncio.to_thread(call)
+
+    return run
+
+
+async def test_commands(story: UUID, connection: asyncpg.Connection, run_command: Any) -> None:
+    shown = await run_command("summary", story, "--exact")
+    assert shown.exit_code == 0, shown.output
+    assert "every recipient is accounted for" in shown.output
+    as_json = json.loads((await run_command("summary", story, "--json")).stdout)
+    assert as_json["counts"]["submitted"] == 3
+    assert (as_json["audience"], as_json["possible_duplicates"], as_json["sound"]) == (8, 1, True)
+
+    rows = list(csv.DictReader(io.StringIO((await run_command("deliveries", story, "--format", "csv")).stdout)))
+    assert [row["recipient_id"] for row in rows] == [str(number) for number in range(1, 9)]
+    assert (rows[2]["receipt_state"], rows[2]["error"], rows[2]["account"]) == ("undeliverable", "042", "sim")
+    lines = (await run_command("deliveries", story, "--format", "json", "--state", "delivered")).stdout.splitlines()
+    assert [json.loads(line)["recipient_id"] for line in lines] == [1]
+    limited = await run_command("deliveries", story, "--limit", 2)
+    assert len(limited.stdout.splitlines()) == 3
+    assert "--cursor 2" in limited.stderr
+
+    told = await run_command("history", story, 1)
+    assert "delivered" in told.output
+    assert len(json.loads((await run_command("history", story, 1, "--json")).stdout)) == 4
+    verified = await run_command("verify")
+    assert (verified.exit_code, verified.stdout.splitlines()[-1]) == (0, "sound")
+    assert (await run_command("rebuild", "--check")).exit_code == 0
+
+    await connection.execute("DELETE FROM attempts WHERE recipient_id = 2")
+    for command in (("summary", story, "--exact"), ("rebuild", "--check")):
+        assert (await run_command(*command)).exit_code == 1
+    await connection.execute("DELETE FROM chunks WHERE chunk = 0")
+    broken = await run_command("verify", story)
+    assert broken.exit_code == 1
+    assert "chunk 0 is missing" in broken.stdout
+
+
+async def test_numbers_are_shown_only_when_asked_for(
+    story: UUID, connection: asyncpg.Connection, run_command: Any
+) -> None:
+    await connection.execute("INSERT INTO recipients (msisdn) VALUES ('+4915112345678')")
+    plain = await run_command("deliveries", story, "--format", "csv")
+    assert "+49151" not in plain.output
+    with_numbers = await run_command("deliveries", story, "--format", "csv", "--numbers", "--limit", 1)
+    assert "1,+4915112345678,delivered" in with_numbers.stdout

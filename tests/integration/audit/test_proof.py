@@ -1,0 +1,90 @@
+"""Verification and rebuild find what was changed, by name."""
+
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from broadcast.audit import rebuild_check, verify
+from schemas.receipt import Receipt, ReceiptState
+from schemas.status import Outcome, Status
+
+
+@pytest.fixture
+async def story(hand: Any, alerts: Any) -> UUID:
+    """Six recipients in two chunks, four statuses in two segments, one receipt."""
+    alert_id: UUID = await alerts.make([1, 2, 3, 4, 5, 6])
+    for recipients in ((1, 2), (3, 4)):
+        await hand.write(
+            [
+                Status(str(alert_id), one, 1, Outcome.ACCEPTED, account="a", message_id=str(one), submitted_at=1, at=2)
+                for one in recipients
+            ]
+        )
+    await hand.write(receipts=[Receipt("a", "3", ReceiptState.DELIVERED, received_at=9)])
+    return alert_id
+
+
+async def tamper(connection: asyncpg.Connection, statement: str) -> None:
+    """What somebody with every right on the database could do."""
+    await connection.execute("ALTER TABLE evidence DISABLE TRIGGER ALL")
+    await connection.execute(statement)
+
+
+async def test_what_nobody_touched_is_sound(story: UUID, connection: asyncpg.Connection) -> None:
+    told: list[tuple[int, int]] = []
+    found = await verify(connection, story, lambda done, of: told.append((done, of)))
+    assert (found.faults, found.segments, found.records, found.chunks) == ([], 3, 5, 2)
+    assert told[-1] == (5, 5)
+    assert len(found.heads) == 2
+    rebuilt = await rebuild_check(connection)
+    assert (rebuilt.faults, rebuilt.attempts, rebuilt.receipts, rebuilt.parked) == ([], 4, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        ("UPDATE evidence SET records = records || '\\x00' WHERE from_offset = 0", "statuses.v1/0 epoch 0 segment 0"),
+        ("UPDATE evidence SET to_offset = to_offset + 1 WHERE from_offset = 0", "segment 0"),
+        ("UPDATE evidence SET count = 7 WHERE from_offset = 0", "it was changed"),
+        ("DELETE FROM evidence WHERE topic LIKE '%statuses%' AND from_offset = 0", "does not continue"),
+        ("DELETE FROM evidence WHERE topic LIKE '%statuses%' AND from_offset > 0", "cut off"),
+        ("UPDATE chunks SET recipients[1] = 9 WHERE chunk = 1", "chunk 1: its digest"),
+        ('UPDATE chunks SET suppressed = \'{"2": "x"}\' WHERE chunk = 0', "chunk 0: its digest"),
+        ("DELETE FROM chunks WHERE chunk = 0", "chunk 0 is missing"),
+        ("DELETE FROM chunks WHERE chunk = 1", "has 1 chunks and says 2"),
+        ("UPDATE alerts SET audience = 7", "its audience is 7"),
+    ],
+)
+async def test_verification_names_what_was_changed(
+    story: UUID, connection: asyncpg.Connection, statement: str, fault: str
+) -> None:
+    await tamper(connection, statement)
+    found = await verify(connection)
+    assert not found.sound
+    assert fault in " | ".join(found.faults)
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        ("DELETE FROM attempts WHERE recipient_id = 2", "recipient 2 attempt 1 is not as recorded"),
+        ("UPDATE attempts SET outcome = 2 WHERE recipient_id = 2", "recipient 2 attempt 1 was never recorded"),
+        ("UPDATE attempts SET submitted_at = now() WHERE recipient_id = 1", "recipient 1"),
+        ("INSERT INTO attempts SELECT * FROM attempts WHERE recipient_id = 4", "more or fewer"),
+        ("UPDATE attempts SET receipt_state = 70 WHERE recipient_id = 3", "is better than the one in its attempt"),
+        ("UPDATE attempts SET receipt_state = 80 WHERE recipient_id = 4", "the evidence proves 1"),
+        (
+            "UPDATE attempts SET receipt_state = NULL, receipt_evidence = NULL WHERE recipient_id = 3",
+            "neither joined nor parked",
+        ),
+    ],
+)
+async def test_rebuilding_names_what_was_changed(
+    story: UUID, connection: asyncpg.Connection, statement: str, fault: str
+) -> None:
+    await connection.execute(statement)
+    found = await rebuild_check(connection)
+    assert not found.sound
+    assert fault in " | ".join(found.faults)

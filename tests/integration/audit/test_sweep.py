@@ -1,0 +1,96 @@
+"""The sweep finishes alerts and raises alarms; it never changes what was sent."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from broadcast.audit.sweep import sweep
+from schemas.status import Outcome, Status
+
+NOW = datetime.now(UTC)
+
+
+def status(alert_id: UUID, recipient_id: int, outcome: Outcome = Outcome.REFUSED) -> Status:
+    return Status(str(alert_id), recipient_id, 1, outcome, at=1)
+
+
+async def state_of(connection: asyncpg.Connection, alert_id: UUID) -> tuple[str, bool]:
+    row = await connection.fetchrow("SELECT state, completed_at FROM alerts WHERE alert_id = $1", alert_id)
+    return row["state"], row["completed_at"] is not None
+
+
+async def kinds(connection: asyncpg.Connection) -> list[str]:
+    return [row["kind"] for row in await connection.fetch("SELECT kind FROM alarms ORDER BY kind")]
+
+
+async def test_an_alert_is_completed_when_nobody_is_queued(
+    hand: Any, alerts: Any, connection: asyncpg.Connection
+) -> None:
+    alert_id = await alerts.make([1, 2, 3], suppressed={3: "opted out"})
+    await hand.write([status(alert_id, 1)])
+    await sweep(connection, NOW)
+    assert await state_of(connection, alert_id) == ("sending", False)
+    await hand.write([status(alert_id, 2)])
+    await sweep(connection, NOW)
+    assert await state_of(connection, alert_id) == ("completed", True)
+    assert await kinds(connection) == []
+
+
+async def test_an_alert_that_expired_before_it_was_done_is_expired(
+    hand: Any, alerts: Any, connection: asyncpg.Connection
+) -> None:
+    alert_id = await alerts.make([1, 2], expires_at=NOW)
+    await hand.write([status(alert_id, 1), status(alert_id, 2, Outcome.EXPIRED)])
+    await sweep(connection, NOW + timedelta(seconds=1))
+    assert await state_of(connection, alert_id) == ("expired", True)
+
+
+@pytest.mark.parametrize("state", ["cancelled", "superseded"])
+async def test_a_withdrawn_alert_keeps_its_state_and_is_done(
+    hand: Any, alerts: Any, connection: asyncpg.Connection, state: str
+) -> None:
+    alert_id = await alerts.make([1], state=state)
+    await sweep(connection, NOW)
+    assert await state_of(connection, alert_id) == (state, False)
+    await hand.write([status(alert_id, 1, Outcome.CANCELLED)])
+    await sweep(connection, NOW)
+    assert await state_of(connection, alert_id) == (state, True)
+
+
+async def test_somebody_queued_past_expiry_is_one_alarm_and_nothing_is_sent(
+    hand: Any, alerts: Any, connection: asyncpg.Connection
+) -> None:
+    alert_id = await alerts.make([1, 2], expires_at=NOW)
+    await hand.write([status(alert_id, 1)])
+    await sweep(connection, NOW + timedelta(seconds=30))
+    assert await kinds(connection) == []
+    for _ in range(2):
+        await sweep(connection, NOW + timedelta(seconds=61))
+    assert await kinds(connection) == ["queued_past_expiry"]
+    assert await connection.fetchval("SELECT count(*) FROM attempts") == 1
+    assert await state_of(connection, alert_id) == ("expired", False)
+    await hand.write([status(alert_id, 2)])
+    await sweep(connection, NOW + timedelta(seconds=62))
+    assert await state_of(connection, alert_id) == ("expired", True)
+
+
+async def test_more_outcomes_than_people_is_an_alarm(hand: Any, alerts: Any, connection: asyncpg.Connection) -> None:
+    alert_id = await alerts.make([1])
+    await hand.write([status(alert_id, 1), status(alert_id, 2)])
+    await sweep(connection, NOW)
+    assert await kinds(connection) == ["sum_gap"]
+    assert await state_of(connection, alert_id) == ("sending", False)
+
+
+async def test_a_lost_chunk_is_an_alarm_and_no_completion(
+    hand: Any, alerts: Any, connection: asyncpg.Connection
+) -> None:
+    alert_id = await alerts.make([1, 2, 3, 4])
+    await connection.execute("DELETE FROM chunks WHERE chunk = 1")
+    await hand.write([status(alert_id, number) for number in (1, 2, 3, 4)])
+    await sweep(connection, NOW)
+    assert await kinds(connection) == ["sum_gap"]
+    assert await state_of(connection, alert_id) == ("sending", False)

@@ -1,0 +1,197 @@
+"""The expander on a real broker and a real database: groups become one job per recipient, and nobody is left out."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from broadcast.settings import Settings
+from schemas.deadletter import DeadLetter
+from schemas.job import Job
+from schemas.status import Outcome, Status
+from streams import expander, planner
+
+from ..control import Control, add_recipients, alert_content, control, id_of
+
+
+@pytest.fixture
+async def stage(settings: Settings) -> AsyncIterator[Control]:
+    """A broker, a database, and chunks of ten; no stage is running yet."""
+    async with control(settings, chunk_size=10) as made:
+        yield made
+
+
+async def jobs(stage: Control, lane: str = "immediate") -> list[Any]:
+    return await stage.read(f"jobs.sim.{lane}.v1")
+
+
+async def statuses(stage: Control) -> list[Status]:
+    return [msgspec.json.decode(record.value, type=Status) for record in await stage.read("statuses.v1")]
+
+
+async def publish(stage: Control, *contents: dict[str, Any]) -> None:
+    """Put alerts on the topic, and have them planned."""
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", *contents)
+        for content in contents:
+            await stage.state(id_of(content), "expanding")
+
+
+@pytest.mark.parametrize("people", [4, 10, 25])
+async def test_each_recipient_has_one_job_in_their_language_and_partition(stage: Control, people: int) -> None:
+    await add_recipients(stage.connection, "riverside", people)
+    await stage.connection.execute("INSERT INTO groups (name) VALUES ('again')")
+    await stage.connection.execute("INSERT INTO group_members SELECT 2, id FROM recipients WHERE mod(id, 2) = 0")
+    content = alert_content(["riverside", "again"])
+    await publish(stage, content)
+    async with stage.running(expander.run, "expander"):
+        row = await stage.state(id_of(content), "sending")
+        await stage.until(lambda: _count(stage, people))
+    assert (row["audience"], row["suppressed"], row["chunks"]) == (people, 0, -(-people // 10))
+    assert row["expanded_at"] is not None
+    directory = {
+        found["id"]: (found["msisdn"], 1 if found["language"] == "de" else 0)
+        for found in await stage.connection.fetch("SELECT id, msisdn, language FROM recipients")
+    }
+    records = await jobs(stage)
+    for record in records:
+        job = msgspec.json.decode(record.value, type=Job)
+        assert (job.msisdn, job.variant) == directory.pop(job.recipient_id)
+        assert job.alert_id == str(id_of(content))
+        assert (job.attempt, job.possible_duplicate, job.due_at, job.text) == (1, False, 0, "")
+        assert record.key == str(job.recipient_id).encode()
+        assert record.partition == job.recipient_id % 3
+    assert not directory
+    assert await statuses(stage) == []
+
+
+async def test_those_without_number_or_route_have_a_final_state_and_the_suppressed_none(stage: Control) -> None:
+    await add_recipients(stage.connection, "riverside", 3)
+    await add_recipients(stage.connection, "abroad", 2, number="+8613")
+    await stage.connection.execute("UPDATE recipients SET suppressed = 'opted out' WHERE id = 1")
+    await stage.connection.execute("UPDATE recipients SET msisdn = $1 WHERE id = 2", '+49"x')
+    content = alert_content(["riverside", "abroad"])
+    await publish(stage, content)
+    async with stage.running(expander.run, "expander"):
+        row = await stage.state(id_of(content), "sending")
+        await stage.until(lambda: _count(stage, 1))
+    assert (row["audience"], row["suppressed"]) == (5, 1)
+    assert [msgspec.json.decode(record.value, type=Job).recipient_id for record in await jobs(stage)] == [3]
+    found = {status.recipient_id: status for status in await statuses(stage)}
+    assert set(found) == {2, 4, 5}
+    assert found[2].reason == expander.UNREADABLE_NUMBER
+    assert found[4].reason == expander.UNROUTED
+    assert {(status.outcome, status.segment, status.attempt) for status in found.values()} == {(Outcome.FAILED, 0, 1)}
+    assert "+" not in "".join(status.reason for status in found.values())
+
+
+async def test_someone_who_left_between_audience_and_chunk_has_a_final_state(stage: Control) -> None:
+    await add_recipients(stage.connection, "riverside", 12)
+    content = alert_content(["riverside"])
+    await publish(stage, content)
+    await _resolve_only(stage, content)
+    await stage.connection.execute("DELETE FROM recipients WHERE id = 12")
+    async with stage.running(expander.run, "expander"):
+        await stage.until(lambda: _count(stage, 11))
+    (status,) = await statuses(stage)
+    assert (status.recipient_id, status.reason, status.number_hash) == (12, expander.NO_NUMBER, 0)
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["empty", "gone"])
+async def test_an_empty_audience_refuses_the_alert(stage: Control, gone: bool) -> None:
+    await add_recipients(stage.connection, "riverside", 3)
+    await stage.connection.execute("INSERT INTO groups (name) VALUES ('nobody')")
+    groups = ["riverside", "nobody"] if gone else ["nobody"]
+    content = alert_content(groups)
+    await publish(stage, content)
+    if gone:
+        await stage.connection.execute("DELETE FROM groups WHERE name = 'nobody'")
+    async with stage.running(expander.run, "expander"):
+        row = await stage.state(id_of(content), "refused")
+    assert ("no group nobody is known any more" if gone else "no recipient is in nobody") in row["reason"]
+    assert row["audience"] == 0
+    assert await jobs(stage) == []
+
+
+async def test_an_exercise_goes_to_participants_only(stage: Control) -> None:
+    await add_recipients(stage.connection, "riverside", 6)
+    await stage.connection.execute("UPDATE recipients SET participant = true WHERE id IN (2, 5)")
+    content = alert_content(["riverside"], status="Exercise")
+    await publish(stage, content)
+    async with stage.running(expander.run, "expander"):
+        await stage.until(lambda: _count(stage, 2))
+    assert sorted(int(record.key) for record in await jobs(stage)) == [2, 5]
+
+
+async def test_a_stopped_alert_is_expanded_all_the_same_and_stays_stopped(stage: Control) -> None:
+    await add_recipients(stage.connection, "riverside", 12)
+    content = alert_content(["riverside"])
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", content, {"event": "cancelled", "alert_id": id_of(content), "actor": "duty"})
+        await stage.state(id_of(content), "cancelled")
+    async with stage.running(expander.run, "expander"):
+        await stage.until(lambda: _count(stage, 12))
+    row = await stage.row(id_of(content))
+    assert row is not None
+    assert (row["state"], row["audience"]) == ("cancelled", 12)
+
+
+async def test_poison_becomes_a_dead_letter_on_every_lane(stage: Control) -> None:
+    await add_recipients(stage.connection, "riverside", 2)
+    unknown = {"kind": "audience", "alert_id": UUID(int=5), "lane": "routine", "groups": ["riverside"]}
+    unknown |= {"expires_at": 1, "languages": {}}
+    await stage.put("expansions.immediate.v1", b"{")
+    await stage.put("expansions.priority.v1", unknown | {"status": "Imaginary"})
+    await stage.put("expansions.routine.v1", unknown | {"status": "Actual"})
+    await stage.put("expansions.routine.v1", unknown | {"status": "Actual", "kind": "chunk", "chunks": 1})
+    content = alert_content(["riverside"])
+    await publish(stage, content)
+    async with stage.running(expander.run, "expander"):
+        await stage.until(lambda: _count(stage, 2))
+        await stage.until(lambda: _letters(stage, 4))
+    letters = [msgspec.json.decode(record.value, type=DeadLetter) for record in await stage.read("deadletters.v1")]
+    assert {letter.stage for letter in letters} == {"expander"}
+    errors = " ".join(letter.error for letter in letters)
+    for said in ("Invalid JSON", "'Imaginary' is none of CAP's", "is not stored; publish", "resolve its audience"):
+        assert said in errors
+
+
+async def test_a_repeat_of_an_audience_sends_the_same_chunks(stage: Control) -> None:
+    await add_recipients(stage.connection, "riverside", 25)
+    content = alert_content(["riverside"])
+    await publish(stage, content)
+    # What an expander leaves that dies after it resolved the audience; meanwhile somebody joins.
+    await _resolve_only(stage, content)
+    await add_recipients(stage.connection, "late", 5, number="+4916")
+    await stage.connection.execute("UPDATE group_members SET group_id = 1")
+    async with stage.running(expander.run, "expander"):
+        await stage.state(id_of(content), "sending")
+        await stage.until(lambda: _count(stage, 25))
+    assert sorted(int(record.key) for record in await jobs(stage)) == list(range(1, 26))
+
+
+async def _resolve_only(stage: Control, content: dict[str, Any]) -> None:
+    row = await stage.row(id_of(content))
+    assert row is not None
+    async with stage.connection.transaction():
+        audience = await expander.resolve(
+            stage.connection, row["alert_id"], row["groups"], chunk_size=10, participants_only=False
+        )
+        await expander.set_audience(
+            stage.connection,
+            row["alert_id"],
+            audience=audience.count,
+            suppressed=audience.suppressed,
+            chunks=audience.chunks,
+            chain=audience.chain,
+        )
+
+
+async def _count(stage: Control, count: int) -> bool:
+    return len(await jobs(stage)) == count
+
+
+async def _letters(stage: Control, count: int) -> bool:
+    return len(await stage.read("deadletters.v1")) == count

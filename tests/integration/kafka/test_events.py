@@ -1,0 +1,108 @@
+"""Outputs and position in one transaction, on a real broker."""
+
+import asyncio
+
+import pytest
+from aiokafka import TopicPartition
+
+from broadcast.errors import FencedError
+from broadcast.kafka.events import Output, Source, Sources, find_position, group_of
+from broadcast.settings import Settings
+
+from .conftest import Make, Read
+
+
+@pytest.fixture
+def names(topic_prefix: str) -> tuple[str, str]:
+    """Input and output topic."""
+    return f"{topic_prefix}in", f"{topic_prefix}out"
+
+
+@pytest.fixture
+async def topics(names: tuple[str, str], make_topic: Make) -> tuple[TopicPartition, str]:
+    """The input partition and the output topic, made."""
+    await asyncio.gather(*(make_topic(name) for name in names))
+    return TopicPartition(names[0], 0), names[1]
+
+
+async def test_a_commit_moves_outputs_and_position_together(
+    kafka_settings: Settings, topics: tuple[TopicPartition, str], read_topic: Read
+) -> None:
+    partition, out = topics
+    async with Sources(kafka_settings, "trial") as sources:
+        source = await sources.get(partition)
+        assert source.position == 0
+        await source.commit(7, [Output(out, b"k", b"one"), Output(out, b"k", b"two", headers=(("h", b"x"),))])
+        assert source.position == 8
+    records = await read_topic(out)
+    assert [record.value for record in records] == [b"one", b"two"]
+    assert records[1].headers == (("h", b"x"),)
+    assert await find_position(kafka_settings, group_of(kafka_settings, "trial"), partition) == 8
+
+
+async def test_an_aborted_transaction_leaves_neither(
+    kafka_settings: Settings, topics: tuple[TopicPartition, str], read_topic: Read
+) -> None:
+    partition, out = topics
+    async with Sources(kafka_settings, "trial") as sources:
+        source = await sources.get(partition)
+        with pytest.raises(RuntimeError, match="half way"):
+            await _fail_half_way(source, out)
+        assert source.position == 0
+        await source.commit(0, [Output(out, b"k", b"whole")])
+    assert [record.value for record in await read_topic(out)] == [b"whole"]
+    assert await find_position(kafka_settings, group_of(kafka_settings, "trial"), partition) == 1
+
+
+async def test_a_second_process_fences_the_first_and_reads_its_position(
+    kafka_settings: Settings, topics: tuple[TopicPartition, str], read_topic: Read
+) -> None:
+    partition, out = topics
+    async with Sources(kafka_settings, "trial") as first, Sources(kafka_settings, "trial") as second:
+        old = await first.get(partition)
+        await old.commit(0, [Output(out, b"k", b"old"), Output(partition.topic, b"k", b"an event")])
+        with pytest.raises(FencedError, match="another process reads this partition"):
+            await _overtake(old, second, out)
+        new = await second.get(partition)
+        assert new.position == 1
+        await new.commit(1, [Output(out, b"k", b"new")])
+        assert old.position == 1
+    assert [record.value for record in await read_topic(out)] == [b"old", b"new"]
+
+
+async def test_a_revoked_partition_is_made_anew_for_who_waits(
+    kafka_settings: Settings, topics: tuple[TopicPartition, str]
+) -> None:
+    partition, _ = topics
+    async with Sources(kafka_settings, "trial") as sources:
+        waiting = asyncio.create_task(sources.get(partition))
+        await asyncio.sleep(0)
+        await sources.drop([partition])
+        source = await asyncio.wait_for(waiting, 20)
+        await source.commit(3)
+        assert sources.positions() == {partition: 4}
+
+
+async def test_a_log_that_lost_its_tail_does_not_swallow_what_comes_next(
+    kafka_settings: Settings, topics: tuple[TopicPartition, str]
+) -> None:
+    partition, _ = topics
+    async with Sources(kafka_settings, "trial") as sources:
+        await (await sources.get(partition)).commit(99, [Output(partition.topic, b"k", b"first")])
+        await sources.drop([partition])
+        source = await sources.get(partition)
+        # The log holds the record and the end of its transaction, not a hundred records.
+        assert source.position == 2
+
+
+async def _overtake(old: Source, second: Sources, out: str) -> None:
+    async with old.transaction(1) as sending:
+        sending.add(await old.producer.send(out, b"never seen", key=b"k"))
+        await second.get(old.partition)
+
+
+async def _fail_half_way(source: Source, out: str) -> None:
+    async with source.transaction(0) as sending:
+        sending.add(await source.producer.send(out, b"half", key=b"k"))
+        await sending.confirm()
+        raise RuntimeError("half way")

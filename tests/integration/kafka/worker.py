@@ -1,0 +1,45 @@
+"""A stage for the test of kills: each event becomes `OUTPUTS` records; every fifth is aborted once before."""
+
+import asyncio
+import os
+import sys
+
+from broadcast.errors import FENCED_EXIT_CODE, FencedError
+from broadcast.health import Health
+from broadcast.kafka.events import Event, Output, Source
+from broadcast.settings import Settings
+from streams.app import Stage
+
+OUTPUTS = 20
+
+
+async def main(bootstrap: str, prefix: str, slot: str) -> None:
+    """Work until killed."""
+    settings = Settings(kafka_bootstrap=bootstrap, topic_prefix=prefix, slot=slot)
+    stage = Stage(settings, "trial", Health("trial"))
+    aborted: set[tuple[int, int]] = set()
+
+    async def handle(event: Event, source: Source) -> None:
+        outputs = [Output(f"{prefix}out", event.key or b"", b"%b/%d" % (event.value, n)) for n in range(OUTPUTS)]
+        mark = (event.partition, event.offset)
+        if event.offset % 5 == 0 and mark not in aborted:
+            aborted.add(mark)
+            try:
+                async with source.transaction(event.offset) as sending:
+                    for output in outputs[:-1]:
+                        sending.add(await source.producer.send(output.topic, output.value, key=output.key))
+                    await sending.confirm()
+                    raise InterruptedError
+            except InterruptedError:
+                pass
+        await source.commit(event.offset, outputs)
+
+    stage.add_agent(f"{prefix}in", handle)
+    await stage.run(asyncio.Event())
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main(*sys.argv[1:]))
+    except FencedError:
+        os._exit(FENCED_EXIT_CODE)

@@ -1,0 +1,256 @@
+"""The planner on a real broker and a real database: what is asked, what is stored, what follows."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from broadcast.alerts.planning import Planning
+from broadcast.alerts.store import durable
+from broadcast.clock import utc_now
+from broadcast.database import create_pool
+from broadcast.embedded.postgres import Postgres
+from broadcast.routes_file import load_routes
+from broadcast.settings import Settings
+from schemas.alert import read_event
+from schemas.control import Control as ControlRecord
+from schemas.control import Stop
+from schemas.deadletter import DeadLetter
+from schemas.expansion import Expansion
+from streams import planner
+
+from ..control import Control, add_recipients, alert_content, control, id_of, reference_of
+
+
+@pytest.fixture
+async def stage(settings: Settings) -> AsyncIterator[Control]:
+    """A broker and a database with one group; the planner is not running yet."""
+    async with control(settings) as made:
+        await add_recipients(made.connection, "riverside", 3)
+        yield made
+
+
+async def controls(stage: Control) -> dict[bytes, bytes]:
+    """The control topic as compaction leaves it."""
+    return {record.key: record.value for record in await stage.read("control.v1")}
+
+
+async def expansions(stage: Control, lane: str = "immediate") -> list[Expansion]:
+    records = await stage.read(f"expansions.{lane}.v1")
+    return [Expansion.model_validate_json(record.value) for record in records]
+
+
+async def test_an_alert_becomes_control_and_one_expansion(stage: Control) -> None:
+    content = alert_content(["riverside"])
+    alert_id = id_of(content)
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", content)
+        row = await stage.state(alert_id, "expanding")
+        (expansion,) = await stage.until(lambda: expansions(stage))
+    assert row["lane"] == "immediate"
+    assert row["groups"] == ["riverside"]
+    assert row["actor"] == "kafka"
+    assert expansion.kind == "audience"
+    assert expansion.alert_id == alert_id
+    assert expansion.languages == {"en": 0, "en-gb": 0, "de": 1, "de-de": 1}
+    record = msgspec.json.decode((await controls(stage))[str(alert_id).encode()], type=ControlRecord)
+    assert [variant.text for variant in record.variants] == ["Flood: leave the river", "Hochwasser: Ufer verlassen"]
+    assert record.expires_at == expansion.expires_at == int(row["expires_at"].timestamp() * 1000)
+    assert await stage.events(alert_id) == ["planned", "submitted"]
+
+
+async def test_the_same_alert_again_is_nothing_new_and_another_by_its_name_is_a_conflict(stage: Control) -> None:
+    content = alert_content(["riverside"])
+    other = content | {"groups": ["riverside", "riverside-2"]}
+    after = alert_content(["riverside"])
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", content, content, other, after)
+        await stage.state(id_of(after), "expanding")
+        await stage.until(lambda: _count(stage, 2))
+    assert [one.alert_id for one in await expansions(stage)].count(id_of(content)) == 1
+    assert await stage.events(id_of(content)) == ["planned", "submitted", "duplicate", "conflict"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "reason"),
+    [
+        ({"groups": ["nowhere"]}, "refused", "no group nowhere is known"),
+        ({"groups": []}, "refused", "names no target group"),
+        ({"status": "System"}, "refused", "status System is not for recipients"),
+        ({"status": "Draft"}, "refused", "status Draft is not for recipients"),
+        ({"msgType": "Ack", "references": "a@b,c,2026-01-01T00:00:00-00:00"}, "refused", "msgType Ack answers"),
+        ({"msgType": "Update", "references": "a@b,c,2026-01-01T00:00:00-00:00"}, "refused", "only the sender"),
+        ({"info": []}, "refused", "no info"),
+    ],
+)
+async def test_what_cannot_be_sent_is_refused_with_its_reason(
+    stage: Control, changes: dict[str, object], state: str, reason: str
+) -> None:
+    content = alert_content(["riverside"]) | changes
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", content)
+        row = await stage.state(id_of(content), state)
+    assert reason in row["reason"]
+    assert await stage.read("control.v1") == []
+    assert await expansions(stage) == []
+
+
+async def test_an_alert_that_expired_on_its_way_is_not_sent(stage: Control) -> None:
+    content = alert_content(["riverside"], lifetime_seconds=-1)
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", content)
+        row = await stage.state(id_of(content), "expired")
+    assert "before it came" in row["reason"]
+    assert await expansions(stage) == []
+
+
+async def test_lanes_follow_urgency(stage: Control) -> None:
+    content = alert_content(["riverside"], urgency="Future")
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", content)
+        await stage.until(lambda: expansions(stage, "priority"))
+    assert await expansions(stage, "immediate") == []
+
+
+async def test_a_cancelled_event_stops_and_repeats_do_no_harm(stage: Control) -> None:
+    content = alert_content(["riverside"])
+    alert_id = id_of(content)
+    cancel = {"event": "cancelled", "alert_id": alert_id, "actor": "duty officer", "reason": "mistaken"}
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", content, cancel, cancel)
+        row = await stage.state(alert_id, "cancelled")
+        await stage.until(lambda: _count(stage, 1))
+        stop = msgspec.json.decode(await stage.until(lambda: _stop(stage, alert_id)), type=Stop)
+    assert row["stopped_at"] is not None
+    assert (stop.alert_id, stop.actor, stop.reason) == (str(alert_id), "duty officer", "mistaken")
+
+
+async def test_a_cancel_before_its_alert_is_remembered(stage: Control) -> None:
+    content = alert_content(["riverside"])
+    alert_id = id_of(content)
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", {"event": "cancelled", "alert_id": alert_id, "actor": "duty officer"}, content)
+        row = await stage.state(alert_id, "cancelled")
+        await stage.until(lambda: _stop(stage, alert_id))
+    assert row["reason"] == "was cancelled before it came"
+    assert await expansions(stage) == []
+
+
+async def test_a_cap_cancel_stops_what_it_names_and_is_sent_to_nobody(stage: Control) -> None:
+    content = alert_content(["riverside"])
+    cancel = alert_content([], msgType="Cancel", references=reference_of(content))
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", content, cancel)
+        await stage.state(id_of(content), "cancelled")
+        row = await stage.state(id_of(cancel), "completed")
+        await stage.until(lambda: _stop(stage, id_of(content)))
+    assert (row["audience"], row["chunks"]) == (0, 0)
+    assert [one.alert_id for one in await expansions(stage)] == [id_of(content)]
+
+
+async def test_an_update_withdraws_the_old_alert_and_is_sent(stage: Control) -> None:
+    content = alert_content(["riverside"])
+    update = alert_content(["riverside"], msgType="Update", references=reference_of(content))
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", content, update)
+        await stage.state(id_of(update), "expanding")
+        await stage.until(lambda: _stop(stage, id_of(content)))
+        await stage.until(lambda: _count(stage, 2))
+    row = await stage.row(id_of(content))
+    assert row is not None
+    assert row["state"] == "superseded"
+    assert str(id_of(update)).encode() in await controls(stage)
+
+
+async def test_one_sender_cannot_cancel_anothers_alert(stage: Control) -> None:
+    content = alert_content(["riverside"])
+    cancel = alert_content([], msgType="Cancel", references=reference_of(content), sender="other@example.org")
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", content, cancel)
+        row = await stage.state(id_of(cancel), "refused")
+    assert "only the sender" in row["reason"]
+    known = await stage.row(id_of(content))
+    assert known is not None
+    assert known["state"] == "expanding"
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        b"\xff\x00 not json",
+        b"",
+        b"[]",
+        b'{"event":"submitted"}',
+        b'{"event":"exploded","alert_id":"6b3f4f1e-57c0-4c7a-9d4e-3a8a2d1f0c11"}',
+        b'{"identifier":"no sender"}',
+        b'{"pad":"' + b"x" * 700_000 + b'"}',
+    ],
+    ids=["bytes", "empty", "list", "no-alert", "unknown-event", "not-cap", "too-large"],
+)
+async def test_poison_becomes_a_dead_letter_and_the_stream_goes_on(stage: Control, poison: bytes) -> None:
+    content = alert_content(["riverside"])
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", poison, content, key=b"some key")
+        await stage.state(id_of(content), "expanding")
+        (record,) = await stage.until(lambda: stage.read("deadletters.v1"))
+    letter = msgspec.json.decode(record.value, type=DeadLetter)
+    assert letter.topic == f"{stage.prefix}alerts.v1"
+    assert (letter.offset, letter.stage, letter.key) == (0, "planner", b"some key")
+    assert poison.startswith(letter.value)
+    assert letter.truncated is (letter.value != poison)
+    assert letter.error
+
+
+async def test_a_restart_begins_where_the_position_is(stage: Control) -> None:
+    first, second = alert_content(["riverside"]), alert_content(["riverside"])
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", first)
+        await stage.until(lambda: _count(stage, 1))
+    await stage.put("alerts.v1", second)
+    async with stage.running(planner.run, "planner"):
+        await stage.until(lambda: _count(stage, 2))
+    assert [one.alert_id for one in await expansions(stage)] == [id_of(first), id_of(second)]
+
+
+async def test_a_crash_between_database_and_broker_sends_what_was_decided(stage: Control) -> None:
+    content = alert_content(["riverside"])
+    update = alert_content(["riverside"], msgType="Update", references=reference_of(content))
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", content)
+        await stage.until(lambda: _count(stage, 1))
+    # What a planner leaves that dies after its database transaction and before its Kafka transaction.
+    pool = await create_pool(stage.settings)
+    async with durable(pool) as connection:
+        asked = read_event(json.dumps(update).encode())
+        decided = await Planning(connection, asked, 1, stage.settings, load_routes(stage.settings), utc_now()).plan()
+    await pool.close()
+    assert [output.key for output in decided[:2]] == [f"{id_of(content)}/stop".encode(), str(id_of(update)).encode()]
+    await stage.put("alerts.v1", update)
+    async with stage.running(planner.run, "planner"):
+        await stage.until(lambda: _count(stage, 2))
+    sent = await controls(stage)
+    assert {output.key for output in decided[:2]} < sent.keys()
+    assert sent[decided[1].key] == decided[1].value
+    assert (await expansions(stage))[1].model_dump_json().encode() == decided[2].value
+    assert await stage.events(id_of(update)) == ["planned", "submitted"]
+
+
+async def test_a_database_that_is_away_is_waited_for(stage: Control, postgres_server: Postgres) -> None:
+    content = alert_content(["riverside"])
+    async with stage.running(planner.run, "planner"):
+        await postgres_server.kill9()
+        await stage.put("alerts.v1", content)
+        await asyncio.sleep(1)
+        await postgres_server.start()
+        await stage.until(lambda: _count(stage, 1))
+
+
+async def _count(stage: Control, count: int) -> bool:
+    return len(await expansions(stage)) == count
+
+
+async def _stop(stage: Control, alert_id: UUID) -> bytes | None:
+    return (await controls(stage)).get(f"{alert_id}/stop".encode())

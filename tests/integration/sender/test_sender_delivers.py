@@ -1,0 +1,213 @@
+"""The sender against a real broker and a simulated SMSC over TCP: jobs in, submits out, every outcome back."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from broadcast.settings import Settings
+from schemas.deadletter import DeadLetter
+from schemas.job import Job
+from schemas.lane import LANES, Lane
+from schemas.receipt import Receipt, ReceiptState
+from schemas.status import Outcome
+from tests.support.sender_scene import ROUTE, Scene, encode, number_of, stage
+
+
+@pytest.fixture
+async def scene(kafka_settings: Settings, tmp_path: Path) -> AsyncIterator[Scene]:
+    async with stage(kafka_settings, tmp_path) as built:
+        yield built
+
+
+async def test_two_thousand_jobs_reach_the_smsc_once_and_leave_a_clean_position(scene: Scene) -> None:
+    alert = await scene.publish()
+    recipients = range(1, 2_001)
+    await scene.put_jobs(alert, recipients)
+    sender = await scene.start_sender()
+    found = await scene.wait_for(recipients, alert)
+    assert await scene.check(found, doubled_at_most=0) == 0
+    for statuses in found.values():
+        [status] = statuses
+        assert (status.outcome, status.attempt, status.segment, status.segments) == (Outcome.ACCEPTED, 1, 1, 1)
+        assert status.account == "acc"
+        assert status.message_id
+        assert 0 < status.submitted_at <= status.at
+        assert not status.possible_duplicate
+    owners = {position.owner for position in (await scene.positions()).values()}
+    assert owners == {f"{scene.group}.a"}
+    assert await sender.stop() == 0
+
+    positions = await scene.positions()
+    assert len(positions) == (len(LANES) + 2) * scene.partitions
+    for position in positions.values():
+        assert position.owner == ""
+        assert position.pending == ()
+        assert position.horizon == position.offset
+    receipts = await scene.records(scene.names.receipts, Receipt)
+    assert Counter(receipt.state for receipt in receipts) == {ReceiptState.DELIVERED: 2_000}
+    by_id = {(status.account, status.message_id): status for [status] in found.values()}
+    for receipt in receipts:
+        assert receipt.number_hash == by_id[receipt.account, receipt.message_id].number_hash != 0
+
+
+async def test_a_clean_restart_in_mid_broadcast_doubles_and_marks_nothing(scene: Scene) -> None:
+    await scene.simulator.behave(delay_ms=30)
+    alert = await scene.publish()
+    recipients = range(1, 6_001)
+    await scene.put_jobs(alert, recipients)
+    for stop_at in (500, 2_000, 3_500):
+        sender = await scene.start_sender()
+        await scene.until_submitted(stop_at)
+        assert await sender.stop() == 0
+    await scene.start_sender()
+    found = await scene.wait_for(recipients, alert)
+    assert await scene.check(found, doubled_at_most=0) == 0
+    assert not any(status.possible_duplicate for statuses in found.values() for status in statuses)
+
+
+async def test_what_hangs_at_a_stop_is_unknown_and_held_or_sent_again_by_the_lane(scene: Scene) -> None:
+    await scene.simulator.behave(hang_share=1.0, receipts=False)
+    held = await scene.publish(lane=Lane.ROUTINE)
+    resent = await scene.publish(lane=Lane.IMMEDIATE)
+    await scene.put_jobs(held, range(1, 11), lane=Lane.ROUTINE)
+    await scene.put_jobs(resent, range(11, 21), lane=Lane.IMMEDIATE)
+    sender = await scene.start_sender()
+    await scene.until_submitted(20)
+    assert await sender.stop() == 0
+    await scene.simulator.behave(hang_share=0.0)
+    await scene.start_sender()
+    found = await scene.wait_for(range(1, 11), held)
+    assert {(s.outcome, s.possible_duplicate) for statuses in found.values() for s in statuses} == {
+        (Outcome.UNKNOWN, False)
+    }
+    async with asyncio.timeout(20):
+        while True:
+            statuses = [status for status in await scene.statuses() if status.alert_id == resent]
+            if sum(status.outcome is Outcome.ACCEPTED for status in statuses) == 10:
+                break
+            await asyncio.sleep(0.3)
+    assert Counter((s.attempt, s.outcome, s.possible_duplicate) for s in statuses) == {
+        (1, Outcome.UNKNOWN, False): 10,
+        (2, Outcome.ACCEPTED, True): 10,
+    }
+
+
+async def test_a_refused_for_now_submit_comes_back_through_a_delay_topic(scene: Scene) -> None:
+    await scene.simulator.behave(error_shares={"throttled": 0.3, "invdstadr": 0.1})
+    alert = await scene.publish()
+    recipients = range(1, 301)
+    await scene.put_jobs(alert, recipients)
+    await scene.start_sender()
+    async with asyncio.timeout(20):
+        while (await scene.simulator.stats())["refused_by_status"].get("ESME_RTHROTTLED", 0) < 30:
+            await asyncio.sleep(0.1)
+    await scene.simulator.behave(error_shares={"invdstadr": 0.1})
+    found = await scene.wait_for(recipients, alert, timeout_seconds=60)
+    outcomes = Counter(status.outcome for statuses in found.values() for status in statuses)
+    assert outcomes[Outcome.REFUSED_FOR_NOW] >= 30
+    assert outcomes[Outcome.REFUSED] >= 5
+    for statuses in found.values():
+        statuses.sort(key=lambda status: status.attempt)
+        assert [status.attempt for status in statuses] == list(range(1, len(statuses) + 1))
+        assert all(status.outcome is Outcome.REFUSED_FOR_NOW for status in statuses[:-1])
+        for earlier, later in pairwise(statuses):
+            assert later.submitted_at - earlier.at >= 1_000, "a delay is a delay"
+        assert not any(status.possible_duplicate for status in statuses)
+
+
+async def test_a_retry_that_would_come_after_expiry_ends_as_expired(scene: Scene) -> None:
+    await scene.simulator.behave(error_shares={"syserr": 1.0})
+    alert = await scene.publish(seconds=3)
+    await scene.put_jobs(alert, range(1, 21))
+    await scene.start_sender()
+    async with asyncio.timeout(20):
+        while True:
+            statuses = await scene.statuses()
+            if sum(status.outcome is Outcome.EXPIRED for status in statuses) == 20:
+                break
+            await asyncio.sleep(0.3)
+    last = {status.recipient_id: status for status in statuses if status.outcome is Outcome.EXPIRED}
+    for status in statuses:
+        assert status.attempt <= last[status.recipient_id].attempt
+
+
+async def test_a_message_of_several_segments_is_one_job_and_its_missing_segments_are_retried(scene: Scene) -> None:
+    text = "Evacuate. " * 40
+    alert = await scene.publish(texts=(text, "Kısa."))
+    recipients = range(1, 201)
+    await scene.put_jobs(alert, range(1, 101), variant=0)
+    await scene.put_jobs(alert, range(101, 201), variant=1)
+    await scene.put_jobs(alert, range(201, 205), variant=7)
+    await scene.start_sender()
+    found = await scene.wait_for(recipients, alert)
+    for recipient, statuses in found.items():
+        if recipient > 200:
+            continue
+        count = 3 if recipient <= 100 else 1
+        assert sorted(status.segment for status in statuses) == list(range(1, count + 1))
+        assert {status.segments for status in statuses} == {count}
+        assert {status.outcome for status in statuses} == {Outcome.ACCEPTED}
+    failed = (await scene.wait_for(range(201, 205), alert))[201]
+    assert [(status.outcome, status.segment) for status in failed] == [(Outcome.FAILED, 0)]
+    assert "variant 7" in failed[0].reason
+
+
+async def test_poison_becomes_a_dead_letter_and_the_stream_goes_on(scene: Scene) -> None:
+    alert = await scene.publish()
+    topic = scene.names.jobs(ROUTE, Lane.ROUTINE)
+    await scene.put_jobs(alert, range(4, 41, 4))
+    await scene.send([(topic, 0, b"x", b"not json"), (topic, 0, b"x", b"{}"), (topic, 0, b"x", b'{"alert_id":1}')])
+    await scene.put_jobs(alert, range(44, 81, 4))
+    sender = await scene.start_sender()
+    found = await scene.wait_for(range(4, 81, 4), alert)
+    assert await scene.check(found, doubled_at_most=0) == 0
+    assert await sender.stop() == 0
+    again = await scene.start_sender()
+    await scene.until_owned("a")
+    assert await again.stop() == 0
+    letters = await scene.records(scene.names.deadletters, DeadLetter, partitions=1)
+    assert sorted(letter.value or b"" for letter in letters) == sorted([b"not json", b"{}", b'{"alert_id":1}'])
+    assert {(letter.topic, letter.partition, letter.stage) for letter in letters} == {(topic, 0, "sender")}
+
+
+async def test_a_job_without_a_control_record_waits_for_the_log_end_and_then_fails_with_an_alarm(scene: Scene) -> None:
+    sender = await scene.start_sender()
+    missing = "00000000-0000-0000-0000-000000000001"
+    await scene.put_jobs(missing, range(1, 6))
+    found = await scene.wait_for(range(1, 6), missing, timeout_seconds=20)
+    assert {(s.outcome, s.reason) for statuses in found.values() for s in statuses} == {
+        (Outcome.FAILED, "no control record")
+    }
+    assert "ALARM" in sender.text()
+    assert (await scene.simulator.stats())["submits"] == 0
+
+
+@pytest.mark.parametrize("status", ["System", "Draft", "Nonsense"])
+async def test_what_is_not_real_goes_nowhere(scene: Scene, status: str) -> None:
+    alert = await scene.publish(status=status)
+    await scene.put_jobs(alert, range(1, 6))
+    await scene.start_sender()
+    found = await scene.wait_for(range(1, 6), alert)
+    assert {s.outcome for statuses in found.values() for s in statuses} == {Outcome.FAILED}
+    assert (await scene.simulator.stats())["submits"] == 0
+
+
+async def test_numbers_that_are_no_address_fail_alone(scene: Scene) -> None:
+    alert = await scene.publish()
+    await scene.put_jobs(alert, range(1, 41))
+    topic = scene.names.jobs(ROUTE, Lane.ROUTINE)
+    await scene.send(
+        [(topic, 1, b"101", encode(Job(alert, 101, "+" + "1" * 30))), (topic, 1, b"105", encode(Job(alert, 105, "")))]
+    )
+    await scene.put_jobs(alert, range(41, 81))
+    await scene.start_sender()
+    found = await scene.wait_for([*range(1, 81), 101, 105], alert)
+    outcomes = {recipient: statuses[0].outcome for recipient, statuses in found.items()}
+    assert outcomes.pop(101) is outcomes.pop(105) is Outcome.FAILED
+    assert set(outcomes.values()) == {Outcome.ACCEPTED}
+    numbers = await scene.simulator.numbers()
+    assert set(numbers) == {number_of(recipient) for recipient in range(1, 81)}

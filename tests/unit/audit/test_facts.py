@@ -1,0 +1,127 @@
+"""Deliveries are a function of the set of facts: no order, no repetition."""
+
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broadcast.audit.codes import CODE_OF_OUTCOME, CODE_OF_RECEIPT
+from broadcast.audit.facts import Attempt, deliveries_of
+from schemas.receipt import ReceiptState
+from schemas.status import DeliveryState, Outcome
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+instants = st.integers(0, 3).map(lambda number: NOW + timedelta(seconds=number))
+
+attempts = st.builds(
+    Attempt,
+    recipient_id=st.integers(1, 4),
+    attempt=st.integers(1, 3),
+    segment=st.integers(0, 3),
+    segments=st.integers(1, 3),
+    outcome=st.sampled_from(sorted(CODE_OF_OUTCOME.values())),
+    receipt_state=st.none() | st.sampled_from(sorted(CODE_OF_RECEIPT.values())),
+    possible_duplicate=st.booleans(),
+    submitted_at=st.none() | instants,
+    answered_at=instants,
+    receipt_at=st.none() | instants,
+    account=st.none() | st.integers(1, 2),
+    error=st.integers(0, 2),
+    receipt_error=st.none() | st.just("000"),
+    reason=st.none() | st.sampled_from(["a", "b"]),
+)
+
+
+def attempt(outcome: Outcome = Outcome.ACCEPTED, receipt: ReceiptState | None = None, **changes: object) -> Attempt:
+    values = {
+        "recipient_id": 1,
+        "attempt": 1,
+        "segment": 1,
+        "segments": 1,
+        "possible_duplicate": False,
+        "submitted_at": NOW,
+        "answered_at": NOW,
+        "receipt_at": None,
+        "account": 1,
+        "error": 0,
+        "receipt_error": None,
+        "reason": None,
+    } | changes
+    code = None if receipt is None else CODE_OF_RECEIPT[receipt]
+    return Attempt(outcome=CODE_OF_OUTCOME[outcome], receipt_state=code, **values)  # type: ignore[arg-type]
+
+
+def by_recipient(facts: list[Attempt]) -> dict[int, list[Attempt]]:
+    found: dict[int, list[Attempt]] = {}
+    for fact in facts:
+        found.setdefault(fact.recipient_id, []).append(fact)
+    return found
+
+
+@given(st.lists(attempts, max_size=8), st.randoms(use_true_random=False))
+def test_order_and_repetition_change_nothing(facts: list[Attempt], random: Random) -> None:
+    again = facts + facts[: len(facts) // 2]
+    random.shuffle(again)
+    recipients = [1, 2, 3, 4, 5]
+    first = list(deliveries_of(recipients, {4: "opted out"}, by_recipient(facts), overdue_before=NOW))
+    random.shuffle(recipients)
+    second = list(deliveries_of(recipients * 2, {4: "opted out"}, by_recipient(again), overdue_before=NOW))
+    assert first == second
+
+
+@given(st.lists(attempts, max_size=8))
+def test_everyone_has_one_delivery_and_one_state(facts: list[Attempt]) -> None:
+    found = list(deliveries_of(range(1, 6), {5: "opted out"}, by_recipient(facts), overdue_before=NOW))
+    assert [delivery.recipient_id for delivery in found] == [1, 2, 3, 4, 5]
+    assert found[-1].state is DeliveryState.SUPPRESSED
+    for delivery in found[:4]:
+        assert (delivery.attempt is None) == (delivery.attempts == 0)
+
+
+@pytest.mark.parametrize(
+    ("facts", "state"),
+    [
+        ([], DeliveryState.QUEUED),
+        ([attempt()], DeliveryState.SUBMITTED),
+        ([attempt(receipt=ReceiptState.DELIVERED)], DeliveryState.DELIVERED),
+        ([attempt(Outcome.REFUSED_FOR_NOW)], DeliveryState.QUEUED),
+        ([attempt(Outcome.REFUSED_FOR_NOW), attempt(Outcome.EXPIRED, attempt=2, segment=0)], DeliveryState.EXPIRED),
+        ([attempt(Outcome.UNKNOWN), attempt(attempt=2, possible_duplicate=True)], DeliveryState.SUBMITTED),
+        ([attempt(segments=2)], DeliveryState.QUEUED),
+        ([attempt(segments=2), attempt(segment=2, segments=2)], DeliveryState.SUBMITTED),
+        (
+            [
+                attempt(receipt=ReceiptState.DELIVERED, segments=2),
+                attempt(receipt=ReceiptState.UNDELIVERABLE, segment=2, segments=2),
+            ],
+            DeliveryState.UNDELIVERED,
+        ),
+        (
+            [
+                attempt(receipt=ReceiptState.UNDELIVERABLE),
+                attempt(receipt=ReceiptState.DELIVERED, attempt=2, possible_duplicate=True),
+            ],
+            DeliveryState.DELIVERED,
+        ),
+    ],
+)
+def test_states(facts: list[Attempt], state: DeliveryState) -> None:
+    (delivery,) = deliveries_of([1], {}, by_recipient(facts), overdue_before=NOW)
+    assert delivery.state is state
+    assert delivery.possible_duplicate == any(fact.possible_duplicate for fact in facts)
+
+
+@pytest.mark.parametrize(
+    ("receipt", "overdue"),
+    [(None, True), (ReceiptState.ENROUTE, True), (ReceiptState.DELIVERED, False), (ReceiptState.UNKNOWN, False)],
+)
+def test_a_submit_without_a_final_receipt_is_overdue_after_the_deadline(
+    receipt: ReceiptState | None, overdue: bool
+) -> None:
+    facts = {1: [attempt(receipt=receipt)]}
+    (late,) = deliveries_of([1], {}, facts, overdue_before=NOW + timedelta(seconds=1))
+    (early,) = deliveries_of([1], {}, facts, overdue_before=NOW)
+    assert late.receipt_overdue is overdue
+    assert early.receipt_overdue is False

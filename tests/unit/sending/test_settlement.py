@@ -1,0 +1,175 @@
+"""Answers become statuses and retries; a job of several segments has its outcome when all have."""
+
+import itertools
+
+import msgspec
+import pytest
+from aiokafka import TopicPartition
+
+from broadcast.kafka.position import fresh_position
+from broadcast.pii import number_hash, number_hasher
+from broadcast.routing import Account, Route
+from broadcast.sending.messages import Message, MessageBook
+from broadcast.sending.outbox import Outbox
+from broadcast.sending.outcomes import UNANSWERED
+from broadcast.sending.progress import Progress
+from broadcast.sending.settlement import Sent, Settlement, Submission, Token
+from broadcast.smpp.status import RINVDSTADR, RSYSERR, RTHROTTLED
+from schemas.control import Control, Variant
+from schemas.job import Job
+from schemas.lane import Lane
+from schemas.status import Outcome, Status
+from schemas.topics import Names
+
+AT = 1_000_000
+ACCOUNT = Account(name="acc", host="h", port=1, system_id="s")
+ROUTE = Route(name="r", prefixes=("+",), delays_seconds=(5, 30), accounts=(ACCOUNT,))
+KEY = b"key"
+
+
+class Desk:
+    """A settlement with jobs of one message, taken."""
+
+    def __init__(self, lane: Lane = Lane.ROUTINE, *, segments: int = 1, expires_in: int = 3_600_000, jobs: int = 1):
+        self.outbox = Outbox()
+        self.settlement = Settlement(ROUTE, Names("p."), KEY, self.outbox)
+        text = "x" * (152 * segments if segments > 1 else 10)
+        control = Control("a", lane, "Actual", AT + expires_in, (Variant("en", text),))
+        self.message: Message = MessageBook(6).find(control, 0, "", ())
+        self.progress: Progress[Token] = Progress(fresh_position(0), "me")
+        submission = Submission(self.message, self.progress, 3, ACCOUNT, AT, AT - 500)
+        self.tokens: list[list[Token]] = []
+        for offset in range(jobs):
+            sent = Sent(segments) if segments > 1 else None
+            job = Job("a", 100 + offset, "+447700900123")
+            self.tokens.append([(submission, job, offset, sent, part) for part in range(segments)])
+        self.progress.take(list(range(jobs)), [tokens[0] for tokens in self.tokens])
+
+    def statuses(self) -> list[Status]:
+        return [msgspec.json.decode(value, type=Status) for _, value in self.outbox.parcel.statuses]
+
+    def retries(self) -> dict[TopicPartition, list[Job]]:
+        return {
+            to: [msgspec.json.decode(value, type=Job) for _, value in records]
+            for to, records in self.outbox.parcel.retries.items()
+        }
+
+
+def test_acceptances_that_come_together_are_statuses_in_one_go() -> None:
+    desk = Desk(jobs=3)
+    desk.settlement.settle_many([(t[0], 0, b"raw", 1) for t in desk.tokens], [b"id1", b"id2", b"id3"], AT + 40)
+    assert [status.message_id for status in desk.statuses()] == ["id1", "id2", "id3"]
+    assert desk.statuses()[0] == Status(
+        "a", 100, 1, Outcome.ACCEPTED, 1, 1, "acc", "id1", number_hash(KEY, b"447700900123"), 0, "", AT, AT + 40
+    )
+    assert desk.outbox.parcel.submits == 3
+    assert desk.outbox.parcel.outcomes == {(Lane.ROUTINE, Outcome.ACCEPTED): 3}
+    assert desk.outbox.parcel.handovers == {Lane.ROUTINE: [0.54] * 3}
+    assert not desk.progress.pending
+
+
+def test_many_and_one_by_one_say_the_same() -> None:
+    answers = [(0, b"a"), (RINVDSTADR, b""), (0, b"b")]
+    many, single = Desk(jobs=3), Desk(jobs=3)
+    many.settlement.settle_many(
+        [(t[0], status, b"", 1) for t, (status, _) in zip(many.tokens, answers, strict=True)],
+        [message_id for _, message_id in answers],
+        AT,
+    )
+    for tokens, (status, message_id) in zip(single.tokens, answers, strict=True):
+        single.settlement.settle(tokens[0], status, message_id.decode(), AT)
+    assert many.statuses() == single.statuses()
+    assert many.outbox.parcel.submits == single.outbox.parcel.submits == 3
+    assert many.outbox.parcel.outcomes == single.outbox.parcel.outcomes
+
+
+def test_refused_for_now_is_a_status_and_a_delayed_job_in_the_same_parcel() -> None:
+    desk = Desk()
+    desk.settlement.settle(desk.tokens[0][0], RTHROTTLED, "", AT)
+    [status] = desk.statuses()
+    assert (status.outcome, status.error, status.reason) == (Outcome.REFUSED_FOR_NOW, RTHROTTLED, "ESME_RTHROTTLED")
+    [(to, [job])] = desk.retries().items()
+    assert to == TopicPartition("p.jobs.r.delay.5s.v1", 3), "the same partition number"
+    assert (job.attempt, job.segments, job.possible_duplicate) == (2, (), False)
+    assert AT + 5_000 <= job.due_at <= AT + 6_000
+
+
+def test_refused_for_good_is_not_tried_again() -> None:
+    desk = Desk()
+    desk.settlement.settle(desk.tokens[0][0], RINVDSTADR, "", AT)
+    assert [status.outcome for status in desk.statuses()] == [Outcome.REFUSED]
+    assert desk.retries() == {}
+
+
+def test_a_retry_that_would_come_too_late_is_expired_as_the_next_attempt() -> None:
+    desk = Desk(expires_in=5_000)
+    desk.settlement.settle(desk.tokens[0][0], RSYSERR, "", AT)
+    assert [(status.attempt, status.outcome, status.segment) for status in desk.statuses()] == [
+        (1, Outcome.REFUSED_FOR_NOW, 1),
+        (2, Outcome.EXPIRED, 0),
+    ]
+    assert desk.retries() == {}
+
+
+@pytest.mark.parametrize(("lane", "resent"), [(Lane.IMMEDIATE, True), (Lane.PRIORITY, True), (Lane.ROUTINE, False)])
+def test_what_is_unanswered_is_unknown_and_by_its_lane_sent_again_with_a_mark(lane: Lane, resent: bool) -> None:
+    desk = Desk(lane)
+    desk.settlement.lose([desk.tokens[0][0]], AT)
+    [status] = desk.statuses()
+    assert (status.outcome, status.error, status.reason) == (Outcome.UNKNOWN, 0, "no answer")
+    jobs = [job for found in desk.retries().values() for job in found]
+    assert [job.possible_duplicate for job in jobs] == ([True] if resent else [])
+
+
+def test_an_acceptance_that_comes_late_is_one_more_fact_and_no_second_outcome() -> None:
+    desk = Desk()
+    desk.settlement.lose([desk.tokens[0][0]], AT)
+    desk.settlement.settle_many([(desk.tokens[0][0], 0, b"", 1)], [b"late"], AT + 9)
+    desk.settlement.settle(desk.tokens[0][0], RTHROTTLED, "", AT + 10)
+    assert [(status.outcome, status.message_id) for status in desk.statuses()] == [
+        (Outcome.UNKNOWN, ""),
+        (Outcome.ACCEPTED, "late"),
+    ]
+    assert desk.outbox.parcel.submits == 1
+    assert desk.retries() == {}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_segments_are_answered_in_any_order_and_their_statuses_go_out_together(order: tuple[int, ...]) -> None:
+    desk = Desk(segments=3)
+    answers = [(0, "one"), (RSYSERR, ""), (RINVDSTADR, "")]
+    for number, part in enumerate(order, 1):
+        assert not desk.statuses(), "not before the last"
+        assert desk.progress.pending
+        desk.settlement.settle(desk.tokens[0][part], *answers[part], AT + number)
+    assert [(status.segment, status.segments, status.outcome) for status in desk.statuses()] == [
+        (1, 3, Outcome.ACCEPTED),
+        (2, 3, Outcome.REFUSED_FOR_NOW),
+        (3, 3, Outcome.REFUSED),
+    ]
+    assert not desk.progress.pending
+    assert desk.outbox.parcel.submits == 3
+    [[job]] = desk.retries().values()
+    assert (job.segments, job.attempt, job.possible_duplicate) == ((2,), 2, False)
+
+
+def test_segments_given_up_are_unknown_and_the_answered_ones_stay_what_they_are() -> None:
+    desk = Desk(Lane.IMMEDIATE, segments=3)
+    desk.settlement.settle(desk.tokens[0][1], 0, "two", AT)
+    desk.settlement.give_up(desk.progress.unanswered(), AT)
+    assert [(status.segment, status.outcome) for status in desk.statuses()] == [
+        (1, Outcome.UNKNOWN),
+        (2, Outcome.ACCEPTED),
+        (3, Outcome.UNKNOWN),
+    ]
+    [[job]] = desk.retries().values()
+    assert (job.segments, job.possible_duplicate) == ((1, 3), True)
+    desk.settlement.settle(desk.tokens[0][0], UNANSWERED, "", AT)
+    desk.settlement.settle(desk.tokens[0][2], 0, "three", AT)
+    assert [(status.segment, status.outcome) for status in desk.statuses()[3:]] == [(3, Outcome.ACCEPTED)]
+
+
+@pytest.mark.parametrize("msisdn", [b"+447700900123", b"447700900123"])
+@pytest.mark.parametrize("key", [b"", b"key", b"k" * 64])
+def test_the_hasher_is_the_hash(key: bytes, msisdn: bytes) -> None:
+    assert number_hasher(key)(msisdn) == number_hash(key, msisdn)
