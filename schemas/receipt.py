@@ -5,7 +5,6 @@ from typing import Annotated
 
 import msgspec
 
-
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, lt=253_402_300_800_000)]
 """An instant before the year 10000, in milliseconds since the epoch; checked when a record is read."""
 

@@ -1,9 +1,9 @@
 """A Faust stage inside the safe envelope: one event at a time, exactly once, waiting for whatever is away."""
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -12,9 +12,10 @@ from aiokafka.errors import KafkaError
 
 from broadcast import metrics
 from broadcast.deadletters import deadletter_of
-from broadcast.errors import PoisonError
+from broadcast.errors import PoisonError, UnavailableError
 from broadcast.health import Health
 from broadcast.kafka.events import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Event, Source, Sources
+from broadcast.kafka.topics import wait_for_broker
 from broadcast.settings import Settings
 from streams.transport import STOP_BUDGET_SECONDS, App
 
@@ -40,12 +41,14 @@ class Stage:
         self.app = App(settings, name)
         self.sources = Sources(settings, name)
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._topics: set[str] = set()
         self._settling: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.app.on_partitions_assigned.connect(self._on_assigned, weak=False)
         self.app.on_partitions_revoked.connect(self._on_revoked, weak=False)
 
     def add_agent(self, topic: str, handle: Handle) -> None:
         """Let `handle` have the events of a topic, one at a time."""
+        self._topics.add(topic)
         channel = self.app.topic(topic, key_type=bytes, value_type=bytes)
 
         # Faust acknowledges an event when the body goes on to the next, raises or is cancelled; with `noack` nothing
@@ -58,20 +61,49 @@ class Stage:
         self.app.agent(channel, name=f"{self.name}.{topic}", concurrency=1)(work)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop`; raises what broke the stage, FencedError above all."""
+        """Work until `stop`; raises what broke the stage, FencedError above all, and then stops nothing.
+
+        A stage that raised may hold an event for ever: its process must end.
+        """
         stopping = asyncio.create_task(stop.wait())
+        waiting = asyncio.create_task(self._await_topics())
+        await asyncio.wait((stopping, waiting), return_when=asyncio.FIRST_COMPLETED)
+        if stopping.done():
+            waiting.cancel()
+            return
+        waiting.result()
         watching = asyncio.create_task(self._watch())
         try:
             await self.app.start()
             await asyncio.wait((stopping, self._broken), return_when=asyncio.FIRST_COMPLETED)
-            if self._broken.done():
-                self._broken.result()
         finally:
             for task in (stopping, watching, self._settling):
                 task.cancel()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.app.stop(), STOP_BUDGET_SECONDS)
-            await self.sources.drop(tuple(self.sources.positions()))
+        if self._broken.done():
+            self._broken.result()
+        # Not wait_for: Faust swallows the cancellation while it waits for the event in hand.
+        await asyncio.wait((asyncio.create_task(self.app.stop()),), timeout=STOP_BUDGET_SECONDS)
+        await self.sources.drop(tuple(self.sources.positions()))
+
+    async def _await_topics(self) -> None:
+        # Faust ends when it starts without a broker, and ignores for good a topic that is not there yet.
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            admin = await wait_for_broker(self.settings, timeout_seconds=math.inf)
+            try:
+                missing = self._topics.difference(await admin.list_topics())
+            except KafkaError as error:
+                log.warning("broker_away", error=repr(error))
+                missing = self._topics
+            finally:
+                await admin.close()
+            if not missing:
+                self.health.release("topics")
+                return
+            self.health.hold("topics", f"no topic {', '.join(sorted(missing))}; run `broadcast topics create`")
+            log.warning("topics_missing", topics=sorted(missing))
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     async def _work(self, event: Event, handle: Handle) -> None:
         partition = TopicPartition(event.topic, event.partition)
@@ -123,6 +155,10 @@ class Stage:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
+            if self.app.crashed and not self._broken.done():
+                self._broken.set_exception(
+                    UnavailableError(f"Faust gave up: {self.app.crash_reason!r}; start it again")
+                )
             lag = self.app.backlog()
             if lag:
                 self.health.behind(lag)

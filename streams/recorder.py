@@ -75,10 +75,11 @@ class Recorder:
         self.health = health
         self.names = Names(settings.topic_prefix)
         self.shard = crc32(settings.slot.encode()) % SHARDS
+        self.group = f"{settings.topic_prefix}recorder"
         self.assignments = _Assignments()
         self.consumer: AIOKafkaConsumer = make_consumer(
             settings,
-            group_id=f"{settings.topic_prefix}recorder",
+            group_id=self.group,
             group_instance_id=f"recorder-{settings.slot}",
             max_partition_fetch_bytes=FETCH_BYTES,
         )
@@ -265,6 +266,9 @@ class Recorder:
         )
         metrics.audit_rows.labels("status").inc(recorded.attempts)
         metrics.audit_rows.labels("receipt").inc(recorded.receipts)
+        metrics.audit_rows.labels("receipt_early").inc(recorded.early)
+        metrics.audit_rows.labels("receipt_parked").inc(recorded.parked)
+        metrics.audit_rows.labels("receipt_repeated").inc(recorded.repeated)
         for segment in batch.segments:
             metrics.evidence_segments.labels(segment.topic).inc()
         metrics.audit_lag.set(max(0, epoch_milliseconds() - batch.oldest_at) / 1000)
@@ -283,18 +287,21 @@ class Recorder:
 
     async def _lag(self) -> int:
         """Records of the assigned partitions that are not recorded."""
-        lag = sum(map(len, self.pending.values()))
+        by_topic = {self.names.statuses: 0, self.names.receipts: 0}
         for tp in self.positions:
             end = self.consumer.last_stable_offset(tp)
+            by_topic[tp.topic] += len(self.pending.get(tp, ()))
             if end is not None and end >= 0 and tp in self.consumer.assignment():
-                lag += max(0, end - await self.consumer.position(tp))
-        return lag
+                by_topic[tp.topic] += max(0, end - await self.consumer.position(tp))
+        for topic, lag in by_topic.items():
+            metrics.consumer_lag_records.labels(topic, self.group).set(lag)
+        return sum(by_topic.values())
 
 
 async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
     """The stage `recorder`: record, and sweep, until `stop` is set."""
     recorder = Recorder(settings, health)
-    sweeping = asyncio.create_task(sweep_forever(settings, health), name="recorder-sweep")
+    sweeping = asyncio.create_task(sweep_forever(settings), name="recorder-sweep")
     working = asyncio.create_task(recorder.work(stop), name="recorder-work")
     try:
         await asyncio.wait([sweeping, working], return_when=asyncio.FIRST_COMPLETED)

@@ -2,11 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from aiokafka import TopicPartition
-from aiokafka.errors import IllegalStateError
 
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.errors import LEASE_EXIT_CODE, SettingsError
@@ -25,10 +24,11 @@ from broadcast.sending.membership import Membership
 from broadcast.sending.messages import MessageBook
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.progress import Progress
+from broadcast.sending.reading import Reader
 from broadcast.sending.receipts import Receipts
 from broadcast.sending.rhythm import SLOW_SECONDS, Rhythm
 from broadcast.sending.settlement import Settlement, Token
-from broadcast.sending.sources import READ_AHEAD, Source
+from broadcast.sending.sources import Source
 from broadcast.settings import Settings
 from schemas.lane import LANES, Lane
 from schemas.topics import Names
@@ -39,12 +39,6 @@ DRAIN_SECONDS: Final = 2.0
 """What an SMSC has not answered by then is unknown: a stop must not hang on it."""
 
 DRAIN_STEP_SECONDS: Final = 0.02
-
-BUSY_POLL_MS: Final = 10
-IDLE_POLL_MS: Final = 200
-"""With jobs at hand a full partition may want more soon; without, a fetch wakes the reader."""
-
-_NOWHERE: Final = TopicPartition("", -1)
 
 Report = Callable[[str, int], None]
 """Takes a route and its lag in records, after each beat."""
@@ -107,6 +101,7 @@ class RouteSender:
         self._membership = Membership(self._release, lambda reason: end(LEASE_EXIT_CODE, reason))
         self._clients: Clients
         self._beats: Beats
+        self._reader: Reader
 
     async def run(self, stop: asyncio.Event) -> None:
         """Take over, send until `stop`, drain, release."""
@@ -119,7 +114,7 @@ class RouteSender:
             await asyncio.wait((stopped, opening), return_when=asyncio.FIRST_COMPLETED)
             if opening.done():
                 opening.result()
-                work = (self._control.run, self._receipts.run, self._take_over, self._read, self._keep_beating)
+                work = (self._control.run, self._receipts.run, self._take_over, self._reader.run, self._keep_beating)
                 duties += [asyncio.create_task(duty()) for duty in work]
                 await asyncio.wait((stopped, *duties), return_when=asyncio.FIRST_COMPLETED)
                 for duty in duties:
@@ -153,6 +148,7 @@ class RouteSender:
             end=self._end,
             on_done=self._report_lag,
         )
+        self._reader = Reader(self._clients.consumer, self._membership, self._beats.sources, self._pump)
         await self._control.start()
         await self._receipts.start()
         for binds in self._accounts:
@@ -186,6 +182,9 @@ class RouteSender:
             self._beats.sources[partition] = Source(partition, self._lanes[partition.topic], progress)
         self._lease.renew(asked_at)
         await self._beats.beat(everything=True)
+        if fresh:
+            # A commit is answered before a reader sees it, and the next begins after: now the broker has a position.
+            await self._beats.beat(everything=True)
         if generation == self._membership.generation:
             self._dispatch.sources = tuple(self._beats.sources.values())
             self._pump()
@@ -200,34 +199,6 @@ class RouteSender:
         if generation == self._membership.generation:
             for source in marked:
                 source.progress.close_marks(ends[source.partition])
-
-    async def _read(self) -> None:
-        """Jobs into memory, a little ahead of what can be written, the urgent lanes first."""
-        while True:
-            sources = self._beats.sources.values()
-            found = False
-            for lane in (*LANES, None):
-                found = await self._fetch([source for source in sources if source.lane is lane]) or found
-            if found:
-                await asyncio.sleep(0)
-            else:
-                await self._fetch(sources, BUSY_POLL_MS if any(source.runs for source in sources) else IDLE_POLL_MS)
-
-    async def _fetch(self, sources: Iterable[Source[Token]], timeout_ms: int = 0) -> bool:
-        wanted = [source.partition for source in sources if source.wants_more]
-        if not wanted and not timeout_ms:
-            return False
-        generation = self._membership.generation
-        # Asking for a partition that does not exist only waits, and keeps up the membership.
-        records = await self._clients.consumer.getmany(
-            *(wanted or [_NOWHERE]), timeout_ms=timeout_ms, max_records=READ_AHEAD
-        )
-        if not records or generation != self._membership.generation:
-            return False
-        for partition, batch in records.items():
-            self._beats.sources[partition].feed(batch)
-        self._pump()
-        return True
 
     def _pump(self) -> None:
         """Something has changed (jobs, answers, control, a beat): write what may be written."""
@@ -247,21 +218,10 @@ class RouteSender:
     async def _keep_beating(self) -> None:
         while True:
             something = await self._rhythm.wait()
-            await self._skip_gaps()
+            await self._reader.skip_gaps()
             await self._beats.beat(everything=not something)
             self._dispatch.settle_locally()
             self._pump()
-
-    async def _skip_gaps(self) -> None:
-        """Where all that was read is taken, the consumer knows where the next record can be; the rest is done."""
-        for partition, source in tuple(self._beats.sources.items()):
-            if source.empty:
-                try:
-                    position = await self._clients.consumer.position(partition)
-                except IllegalStateError:
-                    return
-                if source.empty:
-                    source.progress.skip_to(position)
 
     async def _release(self) -> None:
         """Before partitions go: no new submit, wait a little for answers, then a beat that leaves nothing in doubt."""
@@ -272,7 +232,9 @@ class RouteSender:
             await asyncio.sleep(DRAIN_STEP_SECONDS)
         for progress in progresses:
             self._settlement.give_up(progress.unanswered(), epoch_milliseconds())
-        await self._skip_gaps()
+        await self._reader.skip_gaps()
+        await self._beats.beat(release=True)
+        # A commit is answered before a reader sees it, and the next begins after: who comes next sees no owner.
         await self._beats.beat(release=True)
         self._beats.sources.clear()
         self._lease.void()
@@ -284,6 +246,8 @@ class RouteSender:
         await self._release()
 
     async def _close(self) -> None:
+        for binds in self._accounts:
+            binds.pool.abort()
         await self._receipts.stop()
         await self._control.stop()
         if hasattr(self, "_clients"):

@@ -5,9 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from broadcast.audit.codes import FINAL_RECEIPT_CODES, OUTCOME_OF_CODE, RECEIPT_OF_CODE
+from broadcast.audit.codes import CODE_OF_OUTCOME, FINAL_RECEIPT_CODES, OUTCOME_OF_CODE, RECEIPT_OF_CODE
 from schemas.receipt import ReceiptState
 from schemas.status import RANK, DeliveryState, Outcome, state_of_attempt, state_of_recipient
+
+STATE_OF_CODES: dict[tuple[int, int | None], DeliveryState] = {
+    (outcome, receipt): state_of_attempt(word, None if receipt is None else RECEIPT_OF_CODE[receipt])
+    for outcome, word in OUTCOME_OF_CODE.items()
+    for receipt in (None, *RECEIPT_OF_CODE)
+}
+"""State that an attempt supports, by the codes of its outcome and receipt."""
+
+_ACCEPTED = CODE_OF_OUTCOME[Outcome.ACCEPTED]
 
 
 class Attempt(NamedTuple):
@@ -31,8 +40,7 @@ class Attempt(NamedTuple):
     @property
     def state(self) -> DeliveryState:
         """The state that it supports."""
-        code = self.receipt_state
-        return state_of_attempt(OUTCOME_OF_CODE[self.outcome], None if code is None else RECEIPT_OF_CODE[code])
+        return STATE_OF_CODES[self.outcome, self.receipt_state]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +84,14 @@ def deliveries_of(
 
 def delivery_of(recipient_id: int, attempts: Iterable[Attempt], *, overdue_before: datetime) -> Delivery:
     """The delivery of one recipient that has attempts."""
-    facts = sorted(set(attempts), key=_order)
+    facts = list(attempts)
+    if len(facts) > 1:
+        facts = sorted(set(facts), key=_order)
+    elif facts[0].segment <= 1 and facts[0].segments == 1:
+        fact = facts[0]
+        state = fact.state
+        overdue = state is DeliveryState.SUBMITTED and _is_overdue(fact, overdue_before)
+        return Delivery(recipient_id, state, 1, fact.possible_duplicate, overdue, fact, fact.reason)
     state = state_of_recipient((fact.segment, fact.segments, fact.state) for fact in facts)
     supporting = [fact for fact in facts if fact.state is state]
     shown = supporting[0] if supporting else facts[0]
@@ -94,7 +109,7 @@ def delivery_of(recipient_id: int, attempts: Iterable[Attempt], *, overdue_befor
 
 def _is_overdue(fact: Attempt, overdue_before: datetime) -> bool:
     return (
-        OUTCOME_OF_CODE[fact.outcome] is Outcome.ACCEPTED
+        fact.outcome == _ACCEPTED
         and fact.receipt_state not in FINAL_RECEIPT_CODES
         and fact.submitted_at is not None
         and fact.submitted_at < overdue_before

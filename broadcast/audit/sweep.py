@@ -2,20 +2,22 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import asyncpg
 import structlog
 
 from broadcast import metrics
-from broadcast.audit.alarms import QUEUED_PAST_EXPIRY, SUM_GAP, raise_alarm, show_alarms
+from broadcast.audit.alarms import QUEUED_PAST_EXPIRY, QUEUED_WITHOUT_LAG, SUM_GAP, raise_alarm, show_alarms
 from broadcast.audit.codes import CODE_OF_STATE, POSSIBLE_DUPLICATES
+from broadcast.audit.lag import jobs_left
 from broadcast.audit.orphans import join_parked
 from broadcast.audit.recording import TRANSIENT
 from broadcast.audit.session import open_session
 from broadcast.clock import utc_now
 from broadcast.database.pool import AWAY, wait_for_database
-from broadcast.health import Health
 from broadcast.lifecycle import AlertState, Happening, may_happen, next_state
 from broadcast.settings import Settings
 from schemas.status import DeliveryState
@@ -31,6 +33,9 @@ SLOW_SWEEPS = 60
 EXPIRY_GRACE = timedelta(seconds=60)
 """Senders need a moment to write off what expired: 20,000 a second, and an alert has up to a million."""
 
+QUIET = timedelta(seconds=30)
+"""Nothing changed for an alert for this long: time to ask whether anybody still works on it."""
+
 _OPEN = """
 SELECT a.alert_id, a.state, a.audience, a.suppressed, a.expires_at, a.chunks, a.expanded_at,
     coalesce(sum(c.count) FILTER (WHERE c.state < $1), 0)::bigint AS counted,
@@ -41,9 +46,29 @@ GROUP BY a.alert_id
 """
 
 
-async def sweep_forever(settings: Settings, health: Health) -> None:
+@dataclass(slots=True)
+class Quiet:
+    """Since when the number of queued recipients of an alert has not changed."""
+
+    since: dict[str, tuple[int, datetime]] = field(default_factory=dict)
+
+    def lasts(self, alert_id: str, queued: int, now: datetime) -> timedelta:
+        """How long it has been this number; remembered until `forget`."""
+        number, since = self.since.get(alert_id, (queued, now))
+        if number != queued:
+            since = now
+        self.since[alert_id] = (queued, since)
+        return now - since
+
+    def keep(self, alert_ids: set[str]) -> None:
+        """Forget every other alert."""
+        self.since = {alert_id: known for alert_id, known in self.since.items() if alert_id in alert_ids}
+
+
+async def sweep_forever(settings: Settings) -> None:
     """Sweep once a second until cancelled; the database is waited for, another recorder's sweep too."""
     sweeps = 0
+    quiet = Quiet()
     while True:
         connection = await wait_for_database("sweep", lambda: open_session(settings))
         try:
@@ -51,10 +76,14 @@ async def sweep_forever(settings: Settings, health: Health) -> None:
                 if await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
                     sweeps += 1
                     await sweep(connection, utc_now(), slow=sweeps % SLOW_SWEEPS == 0)
-                    health.release("sweep")
+                    await find_stranded(connection, utc_now(), quiet, lambda: jobs_left(settings))
                 await asyncio.sleep(SWEEP_SECONDS)
         except INTERRUPTED as error:
             log.warning("sweep_interrupted", error=repr(error))
+            await asyncio.sleep(SWEEP_SECONDS)
+        except Exception:
+            # The sweep watches; a fault of its own must not end the recording beside it.
+            log.exception("sweep_failed")
             await asyncio.sleep(SWEEP_SECONDS)
         finally:
             connection.terminate()
@@ -69,6 +98,34 @@ async def sweep(connection: asyncpg.Connection, now: datetime, *, slow: bool = F
         gaps["open"] += await _sweep_alert(connection, row, now)
     metrics.reconciliation_gap.labels("open").set(gaps["open"])
     await show_alarms(connection)
+
+
+async def find_stranded(
+    connection: asyncpg.Connection, now: datetime, quiet: Quiet, count_jobs: Callable[[], Awaitable[int | None]]
+) -> None:
+    """Raise an alarm for alerts that are all expanded, have recipients queued, and no job is left for them.
+
+    Kafka is asked only after nothing has changed for `QUIET`, and at most that often.
+    """
+    stranded: list[tuple[str, int]] = []
+    rows = await connection.fetch(_OPEN, POSSIBLE_DUPLICATES, CODE_OF_STATE[DeliveryState.EXPIRED])
+    for row in rows:
+        if row["audience"] is None or row["state"] == AlertState.EXPANDING:
+            continue
+        alert_id, queued = str(row["alert_id"]), row["audience"] - row["suppressed"] - row["counted"]
+        if queued > 0 and quiet.lasts(alert_id, queued, now) >= QUIET:
+            quiet.since[alert_id] = (queued, now)
+            stranded.append((alert_id, queued))
+    quiet.keep({str(row["alert_id"]) for row in rows})
+    if stranded and await count_jobs() == 0:
+        for alert_id, queued in stranded:
+            await raise_alarm(
+                connection,
+                QUEUED_WITHOUT_LAG,
+                alert_id,
+                f"{queued} recipients are queued, and no sender has a job left. Find them with "
+                f"`broadcast audit deliveries {alert_id} --state queued`, and look at the dead letters.",
+            )
 
 
 async def _sweep_alert(connection: asyncpg.Connection, row: asyncpg.Record, now: datetime) -> int:

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from broadcast.audit.codes import CODE_OF_OUTCOME, FINAL_RECEIPT_CODES, OUTCOME_OF_CODE, RECEIPT_OF_CODE
-from broadcast.audit.facts import Attempt, Delivery, deliveries_of
-from schemas.status import DeliveryState, Outcome, state_of_attempt, state_of_recipient
+from broadcast.audit.codes import CODE_OF_OUTCOME, FINAL_RECEIPT_CODES
+from broadcast.audit.facts import STATE_OF_CODES, Attempt, Delivery, deliveries_of
+from schemas.status import DeliveryState, Outcome, state_of_recipient
 
 Connection = Any
 """An asyncpg connection, or one borrowed from a pool."""
@@ -32,12 +32,6 @@ FROM attempts WHERE alert_id = $1 AND recipient_id > $2 AND recipient_id <= $3
 
 _ACCEPTED = CODE_OF_OUTCOME[Outcome.ACCEPTED]
 
-_STATES: dict[tuple[int, int | None], DeliveryState] = {
-    (outcome, receipt): state_of_attempt(word, None if receipt is None else RECEIPT_OF_CODE[receipt])
-    for outcome, word in OUTCOME_OF_CODE.items()
-    for receipt in (None, *RECEIPT_OF_CODE)
-}
-
 
 async def walk(
     connection: Connection, alert_id: UUID, *, overdue_before: datetime, after: int = -(2**63)
@@ -49,7 +43,7 @@ async def walk(
         attempts: dict[int, list[Attempt]] = defaultdict(list)
         low = max(after, row["first_id"] - 1)
         for found in await connection.fetch(_ATTEMPTS, alert_id, low, row["last_id"]):
-            attempts[found[0]].append(Attempt(*found))
+            attempts[found[0]].append(Attempt._make(found))
         recipients = [recipient_id for recipient_id in row["recipients"] if recipient_id > after]
         yield list(deliveries_of(recipients, read_reasons(row["suppressed"]), attempts, overdue_before=overdue_before))
 
@@ -86,9 +80,9 @@ async def count(connection: Connection, alert_id: UUID, *, overdue_before: datet
 def _count_attempts(result: Count, attempts: list[list[Any]]) -> None:
     for facts in attempts:
         if len(facts) == 1 and facts[0][1] <= 1 and facts[0][2] == 1:
-            state = _STATES[facts[0][3], facts[0][4]]
+            state = STATE_OF_CODES[facts[0][3], facts[0][4]]
         else:
-            state = state_of_recipient((fact[1], fact[2], _STATES[fact[3], fact[4]]) for fact in facts)
+            state = state_of_recipient((fact[1], fact[2], STATE_OF_CODES[fact[3], fact[4]]) for fact in facts)
         result.states[state] += 1
         result.possible_duplicates += any(fact[5] for fact in facts)
         if state is DeliveryState.SUBMITTED:

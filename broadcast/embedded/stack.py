@@ -45,6 +45,7 @@ host = "{host}"
 port = {port}
 system_id = "tocsin"
 password = "simulate"
+window = 1000
 """
 
 

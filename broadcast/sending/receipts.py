@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import deque
+from contextlib import suppress
 from typing import Any, Final
 from zlib import crc32
 
@@ -42,6 +43,7 @@ CROWD_SECONDS: Final = 0.01
 """After a batch of so many the next waits a little and grows: a batch costs Kafka the same whatever it holds."""
 
 STOP_SECONDS: Final = 2.0
+RENEW_SECONDS: Final = 0.5
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 
@@ -63,7 +65,8 @@ class Receipts:
         self._inbound_topic: Final = names.inbound
         self._partitions: Final = settings.receipt_partitions
         self._hash: Final = number_hasher(settings.number_hash_key.get_secret_value().encode())
-        self._producer: Final[AIOKafkaProducer] = make_producer(settings)
+        self._settings: Final = settings
+        self._producer: AIOKafkaProducer = make_producer(settings)
         self._arrivals: Final[deque[Arrival]] = deque()
         self._arrived: Final = asyncio.Event()
         self._idle: Final = asyncio.Event()
@@ -115,12 +118,28 @@ class Receipts:
             futures += await send_records(self._producer, self._inbound_topic, 0, inbound, now)
             await asyncio.gather(*futures)
         except KafkaError as error:
-            # Unanswered, so the SMSC sends them again, here or to whoever binds next.
             _LOG.error("Kafka refuses receipts: %s", error)
+            await self._renew()
+            # Some SMSCs wait for the answer rather than send again; a receipt that is on Kafka twice does no harm.
+            self._arrivals.extendleft(reversed(arrivals))
             return 0
         for _, session, deliveries in arrivals:
             session.answer([delivery.sequence for delivery in deliveries])
         return sum(map(len, receipts.values()))
+
+    async def _renew(self) -> None:
+        """Another producer: the sequence of an idempotent one that was refused has a hole, so all after is refused."""
+        old, self._producer = self._producer, make_producer(self._settings)
+        with suppress(TimeoutError, KafkaError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await old.stop()
+        while True:
+            try:
+                await self._producer.start()
+                return
+            except (KafkaError, OSError) as error:
+                _LOG.warning("receipts wait for Kafka: %s", error)
+                await asyncio.sleep(RENEW_SECONDS)
 
     def _encode(
         self, account: Account, deliveries: list[Delivery], now: int, receipts: list[Record], inbound: list[Record]

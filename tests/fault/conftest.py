@@ -17,7 +17,7 @@ SEED_VARIABLE = "FAULT_SEED"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give each test the stack that its module asks for; pytest then runs those of one stack together."""
+    """Give each test the stack that its module asks for."""
     wanted = getattr(metafunc.module, "SCENE", None)
     if wanted is not None and "scene" in metafunc.fixturenames:
         metafunc.parametrize("scene", [wanted], ids=[wanted.name], indirect=True, scope="session")
@@ -25,8 +25,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests with a stack come last, so that none runs idle beside other tests."""
-    items.sort(key=lambda item: getattr(getattr(item, "module", None), "SCENE", None) is not None)
+    """Tests with a stack come last, those of one stack together, so that none is started twice or runs idle."""
+    items.sort(key=_stack_of)
+
+
+def _stack_of(item: pytest.Item) -> str:
+    scene = getattr(getattr(item, "module", None), "SCENE", None)
+    return scene.name if scene is not None else ""
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -44,6 +44,9 @@ from tests.fault.relay import Relay
 from tests.fault.work import Work
 
 ROUTE = "simulated"
+WINDOW = 64
+SLOW, FAST = 600.0, 2_000.0
+"""Messages a second: a few thousand recipients outlast an outage, or 20,000 do not hold up a test."""
 IN_DOUBT_LIMIT = 100
 """Far below the default, so that `duplicates <= limit x kills` says something of a small broadcast."""
 
@@ -60,7 +63,8 @@ host = "{host}"
 port = {port}
 system_id = "tocsin"
 password = "simulate"
-rate_per_second = {rate}
+rate_per_second = 5000
+window = {window}
 response_timeout_seconds = 5
 backoff_seconds = 0.2
 backoff_limit_seconds = 1.0
@@ -81,15 +85,13 @@ WEIGHTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class SceneOptions:
-    """What tests need of a stack; those with the same options share one. `rate` in messages a second, `block` in
-    recipients."""
+    """What tests need of a stack; those with the same options share one. `block` is recipients in a group."""
 
     name: str
     recipients: int
-    rate: float = 700.0
     block: int = 100
     chunk_size: int = 100
-    simulator_arguments: tuple[str, ...] = ("--delay-ms", "30", "--receipt-delay-ms", "50")
+    simulator_arguments: tuple[str, ...] = ("--receipt-delay-ms", "50")
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -167,6 +169,10 @@ class Scene:
             answer = await (client.get(path) if change is None else client.post(path, json=change))
             return answer.raise_for_status().json()
 
+    async def pace(self, messages_per_second: float) -> None:
+        """Let the simulator take so long to answer that no more get through its window."""
+        await self.simulator("/behaviour", {"delay_ms": 1000 * WINDOW / messages_per_second})
+
     async def submits(self) -> int:
         """Submits that the simulator has taken."""
         taken: int = (await self.simulator("/stats"))["submits"]
@@ -220,7 +226,7 @@ async def open_scene(directory: Path, options: SceneOptions) -> AsyncIterator[Sc
     )
     async with Relay() as relay, Stack(directory, stack_options) as stack:
         relay.target = stack.simulator_port
-        routes.write_text(ROUTES.format(route=ROUTE, host=LOOPBACK, port=relay.port, rate=options.rate))
+        routes.write_text(ROUTES.format(route=ROUTE, host=LOOPBACK, port=relay.port, window=WINDOW))
         key = await start_with_key(stack)
         scene = Scene(stack, options, key, relay)
         try:

@@ -12,7 +12,7 @@ from schemas.alert import Alert
 from schemas.lane import LANES, Lane
 from tests.fault import report
 from tests.fault.accounting import draw_up, wait_final
-from tests.fault.harness import IN_DOUBT_LIMIT, Scene
+from tests.fault.harness import FAST, IN_DOUBT_LIMIT, Scene
 
 OTHERS = ("planner", "expander", "recorder", "api")
 EVERYONE = (*OTHERS, "sender")
@@ -116,6 +116,7 @@ async def kill_in_a_broadcast(
     began_at = monotonic()
     seen_before = (await scene.simulator("/stats"))["duplicates"]
     kills = Kills(scene, chance, recipients)
+    await scene.pace(FAST)
     await kills.publish(recipients * 3 // 10, Lane.PRIORITY)
 
     for stage in order_of(OTHERS, rounds_first, chance):

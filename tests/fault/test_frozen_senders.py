@@ -11,7 +11,7 @@ from broadcast.errors import FENCED_EXIT_CODE, LEASE_EXIT_CODE
 from schemas.lane import Lane
 from tests.fault import report
 from tests.fault.accounting import draw_up, wait_final
-from tests.fault.harness import COMMON, IN_DOUBT_LIMIT, Scene
+from tests.fault.harness import COMMON, FAST, IN_DOUBT_LIMIT, SLOW, Scene
 
 AUDIENCE = 6_000
 SESSION_SECONDS = 6.0
@@ -34,6 +34,7 @@ async def test_frozen_sender_ends_itself_when_woken(scene: Scene, replaced: bool
     victim = scene.victim("sender", BROADCAST_SESSION_TIMEOUT_SECONDS=str(SESSION_SECONDS))
     victim.start()
     try:
+        await scene.pace(SLOW)
         alert = await scene.publish(scene.alert(AUDIENCE, Lane.PRIORITY))
         before = await scene.submits()
 
@@ -59,6 +60,7 @@ async def test_frozen_sender_ends_itself_when_woken(scene: Scene, replaced: bool
     finally:
         await victim.kill_all()
 
+    await scene.pace(FAST)
     await wait_final(scene, [alert], budget_seconds=60)
     account = await draw_up(scene, [alert])
     entry = report.Entry(

@@ -8,7 +8,7 @@ from broadcast.clock import monotonic
 from schemas.lane import Lane
 from tests.fault import report
 from tests.fault.accounting import draw_up, wait_final
-from tests.fault.harness import COMMON, Scene
+from tests.fault.harness import COMMON, FAST, SLOW, Scene
 from tests.fault.kills import EVERYONE, kill_in_a_broadcast, order_of
 
 RECIPIENTS = 20_000
@@ -38,6 +38,7 @@ async def test_clean_restarts_double_and_mark_nothing(scene: Scene, seed: int) -
     """SIGTERM to each stage while it works."""
     chance = random.Random(seed)
     began_at = monotonic()
+    await scene.pace(SLOW)
     seen_before = (await scene.simulator("/stats"))["duplicates"]
     alerts = [await scene.publish(scene.alert(RESTARTED - 6 * SMALL, Lane.PRIORITY))]
     hits = 0
@@ -50,6 +51,7 @@ async def test_clean_restarts_double_and_mark_nothing(scene: Scene, seed: int) -
         code = await scene.stack.stage(stage).restart()
         assert code == 0, f"{stage} ended with {code} on SIGTERM: {scene.log_of(stage)[-1500:]}"
     await scene.ready()
+    await scene.pace(FAST)
 
     await wait_final(scene, alerts, budget_seconds=60)
     account = await draw_up(scene, alerts)

@@ -11,7 +11,7 @@ from schemas.alert import write_alert
 from schemas.lane import Lane
 from tests.fault import report
 from tests.fault.accounting import draw_up, wait_final
-from tests.fault.harness import COMMON, IN_DOUBT_LIMIT, Scene
+from tests.fault.harness import COMMON, FAST, IN_DOUBT_LIMIT, SLOW, WINDOW, Scene
 
 AUDIENCE = 4_000
 SMALL = 200
@@ -19,7 +19,6 @@ GONE_SECONDS = 10.0
 AWAY_SECONDS = 3.0
 RESUME_SECONDS = 20.0
 """The issue's deadline, from the moment that the broker answers again."""
-WINDOW = 64
 
 SCENE = COMMON
 
@@ -28,6 +27,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 async def begin(scene: Scene, lane: Lane = Lane.PRIORITY) -> UUID:
     """A broadcast that has begun, and has several seconds to go."""
+    await scene.ready()
+    await scene.pace(SLOW)
     before = await scene.submits()
     alert = await scene.publish(scene.alert(AUDIENCE, lane))
 
@@ -41,7 +42,6 @@ async def begin(scene: Scene, lane: Lane = Lane.PRIORITY) -> UUID:
 async def test_simulator_gone_for_ten_seconds(scene: Scene) -> None:
     """Its connections are cut and refused; what was on the wire then is sent again, with a mark."""
     began_at = monotonic()
-    await scene.ready()
     alert = await begin(scene)
     await scene.relay.cut()
     at_cut = await scene.submits()
@@ -53,6 +53,7 @@ async def test_simulator_gone_for_ten_seconds(scene: Scene) -> None:
         return await scene.submits() > at_cut
 
     resumed_in = await scene.until("submits after the simulator is back", resumed, budget_seconds=RESUME_SECONDS)
+    await scene.pace(FAST)
     await wait_final(scene, [alert], budget_seconds=60)
     account = await draw_up(scene, [alert])
     entry = report.Entry(
@@ -68,7 +69,6 @@ async def test_simulator_gone_for_ten_seconds(scene: Scene) -> None:
 async def test_postgres_killed_and_restarted(scene: Scene) -> None:
     """Publishing and sending go on meanwhile; afterwards the audit has everything."""
     began_at = monotonic()
-    await scene.ready()
     assert scene.stack.postgres is not None
     alerts = [await begin(scene)]
     await scene.stack.postgres.kill9()
@@ -86,6 +86,7 @@ async def test_postgres_killed_and_restarted(scene: Scene) -> None:
 
     await scene.until("both new alerts have an audience", lambda: has_audience(scene, alerts), budget_seconds=20)
     resumed_in = monotonic() - back_at
+    await scene.pace(FAST)
     await wait_final(scene, alerts, budget_seconds=60)
     account = await draw_up(scene, alerts)
     entry = report.Entry(
@@ -103,7 +104,6 @@ async def test_postgres_killed_and_restarted(scene: Scene) -> None:
 async def test_kafka_killed_and_restarted(scene: Scene) -> None:
     """Every stage is back at work within 20 s of the broker's return, on its data."""
     began_at = monotonic()
-    await scene.ready()
     assert scene.stack.kafka is not None
     restarts = scene.stack.stage("sender").restarts
     alerts = [await begin(scene)]
@@ -126,6 +126,7 @@ async def test_kafka_killed_and_restarted(scene: Scene) -> None:
         budget_seconds=RESUME_SECONDS - (monotonic() - back_at),
     )
     all_in = monotonic() - back_at
+    await scene.pace(FAST)
     await wait_final(scene, alerts, budget_seconds=60)
     account = await draw_up(scene, alerts)
     ends = scene.stack.stage("sender").restarts - restarts

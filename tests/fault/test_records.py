@@ -12,7 +12,7 @@ from broadcast.kafka.clients import make_consumer
 from schemas.lane import LANES, Lane
 from tests.fault import report
 from tests.fault.accounting import draw_up, wait_final
-from tests.fault.harness import COMMON, ROUTE, Scene
+from tests.fault.harness import COMMON, FAST, ROUTE, Scene
 from tests.fault.work import DELAYS_SECONDS, PARTITIONS
 
 AUDIENCE = 1_500
@@ -41,6 +41,7 @@ async def test_poison_on_every_topic_becomes_dead_letters(scene: Scene) -> None:
     """One dead letter for each record, before, amid and after good ones."""
     began_at = monotonic()
     await scene.ready()
+    await scene.pace(FAST)
     names = scene.names
     topics = {names.alerts: 1, names.statuses: scene.settings.status_partitions}
     topics[names.receipts] = scene.settings.receipt_partitions
@@ -77,6 +78,7 @@ async def test_receipts_early_twice_and_for_unknown_ids(scene: Scene) -> None:
     """Each recipient is delivered once; what belongs to nobody is kept, and counted nowhere."""
     began_at = monotonic()
     await scene.ready()
+    await scene.pace(FAST)
     shares = {"receipt_first_share": 0.3, "receipt_twice_share": 0.3, "receipt_unknown_share": 0.2}
     before = (await scene.simulator("/stats"))["receipts_answered"]
     parked_before = await parked(scene)

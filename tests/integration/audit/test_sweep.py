@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from broadcast.audit.sweep import sweep
+from broadcast.audit.sweep import Quiet, find_stranded, sweep
 from schemas.status import Outcome, Status
 
 NOW = datetime.now(UTC)
@@ -94,3 +94,29 @@ async def test_a_lost_chunk_is_an_alarm_and_no_completion(
     await sweep(connection, NOW)
     assert await kinds(connection) == ["sum_gap"]
     assert await state_of(connection, alert_id) == ("sending", False)
+
+
+@pytest.mark.parametrize(("left", "raised"), [(0, ["queued_without_lag"]), (3, []), (None, [])])
+async def test_somebody_queued_without_a_job_is_an_alarm_after_a_while(
+    hand: Any, alerts: Any, connection: asyncpg.Connection, left: int | None, raised: list[str]
+) -> None:
+    asked: list[datetime] = []
+    quiet = Quiet()
+
+    async def look(seconds: int) -> list[str]:
+        async def count_jobs() -> int | None:
+            asked.append(NOW)
+            return left
+
+        await find_stranded(connection, NOW + timedelta(seconds=seconds), quiet, count_jobs)
+        return await kinds(connection)
+
+    alert_id = await alerts.make([1, 2, 3])
+    assert await look(0) == []
+    await hand.write([status(alert_id, 1)])
+    assert await look(29) == []
+    assert await look(58) == []
+    assert asked == []
+    assert await look(59) == raised
+    assert await look(60) == raised
+    assert len(asked) == 1

@@ -62,7 +62,7 @@ STATEMENTS = (
         receipt_evidence   bigint[]
     ) WITH (fillfactor = 50, autovacuum_vacuum_insert_scale_factor = 1.0)
     """,
-    "COMMENT ON TABLE attempts IS 'one status each; codes: broadcast/audit/codes.py; no index on what a receipt changes'",
+    "COMMENT ON TABLE attempts IS 'one status each; codes: audit/codes.py; no index on what receipts change'",
     "COMMENT ON COLUMN attempts.message_key IS 'hash of account and message id: broadcast.audit.message_key'",
     "COMMENT ON COLUMN attempts.alone IS 'the only attempt of its recipient, so that counting needs no other row'",
     "COMMENT ON COLUMN attempts.receipt_before IS 'receipt_state before its last change, for counting'",
@@ -80,7 +80,7 @@ STATEMENTS = (
         parked_at   timestamptz NOT NULL DEFAULT now()
     )
     """,
-    "COMMENT ON TABLE parked_receipts IS 'receipts whose attempt is not known (yet); kept for the audit when it never is'",
+    "COMMENT ON TABLE parked_receipts IS 'receipts without an attempt (yet); kept for the audit if none comes'",
     "COMMENT ON COLUMN parked_receipts.received_at IS 'milliseconds since the epoch'",
     "CREATE INDEX parked_receipts_message ON parked_receipts (message_key)",
     "CREATE INDEX parked_receipts_at ON parked_receipts USING brin (parked_at)",

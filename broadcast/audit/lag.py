@@ -1,0 +1,55 @@
+"""Jobs that no sender has taken yet: what a queued recipient may still be waiting for."""
+
+from collections import defaultdict
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from broadcast.kafka.clients import make_admin, make_consumer
+from broadcast.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_MARKERS = 2
+"""Ends of transactions that a position may not have passed."""
+
+
+async def jobs_left(settings: Settings) -> int | None:
+    """Offsets between the senders' positions and the ends of their logs, over all routes; None if Kafka cannot say.
+
+    Reads what is public: the topics under the prefix, and the groups `sender.<route>`.
+    """
+    start = f"{settings.topic_prefix}jobs."
+    admin = make_admin(settings)
+    consumer = make_consumer(settings)
+    try:
+        await admin.start()
+        await consumer.start()
+        by_route: dict[str, list[TopicPartition]] = defaultdict(list)
+        for description in await admin.describe_topics(
+            [name for name in await admin.list_topics() if name.startswith(start)]
+        ):
+            route = description["topic"].removeprefix(start).split(".")[0]
+            by_route[route] += [
+                TopicPartition(description["topic"], one["partition"]) for one in description["partitions"]
+            ]
+        left = 0
+        for route, partitions in by_route.items():
+            group = f"{settings.topic_prefix}sender.{route}"
+            positions = await admin.list_consumer_group_offsets(group, partitions=partitions)
+            if not set(partitions) <= positions.keys():
+                return None
+            begins = await consumer.beginning_offsets(partitions)
+            ends = await consumer.end_offsets(partitions)
+            for tp in partitions:
+                behind = ends[tp] - max(positions[tp].offset, begins[tp])
+                left += behind if behind > _MARKERS else 0
+        return left
+    except (KafkaError, AttributeError, OSError) as error:
+        # AttributeError: how aiokafka 0.14 reports an error of a single partition.
+        log.warning("lag_unknown", error=repr(error))
+        return None
+    finally:
+        await consumer.stop()
+        await admin.close()

@@ -1,0 +1,110 @@
+"""Dead letters on a real broker: listed, shown, and put back once; the command says the same."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from aiokafka import TopicPartition
+
+from broadcast.deadletters import (
+    REPLAY_HEADER,
+    deadletter_of,
+    find_deadletter,
+    read_deadletters,
+    replay_deadletter,
+)
+from broadcast.errors import InputError
+from broadcast.kafka.events import Event, Sources
+from broadcast.kafka.topics import create_topics
+from broadcast.routing import Route
+from broadcast.settings import Settings
+
+from .conftest import Read
+
+ROUTES = [
+    Route(
+        name="sim",
+        prefixes=("+",),
+        delays_seconds=(1,),
+        accounts=({"name": "a", "host": "127.0.0.1", "port": 2775, "system_id": "a"},),
+    )
+]
+
+
+@pytest.fixture
+async def poisoned(kafka_settings: Settings) -> Settings:
+    """Two dead letters: one of text, one whose value was too large to keep."""
+    await create_topics(kafka_settings, ROUTES)
+    alerts = f"{kafka_settings.topic_prefix}alerts.v1"
+    events = [Event(alerts, 0, 0, b"key", b"not json"), Event(alerts, 0, 1, None, b"x" * 700_000)]
+    async with Sources(kafka_settings, "planner") as sources:
+        source = await sources.get(TopicPartition(alerts, 0))
+        for event in events:
+            await source.commit(event.offset, [deadletter_of(kafka_settings, "planner", event, "is not JSON")])
+    return kafka_settings
+
+
+async def test_dead_letters_are_listed_and_shown(poisoned: Settings) -> None:
+    first, second = await read_deadletters(poisoned)
+    assert (first.letter.key, first.letter.value, first.letter.error) == (b"key", b"not json", "is not JSON")
+    assert first.replayed is False
+    assert second.letter.truncated is True
+    assert (await find_deadletter(poisoned, second.offset)).letter == second.letter
+    with pytest.raises(InputError, match="offset 999: no dead letter is kept there"):
+        await find_deadletter(poisoned, 999)
+
+
+async def test_a_record_goes_back_once(poisoned: Settings, read_topic: Read) -> None:
+    first, second = await read_deadletters(poisoned)
+    await replay_deadletter(poisoned, first.offset)
+    (record,) = await read_topic(f"{poisoned.topic_prefix}alerts.v1")
+    assert (record.key, record.value) == (b"key", b"not json")
+    assert record.headers == ((REPLAY_HEADER, str(first.offset).encode()),)
+    assert [found.replayed for found in await read_deadletters(poisoned)] == [True, False]
+    with pytest.raises(InputError, match="was put back before"):
+        await replay_deadletter(poisoned, first.offset)
+    with pytest.raises(InputError, match="only its beginning was kept"):
+        await replay_deadletter(poisoned, second.offset)
+    again = deadletter_of(poisoned, "planner", Event(record.topic, 0, 2, None, b"", record.headers), "is not JSON")
+    assert f"again, after the replay of {first.offset}".encode() in again.value
+
+
+async def test_two_replays_at_one_moment_put_it_back_once(poisoned: Settings, read_topic: Read) -> None:
+    first, _ = await read_deadletters(poisoned)
+    results = await asyncio.gather(
+        replay_deadletter(poisoned, first.offset), replay_deadletter(poisoned, first.offset), return_exceptions=True
+    )
+    assert any(isinstance(result, Exception) for result in results)
+    assert len(await read_topic(f"{poisoned.topic_prefix}alerts.v1")) == 1
+
+
+async def test_the_command_lists_shows_and_replays(poisoned: Settings) -> None:
+    listed = json.loads(await _run(poisoned, "list", "--json"))
+    assert [(found["error"], found["replayed"]) for found in listed] == [("is not JSON", False)] * 2
+    offset = str(listed[0]["offset"])
+    assert json.loads(await _run(poisoned, "show", offset, "--json"))["text"] == "not json"
+    assert "not json" in await _run(poisoned, "show", offset)
+    assert "again" in await _run(poisoned, "replay", offset)
+    assert "replayed" in await _run(poisoned, "list")
+    assert "was put back before" in await _run(poisoned, "replay", offset, code=1)
+
+
+async def _run(settings: Settings, *arguments: str, code: int = 0) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "broadcast", "deadletters", *arguments),
+        env={
+            "PATH": os.environ["PATH"],
+            "BROADCAST_DATA_DIR": str(settings.data_dir),
+            "BROADCAST_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+            "BROADCAST_TOPIC_PREFIX": settings.topic_prefix,
+        },
+        cwd=Path(__file__).parents[3],
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == code, err.decode()
+    return (err if code else out).decode()

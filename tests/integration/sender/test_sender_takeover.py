@@ -1,0 +1,148 @@
+"""The order of taking over: the slot's producer, then the group, then positions, with every other owner fenced."""
+
+import asyncio
+
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import ProducerFenced
+from aiokafka.structs import OffsetAndMetadata
+
+from broadcast.clock import monotonic
+from broadcast.embedded.kafka import Kafka
+from broadcast.kafka.clients import make_admin, make_producer
+from broadcast.kafka.position import Position, PositionError, fresh_position, write_metadata
+from broadcast.kafka.takeover import read_positions, take_over
+from broadcast.sending.clients import open_clients
+from broadcast.settings import Settings
+
+
+class Rival:
+    """A sender that commits positions, and can be left with a transaction open."""
+
+    def __init__(self, settings: Settings, group: str, topic: str, name: str) -> None:
+        self.group, self.topic, self.name = group, topic, name
+        self.producer: AIOKafkaProducer = make_producer(settings, transactional_id=name)
+
+    async def begin(self, *positions: Position, partition: int = 0) -> None:
+        await self.producer.begin_transaction()
+        for position in positions:
+            committed = OffsetAndMetadata(position.offset, write_metadata(position))
+            await self.producer.send_offsets_to_transaction(
+                {TopicPartition(self.topic, partition): committed}, self.group
+            )
+
+    async def commit(self, *positions: Position, partition: int = 0) -> None:
+        """Twice: a commit is answered before a reader sees it, and the next transaction begins after."""
+        for _ in range(2):
+            await self.begin(*positions, partition=partition)
+            await self.producer.commit_transaction()
+
+
+@pytest.fixture
+def topic(topic_prefix: str) -> str:
+    return f"{topic_prefix}jobs"
+
+
+@pytest.fixture
+async def admin(kafka_settings: Settings, topic: str):  # type: ignore[no-untyped-def]
+    client: AIOKafkaAdminClient = make_admin(kafka_settings)
+    await client.start()
+    await client.create_topics([NewTopic(topic, 2, 1)])
+    await asyncio.sleep(0.5)
+    yield client
+    await client.close()
+
+
+async def test_the_owner_that_a_position_names_is_fenced_before_the_position_counts(
+    kafka_settings: Settings, admin: AIOKafkaAdminClient, topic: str
+) -> None:
+    group = f"{kafka_settings.topic_prefix}group"
+    other = Rival(kafka_settings, group, topic, f"{group}.other")
+    await other.producer.start()
+    committed = Position(5, 9, (5, 7), 100, other.name)
+    try:
+        await other.commit(committed)
+        await other.begin(Position(50, 50, (), 200, other.name))
+        before = monotonic()
+        partitions = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+        positions, asked_at = await take_over(kafka_settings, admin, group, partitions, f"{group}.me")
+        assert positions == {partitions[0]: committed, partitions[1]: None}
+        assert before <= asked_at <= monotonic()
+        with pytest.raises(ProducerFenced):
+            await other.producer.commit_transaction()
+        again, _ = await take_over(kafka_settings, admin, group, partitions, f"{group}.me")
+        assert again == positions, "what the fenced one had in its transaction never counts"
+    finally:
+        await other.producer.stop()
+
+
+async def test_every_owner_is_fenced_and_ones_own_name_is_not(
+    kafka_settings: Settings, admin: AIOKafkaAdminClient, topic: str
+) -> None:
+    group = f"{kafka_settings.topic_prefix}group"
+    rivals = [Rival(kafka_settings, group, topic, f"{group}.{number}") for number in range(2)]
+    for number, rival in enumerate(rivals):
+        await rival.producer.start()
+        await rival.commit(Position(5, 5, (), 100, rival.name), partition=number)
+    try:
+        partitions = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+        await take_over(kafka_settings, admin, group, partitions, rivals[0].name)
+        await rivals[0].commit(Position(6, 6, (), 100, rivals[0].name))
+        with pytest.raises(ProducerFenced):
+            await rivals[1].commit(Position(6, 6, (), 100, rivals[1].name), partition=1)
+    finally:
+        for rival in rivals:
+            await rival.producer.stop()
+
+
+async def test_the_slots_producer_comes_before_the_group(
+    kafka_settings: Settings, admin: AIOKafkaAdminClient, topic: str
+) -> None:
+    group = f"{kafka_settings.topic_prefix}group"
+    before = Rival(kafka_settings, group, topic, f"{group}.me")
+    await before.producer.start()
+    await before.begin(fresh_position(3))
+    clients = await open_clients(kafka_settings, owner=before.name, group=group, member="me", topics=[topic])
+    try:
+        assert not clients.consumer.subscription(), "it has not joined yet"
+        with pytest.raises(ProducerFenced):
+            await before.producer.commit_transaction()
+    finally:
+        await clients.close()
+        await before.producer.stop()
+
+
+async def test_a_broker_that_has_just_started_and_leaves_partitions_out_is_asked_again(
+    kafka_settings: Settings, admin: AIOKafkaAdminClient, topic: str, kafka_broker: Kafka
+) -> None:
+    group = f"{kafka_settings.topic_prefix}group"
+    other = Rival(kafka_settings, group, topic, f"{group}.other")
+    await other.producer.start()
+    committed = Position(5, 9, (5, 7), 100, "")
+    await other.commit(committed)
+    await other.producer.stop()
+    await kafka_broker.kill9()
+    reading = asyncio.create_task(
+        read_positions(admin, group, frozenset([TopicPartition(topic, 0), TopicPartition(topic, 1)]))
+    )
+    await kafka_broker.start()
+    async with asyncio.timeout(60):
+        assert await reading == {TopicPartition(topic, 0): committed, TopicPartition(topic, 1): None}
+
+
+async def test_a_position_that_cannot_be_read_stops_the_takeover(
+    kafka_settings: Settings, admin: AIOKafkaAdminClient, topic: str
+) -> None:
+    group = f"{kafka_settings.topic_prefix}group"
+    other = Rival(kafka_settings, group, topic, f"{group}.other")
+    await other.producer.start()
+    for _ in range(2):
+        await other.producer.begin_transaction()
+        await other.producer.send_offsets_to_transaction(
+            {TopicPartition(topic, 0): OffsetAndMetadata(5, "of a later version")}, group
+        )
+        await other.producer.commit_transaction()
+    await other.producer.stop()
+    with pytest.raises(PositionError, match="later version"):
+        await take_over(kafka_settings, admin, group, [TopicPartition(topic, 0)], "me")
