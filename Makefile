@@ -25,8 +25,8 @@ demo: $(DEMO)  ## an alert to 10,000 simulated phones, from nothing, with proof
 test: $(DEV)  ## every test, on a real broker, database and simulator
 	$(BIN)/python -m pytest -m "not long"
 
-fault: $(DEV)  ## the long form of the fault tests, with their report
-	$(BIN)/python -m pytest tests/fault -m long -s
+fault: $(DEV)  ## every fault test, the long form too, with their report
+	$(BIN)/python -m pytest tests/fault
 
 bench: $(DEV)  ## measure the whole way, N=200000 recipients unless given
 	$(BIN)/python -m bench --recipients $(N)

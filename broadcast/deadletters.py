@@ -69,7 +69,7 @@ async def read_deadletters(settings: Settings) -> list[Found]:
             continue
         try:
             letters.append((offset, _decoder.decode(value)))
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             topic = Names(settings.topic_prefix).deadletters
             letters.append((offset, DeadLetter(topic, 0, offset, "", f"not a dead letter: {error}", 0, value=value)))
     return [Found(offset, letter, offset in replayed) for offset, letter in letters]

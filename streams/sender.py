@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from aiokafka import TopicPartition
+from aiokafka.structs import ConsumerRecord
 
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.errors import LEASE_EXIT_CODE, SettingsError
@@ -80,7 +81,7 @@ class RouteSender:
         self._lease = Lease(settings.session_timeout_seconds / 2)
         self._rhythm = Rhythm(settings.beat_seconds, settings.idle_beat_seconds)
         self._view = ControlView()
-        self._control = ControlReader(settings, self._view, self._pump)
+        self._control = ControlReader(settings, self._view, self._pump, self._bury)
         self._outbox = Outbox()
         self._settlement = Settlement(route, names, settings.number_hash_key.get_secret_value().encode(), self._outbox)
         self._receipts = Receipts(settings, route.name)
@@ -209,6 +210,11 @@ class RouteSender:
             _LOG.exception("dispatch failed")
             self._end(1, f"dispatch failed: {error!r}")
         self._rhythm.note()
+
+    def _bury(self, record: "ConsumerRecord[bytes, bytes]", error: str) -> None:
+        """Every sender reads the whole control topic: one of the route makes a dead letter of poison there."""
+        if TopicPartition(self._names.jobs(self._route.name, Lane.IMMEDIATE), 0) in self._beats.sources:
+            self._outbox.add_dead_letter(record, error)
 
     def _may_write(self) -> bool:
         if self._lease.expired:

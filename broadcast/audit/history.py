@@ -93,7 +93,7 @@ async def _statuses(connection: Connection, alert_id: UUID, recipient_id: int, s
                 continue
             try:
                 status = _read_status(record.value)
-            except msgspec.MsgspecError:
+            except (msgspec.MsgspecError, RecursionError):
                 continue
             if status.recipient_id == recipient_id and status.alert_id.lower() == str(alert_id):
                 events.append(_event("status", status.at or record.timestamp, status, record, source))
@@ -106,7 +106,7 @@ async def _receipts(connection: Connection, wanted: dict[int, set[int]]) -> list
         for record, source in await _records(connection, segment):
             try:
                 receipt = _read_receipt(record.value or b"")
-            except msgspec.MsgspecError:
+            except (msgspec.MsgspecError, RecursionError):
                 continue
             if message_key(receipt.account, receipt.message_id) in keys:
                 events.append(_event("receipt", receipt.received_at or record.timestamp, receipt, record, source))

@@ -37,7 +37,7 @@ class _Reader(Generic[T]):
     def read(self, records: Sequence[Record]) -> Read[T]:
         try:
             values = self._many.decode(b"[" + b",".join([record.value for record in records]) + b"]")  # type: ignore[misc]
-        except (msgspec.MsgspecError, TypeError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, TypeError, UnicodeDecodeError, RecursionError):
             return self._read_singly(records)
         if len(values) != len(records):  # one value held two, so another may have held none
             return self._read_singly(records)
@@ -51,7 +51,7 @@ class _Reader(Generic[T]):
                 continue
             try:
                 value = self._one.decode(record.value)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 read.poison.append(Poison(record, f"value cannot be read: {error}"))
                 continue
             read.values.append(value)

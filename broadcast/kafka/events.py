@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
 from broadcast import metrics
@@ -119,7 +119,15 @@ class Source:
                 raise
             await self.producer.commit_transaction()
         except FENCED as error:
-            raise FencedError(f"{self.transactional_id} was fenced: another process reads this partition") from error
+            raise self._fenced() from error
+        except (KafkaError, IllegalOperation, AssertionError) as error:
+            # The last two are aiokafka's words for a producer whose sender has ended meanwhile.
+            ending = self._ending()
+            if isinstance(ending, FENCED):
+                raise self._fenced() from ending
+            if ending is not None:
+                raise KafkaError(f"the producer {self.transactional_id} has ended: {ending!r}") from error
+            raise
         self.position = offset + 1
         metrics.transaction_duration.labels(self.stage).observe(monotonic() - begun)
 
@@ -127,6 +135,14 @@ class Source:
         """Let go of the producer; an open transaction is left to whoever comes next."""
         with suppress(KafkaError, TimeoutError, OSError):
             await asyncio.wait_for(self.producer.stop(), STOP_BUDGET_SECONDS)
+
+    def _fenced(self) -> FencedError:
+        return FencedError(f"{self.transactional_id} was fenced: another process reads this partition")
+
+    def _ending(self) -> BaseException | None:
+        # What ended the producer's sender, after which nothing it is asked for is done.
+        task: asyncio.Task[None] | None = self.producer._sender.sender_task
+        return task.exception() if task is not None and task.done() and not task.cancelled() else None
 
     async def _abort(self) -> None:
         # AssertionError: aiokafka's word for a producer that is of no use any more, and so has nothing to abort.

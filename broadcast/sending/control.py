@@ -3,19 +3,23 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.structs import ConsumerRecord
 
 from broadcast.clock import epoch_milliseconds
 from broadcast.kafka.clients import make_consumer
+from broadcast.kafka.takeover import find_offsets
 from broadcast.settings import Settings
 from schemas.control import STOP_SUFFIX, Control
 from schemas.topics import Names
 
 _LOG = logging.getLogger(__name__)
+
+Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
 
 BEHIND_SECONDS: Final = 1.0
 """A reader that is further behind may have missed a stop: nothing is written until it has caught up."""
@@ -66,12 +70,24 @@ class ControlView:
 
 
 class ControlReader:
-    """Keeps a view up to date: a consumer without a group, from the beginning of the log."""
+    """Keeps a view up to date: a consumer without a group, from the beginning of the log.
 
-    def __init__(self, settings: Settings, view: ControlView, on_change: Callable[[], None]) -> None:
+    `on_change` hears that something has changed, `on_poison` of each unreadable record that came since the start: those
+    before were seen by whoever ran then.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        view: ControlView,
+        on_change: Callable[[], None],
+        on_poison: Callable[[Record, str], None],
+    ) -> None:
         self.view: Final = view
         self._partition: Final = TopicPartition(Names(settings.topic_prefix).control, 0)
         self._on_change: Final = on_change
+        self._on_poison: Final = on_poison
+        self._end_at_start = 0
         self._consumer: Final[AIOKafkaConsumer] = make_consumer(settings, group_id=None)
 
     async def start(self) -> None:
@@ -84,7 +100,9 @@ class ControlReader:
                 _LOG.warning("control cannot be read (%s); trying again", error)
                 await asyncio.sleep(RETRY_SECONDS)
         self._consumer.assign([self._partition])
-        self._consumer.seek(self._partition, await self._find_beginning())
+        await self._rewind()
+        ends = await find_offsets(self._consumer.end_offsets, [self._partition])
+        self._end_at_start = ends[self._partition]
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -95,6 +113,10 @@ class ControlReader:
         while True:
             try:
                 await self._read()
+            except OffsetOutOfRangeError:
+                # Kafka's data is not what it was. What this view has stays: a stop that was lost still holds.
+                _LOG.error("ALARM: control lost its tail; reading it from its beginning again")
+                await self._rewind()
             except KafkaError as error:
                 _LOG.warning("control cannot be read (%s); trying again in %s s", error, RETRY_SECONDS)
                 await asyncio.sleep(RETRY_SECONDS)
@@ -102,7 +124,7 @@ class ControlReader:
     async def _read(self) -> None:
         records = (await self._consumer.getmany(self._partition, timeout_ms=POLL_MS)).get(self._partition, ())
         now = epoch_milliseconds()
-        self._apply((record.offset, record.key, record.value) for record in records)
+        self._apply(records)
         highwater = self._consumer.highwater(self._partition)
         if highwater is not None and await self._consumer.position(self._partition) >= highwater:
             # When the last fetch was answered: what this process did since says nothing about the log.
@@ -111,20 +133,17 @@ class ControlReader:
         if records:
             self._on_change()
 
-    def _apply(self, records: Iterable[tuple[int, bytes | None, bytes | None]]) -> None:
+    def _apply(self, records: Iterable[Record]) -> None:
         now = epoch_milliseconds()
-        for offset, key, value in records:
+        for record in records:
             try:
-                self.view.apply(key, value, now)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                # The planner validates what it writes; one bad record must not hide the stops behind it.
-                _LOG.error("control record at offset %d is unreadable and skipped: %s", offset, error)
+                self.view.apply(record.key, record.value, now)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                # One bad record must not hide the stops behind it.
+                _LOG.error("control record at offset %d is unreadable and skipped: %s", record.offset, error)
+                if record.offset >= self._end_at_start:
+                    self._on_poison(record, str(error))
 
-    async def _find_beginning(self) -> int:
-        while True:
-            try:
-                offsets: dict[TopicPartition, int] = await self._consumer.beginning_offsets([self._partition])
-                return offsets[self._partition]
-            except KafkaError as error:
-                _LOG.warning("control has no beginning yet (%s); trying again", error)
-                await asyncio.sleep(RETRY_SECONDS)
+    async def _rewind(self) -> None:
+        beginnings = await find_offsets(self._consumer.beginning_offsets, [self._partition])
+        self._consumer.seek(self._partition, beginnings[self._partition])

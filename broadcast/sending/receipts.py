@@ -39,7 +39,7 @@ STATES: Final = {
 """message_state of SMPP 5.0 in the words of 3.4; skipped was never tried and never will be."""
 
 CROWD: Final = 50
-CROWD_SECONDS: Final = 0.01
+CROWD_SECONDS: Final = 0.025
 """After a batch of so many the next waits a little and grows: a batch costs Kafka the same whatever it holds."""
 
 STOP_SECONDS: Final = 2.0

@@ -141,7 +141,7 @@ def decode_jobs(records: Sequence[Record], reject: Reject) -> tuple[list[Job], l
         return [], []
     try:
         jobs = _decode_many(b"[" + b",".join([record.value for record in records]) + b"]")
-    except (msgspec.MsgspecError, TypeError):
+    except (msgspec.MsgspecError, TypeError, RecursionError):
         return _decode_singly(records, reject)
     if len(jobs) != len(records):
         return _decode_singly(records, reject)
@@ -156,6 +156,6 @@ def _decode_singly(records: Sequence[Record], reject: Reject) -> tuple[list[Job]
                 raise ValueError("no value")
             jobs.append(_decode_one(record.value))
             offsets.append(record.offset)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             reject(record, str(error))
     return jobs, offsets

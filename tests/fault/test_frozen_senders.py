@@ -56,9 +56,10 @@ async def test_frozen_sender_ends_itself_when_woken(scene: Scene, replaced: bool
             assert (regular.pid, regular.running) == (replacement, True), "the woken one took the replacement with it"
         else:
             assert await scene.submits() == frozen_at, "the woken one has sent on a lease that had ended"
-            regular.start()
     finally:
         await victim.kill_all()
+        if not regular.running:
+            regular.start()
 
     await scene.pace(FAST)
     await wait_final(scene, [alert], budget_seconds=60)

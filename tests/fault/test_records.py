@@ -3,6 +3,7 @@
 import base64
 import json
 from collections import Counter
+from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
@@ -28,6 +29,7 @@ POISON = (
     b'{"alert_id": "\xed\xa0\x80"}',
     b'{"recipient_id": ' + b"9" * 400 + b"}",
     b"[" * 20_000,
+    b'{"x": ' + b"[" * 20_000 + b"]" * 20_000 + b"}",
     b'{"a":1},{"b":2}',
 )
 """Neither an alert, nor an event, job, status or receipt; the last is two values where batches are decoded at once."""
@@ -43,7 +45,7 @@ async def test_poison_on_every_topic_becomes_dead_letters(scene: Scene) -> None:
     await scene.ready()
     await scene.pace(FAST)
     names = scene.names
-    topics = {names.alerts: 1, names.statuses: scene.settings.status_partitions}
+    topics = {names.alerts: 1, names.control: 1, names.statuses: scene.settings.status_partitions}
     topics[names.receipts] = scene.settings.receipt_partitions
     topics |= {names.expansions(lane): scene.settings.expansion_partitions for lane in LANES}
     topics |= {names.jobs(ROUTE, lane): PARTITIONS for lane in LANES}
@@ -53,7 +55,6 @@ async def test_poison_on_every_topic_becomes_dead_letters(scene: Scene) -> None:
         for number, value in enumerate(POISON):
             for topic, partitions in topics.items():
                 await producer.send(topic, value, key=b"poison", partition=number % partitions)
-            await producer.send(names.control, value, key=f"poison-{number}".encode(), partition=0)
         await producer.flush()
     alerts.append(await scene.publish(scene.alert(AUDIENCE, Lane.IMMEDIATE)))
 
@@ -72,6 +73,62 @@ async def test_poison_on_every_topic_becomes_dead_letters(scene: Scene) -> None:
     missing, surplus = wanted - found, found - wanted
     assert not missing, f"{missing.total()} of {wanted.total()} are missing: {sorted(missing)[:5]}"
     assert not surplus, f"{surplus.total()} too many: {sorted(surplus)[:5]}"
+
+
+ABSURD: tuple[dict[str, Any], ...] = (
+    {"variant": 99},
+    {"variant": -1},
+    {"segments": [200]},
+    {"segments": [-1, 0]},
+    {"text": "x" * 100_000},
+    {"text": "\x00"},
+    {"msisdn": ""},
+    {"msisdn": "+"},
+    {"msisdn": "+49\x00150"},
+    {"msisdn": "+٤٩١٥٠٠"},
+    {"msisdn": "+" + "9" * 100},
+    {"msisdn": "nobody"},
+    {"attempt": 0},
+    {"attempt": -7},
+    {"attempt": 10**9},
+    {"attempt": 10**30},
+    {"due_at": -1},
+    {"recipient_id": 10**30},
+    {"alert_id": "no alert"},
+    {"alert_id": "6f1c9f3e-3c0b-5a55-9b3d-0c2f6f3f7a10"},
+)
+"""Jobs of the right shape that no expander writes; each changes one field of a good one."""
+
+
+async def test_absurd_jobs_stop_nobody(scene: Scene) -> None:
+    """Of a live alert: the sender outlives them, and who is addressed by good jobs is reached."""
+    began_at = monotonic()
+    await scene.ready()
+    await scene.pace(FAST)
+    restarts = {name: stage.restarts for name, stage in scene.stack.stages.items()}
+    first = await scene.publish(scene.alert(200, Lane.PRIORITY))
+    await wait_final(scene, [first], budget_seconds=60)
+    async with scene.database() as connection:
+        recipient, number = await connection.fetchrow(
+            "SELECT id, msisdn FROM recipients JOIN chunks ON id = first_id WHERE alert_id = $1", first
+        )
+    good = {"alert_id": str(first), "recipient_id": recipient, "msisdn": number, "attempt": 2}
+    async with scene.producer() as producer:
+        for topic in (scene.names.jobs(ROUTE, Lane.PRIORITY), scene.names.delay(ROUTE, DELAYS_SECONDS[0])):
+            for change in ABSURD:
+                await producer.send(topic, json.dumps(good | change).encode(), partition=recipient % PARTITIONS)
+        await producer.flush()
+    second = await scene.publish(scene.alert(200, Lane.PRIORITY))
+    await wait_final(scene, [second], budget_seconds=60)
+
+    async def done() -> bool:
+        return not await scene.work.holds("sender") and not await scene.work.holds("recorder")
+
+    await scene.until("the sender and the recorder are through", done, budget_seconds=30)
+    account = await draw_up(scene, [second])
+    report.add(report.Entry(test="absurd jobs", seconds=monotonic() - began_at), account)
+    assert (account.final, account.lost, account.duplicates) == (200, [], 0)
+    assert {name: stage.restarts for name, stage in scene.stack.stages.items()} == restarts
 
 
 async def test_receipts_early_twice_and_for_unknown_ids(scene: Scene) -> None:

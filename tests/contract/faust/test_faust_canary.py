@@ -11,6 +11,7 @@ from importlib.metadata import version
 import faust
 import pytest
 from aiokafka.consumer.subscription_state import TopicPartitionState
+from aiokafka.producer.sender import Sender
 from faust.app.base import BootStrategy
 from faust.transport.consumer import Consumer as BaseConsumer
 from faust.transport.drivers import aiokafka as driver
@@ -185,6 +186,11 @@ async def test_the_transport_makes_the_consumer_of_its_class_attribute(app: faus
     assert isinstance(consumer._gap, dict)
     assert consumer._thread._consumer is None
     assert not consumer.unacked
+
+
+def test_the_senders_task_says_what_ended_a_producer() -> None:
+    assert isinstance(inspect.getattr_static(Sender, "sender_task"), property)
+    assert "add_done_callback(self._fail_all)" in inspect.getsource(Sender.start)
 
 
 def test_positions_of_the_aiokafka_consumer_are_where_we_look() -> None:

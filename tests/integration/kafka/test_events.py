@@ -70,6 +70,21 @@ async def test_a_second_process_fences_the_first_and_reads_its_position(
     assert [record.value for record in await read_topic(out)] == [b"old", b"new"]
 
 
+@pytest.mark.parametrize("count", [1, 300])
+async def test_a_fence_is_a_fence_at_whatever_step_it_is_noticed(
+    kafka_settings: Settings, topics: tuple[TopicPartition, str], count: int
+) -> None:
+    partition, out = topics
+    async with Sources(kafka_settings, "trial") as first, Sources(kafka_settings, "trial") as second:
+        old = await first.get(partition)
+        await second.get(partition)
+        for _ in range(2):  # the second time it is known from the start
+            with pytest.raises(FencedError, match="another process reads this partition"):
+                await old.commit(0, [Output(out, b"k", b"%d" % number) for number in range(count)])
+        with pytest.raises(FencedError, match="another process reads this partition"):
+            await _send_slowly(old, out)
+
+
 async def test_a_revoked_partition_is_made_anew_for_who_waits(
     kafka_settings: Settings, topics: tuple[TopicPartition, str]
 ) -> None:
@@ -93,6 +108,13 @@ async def test_a_log_that_lost_its_tail_does_not_swallow_what_comes_next(
         source = await sources.get(partition)
         # The log holds the record and the end of its transaction, not a hundred records.
         assert source.position == 2
+
+
+async def _send_slowly(source: Source, out: str) -> None:
+    async with source.transaction(0) as sending:
+        for _ in range(20):
+            sending.add(await source.producer.send(out, b"late", key=b"k"))
+            await asyncio.sleep(0.01)
 
 
 async def _overtake(old: Source, second: Sources, out: str) -> None:
