@@ -23,7 +23,7 @@ from schemas.alert import Alert
 from schemas.status import DeliveryState
 
 TEXT = "FLOOD: leave the flood plain now. Go uphill, help others, keep the roads free. Tocsin"
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.2
 SMALL_GROUP, SMALL_COUNT = "bench-1000", 1_000
 LIFETIME_SECONDS = 3600
 WAIT_SECONDS = 1800.0

@@ -1,6 +1,12 @@
 """One delivery job: one alert for one recipient, on `jobs.<route>.<lane>.v1`."""
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
+
+HIGHEST_ATTEMPT = 32_767
+"""The audit keeps attempts in 16 bits; a retry each 5 s until the longest expiry needs 17,280."""
 
 
 class Job(msgspec.Struct, omit_defaults=True, gc=False):
@@ -13,11 +19,11 @@ class Job(msgspec.Struct, omit_defaults=True, gc=False):
     through retries: an earlier copy may have reached the phone.
     """
 
-    alert_id: str
-    recipient_id: int
+    alert_id: Annotated[str, Meta(min_length=36, max_length=36)]
+    recipient_id: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     msisdn: str
     variant: int = 0
-    attempt: int = 1
+    attempt: Annotated[int, Meta(ge=1, le=HIGHEST_ATTEMPT)] = 1
     text: str = ""
     segments: tuple[int, ...] = ()
     due_at: int = 0

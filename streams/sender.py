@@ -24,6 +24,7 @@ from broadcast.sending.dispatch import Dispatch
 from broadcast.sending.membership import Membership
 from broadcast.sending.messages import MessageBook
 from broadcast.sending.outbox import Outbox
+from broadcast.sending.outcomes import longest_wait_ms
 from broadcast.sending.progress import Progress
 from broadcast.sending.reading import Reader
 from broadcast.sending.receipts import Receipts
@@ -77,7 +78,8 @@ class RouteSender:
         self._group = f"{settings.topic_prefix}sender.{route.name}"
         self._owner = f"{self._group}.{settings.slot}"
         self._lanes: dict[str, Lane | None] = {names.jobs(route.name, lane): lane for lane in LANES}
-        self._lanes |= {names.delay(route.name, seconds): None for seconds in route.delays_seconds}
+        self._delays = {names.delay(route.name, seconds): seconds for seconds in route.delays_seconds}
+        self._lanes |= dict.fromkeys(self._delays)
         self._lease = Lease(settings.session_timeout_seconds / 2)
         self._rhythm = Rhythm(settings.beat_seconds, settings.idle_beat_seconds)
         self._view = ControlView()
@@ -86,7 +88,8 @@ class RouteSender:
         self._settlement = Settlement(route, names, settings.number_hash_key.get_secret_value().encode(), self._outbox)
         self._receipts = Receipts(settings, route.name)
         self._accounts = [
-            AccountBinds(account, self._settlement, self._receipts, self._pump) for account in route.accounts
+            AccountBinds(account, self._settlement, self._receipts, on_room=self._pump, fail=lambda why: end(1, why))
+            for account in route.accounts
         ]
         self._dispatch = Dispatch(
             route=route,
@@ -180,7 +183,9 @@ class RouteSender:
             found = position or fresh_position(beginnings[partition])
             consumer.seek(partition, found.offset)
             progress: Progress[Token] = Progress(found, self._owner)
-            self._beats.sources[partition] = Source(partition, self._lanes[partition.topic], progress)
+            self._beats.sources[partition] = Source(
+                partition, self._lanes[partition.topic], progress, longest_wait_ms(self._delays.get(partition.topic, 0))
+            )
         self._lease.renew(asked_at)
         await self._beats.beat(everything=True)
         if fresh:

@@ -1,6 +1,8 @@
 """Bring a database to the newest schema: Alembic, with migrations in plain SQL."""
 
+import asyncio
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -10,6 +12,9 @@ if TYPE_CHECKING:
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x70C51
 """Advisory lock: two processes that migrate at once do so one after the other."""
+
+_ONE_AT_A_TIME = Lock()
+"""Alembic keeps what it works on in module variables: two migrations within one process would mix theirs."""
 
 
 def _upgrade(connection: "Connection") -> None:
@@ -26,6 +31,15 @@ def _upgrade(connection: "Connection") -> None:
 
 async def migrate(database_url: str) -> None:
     """Apply every missing migration in one transaction; harmless when there is none."""
+
+    def work() -> None:
+        with _ONE_AT_A_TIME:
+            asyncio.run(_migrate(database_url))
+
+    await asyncio.to_thread(work)
+
+
+async def _migrate(database_url: str) -> None:
     # Every stage imports this package, and Alembic costs each of them a second and 40 MB.
     from sqlalchemy.ext.asyncio import create_async_engine
 

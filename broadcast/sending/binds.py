@@ -29,13 +29,20 @@ class AccountBinds:
     """The listener of every session of an account."""
 
     def __init__(
-        self, account: Account, settlement: Settlement, receipts: Receipts, on_room: Callable[[], None]
+        self,
+        account: Account,
+        settlement: Settlement,
+        receipts: Receipts,
+        *,
+        on_room: Callable[[], None],
+        fail: Callable[[str], None],
     ) -> None:
         self.account: Final = account
         self.pool: Final[Pool[Token]] = Pool(make_config(account), self)
         self._settlement: Final = settlement
         self._receipts: Final = receipts
         self._announce: Final = on_room
+        self._fail: Final = fail
 
     def set_share(self, share: float) -> None:
         """This worker holds that share of the route's partitions, and has that share of the account's rate."""
@@ -86,13 +93,23 @@ class AccountBinds:
     def on_lost(self, session: Session[Token], error: SmppError, unanswered: list[Token]) -> None:  # noqa: ARG002 - the listener's form
         if unanswered:
             _LOG.warning("account %s: %s; %d submits have no answer", self.account.name, error, len(unanswered))
-        self._settlement.lose(unanswered, epoch_milliseconds())
+        try:
+            self._settlement.lose(unanswered, epoch_milliseconds())
+        except Exception as broken:
+            self._stumble(broken)
         self._announce()
 
     def _settle(self, responses: list[Response[Token]]) -> None:
-        at = epoch_milliseconds()
-        ids = normalise_response_ids([response[2] for response in responses], self.account.message_id_rule)
-        self._settlement.settle_many(responses, ids, at)
+        try:
+            ids = normalise_response_ids([response[2] for response in responses], self.account.message_id_rule)
+            self._settlement.settle_many(responses, ids, epoch_milliseconds())
+        except Exception as error:
+            self._stumble(error)
+
+    def _stumble(self, error: Exception) -> None:
+        # asyncio would drop the link and go on, and answers that the session no longer holds would never be settled.
+        _LOG.exception("account %s: answers could not be settled", self.account.name)
+        self._fail(f"answers could not be settled: {error!r}")
 
 
 def make_config(account: Account) -> AccountConfig:

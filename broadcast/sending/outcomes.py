@@ -54,6 +54,11 @@ def choose_delay(delays: Sequence[int], attempt: int, statuses: Sequence[int]) -
     return delays[min(attempt - 1, len(delays) - 1)]
 
 
+def longest_wait_ms(delay_seconds: int) -> int:
+    """The most that a job on the topic of a delay has to wait after its record, in milliseconds."""
+    return int(delay_seconds * 1000 * (1 + JITTER_SHARE))
+
+
 def retry_job(job: Job, segments: tuple[int, ...], *, unknown: bool, due_at: int) -> Job:
     """The next attempt at `segments` of a job; an unanswered one may have reached the phone."""
     return Job(

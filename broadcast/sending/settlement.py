@@ -22,7 +22,7 @@ from broadcast.sending.outcomes import (
 )
 from broadcast.sending.progress import Progress
 from broadcast.smpp import Response
-from schemas.job import Job
+from schemas.job import HIGHEST_ATTEMPT, Job
 from schemas.status import Outcome, Status
 from schemas.topics import Names
 
@@ -209,7 +209,7 @@ class Settlement:
         # One segment of one needs no list; the list is for those that were left over.
         wanted = () if message.total == 1 else segments
         following = retry_job(job, wanted, unknown=unknown, due_at=due_at)
-        if due_at < message.control.expires_at:
+        if due_at < message.control.expires_at and following.attempt < HIGHEST_ATTEMPT:
             self._outbox.add_retry(
                 following, TopicPartition(self._names.delay(self._route.name, delay), submission.partition)
             )

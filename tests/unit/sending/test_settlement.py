@@ -34,14 +34,14 @@ class Desk:
         self.outbox = Outbox()
         self.settlement = Settlement(ROUTE, Names("p."), KEY, self.outbox)
         text = "x" * (152 * segments if segments > 1 else 10)
-        control = Control("a", lane, "Actual", AT + expires_in, (Variant("en", text),))
+        control = Control("a" * 36, lane, "Actual", AT + expires_in, (Variant("en", text),))
         self.message: Message = MessageBook(6).find(control, 0, "", ())
         self.progress: Progress[Token] = Progress(fresh_position(0), "me")
         submission = Submission(self.message, self.progress, 3, ACCOUNT, AT, AT - 500)
         self.tokens: list[list[Token]] = []
         for offset in range(jobs):
             sent = Sent(segments) if segments > 1 else None
-            job = Job("a", 100 + offset, "+447700900123")
+            job = Job("a" * 36, 100 + offset, "+447700900123")
             self.tokens.append([(submission, job, offset, sent, part) for part in range(segments)])
         self.progress.take(list(range(jobs)), [tokens[0] for tokens in self.tokens])
 
@@ -60,7 +60,7 @@ def test_acceptances_that_come_together_are_statuses_in_one_go() -> None:
     desk.settlement.settle_many([(t[0], 0, b"raw", 1) for t in desk.tokens], [b"id1", b"id2", b"id3"], AT + 40)
     assert [status.message_id for status in desk.statuses()] == ["id1", "id2", "id3"]
     assert desk.statuses()[0] == Status(
-        "a", 100, 1, Outcome.ACCEPTED, 1, 1, "acc", "id1", number_hash(KEY, b"447700900123"), 0, "", AT, AT + 40
+        "a" * 36, 100, 1, Outcome.ACCEPTED, 1, 1, "acc", "id1", number_hash(KEY, b"447700900123"), 0, "", AT, AT + 40
     )
     assert desk.outbox.parcel.submits == 3
     assert desk.outbox.parcel.outcomes == {(Lane.ROUTINE, Outcome.ACCEPTED): 3}

@@ -19,7 +19,10 @@ def record(offset: int, value: bytes | None) -> "ConsumerRecord[bytes, bytes]":
     return ConsumerRecord("jobs", 3, offset, 1_000 + offset, 0, b"k", value, None, 1, 1, ())
 
 
-def job(recipient: int, alert: str = "a", **fields: int) -> bytes:
+A, B = "a" * 36, "b" * 36
+
+
+def job(recipient: int, alert: str = A, **fields: int) -> bytes:
     return msgspec.json.encode(Job(alert, recipient, f"+{recipient}", **fields))
 
 
@@ -29,11 +32,11 @@ def source(found: Position | None = None) -> Source[object]:
 
 def test_consecutive_jobs_of_one_text_are_one_run() -> None:
     built = source()
-    built.feed([record(0, job(1)), record(1, job(2)), record(5, job(3, variant=1)), record(6, job(4, "b"))])
+    built.feed([record(0, job(1)), record(1, job(2)), record(5, job(3, variant=1)), record(6, job(4, B))])
     assert [(run.alert_id, run.variant, run.offsets) for run in built.runs] == [
-        ("a", 0, [0, 1]),
-        ("a", 1, [5]),
-        ("b", 0, [6]),
+        (A, 0, [0, 1]),
+        (A, 1, [5]),
+        (B, 0, [6]),
     ]
     assert built.runs[0].below(1) == 1
     jobs, offsets = built.cut(1)
@@ -67,11 +70,24 @@ def test_what_has_an_outcome_is_left_out_after_a_restart() -> None:
     assert [found.recipient_id for run in built.runs for found in run.jobs] == [2, 5, 7, 8, 9]
 
 
-POISON = (b"", b"nonsense", b"{}", b"[]", b'{"alert_id":"a"}', b'{"alert_id":1,"recipient_id":2,"msisdn":"+3"}', None)
+POISON = (
+    b"",
+    b"nonsense",
+    b"{}",
+    b"[]",
+    b'{"alert_id":"a"}',
+    b'{"alert_id":1,"recipient_id":2,"msisdn":"+3"}',
+    job(1, "no alert"),
+    job(-1),
+    job(2**63),
+    job(1, attempt=0),
+    job(1, attempt=40_000),
+    None,
+)
 TWO_IN_ONE = b",".join([job(1), job(2)])
 
 
-@given(st.lists(st.sampled_from([job(1), job(2, "b"), *POISON, TWO_IN_ONE]), max_size=12))
+@given(st.lists(st.sampled_from([job(1), job(2, B), *POISON, TWO_IN_ONE]), max_size=12))
 def test_poison_is_found_wherever_it_stands(values: list[bytes | None]) -> None:
     rejected: list[int] = []
     jobs, offsets = decode_jobs(
@@ -98,3 +114,10 @@ def test_poison_waits_for_its_turn() -> None:
     assert found is not None
     assert found.record.offset == 3
     assert built.empty
+
+
+def test_no_job_waits_longer_than_its_topics_delay_whatever_it_says() -> None:
+    delayed: Source[object] = Source(PARTITION, None, Progress(fresh_position(0), "me"), longest_wait_ms=6_000)
+    delayed.feed([record(0, job(1, due_at=10**30)), record(1, b"bad"), record(2, job(2, due_at=5_000))])
+    [run] = delayed.runs
+    assert [found.due_at for found in run.jobs] == [1_000 + 6_000, 5_000]
