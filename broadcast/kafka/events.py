@@ -135,6 +135,15 @@ class Source:
         """Let go of the producer; an open transaction is left to whoever comes next."""
         with suppress(KafkaError, TimeoutError, OSError):
             await asyncio.wait_for(self.producer.stop(), STOP_BUDGET_SECONDS)
+        self._hear_errors()
+
+    def _hear_errors(self) -> None:
+        # What a fence ended is told to futures of aiokafka's own that nobody awaits, and asyncio complains of those.
+        batches = [batch for queue in self.producer._message_accumulator._batches.values() for batch in queue]
+        waiters = [self.producer._txn_manager._transaction_waiter, *(batch._drain_waiter for batch in batches)]
+        for waiter in waiters:
+            if waiter is not None and waiter.done() and not waiter.cancelled():
+                waiter.exception()
 
     def _fenced(self) -> FencedError:
         return FencedError(f"{self.transactional_id} was fenced: another process reads this partition")
