@@ -115,7 +115,7 @@ class Progress(Generic[T]):
 
         The horizon never sinks below the one it found while a job below that lacks an outcome.
         """
-        self._lead = max(LEAD_LOWEST, LEAD_BEATS * self._taken, self._lead // 2)
+        self._lead = max(LEAD_LOWEST, LEAD_BEATS * self._taken, self._lead * 7 // 8)
         self._taken = 0
         self._changed = False
         horizon = self.end + self._lead
