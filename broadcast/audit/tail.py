@@ -100,7 +100,8 @@ async def confirm(connection: asyncpg.Connection, probe: Probe, position: Positi
         LOST_TAIL,
         f"{position.topic}/{position.partition}/{epoch}",
         f"Kafka's log ends at {end} and evidence at {position.offset}: they differ from offset {start} on. "
-        f"Epoch {epoch} begins there. Find out which copy of Kafka's data was put back; run `broadcast audit verify`.",
+        f"Epoch {epoch} begins there. Find out which copy of Kafka's data was put back, restart every stage (each "
+        "has a position of the log that is gone), and run `broadcast audit verify`.",
     )
     return Position(position.topic, position.partition, epoch, start, position.digest, None)
 
