@@ -20,10 +20,13 @@ from broadcast.embedded.progress import Progress
 from broadcast.embedded.stack import Stack, StackOptions
 
 PARENT = """
-import asyncio, json, os, sys
+import asyncio, json, os, signal, sys
 from pathlib import Path
 import psutil
 from broadcast.embedded.stack import Stack, StackOptions
+
+# A shell that started the tests in the background has them ignore it, and so would we.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 async def main():
     async with Stack(Path(sys.argv[1]), StackOptions(stages=())) as stack:
