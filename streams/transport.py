@@ -1,8 +1,8 @@
 """Faust's aiokafka transport as the safe envelope needs it (design, section 5; `docs/adr/0001`).
 
 The consumer reads only what was committed, and committing does nothing: the position lives in our transactions. The
-names that are overridden here are private to Faust; `tests/contract/test_faust_envelope.py` holds the pinned version
-to them.
+names that are overridden here are private to Faust; `tests/contract/faust/test_faust_envelope.py` holds the pinned
+version to them.
 """
 
 import logging
