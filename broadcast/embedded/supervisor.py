@@ -98,8 +98,14 @@ class Supervised:
             await self._stop_watching()
         pid = self.pid
         self.kill(signal.SIGKILL)
-        while self.running and self.pid == pid:  # noqa: ASYNC110 (the supervisor waits for it too, and may be first)
+        while self._lives(pid):  # noqa: ASYNC110 (the supervisor waits for it too, and may be first)
             await asyncio.sleep(READY_POLL_SECONDS / 4)
+
+    def _lives(self, pid: int) -> bool:
+        try:
+            return self.pid == pid
+        except StartError:
+            return False
 
     async def stop(self) -> int | None:
         """End it for good: SIGTERM, after its budget SIGKILL. The exit code; None if it never ran."""
