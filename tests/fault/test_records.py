@@ -6,15 +6,14 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
 
 from broadcast.clock import monotonic
-from broadcast.kafka.clients import make_consumer
 from schemas.lane import LANES, Lane
 from tests.fault import report
 from tests.fault.accounting import draw_up, wait_final
 from tests.fault.harness import COMMON, FAST, ROUTE, Scene
 from tests.fault.work import DELAYS_SECONDS, PARTITIONS
+from tests.support.topics import read_topic
 
 AUDIENCE = 1_500
 LETTERS_SECONDS = 20.0
@@ -176,17 +175,10 @@ async def test_receipts_early_twice_and_for_unknown_ids(scene: Scene) -> None:
 
 async def letters(scene: Scene) -> Counter[tuple[str, bytes]]:
     """The dead letters, by topic and value."""
-    partition = TopicPartition(scene.names.deadletters, 0)
     found: Counter[tuple[str, bytes]] = Counter()
-    async with make_consumer(scene.settings) as consumer:
-        consumer.assign([partition])
-        end = (await consumer.end_offsets([partition]))[partition]
-        consumer.seek(partition, 0)
-        while await consumer.position(partition) < end:
-            for records in (await consumer.getmany(timeout_ms=100)).values():
-                for record in records:
-                    letter = json.loads(record.value)
-                    found[letter["topic"], base64.b64decode(letter["value"])] += 1
+    for record in await read_topic(scene.settings, scene.names.deadletters):
+        letter = json.loads(record.value)
+        found[letter["topic"], base64.b64decode(letter["value"])] += 1
     return found
 
 

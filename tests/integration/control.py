@@ -9,14 +9,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-from aiokafka import TopicPartition
 
 from broadcast.health import Health
-from broadcast.kafka.clients import make_consumer, make_producer
+from broadcast.kafka.clients import make_producer
 from broadcast.kafka.topics import create_topics
 from broadcast.routes_file import load_routes
 from broadcast.settings import Settings
 from schemas.alert import alert_id_of, read_alert
+from tests.support.topics import read_topic
 
 ROUTES = """
 [[routes]]
@@ -92,22 +92,7 @@ class Control:
 
     async def read(self, topic: str) -> list[Any]:
         """Every committed record, up to the end as it is now."""
-        name = f"{self.prefix}{topic}"
-        consumer = make_consumer(self.settings, auto_offset_reset="earliest")
-        await consumer.start()
-        try:
-            await consumer._client._wait_on_metadata(name)
-            partitions = [TopicPartition(name, number) for number in consumer.partitions_for_topic(name)]
-            consumer.assign(partitions)
-            ends = await consumer.end_offsets(partitions)
-            await consumer.seek_to_beginning(*partitions)
-            records: list[Any] = []
-            while any([await consumer.position(one) < ends[one] for one in partitions]):
-                for batch in (await consumer.getmany(timeout_ms=100)).values():
-                    records += batch
-            return records
-        finally:
-            await consumer.stop()
+        return await read_topic(self.settings, f"{self.prefix}{topic}")
 
     async def row(self, alert_id: UUID) -> asyncpg.Record | None:
         return await self.connection.fetchrow("SELECT * FROM alerts WHERE alert_id = $1", alert_id)

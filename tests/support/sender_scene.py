@@ -15,10 +15,10 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from broadcast.clock import epoch_milliseconds
-from broadcast.kafka.clients import make_admin, make_consumer, make_producer
+from broadcast.kafka.clients import make_admin, make_producer
 from broadcast.kafka.position import Position, read_position
 from broadcast.kafka.topics import create_topics
 from broadcast.routes_file import load_routes
@@ -28,6 +28,7 @@ from schemas.job import Job
 from schemas.lane import Lane
 from schemas.status import Outcome, Status
 from schemas.topics import Names
+from tests.support.topics import read_topic
 
 ROUTE = "simulated"
 encode = msgspec.json.encode
@@ -192,24 +193,10 @@ class Scene:
         finally:
             await producer.stop()
 
-    async def records(self, topic: str, kind: type[Any], partitions: int = 4) -> list[Any]:
+    async def records(self, topic: str, kind: type[Any]) -> list[Any]:
         """Everything committed on a topic, decoded."""
-        consumer: AIOKafkaConsumer = make_consumer(self.settings, group_id=None, auto_offset_reset="earliest")
-        await consumer.start()
-        try:
-            partitions = [TopicPartition(topic, number) for number in range(partitions)]
-            consumer.assign(partitions)
-            ends = await consumer.end_offsets(partitions)
-            await consumer.seek_to_beginning(*partitions)
-            found = []
-            decode = msgspec.json.Decoder(kind).decode
-            while True:
-                for batch in (await consumer.getmany(timeout_ms=200)).values():
-                    found += [decode(record.value) for record in batch]
-                if all([await consumer.position(partition) >= end for partition, end in ends.items()]):
-                    return found
-        finally:
-            await consumer.stop()
+        decode = msgspec.json.Decoder(kind).decode
+        return [decode(record.value) for record in await read_topic(self.settings, topic)]
 
     async def statuses(self) -> list[Status]:
         return await self.records(self.names.statuses, Status)

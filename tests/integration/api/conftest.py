@@ -13,7 +13,6 @@ import asyncpg
 import httpx
 import pytest
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import NewTopic
 
 from broadcast.api.server import serve
@@ -22,6 +21,7 @@ from broadcast.kafka.clients import make_admin
 from broadcast.keys import create_key
 from broadcast.settings import Settings
 from schemas.topics import Names
+from tests.support.topics import read_topic
 
 READY_SECONDS = 20.0
 
@@ -43,22 +43,7 @@ class Api:
 
     async def records(self, topic: str) -> list[Any]:
         """Everything on the one partition of a topic, as it is committed now."""
-        partition = TopicPartition(topic, 0)
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.settings.kafka_bootstrap, enable_auto_commit=False, isolation_level="read_committed"
-        )
-        await consumer.start()
-        try:
-            consumer.assign([partition])
-            end = (await consumer.end_offsets([partition]))[partition]
-            consumer.seek(partition, 0)
-            found: list[Any] = []
-            while await consumer.position(partition) < end:
-                for records in (await consumer.getmany(timeout_ms=200)).values():
-                    found += records
-            return found
-        finally:
-            await consumer.stop()
+        return await read_topic(self.settings, topic)
 
     @property
     def names(self) -> Names:

@@ -1,15 +1,14 @@
-"""Reading whole topics, as every consumer of ours reads them."""
+"""Reading topics, and making some."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
 from aiokafka.admin import NewTopic
 
-from broadcast.kafka.clients import make_admin, make_consumer
+from broadcast.kafka.clients import make_admin
 from broadcast.settings import Settings
+from tests.support import topics
 
 Read = Callable[[str], Awaitable[list[Any]]]
 Make = Callable[..., Awaitable[None]]
@@ -20,22 +19,7 @@ def read_topic(kafka_settings: Settings) -> Read:
     """Every committed record of a topic, up to its end as it is now."""
 
     async def read(topic: str) -> list[Any]:
-        consumer = make_consumer(kafka_settings, auto_offset_reset="earliest")
-        await consumer.start()
-        try:
-            await consumer._client._wait_on_metadata(topic)
-            partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
-            consumer.assign(partitions)
-            ends = await consumer.end_offsets(partitions)
-            await consumer.seek_to_beginning(*partitions)
-            records: list[Any] = []
-            async with asyncio.timeout(30):
-                while any([await consumer.position(one) < ends[one] for one in partitions]):
-                    for batch in (await consumer.getmany(timeout_ms=100)).values():
-                        records += batch
-            return records
-        finally:
-            await consumer.stop()
+        return await topics.read_topic(kafka_settings, topic)
 
     return read
 
