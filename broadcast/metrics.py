@@ -37,21 +37,20 @@ http_request_duration = _histogram("http_request_duration_seconds", "From reques
 
 # alerts
 alerts = _counter("alerts", "Alerts by CAP status, msgType and what became of them", "status", "msg_type", "outcome")
-approvals = _counter("approvals", "Decisions on alerts that need approval", "decision")
 stops = _counter("stops", "Stops written to control", "origin")
 
 # planner and expander
 alert_expand_duration = _histogram("alert_expand_duration_seconds", "From the alert event to its last chunk's jobs")
 recipients_expanded = _counter("recipients_expanded", "Recipients for whom a job was produced", "lane")
-jobs_suppressed = _counter("jobs_suppressed", "Recipients for whom no submit was made, by reason", "reason")
+jobs_suppressed = _counter("jobs_suppressed", "Recipients for whom no (further) submit was made, by reason", "reason")
 
 # sender
 jobs = _counter("jobs", "Jobs by outcome", "lane", "outcome")
-jobs_in_flight = _gauge("jobs_in_flight", "Jobs taken by this sender and without an outcome", "lane")
+jobs_in_flight = _gauge("jobs_in_flight", "Jobs that a sender has taken and that have no outcome yet", "lane")
 handover_duration = _histogram(
     "handover_duration_seconds", "From the job's record to its submit_sm_resp", "lane", buckets=_HANDOVER_SECONDS
 )
-possible_duplicates = _counter("possible_duplicates", "Submits marked as possible duplicates", "lane")
+possible_duplicates = _counter("possible_duplicates", "Jobs submitted with the mark of a possible duplicate", "lane")
 in_doubt = _gauge("in_doubt", "Submits written whose status no beat has committed")
 beat_duration = _histogram("beat_duration_seconds", "One beat of the sender: statuses, retries, positions")
 smpp_submit = _counter("smpp_submit", "Answers to submit_sm by SMPP command_status", "account", "command_status")
@@ -60,22 +59,32 @@ smpp_bind_up = _gauge("smpp_bind_up", "1 while a bind is bound", "account", "bin
 smpp_throttled = _counter("smpp_throttled", "Submits refused because of rate", "account")
 smpp_enquire_link_rtt = _histogram("smpp_enquire_link_rtt_seconds", "enquire_link to its answer", "account")
 link_test_last_success = _gauge(
-    "link_test_last_success_timestamp_seconds", "Last answered enquire_link or test submit", "account", "bind"
+    "link_test_last_success_timestamp_seconds", "Last bind or answered enquire_link", "account", "bind"
 )
 
 # receipts and the audit
-receipts = _counter("receipts", "Receipts by state and how they met their attempt", "account", "state", "match")
+receipts = _counter(
+    "receipts",
+    "Receipts that met their attempt: matched, early (no later than the status), late (by the sweep) or duplicate",
+    "account",
+    "state",
+    "match",
+)
+receipts_parked = _gauge("receipts_parked", "Receipts that no attempt is known for")
 receipt_duration = _histogram(
     "receipt_duration_seconds", "From the submit to the receipt here", "account", "state", buckets=_RECEIPT_SECONDS
 )
 delivery_duration = _histogram(
-    "delivery_duration_seconds", "From the submit to the SMSC's done date", "account", buckets=_RECEIPT_SECONDS
+    "delivery_duration_seconds",
+    "From submit date to done date, by the SMSC's clock",
+    "account",
+    buckets=_RECEIPT_SECONDS,
 )
 audit_lag = _gauge("audit_lag_seconds", "Age of the newest record that the recorder has not committed")
 audit_rows = _counter("audit_rows", "Rows written to the audit", "event")
 evidence_segments = _counter("evidence_segments", "Evidence segments written", "topic")
 reconciliation_gap = _gauge("reconciliation_gap", "Recipients unaccounted for, over live alerts", "alert_class")
-audit_chain_verified = _gauge("audit_chain_verified_timestamp_seconds", "Last successful verification of the chain")
+audit_chain_verified = _gauge("audit_chain_verified_timestamp_seconds", "When the chain was last verified, and sound")
 alarms = _gauge("alarms", "Open alarms by kind", "kind")
 
 # every stage

@@ -17,12 +17,13 @@ from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRa
 from broadcast import metrics
 from broadcast.audit.alarms import is_trusting
 from broadcast.audit.evidence import Ids, Position, StaleError, read_positions
+from broadcast.audit.figures import report_batch
 from broadcast.audit.letters import Letters
 from broadcast.audit.recording import TRANSIENT, Batch, Parked, Recorded, record
 from broadcast.audit.session import open_session
 from broadcast.audit.sweep import sweep_forever
 from broadcast.audit.tail import Probe, confirm
-from broadcast.clock import epoch_milliseconds, monotonic
+from broadcast.clock import monotonic
 from broadcast.database.pool import AWAY, wait_for_database
 from broadcast.health import Health
 from broadcast.kafka.clients import make_consumer
@@ -264,14 +265,7 @@ class Recorder:
             shard=self.shard,
             trusting=self.trusting,
         )
-        metrics.audit_rows.labels("status").inc(recorded.attempts)
-        metrics.audit_rows.labels("receipt").inc(recorded.receipts)
-        metrics.audit_rows.labels("receipt_early").inc(recorded.early)
-        metrics.audit_rows.labels("receipt_parked").inc(recorded.parked)
-        metrics.audit_rows.labels("receipt_repeated").inc(recorded.repeated)
-        for segment in batch.segments:
-            metrics.evidence_segments.labels(segment.topic).inc()
-        metrics.audit_lag.set(max(0, epoch_milliseconds() - batch.oldest_at) / 1000)
+        report_batch(batch, recorded, self.accounts)
         await self.ids.reserve(connection, 2 * len(self.positions))
         return recorded
 

@@ -265,6 +265,8 @@ class RouteSender:
             await self._clients.close()
 
     def _report_lag(self) -> None:
+        for binds in self._accounts:
+            binds.pool.report()
         highwater = self._clients.consumer.highwater
         sources = self._beats.sources.items()
         self._report(

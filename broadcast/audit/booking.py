@@ -22,6 +22,9 @@ from schemas.status import STATE_OF_OUTCOME, Outcome, Status
 Recipient = tuple[str, int]
 """Alert id and recipient id."""
 
+Took = dict[tuple[int | None, int], list[int]]
+"""Milliseconds from submits to their receipts, by the account's number and the receipt's code."""
+
 Deltas = Counter[tuple[str, int]]
 """Changes of counters, by alert id and code of state. Queued has none: it is what the others leave of the audience."""
 
@@ -35,6 +38,7 @@ class _Shape:
 
     alert: bytes
     shared: bytes
+    account: int | None
     simple: bool
     state: int
     count: int = 0
@@ -45,7 +49,8 @@ class Booking:
     """What one batch of statuses does to the tables.
 
     `pieces` joined are rows for COPY; `deltas` are those of recipients that have just this one attempt; `careful`
-    are the others, whose state must be found from all their attempts; `taken` are parked receipts that were joined.
+    are the others, whose state must be found from all their attempts; `taken` are parked receipts that were joined,
+    `took` is of every receipt that did not come after its status.
     """
 
     pieces: list[bytes] = field(default_factory=list)
@@ -53,6 +58,7 @@ class Booking:
     deltas: Deltas = field(default_factory=Counter)
     careful: set[Recipient] = field(default_factory=set)
     taken: list[Heard] = field(default_factory=list)
+    took: Took = field(default_factory=dict)
 
 
 def is_simple(status: Status) -> bool:
@@ -104,6 +110,7 @@ def book(
             shape = shapes[alike] = _Shape(
                 alert_part(status.alert_id),
                 shared_part(status, evidence_id, account, alone=simple),
+                account,
                 simple,
                 CODE_OF_STATE[STATE_OF_OUTCOME[status.outcome]],
             )
@@ -127,6 +134,7 @@ def book(
             pieces.append(NO_RECEIPT)
             continue
         pieces.append(receipt_part(heard))
+        booking.took.setdefault((shape.account, heard.code), []).append(heard.received_at - status.submitted_at)
         if shape.simple and status.outcome is Outcome.ACCEPTED:
             shape.count -= 1
             heard_of[status.alert_id, heard.code] = heard_of.get((status.alert_id, heard.code), 0) + 1

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from broadcast.audit.booking import Deltas, Recipient
+from broadcast.audit.booking import Deltas, Recipient, Took
 from broadcast.audit.codes import LOWEST_FINAL_RECEIPT, STATE_CODE_OF_RECEIPT, SUBMITTED
 from broadcast.audit.receipts import Heard
 
@@ -63,13 +63,16 @@ WITH r AS (
         receipt_evidence = a.receipt_evidence || r.evidence
     FROM r {which}
     RETURNING a.alert_id, a.recipient_id, a.evidence_id, a.attempt, a.segment, a.message_key, a.alone,
-        a.receipt_before, a.receipt_state, r.number
+        a.account, a.receipt_before, a.receipt_state, r.code, r.number,
+        (date_part('epoch', r.at - a.submitted_at) * 1000)::bigint AS took
 )
-SELECT alert_id, receipt_before, receipt_state, array_agg(number) AS numbers, NULL::bigint AS recipient_id,
+SELECT alert_id, account, receipt_before, receipt_state, code, array_agg(number) AS numbers, array_agg(took) AS took,
+    NULL::bigint AS recipient_id,
     NULL::bigint AS evidence_id, NULL::smallint AS attempt, NULL::smallint AS segment, NULL::bigint AS message_key
-FROM joined WHERE alone GROUP BY 1, 2, 3
+FROM joined WHERE alone GROUP BY 1, 2, 3, 4, 5
 UNION ALL
-SELECT alert_id, receipt_before, receipt_state, ARRAY[number], recipient_id, evidence_id, attempt, segment, message_key
+SELECT alert_id, account, receipt_before, receipt_state, code, ARRAY[number], ARRAY[took], recipient_id, evidence_id,
+    attempt, segment, message_key
 FROM joined WHERE NOT alone
 """
 
@@ -88,14 +91,20 @@ class Joined(NamedTuple):
     """What receipts did to attempts.
 
     `deltas` for attempts that are alone; `careful` are the recipients of the others, and `before` says which
-    receipt's code (or none) those attempts had. `unmatched` have no attempt (yet).
+    receipt's code (or none) those attempts had. `unmatched` have no attempt (yet). `took` is of receipts that were
+    the first of their attempt, `repeated` counts the others by account and code.
     """
 
     deltas: Deltas
     careful: set[Recipient]
     before: dict[RowKey, int | None]
     unmatched: list[Heard]
-    repeated: int
+    took: Took
+    repeated: Counter[tuple[int | None, int]]
+
+
+def _nothing() -> Joined:
+    return Joined(Counter(), set(), {}, [], {}, Counter())
 
 
 async def join(connection: asyncpg.Connection, heard: Sequence[Heard], *, exact: bool) -> Joined:
@@ -104,14 +113,17 @@ async def join(connection: asyncpg.Connection, heard: Sequence[Heard], *, exact:
     The usual statement takes 7 µs of PostgreSQL for a receipt and cannot choose: it raises `AmbiguousError` where
     several attempts fit. With `exact` (10 µs) each goes to the newest earlier submit.
     """
-    joined = Joined(Counter(), set(), {}, [], 0)
+    joined = _nothing()
     for number in range(max((len(one.evidence_ids) for one in heard), default=0)):
         # A statement updates a row once, so that each of several segments with receipts of one message has its turn.
         turn = [one._replace(evidence_ids=one.evidence_ids[number:]) for one in heard] if number else heard
         part = await _join_once(connection, sorted(one for one in turn if one.evidence_ids), exact=exact)
         joined.deltas.update(part.deltas)
         joined.careful.update(part.careful)
-        joined = joined._replace(before=part.before | joined.before, repeated=joined.repeated + part.repeated)
+        joined.repeated.update(part.repeated)
+        for kind, took in part.took.items():
+            joined.took.setdefault(kind, []).extend(took)
+        joined = joined._replace(before=part.before | joined.before)
         if number == 0:
             joined.unmatched.extend(part.unmatched)
     return joined
@@ -128,15 +140,18 @@ async def _join_once(connection: asyncpg.Connection, ordered: Sequence[Heard], *
         [one.error for one in ordered],
         [one.evidence_ids[0] for one in ordered],
     )
-    joined = Joined(Counter(), set(), {}, [], 0)
+    joined = _nothing()
     matched: set[int] = set()
-    total = repeated = 0
+    total = 0
     for row in rows:
         alert_id, was, now, numbers = str(row["alert_id"]), row["receipt_before"], row["receipt_state"], row["numbers"]
         matched.update(numbers)
         total += len(numbers)
-        if was is not None:
-            repeated += len(numbers)
+        kind = row["account"], row["code"]
+        if was is None:
+            joined.took.setdefault(kind, []).extend(row["took"])
+        else:
+            joined.repeated[kind] += len(numbers)
         if row["recipient_id"] is None:
             before = SUBMITTED if was is None else STATE_CODE_OF_RECEIPT[was]
             joined.deltas[alert_id, before] -= len(numbers)
@@ -155,7 +170,7 @@ async def _join_once(connection: asyncpg.Connection, ordered: Sequence[Heard], *
     if total != len(matched):
         raise AmbiguousError(f"{total - len(matched)} attempts share a message key and number hash with another")
     joined.unmatched.extend(one for number, one in enumerate(ordered, 1) if number not in matched)
-    return joined._replace(repeated=repeated)
+    return joined
 
 
 async def delete_parked(connection: asyncpg.Connection, taken: Iterable[Heard]) -> bool:

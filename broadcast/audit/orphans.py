@@ -7,6 +7,7 @@ import asyncpg
 
 from broadcast.audit.booking import Deltas
 from broadcast.audit.counting import add_to_counters, count_carefully
+from broadcast.audit.figures import report_met, report_repeated
 from broadcast.audit.joining import join, park
 from broadcast.audit.receipts import Heard, merge
 
@@ -77,4 +78,8 @@ async def _join(connection: asyncpg.Connection, pairs: Sequence[tuple[int, int, 
         if joined.careful:
             deltas.update(await count_carefully(connection, joined.careful, (), joined.before))
         await add_to_counters(connection, SHARD, deltas)
+    if joined.took or joined.repeated:
+        names = {row["id"]: row["name"] for row in await connection.fetch("SELECT id, name FROM accounts")}
+        report_met("late", joined.took, names)
+        report_repeated(joined.repeated, names)
     return len(heard) - len(joined.unmatched)

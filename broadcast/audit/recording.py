@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
-from broadcast.audit.booking import Booking, Deltas, Recipient, book
+from broadcast.audit.booking import Booking, Deltas, Recipient, Took, book
 from broadcast.audit.chain import Record
 from broadcast.audit.counting import add_to_counters, count_carefully
 from broadcast.audit.evidence import Position, Segment, StaleError, add_segments
@@ -66,13 +66,17 @@ class Batch:
 
 @dataclass(slots=True)
 class Recorded:
-    """What one batch did, for metrics: attempts written, receipts read, joined early, parked and repeated."""
+    """What one batch did, for metrics: attempts written, receipts read, parked, and how the others met their attempt.
+
+    `matched` came after their status and `early` did not; `repeated` are those that were not the first.
+    """
 
     attempts: int = 0
     receipts: int = 0
-    early: int = 0
     parked: int = 0
-    repeated: int = 0
+    matched: Took = field(default_factory=dict)
+    early: Took = field(default_factory=dict)
+    repeated: Counter[tuple[int | None, int]] = field(default_factory=Counter)
     deltas: Deltas = field(default_factory=Counter)
 
 
@@ -181,8 +185,9 @@ async def _write(
         await add_to_counters(connection, shard, deltas)
     recorded = Recorded(
         attempts=booking.rows,
-        early=len(booking.taken),
         parked=len(joined.unmatched),
+        matched=joined.took,
+        early=booking.took,
         repeated=joined.repeated,
         deltas=deltas,
     )

@@ -16,6 +16,7 @@ from broadcast.audit.lag import jobs_left
 from broadcast.audit.orphans import join_parked
 from broadcast.audit.recording import TRANSIENT
 from broadcast.audit.session import open_session
+from broadcast.audit.verification import show_verification
 from broadcast.clock import utc_now
 from broadcast.database.pool import AWAY, wait_for_database
 from broadcast.lifecycle import AlertState, Happening, may_happen, next_state
@@ -98,6 +99,9 @@ async def sweep(connection: asyncpg.Connection, now: datetime, *, slow: bool = F
         gaps["open"] += await _sweep_alert(connection, row, now)
     metrics.reconciliation_gap.labels("open").set(gaps["open"])
     await show_alarms(connection)
+    await show_verification(connection)
+    if slow:
+        metrics.receipts_parked.set(await connection.fetchval("SELECT count(*) FROM parked_receipts"))
 
 
 async def find_stranded(

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from broadcast import metrics
 from broadcast.audience.chunks import GENESIS as FIRST_CHAIN
 from broadcast.audience.chunks import chain, chunk_digest
+from broadcast.audit.alarms import EVIDENCE_FAULT, raise_alarm
 from broadcast.audit.chain import GENESIS, digest_of, unpack
 from broadcast.audit.walk import Connection, read_reasons
 
@@ -59,6 +61,23 @@ async def verify(
         progress(segments + found.chunks, segments + chunks)
     await _verify_references(connection, found)
     return found
+
+
+async def note_verification(connection: Connection, found: Verification) -> None:
+    """Remember that the chains were verified, for `show_verification`; a fault is also an alarm."""
+    await connection.execute(
+        "INSERT INTO verifications (segments, records, chunks, sound) VALUES ($1, $2, $3, $4)",
+        *(found.segments, found.records, found.chunks, found.sound),
+    )
+    for fault in found.faults:
+        await raise_alarm(connection, EVIDENCE_FAULT, fault.split(":")[0][:200], fault)
+
+
+async def show_verification(connection: Connection) -> None:
+    """Set the metric to when the audit was last verified, and sound."""
+    at = await connection.fetchval("SELECT verified_at FROM verifications WHERE sound ORDER BY id DESC LIMIT 1")
+    if at is not None:
+        metrics.audit_chain_verified.set(at.timestamp())
 
 
 async def _verify_partition(

@@ -12,6 +12,7 @@ BROKEN_PIPE_EXIT_CODE = 141
 """What a shell reports of a command that SIGPIPE ended."""
 
 COMMANDS: dict[str, str] = {
+    "alarms": "what the system found wrong: list, clear",
     "alert": "publish, list, show, watch and cancel alerts",
     "audit": "who was reached, when, by which route; and proof of it",
     "database": "bring the database to the newest schema",

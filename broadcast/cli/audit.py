@@ -16,9 +16,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from broadcast.audience.connection import open_connection
-from broadcast.audit import history, rebuild_check, summary, verify
+from broadcast.audit import Verification, history, rebuild_check, summary, verify
 from broadcast.audit.export import FORMATS, write_deliveries
 from broadcast.audit.summary import Summary
+from broadcast.audit.verification import note_verification
 from broadcast.settings import Settings, load_settings
 from schemas.status import DeliveryState
 
@@ -144,8 +145,14 @@ def history_command(alert: UUID, recipient: int, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def verify_command(alert: UUID | None, as_json: bool) -> None:
     """Compute every evidence chain anew, and the chunk chain of ALERT or of all. Exit code 1 if one does not hold."""
+
+    async def work(connection: asyncpg.Connection, _: Settings) -> Verification:
+        found = await verify(connection, alert, progress)
+        await note_verification(connection, found)
+        return found
+
     with _bar("verify") as (_, progress):
-        found = with_audit(lambda connection, _: verify(connection, alert, progress))
+        found = with_audit(work)
     if as_json:
         click.echo(json.dumps(asdict(found) | {"sound": found.sound}))
     else:

@@ -8,6 +8,7 @@ import click
 
 from broadcast.cli.display import Display
 from broadcast.cli.interruption import InterruptedRunError, run_interruptible
+from broadcast.cli.run import STAGES
 from broadcast.embedded.session import start_with_key
 from broadcast.embedded.stack import Stack, StackOptions
 from broadcast.settings import load_settings
@@ -59,17 +60,19 @@ async def _run(data_dir: Path, options: StackOptions, as_json: bool, display: Di
         addresses = {
             "api": stack.api_url,
             "docs": f"{stack.api_url}/docs",
-            "metrics": f"{stack.api_url}/metrics",
             "kafka": settings.kafka_bootstrap,
             "database": settings.database_url.get_secret_value(),
             "simulator": stack.simulator_url,
             "data": str(stack.data_dir),
             "key": key,
         }
+        metrics = {stage: f"{stack.metrics_url(stage)}/metrics" for stage in STAGES}
         if as_json:
-            click.echo(json.dumps(addresses))
+            click.echo(json.dumps(addresses | {"metrics": metrics}))
         else:
             for name, value in addresses.items():
                 click.echo(f"{name:<10} {value}")
+            for stage, url in metrics.items():
+                click.echo(f"{'metrics':<10} {url} ({stage})")
             click.echo("Ctrl-C stops everything; the data stay.")
         await asyncio.Event().wait()

@@ -70,7 +70,7 @@ class Account(_Model):
     receipts: bool = True
     message_id_rule: MessageIdRule = MessageIdRule.AS_IS
     unknown_policy: UnknownPolicy = UnknownPolicy()
-    throttle_pause_seconds: Seconds = 1.0
+    throttle_pause_seconds: Seconds = 0.1
     connect_timeout_seconds: Seconds = 5.0
     response_timeout_seconds: Seconds = 30.0
     enquire_link_seconds: Seconds = 15.0

@@ -14,7 +14,7 @@ from broadcast.errors import FENCED_EXIT_CODE, LEASE_EXIT_CODE
 from broadcast.kafka.lease import End, Lease
 from broadcast.kafka.position import Position, write_metadata
 from broadcast.sending.batches import send_records
-from broadcast.sending.figures import report_beat
+from broadcast.sending.figures import Figures
 from broadcast.sending.outbox import Outbox, Parcel
 from broadcast.sending.rhythm import Rhythm
 from broadcast.sending.settlement import Settlement, Token
@@ -57,6 +57,7 @@ class Beats:
         self._settlement: Final = settlement
         self._end: Final = end
         self._on_done: Final = on_done
+        self._figures: Final = Figures()
         self._turn: Final = count()
         self._lock: Final = asyncio.Lock()
 
@@ -95,7 +96,9 @@ class Beats:
         for source in changed:
             source.progress.confirm()
         self._settlement.in_doubt -= parcel.submits
-        report_beat(parcel, in_doubt=self._settlement.in_doubt, seconds=monotonic() - began_at)
+        self._figures.report_beat(
+            parcel, in_doubt=self._settlement.in_doubt, sources=sources, seconds=monotonic() - began_at
+        )
         self._on_done()
 
     async def _commit(self, parcel: Parcel, positions: Mapping[TopicPartition, Position]) -> None:

@@ -3,10 +3,13 @@
 import logging
 from collections.abc import Callable, Sequence
 from itertools import repeat
+from operator import itemgetter
 from typing import Final
 
 from broadcast.clock import epoch_milliseconds
 from broadcast.routing import Account
+from broadcast.sending.figures import count_answers
+from broadcast.sending.outcomes import UNANSWERED
 from broadcast.sending.receipts import Receipts
 from broadcast.sending.settlement import Sent, Settlement, Submission, Token
 from broadcast.smpp import (
@@ -92,6 +95,7 @@ class AccountBinds:
 
     def on_lost(self, session: Session[Token], error: SmppError, unanswered: list[Token]) -> None:  # noqa: ARG002 - the listener's form
         if unanswered:
+            count_answers(self.account.name, repeat(UNANSWERED, len(unanswered)))
             _LOG.warning("account %s: %s; %d submits have no answer", self.account.name, error, len(unanswered))
         try:
             self._settlement.lose(unanswered, epoch_milliseconds())
@@ -100,6 +104,7 @@ class AccountBinds:
         self._announce()
 
     def _settle(self, responses: list[Response[Token]]) -> None:
+        count_answers(self.account.name, map(itemgetter(1), responses))
         try:
             ids = normalise_response_ids([response[2] for response in responses], self.account.message_id_rule)
             self._settlement.settle_many(responses, ids, epoch_milliseconds())
@@ -130,6 +135,7 @@ def make_config(account: Account) -> AccountConfig:
             connect_timeout_seconds=account.connect_timeout_seconds,
             response_timeout_seconds=account.response_timeout_seconds,
             enquire_link_seconds=account.enquire_link_seconds,
+            throttle_pause_seconds=account.throttle_pause_seconds,
             inactivity_seconds=account.inactivity_seconds,
         ),
         binds=account.binds,

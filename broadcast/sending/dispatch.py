@@ -242,6 +242,9 @@ class Dispatch:
         except PduError as error:
             self._sift(group, str(error), now)
             return True
+        marked = sum([job.possible_duplicate for job in group.jobs[:count]])
+        if marked:
+            self._outbox.parcel.marked[group.message.lane] += marked
         if count < len(group.jobs):
             # TCP held it up in between: what was not taken waits, though later jobs may go first.
             source.put_back(group.jobs[count:], group.offsets[count:])

@@ -32,6 +32,7 @@ class Parcel:
     submits: int = 0
     outcomes: dict[tuple[Lane, Outcome], int] = field(default_factory=lambda: defaultdict(int))
     handovers: dict[Lane, list[float]] = field(default_factory=lambda: defaultdict(list))
+    marked: dict[Lane, int] = field(default_factory=lambda: defaultdict(int))
 
     def __bool__(self) -> bool:
         return bool(self.statuses or self.retries or self.deadletters)

@@ -11,6 +11,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from broadcast import metrics
 from broadcast.clock import epoch_milliseconds
 from broadcast.kafka.clients import make_producer
 from broadcast.pii import number_hasher
@@ -18,25 +19,11 @@ from broadcast.routing import Account
 from broadcast.sending.batches import Record, send_records
 from broadcast.sending.inbound import read_inbound
 from broadcast.settings import Settings
-from broadcast.smpp import Delivery, MessageState, Session, normalise_receipt_ids, parse_receipt
-from schemas.receipt import Receipt, ReceiptState
+from broadcast.smpp import Delivery, Session, normalise_receipt_ids, parse_receipt, seconds_between
+from schemas.receipt import Receipt
 from schemas.topics import Names
 
 _LOG = logging.getLogger(__name__)
-
-STATES: Final = {
-    MessageState.SCHEDULED: ReceiptState.ENROUTE,
-    MessageState.ENROUTE: ReceiptState.ENROUTE,
-    MessageState.DELIVERED: ReceiptState.DELIVERED,
-    MessageState.EXPIRED: ReceiptState.EXPIRED,
-    MessageState.DELETED: ReceiptState.DELETED,
-    MessageState.UNDELIVERABLE: ReceiptState.UNDELIVERABLE,
-    MessageState.ACCEPTED: ReceiptState.ACCEPTED,
-    MessageState.UNKNOWN: ReceiptState.UNKNOWN,
-    MessageState.REJECTED: ReceiptState.REJECTED,
-    MessageState.SKIPPED: ReceiptState.UNDELIVERABLE,
-}
-"""message_state of SMPP 5.0 in the words of 3.4; skipped was never tried and never will be."""
 
 CROWD: Final = 50
 CROWD_SECONDS: Final = 0.025
@@ -154,6 +141,10 @@ class Receipts:
                 inbound.append((self._route.encode(), _ENCODE(read_inbound(delivery, self._route, account.name, now))))
             else:
                 _LOG.warning("account %s: a receipt that names no message is answered and dropped", account.name)
+        took = [seconds_between(receipt.submitted, receipt.done) for receipt, _ in parsed]
+        metrics.observe_batch(
+            metrics.delivery_duration.labels(account.name), [seconds for seconds in took if seconds is not None]
+        )
         ids = normalise_receipt_ids([receipt.message_id for receipt, _ in parsed], account.message_id_rule)
         for (receipt, source), message_id in zip(parsed, ids, strict=True):
             receipts.append(
@@ -163,7 +154,7 @@ class Receipts:
                         Receipt(
                             account.name,
                             message_id.decode("latin-1"),
-                            STATES[receipt.state],
+                            receipt.receipt_state,
                             self._hash(source),
                             receipt.error,
                             0,

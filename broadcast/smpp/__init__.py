@@ -13,6 +13,7 @@ from broadcast.smpp.receipts import (
     normalise_receipt_ids,
     normalise_response_ids,
     parse_receipt,
+    seconds_between,
 )
 from broadcast.smpp.session import Listener, Session
 from broadcast.smpp.status import OutcomeClass, classify_status, name_status
@@ -47,4 +48,5 @@ __all__ = [
     "normalise_receipt_ids",
     "normalise_response_ids",
     "parse_receipt",
+    "seconds_between",
 ]

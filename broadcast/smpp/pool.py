@@ -4,9 +4,12 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, Generic, TypeVar
 
-from broadcast.metrics import smpp_bind_up, smpp_enquire_link_rtt
+from prometheus_client import Gauge, Histogram
+
+from broadcast import metrics
 from broadcast.smpp.account import AccountConfig
 from broadcast.smpp.binding import connect
 from broadcast.smpp.errors import BindError
@@ -41,7 +44,7 @@ class Pool(Generic[T]):
         self._listener: Final = listener
         self._clock: Final = clock or asyncio.get_running_loop().time
         self._jitter: Final = jitter or random.Random()  # noqa: S311 - spreads reconnects, keeps no secret
-        self._sessions: list[Session[T]] = []
+        self._sessions: dict[int, Session[T]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._pacing: Final = Pacing(config.rate_per_second, self._clock())
         # Several binds of one account at once look like an attack to some SMSCs: one after the other.
@@ -50,18 +53,18 @@ class Pool(Generic[T]):
     @property
     def sessions(self) -> Sequence[Session[T]]:
         """The sessions bound now."""
-        return tuple(self._sessions)
+        return tuple(self._sessions.values())
 
     @property
     def room(self) -> int:
         """Submits that may be written now over all binds."""
-        total = sum(session.room for session in self._sessions)
+        total = sum(session.room for session in self._sessions.values())
         return min(total, self._pacing.room(self._clock())) if total else 0
 
     @property
     def unanswered(self) -> int:
         """Submits without an answer over all binds."""
-        return sum(session.unanswered for session in self._sessions)
+        return sum(session.unanswered for session in self._sessions.values())
 
     def set_rate(self, rate_per_second: float | None) -> None:
         """Change the account's rate, for example to this worker's share of it."""
@@ -75,13 +78,15 @@ class Pool(Generic[T]):
             asyncio.create_task(self._keep_bound(number), name=f"bind {self.config.name}/{number}")
             for number in range(self.config.binds)
         ]
-        for task in self._tasks:
+        for number, task in enumerate(self._tasks):
             task.add_done_callback(_report_failure)
+            # A bind that never comes up must be seen as down, not as absent.
+            metrics.smpp_bind_up.labels(self.config.name, str(number)).set(0)
 
     def submit(self, template: SubmitTemplate, destinations: Sequence[bytes], tokens: Sequence[T]) -> int:
         """Write to the session with the most room first; returns how many were taken over all binds."""
         taken = 0
-        for session in sorted(self._sessions, key=lambda session: -session.room):
+        for session in sorted(self._sessions.values(), key=lambda session: -session.room):
             taken += session.submit(template, destinations[taken:], tokens[taken:])
             if taken == len(destinations):
                 break
@@ -89,7 +94,7 @@ class Pool(Generic[T]):
 
     async def stop(self, timeout_seconds: float) -> None:
         """Take no more, drain, unbind all, within the timeout. What hangs is reported by `on_lost`."""
-        sessions = list(self._sessions)
+        sessions = self.sessions
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -101,8 +106,15 @@ class Pool(Generic[T]):
         """Drop all links now."""
         for task in self._tasks:
             task.cancel()
-        for session in self._sessions:
+        for session in self.sessions:
             session.abort()
+
+    def report(self) -> None:
+        """Tell operators how full each bind's window is."""
+        for number in range(self.config.binds):
+            session = self._sessions.get(number)
+            used = session.unanswered / self.config.bind.window if session is not None else 0.0
+            metrics.smpp_window_used_ratio.labels(self.config.name, str(number)).set(used)
 
     async def _keep_bound(self, number: int) -> None:
         failures = 0
@@ -123,19 +135,27 @@ class Pool(Generic[T]):
                 continue
             self.last_error = None
             bound_at = self._clock()
-            self._sessions.append(session)
-            session.on_enquired = smpp_enquire_link_rtt.labels(self.config.name).observe
-            smpp_bind_up.labels(self.config.name, str(number)).set(1)
+            self._sessions[number] = session
+            answered = metrics.link_test_last_success.labels(self.config.name, str(number))
+            took = metrics.smpp_enquire_link_rtt.labels(self.config.name)
+            session.on_enquired = partial(_note_answer, took, answered)
+            answered.set_to_current_time()
+            metrics.smpp_bind_up.labels(self.config.name, str(number)).set(1)
             self._listener.on_room(session)
             try:
                 await session.closed.wait()
             finally:
-                smpp_bind_up.labels(self.config.name, str(number)).set(0)
+                metrics.smpp_bind_up.labels(self.config.name, str(number)).set(0)
                 if session.closed.is_set():
-                    self._sessions.remove(session)
+                    del self._sessions[number]
             failures = 0 if self._clock() - bound_at >= SETTLED_SECONDS else failures + 1
             if failures:
                 await asyncio.sleep(choose_delay(self.config, None, failures, self._jitter))
+
+
+def _note_answer(took: Histogram, answered: Gauge, seconds: float) -> None:
+    took.observe(seconds)
+    answered.set_to_current_time()
 
 
 def _report_failure(task: asyncio.Task[None]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
@@ -12,7 +13,9 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
 
 from broadcast.cap import freshen, read_cap, write_cap
 from schemas.alert import Alert, write_alert
@@ -27,10 +30,12 @@ REACH_SECONDS = 30.0
 SLOW = {"delay_ms": 200.0}
 """With a window of 64 this makes about 300 messages a second."""
 STOP_BUDGET_SECONDS = 1.0
+MISHAPS = {"tocsin_smpp_throttled_total", "tocsin_possible_duplicates_total", "tocsin_deadletters_messages"}
+"""Series that appear with the first of their kind."""
 
 
 @asynccontextmanager
-async def up(person: Person, data: Path) -> AsyncIterator[dict[str, str]]:
+async def up(person: Person, data: Path) -> AsyncIterator[dict[str, Any]]:
     """`broadcast up` until the block is left, then Ctrl-C; its addresses."""
     process: Process = await person.start("up", "--json", "--data-dir", data)
     try:
@@ -85,6 +90,7 @@ async def test_a_day_with_the_stack(tmp_path: Path) -> None:
                 await reached(api, alert_id, GROUP_SIZE)
             cancelled = await cancel_in_flight(person, addresses, api)
             await check_statuses(addresses, len(published) * GROUP_SIZE)
+            await check_metrics(addresses["metrics"])
         await check_audit(person, published[0])
         before = await person.ask("audit", "verify", "--json")
     async with up(person, data) as again:
@@ -175,6 +181,18 @@ async def check_statuses(addresses: dict[str, str], at_least: int) -> None:
     assert len(values) >= at_least
     assert all({"alert_id", "recipient_id", "outcome"} <= json.loads(value).keys() for value in values)
     assert not any(b"4915007" in value for value in values)
+
+
+async def check_metrics(urls: dict[str, str]) -> None:
+    """Whatever the alarms rest on is there to be scraped, once there was work; but what counts only mishaps."""
+    found: set[str] = set()
+    async with httpx.AsyncClient(timeout=10.0) as http:
+        for url in urls.values():
+            families = text_string_to_metric_families((await http.get(url)).text)
+            found |= {sample.name for family in families for sample in family.samples}
+    rules = yaml.safe_load((ROOT / "ops/prometheus/rules.yml").read_text())["groups"]
+    wanted = {name for group in rules for rule in group["rules"] for name in re.findall(r"tocsin_\w+", rule["expr"])}
+    assert wanted - found == MISHAPS
 
 
 async def check_audit(person: Person, alert_id: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
 
@@ -57,6 +58,15 @@ class Process:
     async def stop(self) -> int:
         self.send(signal.SIGTERM)
         return await self.end()
+
+    async def figures(self) -> dict[str, float]:
+        """What `/metrics` says, by series as it is written there."""
+        lines = [json.loads(line) for line in self.text().splitlines() if line.startswith("{")]
+        [port] = [line["metrics_port"] for line in lines if line.get("event") == "started"]
+        async with httpx.AsyncClient() as http:
+            text = (await http.get(f"http://127.0.0.1:{port}/metrics")).text
+        samples = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
+        return {series: float(value) for series, value in samples}
 
     def text(self) -> str:
         return self.log.read_text()

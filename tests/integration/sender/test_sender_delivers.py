@@ -1,6 +1,7 @@
 """The sender against a real broker and a simulated SMSC over TCP: jobs in, submits out, every outcome back."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from itertools import pairwise
@@ -79,7 +80,7 @@ async def test_what_hangs_at_a_stop_is_unknown_and_held_or_sent_again_by_the_lan
     await scene.until_submitted(20)
     assert await sender.stop() == 0
     await scene.simulator.behave(hang_share=0.0)
-    await scene.start_sender()
+    again = await scene.start_sender()
     found = await scene.wait_for(range(1, 11), held)
     assert {(s.outcome, s.possible_duplicate) for statuses in found.values() for s in statuses} == {
         (Outcome.UNKNOWN, False)
@@ -94,6 +95,9 @@ async def test_what_hangs_at_a_stop_is_unknown_and_held_or_sent_again_by_the_lan
         (1, Outcome.UNKNOWN, False): 10,
         (2, Outcome.ACCEPTED, True): 10,
     }
+    figures = await again.figures()
+    assert figures['tocsin_possible_duplicates_total{lane="immediate"}'] == 10
+    assert figures['tocsin_jobs_in_flight{lane="immediate"}'] == 0
 
 
 async def test_a_refused_for_now_submit_comes_back_through_a_delay_topic(scene: Scene) -> None:
@@ -101,7 +105,7 @@ async def test_a_refused_for_now_submit_comes_back_through_a_delay_topic(scene: 
     alert = await scene.publish()
     recipients = range(1, 301)
     await scene.put_jobs(alert, recipients)
-    await scene.start_sender()
+    sender = await scene.start_sender()
     async with asyncio.timeout(20):
         while (await scene.simulator.stats())["refused_by_status"].get("ESME_RTHROTTLED", 0) < 30:
             await asyncio.sleep(0.1)
@@ -117,6 +121,16 @@ async def test_a_refused_for_now_submit_comes_back_through_a_delay_topic(scene: 
         for earlier, later in pairwise(statuses):
             assert later.submitted_at - earlier.at >= 1_000, "a delay is a delay"
         assert not any(status.possible_duplicate for status in statuses)
+    figures = await sender.figures()
+    refused = (await scene.simulator.stats())["refused_by_status"]
+    for name, number in refused.items():
+        assert figures[f'tocsin_smpp_submit_total{{account="acc",command_status="{name}"}}'] == number
+    assert figures['tocsin_smpp_throttled_total{account="acc"}'] == refused["ESME_RTHROTTLED"]
+    assert figures['tocsin_smpp_submit_total{account="acc",command_status="ESME_ROK"}'] == outcomes[Outcome.ACCEPTED]
+    assert figures['tocsin_smpp_bind_up{account="acc",bind="0"}'] == 1
+    assert time.time() - figures['tocsin_link_test_last_success_timestamp_seconds{account="acc",bind="0"}'] < 60
+    assert figures['tocsin_smpp_window_used_ratio{account="acc",bind="0"}'] == 0
+    assert figures['tocsin_delivery_duration_seconds_count{account="acc"}'] == outcomes[Outcome.ACCEPTED]
 
 
 async def test_a_retry_that_would_come_after_expiry_ends_as_expired(scene: Scene) -> None:

@@ -1,17 +1,20 @@
 """Metrics: the names of the reference, bounded labels, batches equal to single observations."""
 
+import ast
 import re
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from broadcast import metrics
 
+ROOT = Path(__file__).parents[3]
+
 REFERENCE = [
     "alerts_total{status,msg_type,outcome}",
-    "approvals_total{decision}",
     "alert_expand_duration_seconds",
     "recipients_expanded_total{lane}",
     "jobs_in_flight{lane}",
@@ -51,6 +54,18 @@ def test_names_and_labels_are_those_of_the_reference() -> None:
     for entry in REFERENCE:
         name, _, labels = entry.partition("{")
         assert found[f"tocsin_{name}"] == tuple(filter(None, labels.rstrip("}").split(",")))
+
+
+def test_every_metric_has_a_writer() -> None:
+    sources = [path for room in ("broadcast", "streams") for path in (ROOT / room).rglob("*.py")]
+    written = {
+        node.attr
+        for path in sources
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "metrics"
+    }
+    ours = {name for name, value in vars(metrics).items() if isinstance(value, Counter | Gauge | Histogram)}
+    assert ours - written == set()
 
 
 def test_no_label_is_unbounded() -> None:

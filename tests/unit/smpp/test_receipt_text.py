@@ -11,6 +11,7 @@ from broadcast.smpp import (
     normalise_receipt_ids,
     normalise_response_ids,
     parse_receipt,
+    seconds_between,
 )
 from broadcast.smpp.receipts import RECEIPT_STATES
 from broadcast.smpp.tlv import (
@@ -165,3 +166,20 @@ def test_ids_that_do_not_fit_the_rule_pass(rule: MessageIdRule) -> None:
 def test_as_is_never_guesses_a_base() -> None:
     ids = [b"0010", b"ABC", b"10"]
     assert normalise_response_ids(ids, MessageIdRule.AS_IS) == ids == normalise_receipt_ids(ids, MessageIdRule.AS_IS)
+
+
+@pytest.mark.parametrize(
+    ("submitted", "done", "seconds"),
+    [
+        (b"2601021530", b"2601021531", 60.0),
+        (b"260102153000", b"260102153007", 7.0),
+        (b"2601021530", b"260102153007", 7.0),
+        (b"2601022359", b"2601030001", 120.0),
+        (b"2601021531", b"2601021530", None),
+        (b"", b"2601021530", None),
+        (b"2613021530", b"2601021530", None),
+        (b"20260102153000", b"20260102153007", None),
+    ],
+)
+def test_how_long_a_message_took_by_its_receipt(submitted: bytes, done: bytes, seconds: float | None) -> None:
+    assert seconds_between(submitted, done) == seconds
