@@ -18,6 +18,10 @@ from broadcast.settings import Settings, load_settings
 
 STAGES = ("planner", "expander", "sender", "recorder")
 
+STOP_LIMIT_SECONDS = 8.0
+"""Most time from a signal to the end, below the 10 s after which Docker kills: what is not done by then is found by
+the next start, as after a kill."""
+
 Run = Callable[[Settings, Health, asyncio.Event], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
@@ -32,8 +36,17 @@ async def run_stage(run: Run, settings: Settings, stage: str) -> None:
         loop.add_signal_handler(number, stop.set)
     async with health_server.serve(health, settings.metrics_host, settings.metrics_port) as port:
         log.info("started", metrics_port=port)
+        late = asyncio.create_task(_end_late(stop))
         await run(settings, health, stop)
+        late.cancel()
     log.info("stopped")
+
+
+async def _end_late(stop: asyncio.Event) -> None:
+    await stop.wait()
+    await asyncio.sleep(STOP_LIMIT_SECONDS)
+    log.error("stop_took_too_long", seconds=STOP_LIMIT_SECONDS)
+    _exit(1)
 
 
 def main(arguments: list[str]) -> NoReturn:

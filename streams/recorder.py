@@ -7,6 +7,7 @@ offset store; Kafka's group gives membership and assignment only.
 import asyncio
 from collections import defaultdict
 from contextlib import suppress
+from typing import Any
 from zlib import crc32
 
 import asyncpg
@@ -46,8 +47,11 @@ FETCH_BYTES = 512 * 1024
 """Of one partition at once, compressed: eight partitions stay far below the memory that is allowed."""
 
 SHARDS = 64
-STOP_SECONDS = 5.0
+STOP_SECONDS = 4.0
 """A batch that is being written at a stop gets this long; what is not written is read again at the next start."""
+
+CLOSE_SECONDS = 2.0
+"""To leave, after that: a broker that is away does not answer."""
 
 PAUSE_SECONDS = 0.2
 
@@ -297,13 +301,23 @@ async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
     recorder = Recorder(settings, health)
     sweeping = asyncio.create_task(sweep_forever(settings), name="recorder-sweep")
     working = asyncio.create_task(recorder.work(stop), name="recorder-work")
+    stopping = asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait([sweeping, working], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([sweeping, working, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            # What it waits for may be away for good.
+            await asyncio.wait([working], timeout=STOP_SECONDS)
         for task in (working, sweeping):
             if task.done():
                 task.result()
     finally:
         for task in (sweeping, working):
             task.cancel()
-        await asyncio.gather(sweeping, working, return_exceptions=True)
-        await recorder.close()
+        stopping.cancel()
+        leaving = asyncio.create_task(_leave(recorder, sweeping, working))
+        await asyncio.wait([leaving], timeout=CLOSE_SECONDS)
+
+
+async def _leave(recorder: Recorder, *tasks: asyncio.Task[Any]) -> None:
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await recorder.close()
