@@ -18,8 +18,7 @@ class Control(msgspec.Struct, omit_defaults=True):
     """An alert as the senders see it; key: the alert id.
 
     `status` is the CAP status and decides which routes may carry it; `expires_at` is in milliseconds
-    since the epoch; `variants` are indexed by `Job.variant`. `superseded_by` names the Update that
-    withdrew the unsent jobs of this alert; a control record with `withdrawn` true is as good as a stop.
+    since the epoch; `variants` are indexed by `Job.variant`.
     """
 
     alert_id: str
@@ -27,7 +26,6 @@ class Control(msgspec.Struct, omit_defaults=True):
     status: str
     expires_at: int
     variants: tuple[Variant, ...]
-    withdrawn: bool = False
 
 
 class Stop(msgspec.Struct, omit_defaults=True):

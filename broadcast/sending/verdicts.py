@@ -47,8 +47,6 @@ def judge(control: Control | None, *, stopped: bool, live: bool, now: int, absen
         return Ruling(Verdict.CANCEL, "stopped")
     if control is None:
         return Ruling(Verdict.FAIL, "no control record") if absent else _WAIT
-    if control.withdrawn:
-        return Ruling(Verdict.CANCEL, "withdrawn")
     if not may_carry(control.status, live):
         kind = "live" if live else "simulated"
         return Ruling(Verdict.FAIL, f"status {control.status} may not take a {kind} route")

@@ -10,8 +10,8 @@ from schemas.status import Outcome
 NOW = 1_000_000
 
 
-def control(status: str = "Actual", expires_at: int = NOW + 1, *, withdrawn: bool = False) -> Control:
-    return Control("a", Lane.ROUTINE, status, expires_at, (), withdrawn)
+def control(status: str = "Actual", expires_at: int = NOW + 1) -> Control:
+    return Control("a", Lane.ROUTINE, status, expires_at, ())
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,6 @@ def control(status: str = "Actual", expires_at: int = NOW + 1, *, withdrawn: boo
         (control(), True, True, False, Verdict.CANCEL),
         (control(expires_at=NOW), False, True, False, Verdict.EXPIRE),
         (control(expires_at=NOW), True, True, False, Verdict.CANCEL),
-        (control(withdrawn=True), False, True, False, Verdict.CANCEL),
         (control("Exercise"), False, True, False, Verdict.SUBMIT),
         (control("Test"), False, True, False, Verdict.FAIL),
         (control("Test"), False, False, False, Verdict.SUBMIT),
