@@ -24,7 +24,7 @@ demo: $(DEMO)  ## an alert to 10,000 simulated phones, from nothing, with proof
 
 test: $(DEV)  ## every test, on a real broker, database and simulator
 	$(BIN)/python -m pytest -m "not long" --numprocesses 2 --dist loadfile tests/unit tests/contract tests/integration
-	$(BIN)/python -m pytest -m "not long" tests/fault tests/e2e
+	$(BIN)/python -m pytest -m "not long" --numprocesses 2 --dist loadfile tests/fault tests/e2e
 
 fault: $(DEV)  ## every fault test, the long form too, with their report
 	$(BIN)/python -m pytest tests/fault

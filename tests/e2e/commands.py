@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import re
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -68,6 +70,14 @@ class Person:
         """Everything that this person's commands have started and that still lives."""
         return [process for process in psutil.process_iter() if _is_marked(process, self.mark)]
 
+    def command_lines(self) -> list[list[str]]:
+        """The words of each of them."""
+        found = []
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                found.append(process.cmdline())
+        return found
+
     async def check_gone(self) -> None:
         """Nothing that was started still runs, and no temporary file is left."""
         try:
@@ -75,7 +85,7 @@ class Person:
                 while self.processes():
                     await asyncio.sleep(0.05)
         except TimeoutError:
-            left = [" ".join(process.cmdline()[:6]) for process in self.processes()]
+            left = [" ".join(words[:6]) for words in self.command_lines()]
             raise AssertionError(f"{len(left)} processes are left: {left[:5]}") from None
         assert names_of(self.temporary.iterdir()) == []
 
@@ -85,12 +95,22 @@ class Person:
             process.kill()
         await process.wait()
         for left in self.processes():
-            left.kill()
+            with suppress(psutil.NoSuchProcess):
+                left.kill()
 
 
 def names_of(paths: Iterable[Path]) -> list[str]:
     """File names in order."""
     return sorted(path.name for path in paths)
+
+
+def unused_memory() -> set[str]:
+    """PostgreSQL's shared memory that no process has mapped: what a server that ended has left."""
+    used = set()
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with suppress(OSError):
+            used.update(re.findall(r"/dev/shm/PostgreSQL\S+", maps.read_text()))
+    return {str(path) for path in Path("/dev/shm").glob("PostgreSQL*")} - used
 
 
 def _is_marked(process: psutil.Process, mark: str) -> bool:

@@ -5,7 +5,9 @@ import random
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -55,6 +57,18 @@ def seed() -> int:
     chosen = int(os.environ.get(SEED_VARIABLE) or random.SystemRandom().getrandbits(32))
     print(f"\n{SEED_VARIABLE}={chosen}")
     return chosen
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of pytest-xdist hands its entries to whoever prints them."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["faults"] = [asdict(entry) for entry in report.entries]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what a worker found."""
+    report.entries += [report.Entry(**entry) for entry in getattr(node, "workeroutput", {}).get("faults", ())]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
