@@ -24,7 +24,8 @@ CALM_SECONDS = 10.0
 _NUMBER_FIELDS = frozenset({"number", "msisdn", "phone", "phone_number", "source_addr", "destination_addr"})
 _NUMBER = re.compile(
     r"""
-    (?<![\w+]) (?: \+ | 00 ) [1-9] (?: [ ()./-]{0,2} \d ){6,14} (?!\d)   # international, as people write it too
+    (?P<uuid> (?<!\w) [0-9a-f]{8} (?: - [0-9a-f]{4} ){3} - [0-9a-f]{12} (?!\w) )  # an id, whatever its digits look like
+    | (?<![\w+]) (?: \+ | 00 ) [1-9] (?: [ ()./-]{0,2} \d ){6,14} (?!\d)   # international, as people write it too
     | (?<![\w.:+-]) \d{10,15} (?![\w.:-])                                # digits alone; not a part of an id or a time
     """,
     re.VERBOSE | re.ASCII,
@@ -35,7 +36,7 @@ _LOUD = ("aiokafka", "kafka", "faust", "mode", "alembic", "asyncio", "httpx", "h
 
 def mask_numbers(text: str) -> str:
     """The text with everything that looks like a phone number (E.164, or 10 to 15 digits alone) replaced by a mark."""
-    return _NUMBER.sub(MASK, text)
+    return _NUMBER.sub(lambda found: found["uuid"] or MASK, text)
 
 
 def configure(settings: Settings, stage: str) -> None:

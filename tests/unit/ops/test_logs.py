@@ -97,6 +97,7 @@ def test_console_form_holds_no_json(capsys: pytest.CaptureFixture[str]) -> None:
         "to=+12025550123;",
         "'+12025550123'",
         "tel:+1-202-555-0123",
+        "/00491701234567-",
     ],
 )
 def test_forms_of_numbers_are_masked(text: str) -> None:
@@ -111,6 +112,8 @@ def test_forms_of_numbers_are_masked(text: str) -> None:
         "2026-11-22T18:43:25.123456+00:00",
         "2026-11-22T18:43:25+10:00",
         "11111111-1111-1111-1111-123456789012",
+        "eb558086-a530-adf9-1a47-006022897ef1",
+        "00491701-2345-6789-0123-004917012345/stop",
         "127.0.0.1:55721",
         "offset 1234567 of partition 3",
         "3.14159265358979",
