@@ -17,6 +17,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 import asyncpg
+import hypothesis.internal.observability  # noqa: F401 (its plugin would import it at the end of a run: see sources.parse)
 import pytest
 
 from broadcast.database import migrate

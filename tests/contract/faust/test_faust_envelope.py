@@ -14,6 +14,7 @@ from schemas.lane import LANES
 from schemas.topics import Names
 from streams.app import Stage
 from streams.transport import App, Consumer, ConsumerThread, Transport
+from tests.support.sources import parse
 
 SETTINGS = Settings(slot="north-1", kafka_bootstrap="127.0.0.1:1", topic_prefix="x.")
 FILES = sorted(Path(streams.__path__[0]).glob("*.py"))
@@ -94,7 +95,7 @@ async def test_every_agent_has_one_event_at_a_time() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_no_stage_leaves_the_envelope(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parse(path)
     used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     assert not used & BANNED or path.name not in FAUST_FILES
     imported = {

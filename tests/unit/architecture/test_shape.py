@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.sources import parse
+
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("schemas", "broadcast", "streams")
 PURE = ("schemas", "broadcast/text", "broadcast/cap", "broadcast/lifecycle", "broadcast/routing")
@@ -34,7 +36,7 @@ def test_no_file_is_longer_than_500_lines_and_the_median_is_short() -> None:
 
 @pytest.mark.parametrize("path", sources(*PURE), ids=lambda path: str(path.relative_to(ROOT)))
 def test_pure_rooms_never_await_and_do_no_io(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+    tree = parse(path)
     found = [
         f"line {node.lineno}: {ast.unparse(node)[:60]}"
         for node in ast.walk(tree)
