@@ -1,16 +1,19 @@
-"""Dead letters: records that could not be read, what they were, and putting one back."""
+"""Dead letters: records that could not be read, what they were, and putting one back or laying it aside."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from broadcast.clock import epoch_milliseconds
 from broadcast.errors import InputError
 from broadcast.kafka.clients import make_consumer, make_producer
-from broadcast.kafka.events import Event, Output
+from broadcast.kafka.events import Event, Output, stop_producer
 from broadcast.settings import Settings
 from schemas.deadletter import DeadLetter
 from schemas.topics import Names
@@ -20,6 +23,9 @@ REPLAY_HEADER = "tocsin_replayed_from"
 
 REPLAYED_HEADER = "tocsin_replay_of"
 """On the note that a replay leaves among the dead letters: the offset of the one that was put back."""
+
+DISMISSED_HEADER = "tocsin_dismissal_of"
+"""On the note that a dismissal leaves: the offset of the one that nobody need look at again."""
 
 READ_BUDGET_SECONDS = 10.0
 """For the next batch of dead letters: far above a broker's answer, below a person's patience."""
@@ -33,11 +39,17 @@ _decoder = msgspec.json.Decoder(DeadLetter)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One dead letter with its offset; `replayed` once it was put back."""
+    """One dead letter with its offset; `replayed` once it was put back, `dismissed` once it was laid aside."""
 
     offset: int
     letter: DeadLetter
     replayed: bool = False
+    dismissed: bool = False
+
+    @property
+    def open(self) -> bool:
+        """Whether somebody is still to look at it."""
+        return not (self.replayed or self.dismissed)
 
 
 def deadletter_of(settings: Settings, stage: str, event: Event, error: str) -> Output:
@@ -60,19 +72,10 @@ def deadletter_of(settings: Settings, stage: str, event: Event, error: str) -> O
 
 
 async def read_deadletters(settings: Settings) -> list[Found]:
-    """Every dead letter that is kept, oldest first, those that were replayed marked so."""
-    letters: list[tuple[int, DeadLetter]] = []
-    replayed: set[int] = set()
-    async for offset, value, headers in _read(settings):
-        if REPLAYED_HEADER in headers:
-            replayed.add(int(headers[REPLAYED_HEADER]))
-            continue
-        try:
-            letters.append((offset, _decoder.decode(value)))
-        except (msgspec.MsgspecError, RecursionError) as error:
-            topic = Names(settings.topic_prefix).deadletters
-            letters.append((offset, DeadLetter(topic, 0, offset, "", f"not a dead letter: {error}", 0, value=value)))
-    return [Found(offset, letter, offset in replayed) for offset, letter in letters]
+    """Every dead letter that is kept, oldest first, those that were replayed or dismissed marked so."""
+    letters: dict[int, Found] = {}
+    await _follow(settings, letters, 0)
+    return list(letters.values())
 
 
 async def find_deadletter(settings: Settings, offset: int) -> Found:
@@ -88,13 +91,7 @@ async def find_deadletter(settings: Settings, offset: int) -> Found:
 async def replay_deadletter(settings: Settings, offset: int) -> DeadLetter:
     """Put the record back on its topic and note that, in one transaction; InputError if it was put back before."""
     topic = Names(settings.topic_prefix).deadletters
-    # One id for all: a second replay at the same moment fences this one, so a record never goes back twice.
-    producer = make_producer(settings, transactional_id=f"{settings.topic_prefix}deadletters.replay")
-    await producer.start()
-    try:
-        found = await find_deadletter(settings, offset)
-        if found.replayed:
-            raise InputError(f"offset {offset}: was put back before; look for what became of it instead")
+    async with _deciding(settings, offset) as (found, producer):
         letter = found.letter
         if letter.topic == topic:
             raise InputError(f"offset {offset}: is not a dead letter, so there is nothing to put back")
@@ -107,22 +104,89 @@ async def replay_deadletter(settings: Settings, offset: int) -> DeadLetter:
             )
             note = await producer.send(topic, b"null", key=letter.topic.encode(), headers=[(REPLAYED_HEADER, mark)])
             await asyncio.gather(back, note)
-    finally:
-        await producer.stop()
     return letter
 
 
-async def _read(settings: Settings) -> AsyncIterator[tuple[int, bytes, dict[str, bytes]]]:
+async def dismiss_deadletter(settings: Settings, offset: int) -> DeadLetter:
+    """Note that nobody need look at it again; InputError if it was put back or dismissed before."""
+    async with _deciding(settings, offset) as (found, producer), producer.transaction():
+        headers = [(DISMISSED_HEADER, str(offset).encode())]
+        topic = Names(settings.topic_prefix).deadletters
+        await producer.send_and_wait(topic, b"null", key=found.letter.topic.encode(), headers=headers)
+    return found.letter
+
+
+class OpenLetters:
+    """How many dead letters somebody is still to look at, by topic; each `count` reads only what is new."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._letters: dict[int, Found] = {}
+        self._next = 0
+
+    async def count(self) -> Counter[str]:
+        """The numbers as they are now."""
+        self._next = await _follow(self._settings, self._letters, self._next)
+        # Only where each came from is needed from here on.
+        self._letters = {
+            offset: replace(found, letter=msgspec.structs.replace(found.letter, key=None, value=None))
+            for offset, found in self._letters.items()
+            if found.open
+        }
+        return Counter(found.letter.topic for found in self._letters.values())
+
+
+@asynccontextmanager
+async def _deciding(settings: Settings, offset: int) -> AsyncIterator[tuple[Found, AIOKafkaProducer]]:
+    # One id for all: who decides at the same moment is fenced, so a record never goes back twice.
+    producer = make_producer(settings, transactional_id=f"{settings.topic_prefix}deadletters.replay")
+    await producer.start()
+    try:
+        found = await find_deadletter(settings, offset)
+        if found.replayed:
+            raise InputError(f"offset {offset}: was put back before; look for what became of it instead")
+        if found.dismissed:
+            raise InputError(f"offset {offset}: was dismissed before; publish the record anew if it is wanted")
+        yield found, producer
+    finally:
+        await stop_producer(producer)
+
+
+async def _follow(settings: Settings, letters: dict[int, Found], since: int) -> int:
+    """Bring `letters` up to date with what came from offset `since` on, and with what is deleted; the offset after."""
     partition = TopicPartition(Names(settings.topic_prefix).deadletters, 0)
     consumer = make_consumer(settings, auto_offset_reset="earliest")
     consumer.assign([partition])
     await consumer.start()
     try:
+        begin = (await consumer.beginning_offsets([partition]))[partition]
         end = (await consumer.end_offsets([partition]))[partition]
-        await consumer.seek_to_beginning(partition)
-        while await asyncio.wait_for(consumer.position(partition), READ_BUDGET_SECONDS) < end:
+        for offset in [offset for offset in letters if offset < begin]:
+            del letters[offset]
+        consumer.seek(partition, max(begin, since))
+        while (at := await asyncio.wait_for(consumer.position(partition), READ_BUDGET_SECONDS)) < end:
             for records in (await consumer.getmany(partition, timeout_ms=200)).values():
                 for record in records:
-                    yield record.offset, record.value or b"", dict(record.headers)
+                    _apply(letters, record)
     finally:
         await consumer.stop()
+    return int(at)
+
+
+def _apply(letters: dict[int, Found], record: Any) -> None:
+    headers = dict(record.headers)
+    for header in (REPLAYED_HEADER, DISMISSED_HEADER):
+        if header in headers:
+            mark = headers[header] or b""
+            known = letters.get(int(mark)) if mark.isdigit() else None
+            if known is not None:
+                replayed = known.replayed or header == REPLAYED_HEADER
+                dismissed = known.dismissed or header == DISMISSED_HEADER
+                letters[known.offset] = replace(known, replayed=replayed, dismissed=dismissed)
+            return
+    value = record.value or b""
+    try:
+        letter = _decoder.decode(value)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        letter = DeadLetter(record.topic, 0, record.offset, "", f"not a dead letter: {error}", 0, value=value)
+    letters[record.offset] = Found(record.offset, letter)

@@ -1,17 +1,35 @@
 """Health of one process: progress, not mere presence (design, section 6)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from broadcast import metrics
 from broadcast.clock import monotonic
 
 STALL_SECONDS = 15.0
 """With lag, a commit older than this is a stall: above one session timeout, so that a rebalance is not one."""
 
+Lags = Mapping[str, int]
+"""Records that are left, by topic."""
+
+
+@dataclass(slots=True)
+class Group:
+    """One consumer group of a process: what is left, when it last committed, and when that last got it any further."""
+
+    committed_at: float
+    moved_at: float
+    lags: Lags = field(default_factory=dict)
+
+    @property
+    def lag(self) -> int:
+        """Records left over all topics."""
+        return sum(self.lags.values())
+
 
 @dataclass
 class Health:
-    """What a stage says of itself; served as `/healthz` and `/readyz`.
+    """What a stage says of itself; served as `/healthz` and `/readyz`, and as metrics of lag.
 
     A stage calls `hold` with a reason while it is not ready (`release` when the reason is gone), and
     `progress` after each commit with the lag that is left, in records.
@@ -20,12 +38,8 @@ class Health:
     stage: str
     now: Callable[[], float] = monotonic
     stall_seconds: float = STALL_SECONDS
-    lag: int = 0
     holds: dict[str, str] = field(default_factory=lambda: {"start": "starting"})
-    committed_at: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.committed_at = self.now()
+    groups: dict[str, Group] = field(default_factory=dict)
 
     def hold(self, name: str, reason: str) -> None:
         """Not ready, for this reason, until `release(name)`."""
@@ -35,18 +49,29 @@ class Health:
         """The reason `name` is gone; unknown names are fine."""
         self.holds.pop(name, None)
 
-    def progress(self, lag: int) -> None:
-        """A commit succeeded just now, or there was nothing to do; `lag` records are left."""
-        self.committed_at = self.now()
-        self.lag = lag
+    def progress(self, group: str, lags: Lags, *, moved: bool = True) -> None:
+        """A commit succeeded just now, or there was nothing to do; `moved`: it got further than the one before."""
+        found = self.behind(group, lags)
+        found.committed_at = self.now()
+        if moved or not found.lag:
+            found.moved_at = found.committed_at
 
-    def behind(self, lag: int) -> None:
-        """`lag` records are left; says nothing of a commit."""
-        self.lag = lag
+    def behind(self, group: str, lags: Lags) -> Group:
+        """So many records are left; says nothing of a commit."""
+        found = self.groups.get(group)
+        if found is None:
+            found = self.groups[group] = Group(self.now(), self.now())
+        found.lags = lags
+        return found
+
+    @property
+    def lag(self) -> int:
+        """Records left over all groups."""
+        return sum(group.lag for group in self.groups.values())
 
     def stalled_seconds(self) -> float:
-        """Age of the last commit while there is lag; 0 without lag."""
-        return self.now() - self.committed_at if self.lag > 0 else 0.0
+        """Age of the last commit of a group that has lag, the oldest of them; 0 without lag."""
+        return max((self.now() - group.committed_at for group in self.groups.values() if group.lag), default=0.0)
 
     def healthy(self) -> bool:
         """False when there is lag and no commit for `stall_seconds`."""
@@ -66,3 +91,10 @@ class Health:
             "stalled_seconds": round(self.stalled_seconds(), 3),
             "holds": dict(self.holds),
         }
+
+    def show_lag(self) -> None:
+        """Set the metrics of lag; to be called when they are asked for, because a stall reports nothing."""
+        for name, group in self.groups.items():
+            for topic, lag in group.lags.items():
+                metrics.consumer_lag_records.labels(topic, name).set(lag)
+                metrics.consumer_lag.labels(topic, name).set(self.now() - group.moved_at if lag else 0.0)

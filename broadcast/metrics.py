@@ -88,9 +88,12 @@ audit_chain_verified = _gauge("audit_chain_verified_timestamp_seconds", "When th
 alarms = _gauge("alarms", "Open alarms by kind", "kind")
 
 # every stage
-consumer_lag = _gauge("consumer_lag_seconds", "Age of the last commit while records are left", "topic", "group")
+consumer_lag = _gauge(
+    "consumer_lag_seconds", "Since when the group has got no further, while records are left", "topic", "group"
+)
 consumer_lag_records = _gauge("consumer_lag_records", "Records left", "topic", "group")
-deadletters = _gauge("deadletters_messages", "Dead letters this process has written since its start", "topic")
+deadletters = _counter("deadletters", "Dead letters written", "topic")
+deadletters_messages = _gauge("deadletters_messages", "Dead letters neither put back nor dismissed", "topic")
 transaction_duration = _histogram("transaction_duration_seconds", "One Kafka transaction, begin to commit", "stage")
 
 

@@ -113,7 +113,7 @@ class Stage:
                 source = await self.sources.get(partition)
                 if event.offset >= source.position:
                     await self._handle(event, source, handle)
-                self.health.progress(self.app.backlog())
+                self.health.progress(self.app.conf.id, self._lags())
                 return
             except KafkaError as error:
                 # The producer may be of no use any more, and its commit may or may not have happened: the next one
@@ -159,13 +159,15 @@ class Stage:
                 self._broken.set_exception(
                     UnavailableError(f"Faust gave up: {self.app.crash_reason!r}; start it again")
                 )
-            lag = self.app.backlog()
-            if lag:
-                self.health.behind(lag)
+            lags = self._lags()
+            if any(lags.values()):
+                self.health.behind(self.app.conf.id, lags)
             else:
-                self.health.progress(0)
-            metrics.consumer_lag_records.labels(self.name, self.app.conf.id).set(lag)
-            metrics.consumer_lag.labels(self.name, self.app.conf.id).set(self.health.stalled_seconds())
+                self.health.progress(self.app.conf.id, lags)
+
+    def _lags(self) -> dict[str, int]:
+        backlog = self.app.backlog()
+        return {topic: backlog[topic] for topic in self._topics}
 
 
 def _event_of(message: Any) -> Event:

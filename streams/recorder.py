@@ -15,7 +15,6 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
-from broadcast import metrics
 from broadcast.audit.alarms import is_trusting
 from broadcast.audit.evidence import Ids, Position, StaleError, read_positions
 from broadcast.audit.figures import report_batch
@@ -221,7 +220,11 @@ class Recorder:
             if tp in self.positions:
                 self.pending[tp] += records
         if not self.pending and self.writing is None:
-            self.health.progress(await self._lag())
+            lags = await self._lags()
+            if any(lags.values()):
+                self.health.behind(self.group, lags)
+            else:
+                self.health.progress(self.group, lags)
 
     def _due(self) -> bool:
         if self.installed != self.assignments.generation or not self.pending or self._reconnected():
@@ -234,6 +237,7 @@ class Recorder:
         """Build the next batch while the one before is being written; then write it."""
         connection = self.connection
         if connection is None or connection.is_closed():
+            self.health.behind(self.group, await self._lags())
             # The server that comes back may have lost its last commits: look where the evidence ends.
             await self._abandon()
             return
@@ -281,19 +285,17 @@ class Recorder:
             await asyncio.wait([self.writing])
         writing, self.writing = self.writing, None
         writing.result()
-        self.health.progress(await self._lag())
+        self.health.progress(self.group, await self._lags())
 
-    async def _lag(self) -> int:
-        """Records of the assigned partitions that are not recorded."""
+    async def _lags(self) -> dict[str, int]:
+        """Records of the assigned partitions that are not recorded, by topic."""
         by_topic = {self.names.statuses: 0, self.names.receipts: 0}
         for tp in self.positions:
             end = self.consumer.last_stable_offset(tp)
             by_topic[tp.topic] += len(self.pending.get(tp, ()))
             if end is not None and end >= 0 and tp in self.consumer.assignment():
                 by_topic[tp.topic] += max(0, end - await self.consumer.position(tp))
-        for topic, lag in by_topic.items():
-            metrics.consumer_lag_records.labels(topic, self.group).set(lag)
-        return sum(by_topic.values())
+        return by_topic
 
 
 async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:

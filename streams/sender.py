@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Final
 
 from aiokafka import TopicPartition
@@ -42,26 +41,17 @@ DRAIN_SECONDS: Final = 2.0
 
 DRAIN_STEP_SECONDS: Final = 0.02
 
-Report = Callable[[str, int], None]
-"""Takes a route and its lag in records, after each beat."""
-
 
 async def run(settings: Settings, health: Health, stop: asyncio.Event, *, end: End = end_process) -> None:
     """Send the jobs of every route, or of `settings.sender_route` alone, until `stop`."""
     routes = [route for route in load_routes(settings) if settings.sender_route in (None, route.name)]
     if not routes:
         raise SettingsError(f"BROADCAST_SENDER_ROUTE = {settings.sender_route!r}: no such route in the routes file")
-    lags: dict[str, int] = {}
-
-    def report(route: str, lag: int) -> None:
-        lags[route] = lag
-        health.progress(sum(lags.values()))
-
     limit = max(1, settings.in_doubt_limit // len(routes))
     async with asyncio.TaskGroup() as group:
         for route in routes:
             health.hold(route.name, "has not taken over its partitions")
-            sender = RouteSender(settings, route, health, report, in_doubt_limit=limit, end=end)
+            sender = RouteSender(settings, route, health, in_doubt_limit=limit, end=end)
             group.create_task(sender.run(stop), name=f"sender {route.name}")
         health.release("start")
 
@@ -69,12 +59,11 @@ async def run(settings: Settings, health: Health, stop: asyncio.Event, *, end: E
 class RouteSender:
     """The sender of one route, in one slot. After `end` was called nothing is written or committed any more."""
 
-    def __init__(
-        self, settings: Settings, route: Route, health: Health, report: Report, *, in_doubt_limit: int, end: End
-    ) -> None:
+    def __init__(self, settings: Settings, route: Route, health: Health, *, in_doubt_limit: int, end: End) -> None:
         names = Names(settings.topic_prefix)
         self._settings, self._route, self._names = settings, route, names
-        self._health, self._report, self._end = health, report, end
+        self._health, self._end = health, end
+        self._reached = -1
         self._group = f"{settings.topic_prefix}sender.{route.name}"
         self._owner = f"{self._group}.{settings.slot}"
         self._lanes: dict[str, Lane | None] = {names.jobs(route.name, lane): lane for lane in LANES}
@@ -268,8 +257,15 @@ class RouteSender:
         for binds in self._accounts:
             binds.pool.report()
         highwater = self._clients.consumer.highwater
-        sources = self._beats.sources.items()
-        self._report(
-            self._route.name,
-            sum(max(0, (highwater(tp) or 0) - source.progress.committed.offset) for tp, source in sources),
-        )
+        lags = dict.fromkeys(self._lanes, 0)
+        waiting = reached = 0
+        for partition, source in self._beats.sources.items():
+            position = source.progress.committed
+            lag = max(0, (highwater(partition) or 0) - position.offset)
+            lags[partition.topic] += lag
+            # A job on a delay topic stands still on purpose.
+            if source.lane is not None:
+                waiting += lag
+                reached += position.offset + position.end
+        self._health.progress(self._group, lags, moved=not waiting or reached != self._reached)
+        self._reached = reached

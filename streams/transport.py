@@ -6,6 +6,7 @@ version to them.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -57,17 +58,15 @@ class Consumer(driver.Consumer):
             tracked.clear()
         return True
 
-    def backlog(self) -> int:
-        """Records that the broker has told of and that are not done: those in hand, and those not yet fetched."""
+    def backlog(self) -> Counter[str]:
+        """Records that the broker has told of and that are not done, in hand or not yet fetched, by topic."""
+        waiting = Counter(message.topic for message in self.unacked)
         consumer = self._thread._consumer
-        if consumer is None:
-            return 0
-        waiting = 0
-        for partition in consumer.assignment():
+        for partition in consumer.assignment() if consumer is not None else ():
             state = consumer._subscription.subscription.assignment.state_value(partition)
             if state is not None and state.has_valid_position and state.highwater is not None:
-                waiting += max(0, state.highwater - state.position)
-        return waiting + len(self.unacked)
+                waiting[partition.topic] += max(0, state.highwater - state.position)
+        return waiting
 
 
 class Transport(driver.Transport):
@@ -95,8 +94,8 @@ class App(faust.App):
     def _new_transport(self) -> Transport:
         return Transport(self.conf.broker_consumer, self)
 
-    def backlog(self) -> int:
-        """Records that this process is to do."""
+    def backlog(self) -> Counter[str]:
+        """Records that this process is to do, by topic."""
         consumer: Consumer = self.consumer
         return consumer.backlog()
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import asyncpg
 import structlog
+from aiokafka.errors import KafkaError
 
 from broadcast import metrics
 from broadcast.audit.alarms import QUEUED_PAST_EXPIRY, QUEUED_WITHOUT_LAG, SUM_GAP, raise_alarm, show_alarms
@@ -19,6 +20,7 @@ from broadcast.audit.session import open_session
 from broadcast.audit.verification import show_verification
 from broadcast.clock import utc_now
 from broadcast.database.pool import AWAY, wait_for_database
+from broadcast.deadletters import OpenLetters
 from broadcast.lifecycle import AlertState, Happening, may_happen, next_state
 from broadcast.settings import Settings
 from schemas.status import DeliveryState
@@ -30,6 +32,9 @@ SWEEP_SECONDS = 1.0
 INTERRUPTED: tuple[type[BaseException], ...] = (*AWAY, *TRANSIENT, asyncpg.QueryCanceledError)
 SLOW_SWEEPS = 60
 """Every so many sweeps, receipts that have been parked for long are tried again."""
+
+LETTER_TOPICS = 100
+"""Topics that dead letters are shown of: anybody who may write to Kafka may name others."""
 
 EXPIRY_GRACE = timedelta(seconds=60)
 """Senders need a moment to write off what expired: 20,000 a second, and an alert has up to a million."""
@@ -70,13 +75,17 @@ async def sweep_forever(settings: Settings) -> None:
     """Sweep once a second until cancelled; the database is waited for, another recorder's sweep too."""
     sweeps = 0
     quiet = Quiet()
+    letters = OpenLetters(settings)
     while True:
         connection = await wait_for_database("sweep", lambda: open_session(settings))
         try:
             while True:
                 if await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
                     sweeps += 1
-                    await sweep(connection, utc_now(), slow=sweeps % SLOW_SWEEPS == 0)
+                    slow = sweeps % SLOW_SWEEPS == 1
+                    await sweep(connection, utc_now(), slow=slow)
+                    if slow:
+                        await show_letters(letters)
                     await find_stranded(connection, utc_now(), quiet, lambda: jobs_left(settings))
                 await asyncio.sleep(SWEEP_SECONDS)
         except INTERRUPTED as error:
@@ -102,6 +111,18 @@ async def sweep(connection: asyncpg.Connection, now: datetime, *, slow: bool = F
     await show_verification(connection)
     if slow:
         metrics.receipts_parked.set(await connection.fetchval("SELECT count(*) FROM parked_receipts"))
+
+
+async def show_letters(letters: OpenLetters) -> None:
+    """Set the metric to the number of dead letters that wait for somebody; Kafka may be away."""
+    try:
+        counts = await letters.count()
+    except (KafkaError, OSError, TimeoutError) as error:
+        log.warning("deadletters_unknown", error=repr(error))
+        return
+    metrics.deadletters_messages.clear()
+    for topic, number in counts.most_common(LETTER_TOPICS):
+        metrics.deadletters_messages.labels(topic).set(number)
 
 
 async def find_stranded(

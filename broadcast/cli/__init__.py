@@ -16,7 +16,7 @@ COMMANDS: dict[str, str] = {
     "alert": "publish, list, show, watch and cancel alerts",
     "audit": "who was reached, when, by which route; and proof of it",
     "database": "bring the database to the newest schema",
-    "deadletters": "records that could not be read: list, show, replay",
+    "deadletters": "records that could not be read: list, show, replay, dismiss",
     "demo": "an alert to 10,000 simulated phones, from nothing, with proof",
     "groups": "list and show groups",
     "keys": "create, list and revoke API keys",

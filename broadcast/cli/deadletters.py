@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
-from broadcast.deadletters import Found, find_deadletter, read_deadletters, replay_deadletter
+from broadcast.deadletters import Found, dismiss_deadletter, find_deadletter, read_deadletters, replay_deadletter
 from broadcast.logs import mask_numbers
 from broadcast.settings import load_settings
 
@@ -16,7 +16,7 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="JSON on s
 
 @click.group()
 def command() -> None:
-    """Records that could not be read: list, show, replay."""
+    """Records that could not be read: list, show, replay, dismiss."""
 
 
 @command.command("list")
@@ -28,7 +28,7 @@ def show_all(as_json: bool) -> None:
         click.echo(json.dumps([_content(found) for found in letters]))
         return
     for found in letters:
-        mark = "replayed" if found.replayed else ""
+        mark = "replayed" if found.replayed else "dismissed" if found.dismissed else ""
         where = f"{found.letter.topic} {found.letter.partition}/{found.letter.offset}"
         click.echo(f"{found.offset:>8}  {_instant(found)}  {found.letter.stage:<9} {mark:<9} {where}")
         click.echo(f"{'':>10}{mask_numbers(found.letter.error)}")
@@ -61,6 +61,18 @@ def replay(offset: int, as_json: bool) -> None:
         click.echo(f"dead letter {offset} is on {letter.topic} again; should it fail again, it comes back here")
 
 
+@command.command("dismiss")
+@click.argument("offset", type=int)
+@as_json_option
+def dismiss(offset: int, as_json: bool) -> None:
+    """Lay it aside: it stays in the list, and no alarm speaks of it any more."""
+    letter = asyncio.run(dismiss_deadletter(load_settings(), offset))
+    if as_json:
+        click.echo(json.dumps({"offset": offset, "topic": letter.topic, "dismissed": True}))
+    else:
+        click.echo(f"dead letter {offset} of {letter.topic} is dismissed; it stays in the list")
+
+
 def _content(found: Found) -> dict[str, object]:
     letter = found.letter
     return {
@@ -72,6 +84,7 @@ def _content(found: Found) -> dict[str, object]:
         "source_offset": letter.offset,
         "error": letter.error,
         "replayed": found.replayed,
+        "dismissed": found.dismissed,
         "truncated": letter.truncated,
     }
 

@@ -133,17 +133,7 @@ class Source:
 
     async def stop(self) -> None:
         """Let go of the producer; an open transaction is left to whoever comes next."""
-        with suppress(KafkaError, TimeoutError, OSError):
-            await asyncio.wait_for(self.producer.stop(), STOP_BUDGET_SECONDS)
-        self._hear_errors()
-
-    def _hear_errors(self) -> None:
-        # What a fence ended is told to futures of aiokafka's own that nobody awaits, and asyncio complains of those.
-        batches = [batch for queue in self.producer._message_accumulator._batches.values() for batch in queue]
-        waiters = [self.producer._txn_manager._transaction_waiter, *(batch._drain_waiter for batch in batches)]
-        for waiter in waiters:
-            if waiter is not None and waiter.done() and not waiter.cancelled():
-                waiter.exception()
+        await stop_producer(self.producer)
 
     def _fenced(self) -> FencedError:
         return FencedError(f"{self.transactional_id} was fenced: another process reads this partition")
@@ -157,6 +147,18 @@ class Source:
         # AssertionError: aiokafka's word for a producer that is of no use any more, and so has nothing to abort.
         with suppress(KafkaError, TimeoutError, AssertionError):
             await asyncio.wait_for(self.producer.abort_transaction(), STOP_BUDGET_SECONDS)
+
+
+async def stop_producer(producer: AIOKafkaProducer) -> None:
+    """Let go of a transactional producer, fenced or not, within `STOP_BUDGET_SECONDS`."""
+    with suppress(KafkaError, TimeoutError, OSError):
+        await asyncio.wait_for(producer.stop(), STOP_BUDGET_SECONDS)
+    # What a fence ended is told to futures of aiokafka's own that nobody awaits, and asyncio complains of those.
+    batches = [batch for queue in producer._message_accumulator._batches.values() for batch in queue]
+    waiters = [producer._txn_manager._transaction_waiter, *(batch._drain_waiter for batch in batches)]
+    for waiter in waiters:
+        if waiter is not None and waiter.done() and not waiter.cancelled():
+            waiter.exception()
 
 
 class _Sending:

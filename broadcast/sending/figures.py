@@ -46,6 +46,8 @@ class Figures:
             metrics.observe_batch(metrics.handover_duration.labels(lane.value), handovers)
         for lane, number in parcel.marked.items():
             metrics.possible_duplicates.labels(lane.value).inc(number)
+        for topic, number in Counter(key.decode() for key, _ in parcel.deadletters).items():
+            metrics.deadletters.labels(topic).inc(number)
         in_flight = count_in_flight(sources)
         for lane in Lane:
             change = in_flight[lane] - self._in_flight.get(lane, 0)

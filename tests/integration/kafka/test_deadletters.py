@@ -11,7 +11,9 @@ from aiokafka import TopicPartition
 
 from broadcast.deadletters import (
     REPLAY_HEADER,
+    OpenLetters,
     deadletter_of,
+    dismiss_deadletter,
     find_deadletter,
     read_deadletters,
     replay_deadletter,
@@ -63,13 +65,37 @@ async def test_a_record_goes_back_once(poisoned: Settings, read_topic: Read) -> 
     (record,) = await read_topic(f"{poisoned.topic_prefix}alerts.v1")
     assert (record.key, record.value) == (b"key", b"not json")
     assert record.headers == ((REPLAY_HEADER, str(first.offset).encode()),)
-    assert [found.replayed for found in await read_deadletters(poisoned)] == [True, False]
+    # The next one to decide is held back until what was decided before can be seen.
     with pytest.raises(InputError, match="was put back before"):
         await replay_deadletter(poisoned, first.offset)
+    assert [found.replayed for found in await read_deadletters(poisoned)] == [True, False]
     with pytest.raises(InputError, match="only its beginning was kept"):
         await replay_deadletter(poisoned, second.offset)
     again = deadletter_of(poisoned, "planner", Event(record.topic, 0, 2, None, b"", record.headers), "is not JSON")
     assert f"again, after the replay of {first.offset}".encode() in again.value
+
+
+async def test_a_dismissed_one_stays_and_is_no_longer_open(poisoned: Settings) -> None:
+    letters = OpenLetters(poisoned)
+    topic = f"{poisoned.topic_prefix}alerts.v1"
+    assert await letters.count() == {topic: 2}
+    first, second = await read_deadletters(poisoned)
+    await dismiss_deadletter(poisoned, second.offset)
+    await until(letters, {topic: 1})
+    assert [found.dismissed for found in await read_deadletters(poisoned)] == [False, True]
+    with pytest.raises(InputError, match="was dismissed before"):
+        await replay_deadletter(poisoned, second.offset)
+    await replay_deadletter(poisoned, first.offset)
+    await until(letters, {})
+    with pytest.raises(InputError, match="was put back before"):
+        await dismiss_deadletter(poisoned, first.offset)
+
+
+async def until(letters: OpenLetters, wanted: dict[str, int]) -> None:
+    # A commit is answered before readers see it.
+    async with asyncio.timeout(10):
+        while await letters.count() != wanted:
+            await asyncio.sleep(0.05)
 
 
 async def test_two_replays_at_one_moment_put_it_back_once(poisoned: Settings, read_topic: Read) -> None:
@@ -90,6 +116,10 @@ async def test_the_command_lists_shows_and_replays(poisoned: Settings) -> None:
     assert "again" in await _run(poisoned, "replay", offset)
     assert "replayed" in await _run(poisoned, "list")
     assert "was put back before" in await _run(poisoned, "replay", offset, code=1)
+    other = str(listed[1]["offset"])
+    assert json.loads(await _run(poisoned, "dismiss", other, "--json"))["dismissed"] is True
+    assert "was dismissed before" in await _run(poisoned, "dismiss", other, code=1)
+    assert "dismissed" in await _run(poisoned, "list")
 
 
 async def _run(settings: Settings, *arguments: str, code: int = 0) -> str:

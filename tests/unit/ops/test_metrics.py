@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from broadcast import metrics
+from tests.support.sources import parse
 
 ROOT = Path(__file__).parents[3]
 
@@ -61,7 +62,7 @@ def test_every_metric_has_a_writer() -> None:
     written = {
         node.attr
         for path in sources
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parse(path))
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "metrics"
     }
     ours = {name for name, value in vars(metrics).items() if isinstance(value, Counter | Gauge | Histogram)}

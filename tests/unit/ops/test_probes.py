@@ -3,6 +3,7 @@
 import json
 from http import HTTPStatus
 
+from broadcast import metrics
 from broadcast.health import Health
 from broadcast.health_server import _reply, answer_probe
 
@@ -27,13 +28,52 @@ def test_a_stall_is_unhealthy_and_not_ready() -> None:
     now = 100.0
     health = Health("recorder", now=lambda: now)
     health.release("start")
-    health.behind(7)
+    health.behind("g", {"statuses": 7, "receipts": 0})
     now += 60.0
     assert ask(health, "/healthz")[0] == HTTPStatus.SERVICE_UNAVAILABLE
     status, body = ask(health, "/readyz")
     assert (status, body["lag"], body["stalled_seconds"]) == (HTTPStatus.SERVICE_UNAVAILABLE, 7, 60.0)
-    health.progress(0)
+    health.progress("g", {"statuses": 3, "receipts": 0})
     assert ask(health, "/readyz")[0] == HTTPStatus.OK
+
+
+def test_one_group_that_stalls_is_not_hidden_by_another() -> None:
+    now = 100.0
+    health = Health("sender", now=lambda: now)
+    health.progress("north", {"jobs.north": 5})
+    now += 16.0
+    health.progress("south", {"jobs.south": 5})
+    assert not health.healthy()
+    health.progress("north", {"jobs.north": 0})
+    assert health.healthy()
+
+
+def test_lag_is_shown_as_it_is_when_it_is_asked_for() -> None:
+    now = 100.0
+    health = Health("sender", now=lambda: now)
+
+    def shown(topic: str) -> tuple[float | None, float | None]:
+        answer_probe(health, "/metrics")
+        labels = {"topic": topic, "group": "shown"}
+        return (
+            metrics.REGISTRY.get_sample_value("tocsin_consumer_lag_records", labels),
+            metrics.REGISTRY.get_sample_value("tocsin_consumer_lag_seconds", labels),
+        )
+
+    health.progress("shown", {"jobs": 5, "delay": 0})
+    assert shown("jobs") == (5, 0)
+    now += 20.0
+    health.progress("shown", {"jobs": 7, "delay": 0}, moved=False)
+    assert health.healthy(), "it commits, if only that it is still there"
+    assert shown("jobs") == (7, 20)
+    assert shown("delay") == (0, 0)
+    now += 5.0
+    assert shown("jobs") == (7, 25)
+    health.progress("shown", {"jobs": 6, "delay": 0})
+    assert shown("jobs") == (6, 0)
+    now += 5.0
+    health.progress("shown", {"jobs": 0, "delay": 0}, moved=False)
+    assert shown("jobs") == (0, 0)
 
 
 def test_metrics_are_prometheus_text() -> None:

@@ -53,6 +53,8 @@ def test_what_was_not_submitted_is_counted_by_reason() -> None:
     parcel.outcomes[Lane.ROUTINE, Outcome.CANCELLED] += 3
     parcel.outcomes[Lane.ROUTINE, Outcome.ACCEPTED] += 9
     parcel.marked[Lane.ROUTINE] += 2
+    parcel.deadletters += [(b"jobs.x", b"{}")] * 2
     Figures().report_beat(parcel, in_doubt=0, sources=[], seconds=0.1)
     assert value("jobs_suppressed_total", reason="cancelled") - before[0] == 3
     assert value("possible_duplicates_total", lane="routine") - before[1] == 2
+    assert value("deadletters_total", topic="jobs.x") == 2
