@@ -81,6 +81,19 @@ def test_an_alarm_says_what_and_what_to_do(rule: dict[str, Any]) -> None:
     assert used <= (grouped or set().union(*series) | SCRAPED)
 
 
+def test_the_page_on_monitoring_names_each_metric_and_each_alarm() -> None:
+    page = (ROOT / "docs/monitoring.md").read_text()
+    named = set(re.findall(r"`(\w+)`", page))
+    families = {series.removesuffix("_bucket").removesuffix("_count") for series in LABELS}
+    wanted = {series.removeprefix("tocsin_") for series in families if series.startswith("tocsin_")}
+    assert wanted - named == set()
+    assert {rule["alert"] for rule in rules()} - named == set()
+    assert {name for name in named if name.startswith("Tocsin")} - {rule["alert"] for rule in rules()} == set()
+    for rule in rules():
+        (line,) = [line for line in page.splitlines() if f"`{rule['alert']}`" in line]
+        assert f"| {rule['labels']['severity']} |" in line
+
+
 def test_histogram_bounds_in_rules_are_buckets() -> None:
     for name, expression in expressions():
         for series, bound in re.findall(r'(\w+)_bucket\{le="([\d.]+)"\}', expression):
