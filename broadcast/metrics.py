@@ -80,7 +80,9 @@ delivery_duration = _histogram(
     "account",
     buckets=_RECEIPT_SECONDS,
 )
-audit_lag = _gauge("audit_lag_seconds", "Age of the newest record that the recorder has not committed")
+audit_lag = _gauge(
+    "audit_lag_seconds", "Age of the oldest record of the last batch when it was written; 0 once nothing is left"
+)
 audit_rows = _counter("audit_rows", "Rows written to the audit", "event")
 evidence_segments = _counter("evidence_segments", "Evidence segments written", "topic")
 reconciliation_gap = _gauge("reconciliation_gap", "Recipients unaccounted for, over live alerts", "alert_class")

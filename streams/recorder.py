@@ -15,6 +15,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
+from broadcast import metrics
 from broadcast.audit.alarms import is_trusting
 from broadcast.audit.evidence import Ids, Position, StaleError, read_positions
 from broadcast.audit.figures import report_batch
@@ -225,6 +226,7 @@ class Recorder:
                 self.health.behind(self.group, lags)
             else:
                 self.health.progress(self.group, lags)
+                metrics.audit_lag.set(0)
 
     def _due(self) -> bool:
         if self.installed != self.assignments.generation or not self.pending or self._reconnected():

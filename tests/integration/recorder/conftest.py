@@ -128,7 +128,8 @@ class Bench:
     @asynccontextmanager
     async def recorder(self, slot: str = "a") -> AsyncIterator["asyncio.Task[None]"]:
         """A recorder, ready; stopped in order at the end."""
-        health, stop = Health("recorder"), asyncio.Event()
+        health = self.health = Health("recorder")
+        stop = asyncio.Event()
         task = asyncio.create_task(run(self.settings.model_copy(update={"slot": slot}), health, stop))
         try:
             async with asyncio.timeout(BUDGET_SECONDS):

@@ -109,17 +109,28 @@ async def test_two_recorders_share_the_partitions(bench: Any) -> None:
 
 async def test_postgres_is_killed_and_comes_back(bench: Any, brokers: Any) -> None:
     await bench.make_alert(300)
+
+    async def behind() -> bool:
+        return bool(bench.health.lag)
+
+    async def nothing_left() -> bool:
+        return not bench.health.lag
+
     async with bench.recorder():
         await bench.send(bench.names.statuses, bench.statuses(range(1, 101)))
         await bench.wait_for(submitted=100, queued=200)
         await brokers.postgres.kill9()
         try:
             await bench.send(bench.names.statuses, bench.statuses(range(101, 201)))
+            await bench.until(behind)
             await asyncio.sleep(1)
+            assert bench.health.stalled_seconds() >= 1
         finally:
             await brokers.postgres.start()
         await bench.send(bench.names.statuses, bench.statuses(range(201, 301)), partition=1)
         await bench.wait_for(submitted=300)
+        await bench.until(nothing_left)
+        assert bench.health.stalled_seconds() == 0
     await bench.sound()
 
 
