@@ -161,6 +161,9 @@ async def _follow(settings: Settings, letters: dict[int, Found], since: int) -> 
     try:
         begin = (await consumer.beginning_offsets([partition]))[partition]
         end = (await consumer.end_offsets([partition]))[partition]
+        if end < since:  # Kafka's data is not what it was
+            letters.clear()
+            since = begin
         for offset in [offset for offset in letters if offset < begin]:
             del letters[offset]
         consumer.seek(partition, max(begin, since))

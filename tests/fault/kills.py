@@ -16,10 +16,10 @@ from tests.fault.harness import FAST, IN_DOUBT_LIMIT, Scene
 
 OTHERS = ("planner", "expander", "recorder", "api")
 EVERYONE = (*OTHERS, "sender")
-BURST = 3
+BURST = 6
 """Small alerts published at once, so that the planner and the expander have something to lose."""
-SMALL = 200
-SLICE = 1_500
+SMALL = 80
+SLICE = 1_000
 """Recipients of an alert that is published when a sender or recorder that is to be killed has nothing to do."""
 WORK_BUDGET_SECONDS = 5.0
 """From an alert event to a job or status, while the planner or the expander may be starting."""
