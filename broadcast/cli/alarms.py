@@ -4,11 +4,11 @@ import json
 import os
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from broadcast.audit.alarms import Alarm, clear_alarms, list_alarms
 from broadcast.cli.audit import with_audit
+from broadcast.cli.tables import print_table
 
 
 @click.group(name="alarms")
@@ -34,7 +34,7 @@ def list_command(everything: bool, as_json: bool) -> None:
         table.add_row(
             *(str(alarm.id), f"{alarm.raised_at:%Y-%m-%d %H:%M:%S}", alarm.kind, alarm.subject, alarm.detail, cleared)
         )
-    Console(highlight=False).print(table)
+    print_table(table)
 
 
 @command.command()

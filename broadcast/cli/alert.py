@@ -8,10 +8,10 @@ from typing import Any
 from uuid import UUID
 
 import click
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from broadcast.api.client import Client, open_client
+from broadcast.cli.tables import print_table
 from broadcast.cli.watching import watch_alert
 from broadcast.errors import InputError
 from broadcast.settings import load_settings
@@ -60,12 +60,22 @@ def list_command(states: tuple[str, ...], limit: int, as_json: bool) -> None:
         for alert in alerts:
             click.echo(json.dumps(alert))
         return
-    table = Table("alert", "accepted", "state", "status", "type", "lane", "audience", "identifier", box=None)
+    table = Table(
+        Column("alert", no_wrap=True, min_width=36),
+        "accepted",
+        "state",
+        "status",
+        "type",
+        "lane",
+        "audience",
+        "identifier",
+        box=None,
+    )
     for alert in alerts:
         audience = "-" if alert["audience"] is None else f"{alert['audience']:,}"
         row = (alert["state"], alert["status"], alert["msg_type"], alert["lane"], audience, alert["identifier"])
         table.add_row(alert["alert_id"], alert["accepted_at"][:19].replace("T", " "), *row)
-    Console(soft_wrap=True).print(table)
+    print_table(table)
 
 
 @command.command()
@@ -85,7 +95,7 @@ def show(alert_id: UUID, as_json: bool) -> None:
     for event in alert["events"]:
         reason = f": {event['reason']}" if event["reason"] else ""
         table.add_row(event["at"][:23].replace("T", " "), f"{event['event']} by {event['actor']}{reason}")
-    Console(soft_wrap=True).print(table)
+    print_table(table)
 
 
 @command.command()

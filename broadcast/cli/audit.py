@@ -20,6 +20,7 @@ from broadcast.audit import Verification, history, rebuild_check, summary, verif
 from broadcast.audit.export import FORMATS, write_deliveries
 from broadcast.audit.summary import Summary
 from broadcast.audit.verification import note_verification
+from broadcast.cli.tables import print_table
 from broadcast.settings import Settings, load_settings
 from schemas.status import DeliveryState
 
@@ -137,7 +138,7 @@ def history_command(alert: UUID, recipient: int, as_json: bool) -> None:
         source = event.source
         place = f"{source['topic']}/{source['partition']}@{source['offset']}" if "offset" in source else ""
         table.add_row(event.at.isoformat(timespec="milliseconds"), event.kind, facts, place)
-    Console(highlight=False).print(table)
+    print_table(table)
 
 
 @command.command(name="verify")

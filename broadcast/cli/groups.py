@@ -8,11 +8,11 @@ from typing import TypeVar
 
 import asyncpg
 import click
-from rich.console import Console
 from rich.table import Table
 
 from broadcast.audience.connection import open_connection
 from broadcast.audience.groups import list_groups, nest_group, show_group, unnest_group
+from broadcast.cli.tables import print_table
 from broadcast.settings import load_settings
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ def list_command(as_json: bool) -> None:
     table = Table("group", "members", "groups within", box=None)
     for line in lines:
         table.add_row(line.name, f"{line.members:,}", ", ".join(line.children))
-    Console().print(table)
+    print_table(table)
 
 
 @command.command()
@@ -70,7 +70,7 @@ def show(name: str, as_json: bool) -> None:
         ("first recipient ids", ", ".join(map(str, group.recipient_ids))),
     ):
         table.add_row(title, value or "-")
-    Console().print(table)
+    print_table(table)
 
 
 @command.command()

@@ -8,10 +8,10 @@ from typing import TypeVar
 
 import asyncpg
 import click
-from rich.console import Console
 from rich.table import Table
 
 from broadcast.audience.connection import open_connection
+from broadcast.cli.tables import print_table
 from broadcast.keys import Key, create_key, list_keys, revoke_key
 from broadcast.settings import load_settings
 
@@ -48,7 +48,7 @@ def list_command(as_json: bool) -> None:
     for key in keys:
         revoked = f"{key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "-"
         table.add_row(key.name, key.id, f"{key.created_at:%Y-%m-%d %H:%M}", revoked)
-    Console().print(table)
+    print_table(table)
 
 
 @command.command()

@@ -16,6 +16,7 @@ from broadcast.audience.importing import ImportResult, import_recipients
 from broadcast.audience.people import erase_recipient, show_recipient, suppress_recipient
 from broadcast.audience.rows import mask
 from broadcast.cli.groups import with_directory
+from broadcast.cli.tables import print_table
 from broadcast.settings import load_settings
 
 COLUMNS = "; ".join(f"{field}: {', '.join(names)}" for field, names in ALIASES.items())
@@ -96,7 +97,7 @@ def _print(result: ImportResult) -> None:
         ("ended memberships", result.memberships_removed),
     ):
         table.add_row(title, f"{count:,}")
-    Console().print(table)
+    print_table(table)
     if result.unknown_columns:
         click.echo(f"ignored columns: {', '.join(result.unknown_columns)}")
     if result.report is not None:
@@ -126,7 +127,7 @@ def show(recipient_id: str, external: bool, number: bool, as_json: bool) -> None
     for title, value in facts.items():
         shown = ", ".join(value) if isinstance(value, tuple) else value
         table.add_row(title, "-" if shown is None or shown == "" else str(shown))
-    Console().print(table)
+    print_table(table)
 
 
 @command.command()
