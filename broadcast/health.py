@@ -50,18 +50,20 @@ class Health:
         self.holds.pop(name, None)
 
     def progress(self, group: str, lags: Lags, *, moved: bool = True) -> None:
-        """A commit succeeded just now, or there was nothing to do; `moved`: it got further than the one before."""
+        """A commit succeeded just now; `moved`: it got further than the one before."""
         found = self.behind(group, lags)
         found.committed_at = self.now()
-        if moved or not found.lag:
+        if moved:
             found.moved_at = found.committed_at
 
     def behind(self, group: str, lags: Lags) -> Group:
-        """So many records are left; says nothing of a commit."""
+        """So many records are left. Says nothing of a commit, unless there are none: then there is nothing to do."""
         found = self.groups.get(group)
         if found is None:
             found = self.groups[group] = Group(self.now(), self.now())
         found.lags = lags
+        if not found.lag:
+            found.committed_at = found.moved_at = self.now()
         return found
 
     @property

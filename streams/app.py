@@ -159,11 +159,7 @@ class Stage:
                 self._broken.set_exception(
                     UnavailableError(f"Faust gave up: {self.app.crash_reason!r}; start it again")
                 )
-            lags = self._lags()
-            if any(lags.values()):
-                self.health.behind(self.app.conf.id, lags)
-            else:
-                self.health.progress(self.app.conf.id, lags)
+            self.health.behind(self.app.conf.id, self._lags())
 
     def _lags(self) -> dict[str, int]:
         backlog = self.app.backlog()

@@ -220,13 +220,9 @@ class Recorder:
         for tp, records in read.items():
             if tp in self.positions:
                 self.pending[tp] += records
-        if not self.pending and self.writing is None:
-            lags = await self._lags()
-            if any(lags.values()):
-                self.health.behind(self.group, lags)
-            else:
-                self.health.progress(self.group, lags)
-                metrics.audit_lag.set(0)
+        idle = not self.pending and self.writing is None
+        if idle and not self.health.behind(self.group, await self._lags()).lag:
+            metrics.audit_lag.set(0)
 
     def _due(self) -> bool:
         if self.installed != self.assignments.generation or not self.pending or self._reconnected():

@@ -134,7 +134,9 @@ def book(
             pieces.append(NO_RECEIPT)
             continue
         pieces.append(receipt_part(heard))
-        booking.took.setdefault((shape.account, heard.code), []).append(heard.received_at - status.submitted_at)
+        booking.took.setdefault((shape.account, heard.code), []).append(
+            heard.received_at - (status.submitted_at or heard.received_at)
+        )
         if shape.simple and status.outcome is Outcome.ACCEPTED:
             shape.count -= 1
             heard_of[status.alert_id, heard.code] = heard_of.get((status.alert_id, heard.code), 0) + 1
