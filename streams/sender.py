@@ -177,9 +177,6 @@ class RouteSender:
             )
         self._lease.renew(asked_at)
         await self._beats.beat(everything=True)
-        if fresh:
-            # A commit is answered before a reader sees it, and the next begins after: now the broker has a position.
-            await self._beats.beat(everything=True)
         if generation == self._membership.generation:
             self._dispatch.sources = tuple(self._beats.sources.values())
             self._pump()
@@ -233,8 +230,6 @@ class RouteSender:
         for progress in progresses:
             self._settlement.give_up(progress.unanswered(), epoch_milliseconds())
         await self._reader.skip_gaps()
-        await self._beats.beat(release=True)
-        # A commit is answered before a reader sees it, and the next begins after: who comes next sees no owner.
         await self._beats.beat(release=True)
         self._beats.sources.clear()
         self._lease.void()

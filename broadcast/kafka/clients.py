@@ -9,18 +9,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.codec import lz4_encode
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.producer import sender as producing
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from broadcast.kafka.transactions import TransactionalProducer
 from broadcast.settings import Settings
 
 # aiokafka 0.14 compresses lz4 at level 9 and has no setting for it: 1.3 µs a record, where level 1 takes 0.1 µs and
 # makes our records no larger.
 sys.modules[DefaultRecordBatchBuilder.__module__].lz4_encode = partial(lz4_encode, level=1)  # type: ignore[attr-defined]
-
-# A transaction that begins before the markers of the one before are written is told to try again; aiokafka 0.14 waits
-# 20 ms with that, most of a beat. The broker is done within a few.
-producing.BACKOFF_OVERRIDE = 0.004
 
 REQUEST_TIMEOUT_MS = 10_000
 FETCH_WAIT_MS = 50
@@ -48,7 +44,6 @@ def security(settings: Settings) -> dict[str, Any]:
 def make_producer(settings: Settings, **overrides: Any) -> AIOKafkaProducer:
     """An idempotent producer that waits for all in-sync replicas; lz4. Pass `transactional_id` for transactions."""
     keywords: dict[str, Any] = {
-        **security(settings),
         "enable_idempotence": True,
         "acks": "all",
         "compression_type": "lz4",
@@ -56,9 +51,10 @@ def make_producer(settings: Settings, **overrides: Any) -> AIOKafkaProducer:
         "max_batch_size": 512 * 1024,
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
     }
-    if overrides.get("transactional_id"):
-        keywords["transaction_timeout_ms"] = int(settings.transaction_timeout_seconds * 1000)
-    return AIOKafkaProducer(**(keywords | overrides))
+    if "transactional_id" not in overrides:
+        return AIOKafkaProducer(**security(settings), **(keywords | overrides))
+    keywords["transaction_timeout_ms"] = int(settings.transaction_timeout_seconds * 1000)
+    return TransactionalProducer(security(settings), settings.topic_prefix, **(keywords | overrides))
 
 
 def make_consumer(settings: Settings, *topics: str, **overrides: Any) -> AIOKafkaConsumer:

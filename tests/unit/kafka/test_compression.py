@@ -1,10 +1,8 @@
 """What producers send is compressed lightly: aiokafka's own level costs a fifth of the sender's budget."""
 
-import inspect
 import os
 
 from aiokafka.codec import lz4_decode, lz4_encode
-from aiokafka.producer import sender as producing
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
@@ -26,9 +24,3 @@ def test_batches_are_compressed_at_the_light_level_and_read_back() -> None:
     assert [record.value for record in MemoryRecords(batch).next_batch()] == values
     plain = lz4_decode(batch[HEADER_OCTETS:])
     assert len(batch) - HEADER_OCTETS == len(lz4_encode(plain, level=1)) != len(lz4_encode(plain, level=9))
-
-
-def test_a_transaction_that_follows_at_once_waits_a_few_milliseconds_only() -> None:
-    source = inspect.getsource(producing.AddPartitionsToTxnHandler.handle_response)
-    assert "BACKOFF_OVERRIDE" in source
-    assert producing.BACKOFF_OVERRIDE < 0.01
