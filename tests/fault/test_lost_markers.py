@@ -1,5 +1,6 @@
 """Kafka is killed in the milliseconds between the last commit of a broadcast and its markers, and forgets these."""
 
+import asyncio
 from uuid import UUID
 
 import pytest
@@ -11,13 +12,16 @@ from broadcast.kafka.clients import make_consumer
 from schemas.lane import Lane
 from tests.fault import report
 from tests.fault.accounting import draw_up, wait_final
-from tests.fault.harness import IN_DOUBT_LIMIT, ROUTE, SLOW, Scene, SceneOptions
+from tests.fault.harness import IN_DOUBT_LIMIT, ROUTE, WINDOW, Scene, SceneOptions
 from tests.fault.relay import Relay
 from tests.support.markers import is_ending, restart_without_markers, send_markers_through
 
-AUDIENCE = 300
+AUDIENCE = WINDOW
+"""All of them are on the wire at once."""
+QUIET_SECONDS = 0.2
+"""The beats that say that they are on the wire are over."""
 TRIES = 5
-SCENE = SceneOptions(name="lost markers", recipients=AUDIENCE * TRIES)
+SCENE = SceneOptions(name="lost markers", recipients=AUDIENCE * TRIES, block=AUDIENCE)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -33,7 +37,6 @@ async def test_markers_lost_at_the_end_of_a_broadcast_hide_nothing(scene: Scene)
         relay.target = send_markers_through(kafka, relay.port)
         await kafka.start()
         await scene.ready()
-        await scene.pace(SLOW)
         restarts = sender.restarts
         alerts = await publish_until_hidden(scene, kafka, relay, owner)
         await restart_without_markers(kafka, [owner])
@@ -61,6 +64,7 @@ async def publish_until_hidden(scene: Scene, kafka: Kafka, relay: Relay, owner: 
     """Broadcasts, the last of which has a beat that was answered and whose statuses no reader sees."""
     alerts = []
     for _ in range(TRIES):
+        await scene.simulator("/behaviour", {"pause_answers": True})
         wanted = await scene.submits() + AUDIENCE
         alerts.append(await scene.publish(scene.alert(AUDIENCE, Lane.PRIORITY)))
 
@@ -68,11 +72,13 @@ async def publish_until_hidden(scene: Scene, kafka: Kafka, relay: Relay, owner: 
             return await scene.submits() >= wanted
 
         await scene.until("the last submit", all_taken, budget_seconds=30)
+        await asyncio.sleep(QUIET_SECONDS)
         await relay.cut()
+        await scene.simulator("/behaviour", {"pause_answers": False})
         await scene.until("a beat without markers", lambda: is_ending(kafka, [owner]), budget_seconds=4)
         if await is_hidden(scene):
             return alerts
-        # Its markers were written, and only the answer to that was lost.
+        # It was one without statuses, or only the answer to its markers was lost.
         await relay.restore()
     raise AssertionError(f"no beat lacks markers after {TRIES} broadcasts")
 
