@@ -200,7 +200,8 @@ class RouteSender:
             # Jobs may have left memory without being written: only a restart knows where they are.
             _LOG.exception("dispatch failed")
             self._end(1, f"dispatch failed: {error!r}")
-        self._rhythm.note()
+        if self._beats.wanted:
+            self._rhythm.note()
 
     def _bury(self, record: "ConsumerRecord[bytes, bytes]", error: str) -> None:
         """Every sender reads the whole control topic: one of the route makes a dead letter of poison there."""
@@ -214,9 +215,12 @@ class RouteSender:
 
     async def _keep_beating(self) -> None:
         while True:
-            something = await self._rhythm.wait()
+            # Jobs that wait for their time are looked at again without a beat.
+            busy = self._settlement.in_doubt > 0 or any(not source.empty for source in self._dispatch.sources)
+            something = await self._rhythm.wait(watchful=busy) or self._beats.wanted
             await self._reader.skip_gaps()
-            await self._beats.beat(everything=not something)
+            if something or self._rhythm.idle:
+                await self._beats.beat(everything=not something)
             self._dispatch.settle_locally()
             self._pump()
 

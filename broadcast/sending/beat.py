@@ -61,6 +61,11 @@ class Beats:
         self._turn: Final = count()
         self._lock: Final = asyncio.Lock()
 
+    @property
+    def wanted(self) -> bool:
+        """Whether a beat would say anything new."""
+        return bool(self._outbox.parcel) or any(source.progress.changed for source in self.sources.values())
+
     async def beat(self, *, everything: bool = False, release: bool = False) -> None:
         """One beat, after the one under way: everything collected, and each partition that has changed.
 

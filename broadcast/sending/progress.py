@@ -148,8 +148,8 @@ class Progress(Generic[T]):
 
     @property
     def changed(self) -> bool:
-        """Whether the next position would say more than the one before."""
-        return self._changed or self.end + LEAD_LOWEST > self._committed.horizon
+        """Whether the next position would say more than the one before, or leave less to be marked."""
+        return self._changed or self._lead > LEAD_LOWEST or self.end + LEAD_LOWEST > self._committed.horizon
 
     @property
     def _first(self) -> int:

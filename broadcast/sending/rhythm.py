@@ -31,12 +31,21 @@ class Rhythm:
         self._something.set()
         self._at_once.set()
 
-    async def wait(self) -> bool:
-        """Until the next beat is due; False when it has nothing to say."""
-        if not await _within(self._something, self._idle):
+    async def wait(self, *, watchful: bool = False) -> bool:
+        """Until there is something to say and the last beat is `busy_seconds` ago; False when there is nothing.
+
+        It comes back without anything when an idle beat is due, and if `watchful` after `busy_seconds`.
+        """
+        idle = self._began_at + self._idle - self._clock()
+        if not await _within(self._something, min(idle, self._busy) if watchful else idle):
             return False
         await _within(self._at_once, self._began_at + self._busy - self._clock())
         return True
+
+    @property
+    def idle(self) -> bool:
+        """Whether the last beat is so long ago that one is due with nothing new to say."""
+        return self._clock() - self._began_at >= self._idle
 
     def begin(self) -> None:
         """A beat begins: what is noted from here on is for the next."""

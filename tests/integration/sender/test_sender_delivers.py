@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from broadcast.sending.progress import LEAD_LOWEST
 from broadcast.settings import Settings
 from schemas.deadletter import DeadLetter
 from schemas.job import Job
@@ -53,6 +54,24 @@ async def test_two_thousand_jobs_reach_the_smsc_once_and_leave_a_clean_position(
     by_id = {(status.account, status.message_id): status for [status] in found.values()}
     for receipt in receipts:
         assert receipt.number_hash == by_id[receipt.account, receipt.message_id].number_hash != 0
+
+
+async def test_a_sender_with_nothing_to_say_beats_once_a_second_and_leaves_little_to_be_marked(scene: Scene) -> None:
+    alert = await scene.publish()
+    recipients = range(1, 1_001)
+    await scene.put_jobs(alert, recipients)
+    sender = await scene.start_sender()
+    await scene.wait_for(recipients, alert)
+    async with asyncio.timeout(20):
+        while True:
+            before = (await sender.figures())["tocsin_beat_duration_seconds_count"]
+            await asyncio.sleep(2.0)
+            beats = (await sender.figures())["tocsin_beat_duration_seconds_count"] - before
+            if beats <= 3:
+                break
+    assert beats >= 1
+    for position in (await scene.positions()).values():
+        assert position.horizon == position.end + LEAD_LOWEST
 
 
 async def test_a_clean_restart_in_mid_broadcast_doubles_and_marks_nothing(scene: Scene) -> None:

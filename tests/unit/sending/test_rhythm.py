@@ -13,6 +13,25 @@ async def test_an_idle_sender_still_beats() -> None:
     assert monotonic() - began >= 0.04
 
 
+async def test_whoever_waits_for_a_time_looks_again_without_a_beat() -> None:
+    rhythm = Rhythm(0.02, 5.0)
+    rhythm.begin()
+    rhythm.end()
+    async with asyncio.timeout(1.0):
+        assert await rhythm.wait(watchful=True) is False
+    assert not rhythm.idle
+
+
+async def test_an_idle_beat_is_due_after_the_idle_time_only() -> None:
+    now = 0.0
+    rhythm = Rhythm(0.03, 1.0, clock=lambda: now)
+    rhythm.begin()
+    now = 0.99
+    assert not rhythm.idle
+    now = 1.0
+    assert rhythm.idle
+
+
 async def test_beats_with_something_to_say_keep_their_distance() -> None:
     rhythm = Rhythm(0.1, 5.0)
     rhythm.begin()
