@@ -139,7 +139,7 @@ class RouteSender:
             outbox=self._outbox,
             settlement=self._settlement,
             end=self._end,
-            on_done=self._report_lag,
+            on_done=self._go_on,
         )
         self._reader = Reader(self._clients.consumer, self._membership, self._beats.sources, self._pump)
         await self._control.start()
@@ -221,8 +221,9 @@ class RouteSender:
             await self._reader.skip_gaps()
             if something or self._rhythm.idle:
                 await self._beats.beat(everything=not something)
-            self._dispatch.settle_locally()
-            self._pump()
+            else:
+                self._dispatch.settle_locally()
+                self._pump()
 
     async def _release(self) -> None:
         """Before partitions go: no new submit, wait a little for answers, then a beat that leaves nothing in doubt."""
@@ -251,6 +252,12 @@ class RouteSender:
         await self._control.stop()
         if hasattr(self, "_clients"):
             await self._clients.close()
+
+    def _go_on(self) -> None:
+        """A beat is committed: what was in doubt has made room."""
+        self._report_lag()
+        self._dispatch.settle_locally()
+        self._pump()
 
     def _report_lag(self) -> None:
         for binds in self._accounts:

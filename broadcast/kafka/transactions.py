@@ -18,6 +18,7 @@ import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
     KafkaError,
@@ -25,6 +26,8 @@ from aiokafka.errors import (
     NoError,
     NotCoordinatorError,
     NotLeaderForPartitionError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
     UnknownTopicOrPartitionError,
     for_code,
 )
@@ -42,6 +45,11 @@ PAUSE_SECONDS: Final = 0.002
 LOOKUP_PAUSE_SECONDS: Final = 0.05
 LEADERLESS_SECONDS: Final = 5.0
 """How long a partition may have no leader: a new one has it within a second."""
+RIGHTS: Final = {
+    TopicAuthorizationFailedError.errno: "this user needs READ on the topic",
+    ClusterAuthorizationFailedError.errno: "this user needs ALTER on the cluster",
+    TransactionalIdAuthorizationFailed.errno: "this user needs DESCRIBE on the transactional id",
+}
 ELSEWHERE: Final = (CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError)
 MOVING: Final = (LeaderNotAvailableError, NotLeaderForPartitionError, UnknownTopicOrPartitionError)
 
@@ -89,6 +97,7 @@ class TransactionalProducer(AIOKafkaProducer):
         self._topic_prefix = topic_prefix
         self._transactional_id = transactional_id
         self._coordinator = Coordinator(self.client, transactional_id)
+        self._connections: list[Any] = []
         self._settled = True
 
     async def start(self) -> None:
@@ -104,26 +113,33 @@ class TransactionalProducer(AIOKafkaProducer):
 
     async def commit_transaction(self) -> None:
         """Return when readers of committed records see it."""
-        connections = self._connections()
-        await super().commit_transaction()
-        await self._confirm(connections)
+        await self.note_commit()
+        await self.confirm()
 
     async def abort_transaction(self) -> None:
         """Return when readers of committed records are past it."""
-        connections = self._connections()
+        self._remember()
         await super().abort_transaction()
-        await self._confirm(connections)
+        await self.confirm()
 
-    def _connections(self) -> list[Any]:
-        self._settled = False
-        # Under the name "bootstrap" is one that is closed as soon as the brokers are known.
-        return [connection for (node, _), connection in self.client._conns.items() if isinstance(node, int)]
+    async def note_commit(self) -> None:
+        """The first half of a commit: it cannot be undone any more, though readers may not see it yet."""
+        self._remember()
+        await super().commit_transaction()
 
-    async def _confirm(self, connections: list[Any]) -> None:
+    async def confirm(self) -> None:
+        """The second half, before the next transaction begins: return when readers see it."""
         await self._coordinator.look()
-        if not all(connection.connected() for connection in connections):
+        if not all(connection.connected() for connection in self._connections):
             raise UnsettledError(f"a broker was lost while a transaction of {self._transactional_id} ended")
         self._settled = True
+
+    def _remember(self) -> None:
+        self._settled = False
+        # Under the name "bootstrap" is one that is closed as soon as the brokers are known.
+        self._connections = [
+            connection for (node, _), connection in self.client._conns.items() if isinstance(node, int)
+        ]
 
 
 class Coordinator:
@@ -242,7 +258,7 @@ async def _end(client: AIOKafkaClient, last: Last, one: Open) -> None:
 
 
 def check(code: int, what: str, why: str | None = None) -> None:
-    """Raise the broker's error, naming what it is about."""
+    """Raise the broker's error, naming what it is about and, where a right is missing, which."""
     error = for_code(code)
     if error is not NoError:
-        raise error(f"{what}: {why or error.__doc__ or ''} (error {code})")
+        raise error(f"{what}: {RIGHTS.get(code) or why or f'error {code}'}")

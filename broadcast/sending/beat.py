@@ -1,11 +1,12 @@
 """The beat: statuses, retries, dead letters and positions in one transaction (design, section 5, Sender)."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import count
 from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
@@ -13,6 +14,7 @@ from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.errors import FENCED_EXIT_CODE, LEASE_EXIT_CODE
 from broadcast.kafka.lease import End, Lease
 from broadcast.kafka.position import Position, write_metadata
+from broadcast.kafka.transactions import TransactionalProducer
 from broadcast.sending.batches import send_records
 from broadcast.sending.figures import Figures
 from broadcast.sending.outbox import Outbox, Parcel
@@ -35,7 +37,7 @@ class Beats:
     def __init__(
         self,
         *,
-        producer: AIOKafkaProducer,
+        producer: TransactionalProducer,
         group: str,
         names: Names,
         status_partitions: int,
@@ -90,14 +92,8 @@ class Beats:
             source.partition: source.progress.release() if release else source.progress.propose() for source in changed
         }
         began_at = monotonic()
-        try:
+        with self._or_end():
             await self._commit(parcel, positions)
-        except (ProducerFenced, InvalidProducerEpoch) as error:
-            self._end(FENCED_EXIT_CODE, f"another sender has taken over: {error!r}")
-            raise
-        except (KafkaError, LeaseExpiredError) as error:
-            self._end(LEASE_EXIT_CODE, f"a beat failed: {error!r}")
-            raise
         for source in changed:
             source.progress.confirm()
         self._settlement.in_doubt -= parcel.submits
@@ -105,6 +101,20 @@ class Beats:
             parcel, in_doubt=self._settlement.in_doubt, sources=sources, seconds=monotonic() - began_at
         )
         self._on_done()
+        # What was in doubt is not any more, and need not wait for the markers: the next beat does.
+        with self._or_end():
+            await self._producer.confirm()
+
+    @contextmanager
+    def _or_end(self) -> Iterator[None]:
+        try:
+            yield
+        except (ProducerFenced, InvalidProducerEpoch) as error:
+            self._end(FENCED_EXIT_CODE, f"another sender has taken over: {error!r}")
+            raise
+        except (KafkaError, LeaseExpiredError) as error:
+            self._end(LEASE_EXIT_CODE, f"a beat failed: {error!r}")
+            raise
 
     async def _commit(self, parcel: Parcel, positions: Mapping[TopicPartition, Position]) -> None:
         offsets = {
@@ -118,7 +128,7 @@ class Beats:
         begun_at = monotonic()
         if not self._lease.held:
             raise LeaseExpiredError(f"the last beat succeeded more than {self._lease.seconds} s ago")
-        await self._producer.commit_transaction()
+        await self._producer.note_commit()
         self._lease.renew(begun_at)
 
     async def _send(self, parcel: Parcel) -> list["asyncio.Future[Any]"]:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from broadcast.kafka.clients import make_admin, make_consumer, make_producer
+from broadcast.kafka.transactions import TransactionalProducer
 from broadcast.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ C = TypeVar("C")
 class Clients:
     """Transactional producer, consumer in its group (not yet subscribed), admin client."""
 
-    producer: AIOKafkaProducer
+    producer: TransactionalProducer
     consumer: AIOKafkaConsumer
     admin: AIOKafkaAdminClient
 
@@ -43,7 +44,7 @@ async def open_clients(settings: Settings, *, owner: str, group: str, member: st
     The producer first: that fences whoever was in this slot before, so that nobody but us can commit for `owner` when
     the group gives us partitions.
     """
-    producer = await _connect(lambda: make_producer(settings, transactional_id=owner), AIOKafkaProducer.stop)
+    producer = await _connect(lambda: make_producer(settings, transactional_id=owner), TransactionalProducer.stop)
     admin = await _connect(lambda: make_admin(settings), AIOKafkaAdminClient.close)
     consumer = await _connect(
         lambda: make_consumer(settings, group_id=group, group_instance_id=member), AIOKafkaConsumer.stop
