@@ -49,12 +49,12 @@ def make_producer(settings: Settings, **overrides: Any) -> AIOKafkaProducer:
         "compression_type": "lz4",
         "linger_ms": 0,
         "max_batch_size": 512 * 1024,
-        "request_timeout_ms": REQUEST_TIMEOUT_MS,
     }
+    connection = security(settings) | {"request_timeout_ms": REQUEST_TIMEOUT_MS}
     if "transactional_id" not in overrides:
-        return AIOKafkaProducer(**security(settings), **(keywords | overrides))
+        return AIOKafkaProducer(**connection, **(keywords | overrides))
     keywords["transaction_timeout_ms"] = int(settings.transaction_timeout_seconds * 1000)
-    return TransactionalProducer(security(settings), settings.topic_prefix, **(keywords | overrides))
+    return TransactionalProducer(connection, settings.topic_prefix, **(keywords | overrides))
 
 
 def make_consumer(settings: Settings, *topics: str, **overrides: Any) -> AIOKafkaConsumer:
