@@ -1,45 +1,80 @@
-"""A broker killed between answering a commit and writing its markers leaves nothing open, once that is settled."""
+"""Transactions that are over in the coordinator's book and open on a partition are ended as they were meant to be.
+
+`tests/fault/test_lost_markers.py` has a broker that is killed leave them so; here they are forged, record by record.
+"""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.client import ConnectionGroup, CoordinationType
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.protocol.transaction import TxnOffsetCommitRequest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from broadcast.embedded.kafka import Kafka
-from broadcast.embedded.ports import find_free_port
-from broadcast.kafka.clients import make_consumer, make_producer, security
-from broadcast.kafka.events import Output, Sources, find_position
+from broadcast.errors import UnavailableError
+from broadcast.kafka.clients import make_admin, make_consumer, make_producer, security
+from broadcast.kafka.events import Sources, find_position, group_of
 from broadcast.kafka.transactions import UnsettledError, settle
 from broadcast.settings import Settings
-from tests.support.markers import restart_without_markers, send_markers_through
 
-PREFIX = "markers."
 RECORDS = 5
-FILLING, MANY = "filling", 100
-"""Partitions that take the broker's time when it gives up leading, as those of a real system do."""
-NAMES = ("committed", "aborted", "open", "written", "late", "read")
-OTHER = TopicPartition(f"{PREFIX}read", 0)
+VALUES = [b"0", b"1", b"2", b"3", b"4"]
+NODE = 1
 
 
-def topic_of(name: str) -> str:
-    return f"{PREFIX}{name}"
+class Forge:
+    """Transactions on topics of one test that lack markers, and what readers see of them."""
 
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
 
-class Mute:
-    """A broker that answers commits, writes no markers, and forgets them when it is killed and comes `back`."""
+    def name(self, name: str) -> str:
+        """A topic's name, or a transactional id."""
+        return f"{self.settings.topic_prefix}{name}"
 
-    def __init__(self, kafka: Kafka, settings: Settings) -> None:
-        self.kafka, self.settings = kafka, settings
+    def producer(self, transactional_id: str) -> AIOKafkaProducer:
+        """One that neither settles nor confirms."""
+        return AIOKafkaProducer(bootstrap_servers=self.settings.kafka_bootstrap, transactional_id=transactional_id)
 
-    async def back(self, *transactional_ids: str) -> None:
-        await restart_without_markers(self.kafka, transactional_ids)
+    async def write(self, producer: AIOKafkaProducer, topic: str) -> None:
+        """Records of a transaction that has begun."""
+        sent = [await producer.send(self.name(topic), value) for value in VALUES]
+        await asyncio.gather(*sent)
 
-    async def ends(self, name: str) -> tuple[int, int]:
+    async def write_late(self, producer: AIOKafkaProducer, topic: str) -> None:
+        """Records of a transaction that has ended: its markers will not reach them."""
+        book = producer._txn_manager
+        batch = DefaultRecordBatchBuilder(2, 0, 1, book.producer_id, book.producer_epoch, 0, 100_000)
+        for offset, value in enumerate(VALUES):
+            batch.append(offset, 1_700_000_000_000, b"k", value, [])
+        topics = [(self.name(topic), [(0, bytes(batch.build()))])]
+        answer = await producer.client.send(NODE, ProduceRequest(book.transactional_id, -1, 5_000, topics))
+        assert answer.topics[0][1][0][1] == 0, answer
+
+    async def commit_late(self, producer: AIOKafkaProducer, group: str, partition: TopicPartition, offset: int) -> None:
+        """A position of a transaction that has ended."""
+        book = producer._txn_manager
+        await wait_for_groups(self.settings)
+        node = await producer.client.coordinator_lookup(CoordinationType.GROUP, group)
+        request = TxnOffsetCommitRequest(
+            book.transactional_id,
+            group,
+            book.producer_id,
+            book.producer_epoch,
+            [(partition.topic, [(partition.partition, offset, "")])],
+        )
+        answer = await producer.client.send(node, request, group=ConnectionGroup.COORDINATION)
+        assert answer.errors[0][1][0][1] == 0, answer
+
+    async def ends(self, topic: str) -> tuple[int, int]:
         """How far a topic is readable, and how far it is written."""
-        partition = TopicPartition(topic_of(name), 0)
+        partition = TopicPartition(self.name(topic), 0)
         async with (
             make_consumer(self.settings) as committed,
             make_consumer(self.settings, isolation_level="read_uncommitted") as everything,
@@ -49,12 +84,12 @@ class Mute:
                 (await everything.end_offsets([partition]))[partition],
             )
 
-    async def values(self, name: str) -> list[bytes]:
+    async def values(self, topic: str) -> list[bytes]:
         """The committed records of a topic."""
-        partition = TopicPartition(topic_of(name), 0)
+        partition = TopicPartition(self.name(topic), 0)
         consumer: AIOKafkaConsumer = make_consumer(self.settings, auto_offset_reset="earliest")
         consumer.assign([partition])
-        found = []
+        found: list[bytes] = []
         async with consumer, asyncio.timeout(20):
             end = (await consumer.end_offsets([partition]))[partition]
             while await consumer.position(partition) < end:
@@ -63,119 +98,118 @@ class Mute:
         return found
 
 
-@pytest.fixture(scope="module")
-def mute(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mute]:
-    directory = tmp_path_factory.mktemp("mute")
-    kafka = Kafka(directory / "kafka")
-    try:
-        asyncio.run(prepare(kafka))
-        yield Mute(
-            kafka, Settings(data_dir=directory, slot="test", kafka_bootstrap=kafka.bootstrap, topic_prefix=PREFIX)
-        )
-    finally:
-        asyncio.run(kafka.kill9())
+async def wait_for_groups(settings: Settings) -> None:
+    """The topic of positions is made when somebody asks for the first."""
+    while True:
+        with suppress(KafkaError, UnavailableError):
+            await find_position(settings, "anybody", TopicPartition("any", 0))
+            return
+        await asyncio.sleep(0.1)
 
 
-async def prepare(kafka: Kafka) -> None:
-    await kafka.start()
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+@pytest.fixture
+async def forge(kafka_settings: Settings) -> AsyncIterator[Forge]:
+    made = Forge(kafka_settings)
+    admin: AIOKafkaAdminClient = make_admin(kafka_settings)
     await admin.start()
-    await admin.create_topics([NewTopic(topic_of(name), 1, 1) for name in NAMES] + [NewTopic(FILLING, MANY, 1)])
+    names = ("committed", "aborted", "open", "written", "read")
+    await admin.create_topics([NewTopic(made.name(name), 1, 1) for name in names])
+    await believe(admin, everybody=True)
+    yield made
+    await believe(admin, everybody=False)
     await admin.close()
-    await kafka.stop()
-    send_markers_through(kafka, find_free_port())
-    await kafka.start()
 
 
-async def write(producer: AIOKafkaProducer, name: str) -> None:
-    sent = [await producer.send(topic_of(name), str(number).encode()) for number in range(RECORDS)]
-    await asyncio.gather(*sent)
+async def believe(admin: AIOKafkaAdminClient, *, everybody: bool) -> None:
+    """Have the broker take records for a transaction without asking the coordinator whether it goes on, or not."""
+    configs = {"transaction.partition.verification.enable": "false"} if everybody else {}
+    await admin.alter_configs([ConfigResource(ConfigResourceType.BROKER, str(NODE), configs)])
 
 
-async def test_markers_that_were_left_out_are_written_as_the_transaction_ended(mute: Mute) -> None:
-    producers = {
-        name: AIOKafkaProducer(
-            bootstrap_servers=mute.kafka.bootstrap, transactional_id=f"{PREFIX}{name}", transaction_timeout_ms=60_000
-        )
-        for name in ("committed", "aborted", "open")
-    }
+async def test_what_was_left_open_is_ended_as_the_transaction_was(forge: Forge) -> None:
+    settings, read = forge.settings, TopicPartition(forge.name("read"), 0)
+    producers = {name: forge.producer(forge.name(name)) for name in ("committed", "aborted", "open")}
     for name, producer in producers.items():
         await producer.start()
         await producer.begin_transaction()
-        await write(producer, name)
-    await producers["committed"].send_offsets_to_transaction({OTHER: 7}, "group")
+        await forge.write(producer, "open" if name == "open" else "written")
     await producers["committed"].commit_transaction()
     await producers["aborted"].abort_transaction()
     try:
-        await mute.back(f"{PREFIX}committed", f"{PREFIX}aborted")
+        for name in ("committed", "aborted"):
+            await settle(security(settings), settings.topic_prefix, forge.name(name))
+            await forge.write_late(producers[name], name)
+        await forge.commit_late(producers["committed"], "group", read, 7)
         for name in producers:
-            assert await mute.ends(name) == (0, RECORDS), "this is what it is about"
+            assert await forge.ends(name) == (0, RECORDS), "this is what it is about"
+        assert await find_position(settings, "group", read) == 0
 
-        settings = mute.settings
-        found = {name: await settle(security(settings), PREFIX, f"{PREFIX}{name}") for name in producers}
-        again = {name: await settle(security(settings), PREFIX, f"{PREFIX}{name}") for name in producers}
+        found = {name: await settle(security(settings), settings.topic_prefix, forge.name(name)) for name in producers}
+        again = {name: await settle(security(settings), settings.topic_prefix, forge.name(name)) for name in producers}
 
         # The second of the committed is the group's positions.
         assert found == {"committed": 2, "aborted": 1, "open": 0}
         assert again == dict.fromkeys(producers, 0)
-        assert await settle(security(settings), PREFIX, f"{PREFIX}unknown") == 0
-        assert await find_position(settings, "group", OTHER) == 7
-        assert await mute.values("committed") == [b"0", b"1", b"2", b"3", b"4"]
-        assert await mute.values("aborted") == []
-        assert await mute.ends("aborted") == (RECORDS + 1, RECORDS + 1)
-        assert await mute.ends("open") == (0, RECORDS), "whoever takes the id over aborts it"
+        assert await settle(security(settings), settings.topic_prefix, forge.name("unknown")) == 0
+        assert await find_position(settings, "group", read) == 7
+        assert await forge.values("committed") == VALUES
+        assert await forge.values("aborted") == []
+        assert await forge.ends("aborted") == (RECORDS + 1, RECORDS + 1)
+        assert await forge.ends("open") == (0, RECORDS), "whoever takes the id over aborts it"
     finally:
         for producer in producers.values():
             await producer.stop()
 
 
-async def test_a_source_whose_commit_was_answered_and_not_shown_does_nothing_twice(mute: Mute) -> None:
-    """What the next event would have ended blindly is settled first, by whoever comes next."""
-    async with make_producer(mute.settings) as producer:
-        for _ in range(10):
-            await producer.send_and_wait(OTHER.topic, b"input")
-    async with Sources(mute.settings, "stage") as sources:
-        source = await sources.get(OTHER)
-        committing = asyncio.create_task(source.commit(6, outputs()))
-        while (await mute.ends("written"))[1] < RECORDS:
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(0.2)
-        assert not committing.done(), "it returned before readers can see it"
+async def test_a_source_finds_the_position_that_was_committed_and_not_shown(forge: Forge) -> None:
+    """Or it would do the same event again, and send what came of it twice."""
+    read, group = TopicPartition(forge.name("read"), 0), group_of(forge.settings, "stage")
+    async with forge.producer(f"{group}.{read.topic}.0") as before:
+        async with before.transaction():
+            await forge.write(before, "read")
+        await settle(security(forge.settings), forge.settings.topic_prefix, f"{group}.{read.topic}.0")
+        await forge.write_late(before, "written")
+        await forge.commit_late(before, group, read, 3)
 
-        await mute.back(source.transactional_id)
-        with pytest.raises(KafkaError):
-            await committing
-        with pytest.raises(UnsettledError):
-            await source.commit(7, outputs())
-
-        await sources.drop([OTHER])
-        source = await sources.get(OTHER)
-        assert source.position == 7
-        assert await mute.values("written") == [b"0", b"1", b"2", b"3", b"4"]
+    async with Sources(forge.settings, "stage") as sources:
+        assert (await sources.get(read)).position == 3
+        assert await forge.values("written") == VALUES
 
 
-async def test_a_broker_that_was_lost_meanwhile_is_noticed_even_if_it_is_back(mute: Mute) -> None:
-    """The process stood still, say: its question is answered by a broker that has left the markers out."""
-    producer = make_producer(mute.settings, transactional_id=f"{PREFIX}stopped")
+async def test_a_commit_returns_when_readers_see_it(forge: Forge) -> None:
+    partition = TopicPartition(forge.name("written"), 0)
+    async with (
+        make_producer(forge.settings, transactional_id=forge.name("stage")) as producer,
+        make_consumer(forge.settings) as reader,
+    ):
+        for count in range(1, 51):
+            async with producer.transaction():
+                await producer.send_and_wait(partition.topic, b"value")
+            assert (await reader.end_offsets([partition]))[partition] == 2 * count
+
+
+async def test_a_broker_that_was_lost_meanwhile_is_noticed_even_if_it_answers_again(forge: Forge) -> None:
+    """The process stood still, say, while the broker was killed and started, and left the markers out."""
+    producer = make_producer(forge.settings, transactional_id=forge.name("stopped"))
     look = producer._coordinator.look
 
     async def look_late() -> None:
-        await mute.back(f"{PREFIX}stopped")
+        for connection in producer.client._conns.values():
+            connection.close()
         await look()
 
-    producer._coordinator.look = look_late
     await producer.start()
     try:
+        producer._coordinator.look = look_late
         await producer.begin_transaction()
-        await write(producer, "late")
-        with pytest.raises(UnsettledError):
+        await forge.write(producer, "written")
+        with pytest.raises(UnsettledError, match="a broker was lost"):
             await producer.commit_transaction()
-        assert await mute.ends("late") == (0, RECORDS)
+        with pytest.raises(UnsettledError, match="may still be open"):
+            await producer.begin_transaction()
     finally:
         await producer.stop()
-    async with make_producer(mute.settings, transactional_id=f"{PREFIX}stopped"):
-        assert await mute.values("late") == [b"0", b"1", b"2", b"3", b"4"]
-
-
-def outputs() -> list[Output]:
-    return [Output(topic_of("written"), b"key", str(number).encode()) for number in range(RECORDS)]
+    async with make_producer(forge.settings, transactional_id=forge.name("stopped")) as producer:
+        await producer.begin_transaction()
+        await producer.abort_transaction()
+        assert await forge.values("written") == VALUES
