@@ -11,6 +11,9 @@ FILE_NAME = "ports.json"
 LOWEST_PORT = 15_000
 OUTGOING_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
+_chance = random.SystemRandom()
+"""Not the seeded one: programs with the same seed that start together would all choose the same port."""
+
 
 def find_free_port(avoid: Iterable[int] = ()) -> int:
     """A TCP port on the loopback that nobody listens on now.
@@ -21,7 +24,7 @@ def find_free_port(avoid: Iterable[int] = ()) -> int:
     taken = set(avoid)
     highest = _first_outgoing_port() - 1
     while True:
-        port = random.randint(LOWEST_PORT, highest) if highest > LOWEST_PORT else 0  # noqa: S311 (no secret)
+        port = _chance.randint(LOWEST_PORT, highest) if highest > LOWEST_PORT else 0
         with socket.socket() as probe:
             try:
                 probe.bind((LOOPBACK, port))
