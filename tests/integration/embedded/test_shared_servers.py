@@ -1,5 +1,7 @@
 """The fixtures every other integration test stands on."""
 
+import asyncio
+
 import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
@@ -31,6 +33,9 @@ async def test_broker_takes_topics_under_the_prefix(settings: Settings) -> None:
     try:
         name = f"{settings.topic_prefix}trial"
         await admin.create_topics([NewTopic(name, 2, 1)])
-        assert name in await admin.list_topics()
+        # A topic that was made is listed as soon as the broker has read of it.
+        async with asyncio.timeout(10):
+            while name not in await admin.list_topics():
+                await asyncio.sleep(0.05)
     finally:
         await admin.close()
