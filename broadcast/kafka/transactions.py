@@ -40,7 +40,7 @@ log = structlog.get_logger(__name__)
 OFFSETS_TOPIC: Final = "__consumer_offsets"
 TRANSACTIONAL_ID_NOT_FOUND: Final = 105
 NOT_OPEN: Final = -1
-PAUSE_SECONDS: Final = 0.002
+PAUSE_SECONDS: Final = 0.004
 """Between two looks at a transaction whose markers are being written, which takes a few milliseconds."""
 LOOKUP_PAUSE_SECONDS: Final = 0.05
 LEADERLESS_SECONDS: Final = 5.0
