@@ -26,6 +26,7 @@ SCENE = SceneOptions(name="lost markers", recipients=AUDIENCE * TRIES, block=AUD
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
+@pytest.mark.long
 async def test_markers_lost_at_the_end_of_a_broadcast_hide_nothing(scene: Scene) -> None:
     """Nobody writes to those partitions any more, so only who takes the sender's id over can bring them to light."""
     began_at = monotonic()
