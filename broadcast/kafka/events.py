@@ -7,7 +7,7 @@ position read, so that nobody moves it afterwards.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -22,6 +22,7 @@ from broadcast import metrics
 from broadcast.clock import monotonic
 from broadcast.errors import FencedError, UnavailableError
 from broadcast.kafka.clients import make_admin, make_consumer, make_producer
+from broadcast.kafka.transactions import TransactionalProducer
 from broadcast.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -80,8 +81,10 @@ class Source:
         self.partition = partition
         self.group = group_of(settings, stage)
         self.transactional_id = f"{self.group}.{partition.topic}.{partition.partition}"
-        self.producer: AIOKafkaProducer = make_producer(settings, transactional_id=self.transactional_id)
+        self.producer: TransactionalProducer = make_producer(settings, transactional_id=self.transactional_id)
         self.position = 0
+        self.on_unsettled: Callable[[Source], None] = lambda _: None
+        self._confirming: asyncio.Task[None] | None = None
 
     async def commit(self, offset: int, outputs: Iterable[Output] = ()) -> None:
         """Send outputs and the position after `offset` as one; FencedError when another has taken the partition."""
@@ -101,10 +104,14 @@ class Source:
     async def transaction(self, offset: int) -> AsyncIterator["_Sending"]:
         """A transaction that ends with the position after `offset`; what was added to it is awaited before that.
 
-        Any error or cancellation within aborts it. FencedError when another has taken the partition.
+        It is over when its commit is answered; its markers are waited for by the next one, and `on_unsettled` is called
+        if they may be missing. Any error or cancellation within aborts it. FencedError when another has taken the
+        partition.
         """
         begun = monotonic()
         try:
+            if self._confirming is not None:
+                await self._confirming
             await self.producer.begin_transaction()
             try:
                 sending = _Sending()
@@ -117,7 +124,7 @@ class Source:
             except BaseException:
                 await self._abort()
                 raise
-            await self.producer.commit_transaction()
+            await self.producer.note_commit()
         except FENCED as error:
             raise self._fenced() from error
         except (KafkaError, IllegalOperation, AssertionError) as error:
@@ -129,11 +136,19 @@ class Source:
                 raise KafkaError(f"the producer {self.transactional_id} has ended: {ending!r}") from error
             raise
         self.position = offset + 1
+        self._confirming = asyncio.create_task(self.producer.confirm())
+        self._confirming.add_done_callback(self._confirmed)
         metrics.transaction_duration.labels(self.stage).observe(monotonic() - begun)
 
     async def stop(self) -> None:
         """Let go of the producer; an open transaction is left to whoever comes next."""
+        if self._confirming is not None:
+            self._confirming.cancel()
         await stop_producer(self.producer)
+
+    def _confirmed(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self.on_unsettled(self)
 
     def _fenced(self) -> FencedError:
         return FencedError(f"{self.transactional_id} was fenced: another process reads this partition")
@@ -182,6 +197,7 @@ class Sources:
         self._settings = settings
         self._stage = stage
         self._made: dict[TopicPartition, asyncio.Task[Source]] = {}
+        self._ending: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -224,8 +240,22 @@ class Sources:
     def _make(self, partition: TopicPartition) -> asyncio.Task[Source]:
         task = self._made.get(partition)
         if task is None:
-            task = self._made[partition] = asyncio.create_task(_make_source(self._settings, self._stage, partition))
+            task = self._made[partition] = asyncio.create_task(self._make_one(partition))
         return task
+
+    async def _make_one(self, partition: TopicPartition) -> Source:
+        source = await _make_source(self._settings, self._stage, partition)
+        source.on_unsettled = self._renew
+        return source
+
+    def _renew(self, source: Source) -> None:
+        """Its last transaction may be open somewhere, and no event may come that would show it: settle that now."""
+        task = self._made.get(source.partition)
+        ready = task is not None and task.done() and not task.cancelled() and task.exception() is None
+        if task is not None and ready and task.result() is source:
+            del self._made[source.partition]
+            self._make(source.partition)
+            self._ending = asyncio.create_task(_end(task))
 
 
 async def _end(task: asyncio.Task[Source]) -> None:

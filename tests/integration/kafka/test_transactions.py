@@ -19,7 +19,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from broadcast.errors import UnavailableError
 from broadcast.kafka.clients import make_admin, make_consumer, make_producer, security
-from broadcast.kafka.events import Sources, find_position, group_of
+from broadcast.kafka.events import Output, Sources, find_position, group_of
 from broadcast.kafka.transactions import UnsettledError, settle
 from broadcast.settings import Settings
 
@@ -173,6 +173,28 @@ async def test_a_source_finds_the_position_that_was_committed_and_not_shown(forg
 
     async with Sources(forge.settings, "stage") as sources:
         assert (await sources.get(read)).position == 3
+        assert await forge.values("written") == VALUES
+
+
+async def test_a_source_that_lost_its_broker_at_the_end_is_made_anew_without_another_event(forge: Forge) -> None:
+    read = TopicPartition(forge.name("read"), 0)
+    async with make_producer(forge.settings) as producer:
+        await producer.send_and_wait(read.topic, b"event")
+    async with Sources(forge.settings, "stage") as sources:
+        source = await sources.get(read)
+        look = source.producer._coordinator.look
+
+        async def look_late() -> None:
+            for connection in source.producer.client._conns.values():
+                connection.close()
+            await look()
+
+        source.producer._coordinator.look = look_late
+        await source.commit(0, [Output(forge.name("written"), b"k", value) for value in VALUES])
+        async with asyncio.timeout(10):
+            while await sources.get(read) is source:
+                await asyncio.sleep(0.02)
+        assert (await sources.get(read)).position == 1
         assert await forge.values("written") == VALUES
 
 
