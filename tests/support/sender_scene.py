@@ -339,4 +339,4 @@ backoff_limit_seconds = 1.0
     finally:
         for process in scene.processes:
             await process.kill()
-        await simulator.process.kill()
+        await scene.simulator.process.kill()
