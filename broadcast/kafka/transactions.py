@@ -10,7 +10,7 @@ if that is an abort, it takes the records with it whose commit was answered.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -110,6 +110,19 @@ class TransactionalProducer(AIOKafkaProducer):
         if not self._settled:
             raise UnsettledError(f"the last transaction of {self._transactional_id} may still be open somewhere")
         await super().begin_transaction()
+
+    async def enlist(self, group: str, partitions: Iterable[TopicPartition]) -> None:
+        """Tell the coordinator what the transaction that has begun will write: positions of a group, and partitions.
+
+        What is not named here is told when it is written, which takes a question more to the broker each: named before,
+        all of it is one wait, and what the transaction carries can be chosen after that.
+        """
+        for partition in partitions:
+            self._txn_manager.maybe_add_partition_to_txn(partition)
+        while not await self._sender._do_add_offsets_to_txn(group):
+            pass
+        if not self._txn_manager.is_in_transaction():
+            await self._txn_manager.wait_for_transaction_end()
 
     async def commit_transaction(self) -> None:
         """Return when readers of committed records see it."""

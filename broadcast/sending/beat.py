@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import count
 from typing import Any, Final
 
 from aiokafka import TopicPartition
@@ -60,8 +59,12 @@ class Beats:
         self._end: Final = end
         self._on_done: Final = on_done
         self._figures: Final = Figures()
-        self._turn: Final = count()
+        self._turn = 0
         self._lock: Final = asyncio.Lock()
+
+    @property
+    def _next(self) -> TopicPartition:
+        return TopicPartition(self._names.statuses, self._turn % self._status_partitions)
 
     @property
     def wanted(self) -> bool:
@@ -83,15 +86,20 @@ class Beats:
 
     async def _beat(self, *, everything: bool, release: bool) -> None:
         sources = list(self.sources.values())
+        if not sources:
+            return
+        began_at = monotonic()
+        with self._or_end():
+            await self._producer.begin_transaction()
+            # What is answered meanwhile still goes with this beat.
+            await self._producer.enlist(self._group, [self._next] if self._outbox.parcel.statuses else [])
+        self._rhythm.take()
+        parcel = self._outbox.take()
         # A commit needs a position, if only to say that this sender still owns it.
         changed = [source for source in sources if everything or source.progress.changed] or sources[:1]
-        if not changed:
-            return
-        parcel = self._outbox.take()
         positions = {
             source.partition: source.progress.release() if release else source.progress.propose() for source in changed
         }
-        began_at = monotonic()
         with self._or_end():
             await self._commit(parcel, positions)
         for source in changed:
@@ -121,10 +129,12 @@ class Beats:
             partition: OffsetAndMetadata(position.offset, write_metadata(position))
             for partition, position in positions.items()
         }
-        await self._producer.begin_transaction()
         futures = await self._send(parcel)
-        # A commit does not look at what became of its batches: a refused one must stop it here.
-        await asyncio.gather(self._producer.send_offsets_to_transaction(offsets, self._group), *futures)
+        # A commit does not look at what became of its batches: a refused one must stop it here. Positions come after
+        # them: a broker that verifies two writes of one transaction at once may refuse the first for now
+        # (AddPartitionsToTxnManager), which aiokafka tries again 0.1 s later.
+        await asyncio.gather(*futures)
+        await self._producer.send_offsets_to_transaction(offsets, self._group)
         begun_at = monotonic()
         if not self._lease.held:
             raise LeaseExpiredError(f"the last beat succeeded more than {self._lease.seconds} s ago")
@@ -136,9 +146,9 @@ class Beats:
         producer, names = self._producer, self._names
         futures: list[asyncio.Future[Any]] = []
         for start in range(0, len(parcel.statuses), BATCH):
-            partition = next(self._turn) % self._status_partitions
             records = parcel.statuses[start : start + BATCH]
-            futures += await send_records(producer, names.statuses, partition, records, now)
+            futures += await send_records(producer, names.statuses, self._next.partition, records, now)
+            self._turn += 1
         for (topic, partition), records in parcel.retries.items():
             futures += await send_records(producer, topic, partition, records, now)
         futures += await send_records(producer, names.deadletters, 0, parcel.deadletters, now)

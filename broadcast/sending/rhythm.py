@@ -48,9 +48,12 @@ class Rhythm:
         return self._clock() - self._began_at >= self._idle
 
     def begin(self) -> None:
-        """A beat begins: what is noted from here on is for the next."""
+        """A beat begins."""
         self._began_at = self._clock()
         self._beating = True
+
+    def take(self) -> None:
+        """The beat has what it carries: what is noted from here on is for the next."""
         self._something.clear()
         self._at_once.clear()
 

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.client import ConnectionGroup, CoordinationType
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, ProducerFenced
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import TxnOffsetCommitRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
@@ -20,7 +20,8 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from broadcast.errors import UnavailableError
 from broadcast.kafka.clients import make_admin, make_consumer, make_producer, security
 from broadcast.kafka.events import Output, Sources, find_position, group_of
-from broadcast.kafka.transactions import UnsettledError, settle
+from broadcast.kafka.requests import DescribeTransactionsRequest
+from broadcast.kafka.transactions import OFFSETS_TOPIC, UnsettledError, settle
 from broadcast.settings import Settings
 
 RECORDS = 5
@@ -208,6 +209,37 @@ async def test_a_commit_returns_when_readers_see_it(forge: Forge) -> None:
             async with producer.transaction():
                 await producer.send_and_wait(partition.topic, b"value")
             assert (await reader.end_offsets([partition]))[partition] == 2 * count
+
+
+async def test_what_a_transaction_will_write_is_known_before_it_is_chosen(forge: Forge) -> None:
+    settings, read, written = (forge.settings, *(TopicPartition(forge.name(name), 0) for name in ("read", "written")))
+    await wait_for_groups(settings)
+    async with make_producer(settings, transactional_id=forge.name("stage")) as producer:
+        node = await producer.client.coordinator_lookup(CoordinationType.TRANSACTION, forge.name("stage"))
+        for position in (1, 2):
+            await producer.begin_transaction()
+            await producer.enlist("group", [written])
+            await producer.send_and_wait(written.topic, b"%d" % position, partition=0)
+            request = DescribeTransactionsRequest(forge.name("stage"))
+            answer = await producer.client.send(node, request, group=ConnectionGroup.COORDINATION)
+            _, _, state, *_, topics, _ = answer.transaction_states[0]
+            assert (state, {topic for topic, _, _ in topics}) == ("Ongoing", {written.topic, OFFSETS_TOPIC})
+            await producer.send_offsets_to_transaction({read: position}, "group")
+            await producer.commit_transaction()
+            assert await find_position(settings, "group", read) == position
+    assert await forge.values("written") == [b"1", b"2"]
+
+
+async def test_whoever_was_fenced_hears_it_before_it_chooses(forge: Forge) -> None:
+    before = make_producer(forge.settings, transactional_id=forge.name("stage"))
+    await before.start()
+    try:
+        async with make_producer(forge.settings, transactional_id=forge.name("stage")):
+            await before.begin_transaction()
+            with pytest.raises(ProducerFenced):
+                await before.enlist("group", [])
+    finally:
+        await before.stop()
 
 
 async def test_a_broker_that_was_lost_meanwhile_is_noticed_even_if_it_answers_again(forge: Forge) -> None:

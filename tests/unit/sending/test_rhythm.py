@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from broadcast.clock import monotonic
 from broadcast.sending.rhythm import SLOW_SECONDS, Rhythm
 
@@ -54,14 +56,18 @@ async def test_a_hurry_does_not_wait() -> None:
         assert await waiting is True
 
 
-async def test_what_comes_during_a_beat_is_for_the_next() -> None:
-    rhythm = Rhythm(0.0, 5.0)
-    rhythm.note()
+@pytest.mark.parametrize("late", [True, False])
+async def test_what_comes_after_a_beat_has_taken_what_it_carries_is_for_the_next(*, late: bool) -> None:
+    rhythm = Rhythm(0.0, 0.05)
     rhythm.begin()
-    rhythm.note()
+    if not late:
+        rhythm.note()
+    rhythm.take()
+    if late:
+        rhythm.note()
     rhythm.end()
     async with asyncio.timeout(1.0):
-        assert await rhythm.wait() is True
+        assert await rhythm.wait() is late
 
 
 async def test_a_beat_is_slow_only_while_it_goes_on() -> None:
