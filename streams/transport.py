@@ -22,6 +22,10 @@ from broadcast.settings import Settings
 HOLD_LIMIT_MS = 2**31 - 1
 """Longest time without a poll: an event may wait for a database without limit, and fencing does not rest on this."""
 
+POLL_RECORDS = 16
+"""Most events of one poll. Faust polls no more of a partition once its stream is four fifths full, but what was polled
+waits for room, and every other topic with it, the urgent ones too: a fifth has to hold a poll of each partition."""
+
 STOP_BUDGET_SECONDS = 5.0
 """From the wish to stop to its end: an event in hand takes well under a second, unless what it waits for is away."""
 
@@ -115,9 +119,9 @@ def options_of(settings: Settings, stage: str) -> Mapping[str, Any]:
         "broker_heartbeat_interval": settings.heartbeat_interval_seconds,
         # Must not be below the session timeout.
         "broker_request_timeout": max(settings.session_timeout_seconds, 10.0),
-        # Memory stays flat and a rebalance short: events wait on the broker, not here.
-        "stream_buffer_maxsize": 64,
-        "broker_max_poll_records": 64,
+        # Memory stays flat: events wait on the broker, not here.
+        "stream_buffer_maxsize": POLL_RECORDS * 5 * settings.expansion_partitions,
+        "broker_max_poll_records": POLL_RECORDS,
         # Rebalances wait for the event in hand, so that it is not begun twice.
         "stream_wait_empty": True,
         # Topics are made by `broadcast topics create`, with the right partitions and retention.

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from mode.utils.queues import FlowControlEvent, FlowControlQueue
 
 import streams
 from broadcast.health import Health
@@ -13,7 +14,7 @@ from broadcast.settings import Settings
 from schemas.lane import LANES
 from schemas.topics import Names
 from streams.app import Stage
-from streams.transport import App, Consumer, ConsumerThread, Transport
+from streams.transport import POLL_RECORDS, App, Consumer, ConsumerThread, Transport, options_of
 from tests.support.sources import parse
 
 SETTINGS = Settings(slot="north-1", kafka_bootstrap="127.0.0.1:1", topic_prefix="x.")
@@ -68,7 +69,7 @@ async def test_faust_starts_no_producer_and_no_web_server(app: App) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("stream_buffer_maxsize", 64),
+        ("broker_max_poll_records", POLL_RECORDS),
         ("topic_allow_declare", False),
         ("topic_disable_leader", True),
         ("web_enabled", False),
@@ -82,6 +83,16 @@ async def test_faust_starts_no_producer_and_no_web_server(app: App) -> None:
 async def test_faust_is_configured(app: App, name: str, value: object) -> None:
     found = getattr(app.conf, name)
     assert getattr(found, "value", found) == value
+
+
+@pytest.mark.parametrize("partitions", [1, 4, 32])
+async def test_a_stream_that_is_polled_no_more_has_room_for_a_poll_of_each_partition(partitions: int) -> None:
+    options = options_of(Settings(expansion_partitions=partitions), "expander")
+    stream: FlowControlQueue[object] = FlowControlQueue(
+        options["stream_buffer_maxsize"], flow_control=FlowControlEvent()
+    )
+    # Each partition is polled until it has brought an event that finds the pressure high.
+    assert stream.pressure_high_size + partitions * options["broker_max_poll_records"] <= stream.maxsize
 
 
 async def test_every_agent_has_one_event_at_a_time() -> None:

@@ -1,5 +1,7 @@
 """The expander on a real broker and a real database: groups become one job per recipient, and nobody is left out."""
 
+import asyncio
+from bisect import bisect
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
@@ -7,6 +9,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from broadcast.clock import epoch_milliseconds
 from broadcast.settings import Settings
 from schemas.deadletter import DeadLetter
 from schemas.job import Job
@@ -158,6 +161,31 @@ async def test_poison_becomes_a_dead_letter_on_every_lane(stage: Control) -> Non
         assert said in errors
 
 
+async def test_an_urgent_alert_goes_ahead_of_the_chunks_that_were_read_before_it(stage: Control) -> None:
+    """Faust reads ahead; what finds no room in its stream would hold up every other lane until there is some."""
+    await add_recipients(stage.connection, "everybody", 6_000)
+    await stage.connection.execute("INSERT INTO groups (name) VALUES ('few')")
+    await stage.connection.execute("INSERT INTO group_members SELECT 2, id FROM recipients LIMIT 5")
+    routine, urgent = alert_content(["everybody"], urgency="Future"), alert_content(["few"])
+    for info in routine["info"]:
+        info["severity"] = "Minor"
+    await publish(stage, routine, urgent)
+    [event] = await stage.read("expansions.immediate.v1")
+    asked_at = []
+    async with stage.running(expander.run, "expander"):
+        await stage.until(lambda: _begun(stage, "routine"))
+        for _ in range(8):
+            asked_at.append(epoch_milliseconds())
+            await stage.put("expansions.immediate.v1", event.value, key=event.key)
+            await asyncio.sleep(0.2)
+        await stage.state(id_of(routine), "sending")
+        await stage.until(lambda: _count(stage, 5 * 9))
+    sent_at = sorted({record.timestamp for record in await jobs(stage)})[1:]
+    chunks_at = sorted({record.timestamp for record in await jobs(stage, "routine")})
+    ahead = [bisect(chunks_at, sent) - bisect(chunks_at, asked) for asked, sent in zip(asked_at, sent_at, strict=True)]
+    assert max(ahead) <= 8, f"chunks that went ahead of each: {ahead}"
+
+
 async def test_a_repeat_of_an_audience_sends_the_same_chunks(stage: Control) -> None:
     await add_recipients(stage.connection, "riverside", 25)
     content = alert_content(["riverside"])
@@ -191,6 +219,10 @@ async def _resolve_only(stage: Control, content: dict[str, Any]) -> None:
 
 async def _count(stage: Control, count: int) -> bool:
     return len(await jobs(stage)) == count
+
+
+async def _begun(stage: Control, lane: str) -> bool:
+    return bool(await jobs(stage, lane))
 
 
 async def _letters(stage: Control, count: int) -> bool:
