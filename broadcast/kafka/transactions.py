@@ -26,8 +26,10 @@ from aiokafka.errors import (
     NoError,
     NotCoordinatorError,
     NotLeaderForPartitionError,
+    ProducerFenced,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
+    UnknownError,
     UnknownTopicOrPartitionError,
     for_code,
 )
@@ -138,7 +140,14 @@ class TransactionalProducer(AIOKafkaProducer):
     async def note_commit(self) -> None:
         """The first half of a commit: it cannot be undone any more, though readers may not see it yet."""
         self._remember()
-        await super().commit_transaction()
+        try:
+            await super().commit_transaction()
+        except KafkaError as error:
+            if not isinstance(error.__cause__, UnknownError):
+                raise
+            # Asked for a commit in the moment in which it begins to fence this id, a coordinator cannot prepare the two
+            # ends at once (TransactionMetadata.prepareTransitionTo), and has no name for that.
+            raise ProducerFenced(f"the coordinator ends {self._transactional_id} otherwise: another has it") from error
 
     async def confirm(self) -> None:
         """The second half, before the next transaction begins: return when readers see it."""

@@ -1,9 +1,17 @@
-"""What a broker refuses is said with the right that is missing."""
+"""What a broker refuses is said with the right that is missing, or as the fence that it is."""
 
 import pytest
-from aiokafka.errors import ClusterAuthorizationFailedError, KafkaError, TopicAuthorizationFailedError
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    ProducerFenced,
+    RequestTimedOutError,
+    TopicAuthorizationFailedError,
+    UnknownError,
+)
 
-from broadcast.kafka.transactions import check
+from broadcast.kafka.transactions import TransactionalProducer, check
 
 
 @pytest.mark.parametrize(
@@ -21,3 +29,18 @@ def test_a_refusal_names_the_partition_and_the_next_step(code: int, error: type[
 
 def test_no_error_is_none() -> None:
     check(0, "the marker on jobs 3")
+
+
+@pytest.mark.parametrize(("cause", "fenced"), [(UnknownError(), True), (RequestTimedOutError(), False), (None, False)])
+async def test_a_commit_that_meets_the_fence_half_way_is_fenced(
+    monkeypatch: pytest.MonkeyPatch, cause: KafkaError | None, fenced: bool
+) -> None:
+    async def commit_transaction(_: AIOKafkaProducer) -> None:
+        raise KafkaError("Unexpected error during batch delivery") from cause
+
+    monkeypatch.setattr(AIOKafkaProducer, "commit_transaction", commit_transaction)
+    producer = TransactionalProducer({"bootstrap_servers": "127.0.0.1:1"}, "x.", "x.sender")
+    with pytest.raises(KafkaError) as raised:
+        await producer.note_commit()
+    assert isinstance(raised.value, ProducerFenced) is fenced
+    await producer.stop()
