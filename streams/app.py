@@ -101,7 +101,7 @@ class Stage:
                 self.health.release("topics")
                 return
             self.health.hold("topics", f"no topic {', '.join(sorted(missing))}; run `broadcast topics create`")
-            log.warning("topics_missing", topics=sorted(missing))
+            log.warning("topics_missing", topics=sorted(missing), remedy="broadcast topics create")
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 

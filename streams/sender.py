@@ -1,9 +1,9 @@
 """The sender: jobs to SMPP in windows, every outcome and the position behind it in one beat (design, section 5)."""
 
 import asyncio
-import logging
 from typing import Final
 
+import structlog
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
@@ -34,7 +34,7 @@ from broadcast.settings import Settings
 from schemas.lane import LANES, Lane
 from schemas.topics import Names
 
-_LOG = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS: Final = 2.0
 """What an SMSC has not answered by then is unknown: a stop must not hang on it."""
@@ -198,7 +198,7 @@ class RouteSender:
             self._dispatch.pump()
         except Exception as error:
             # Jobs may have left memory without being written: only a restart knows where they are.
-            _LOG.exception("dispatch failed")
+            log.exception("dispatch_failed")
             self._end(1, f"dispatch failed: {error!r}")
         if self._beats.wanted:
             self._rhythm.note()

@@ -7,10 +7,12 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+import structlog
+
 from broadcast.clock import monotonic
 from broadcast.errors import LEASE_EXIT_CODE
 
-_LOG = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 WATCH_SECONDS: Final = 0.1
 
@@ -20,7 +22,7 @@ End = Callable[[int, str], None]
 
 def end_process(code: int, reason: str) -> None:
     """End this process now: no buffer is flushed but the logs', for what it holds may belong to another already."""
-    _LOG.critical("ending this process with exit code %d: %s", code, reason)
+    log.critical("process_ended", exit_code=code, reason=reason)
     for handler in logging.getLogger().handlers:
         handler.flush()
     sys.stderr.flush()

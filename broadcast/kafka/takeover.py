@@ -1,10 +1,10 @@
 """Taking partitions over from whoever had them: fence first, then read their positions (design, section 5, Sender)."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
+import structlog
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
@@ -15,7 +15,7 @@ from broadcast.kafka.clients import make_producer
 from broadcast.kafka.position import Position, read_position
 from broadcast.settings import Settings
 
-_LOG = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 RETRY_SECONDS: Final = 0.2
 NO_OFFSET: Final = -1
@@ -43,7 +43,7 @@ async def take_over(
         if not others:
             return positions, asked_at
         for other in sorted(others):
-            _LOG.warning("fencing %s, which owned partitions of %s without a clean release", other, group)
+            log.warning("owner_fenced", group=group, owner=other)
             await fence(settings, other)
             fenced.add(other)
 
@@ -71,7 +71,7 @@ async def read_positions(
             answer = await admin.list_consumer_group_offsets(group, partitions=sorted(partitions))
         except (KafkaError, AttributeError, OSError) as error:
             # AttributeError: how aiokafka 0.14 reports an error of a single partition.
-            _LOG.warning("positions of %s cannot be read (%r); asking again", group, error)
+            log.warning("positions_unreadable", group=group, error=repr(error))
             answer = {}
         if partitions <= answer.keys():
             return {partition: _read(answer[partition]) for partition in partitions}
@@ -92,6 +92,6 @@ async def find_offsets(
         try:
             return await find(partitions)
         except KafkaError as error:
-            _LOG.warning("offsets cannot be read (%r); asking again", error)
+            log.warning("offsets_unreadable", error=repr(error))
             await asyncio.sleep(RETRY_SECONDS)
     return {}

@@ -1,10 +1,11 @@
 """One account's binds: submits are written here, answers and deliveries come in here."""
 
-import logging
 from collections.abc import Callable, Sequence
 from itertools import repeat
 from operator import itemgetter
 from typing import Final
+
+import structlog
 
 from broadcast.clock import epoch_milliseconds
 from broadcast.routing import Account
@@ -25,7 +26,7 @@ from broadcast.smpp import (
 )
 from schemas.job import Job
 
-_LOG = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class AccountBinds:
@@ -96,7 +97,7 @@ class AccountBinds:
     def on_lost(self, session: Session[Token], error: SmppError, unanswered: list[Token]) -> None:  # noqa: ARG002 - the listener's form
         if unanswered:
             count_answers(self.account.name, repeat(UNANSWERED, len(unanswered)))
-            _LOG.warning("account %s: %s; %d submits have no answer", self.account.name, error, len(unanswered))
+            log.warning("session_lost", account=self.account.name, error=str(error), unanswered=len(unanswered))
         try:
             self._settlement.lose(unanswered, epoch_milliseconds())
         except Exception as broken:
@@ -113,7 +114,7 @@ class AccountBinds:
 
     def _stumble(self, error: Exception) -> None:
         # asyncio would drop the link and go on, and answers that the session no longer holds would never be settled.
-        _LOG.exception("account %s: answers could not be settled", self.account.name)
+        log.exception("answers_not_settled", account=self.account.name)
         self._fail(f"answers could not be settled: {error!r}")
 
 

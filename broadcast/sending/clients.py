@@ -1,12 +1,12 @@
 """A sender's Kafka clients, opened in the order that its protocol wants."""
 
 import asyncio
-import logging
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
@@ -15,7 +15,7 @@ from broadcast.kafka.clients import make_admin, make_consumer, make_producer
 from broadcast.kafka.transactions import TransactionalProducer
 from broadcast.settings import Settings
 
-_LOG = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 BACKOFF_SECONDS: Final = 0.2
 BACKOFF_LIMIT_SECONDS: Final = 2.0
@@ -64,7 +64,7 @@ async def _connect(make: Callable[[], C], close: Callable[[C], Any]) -> C:
             return client
         except (KafkaError, OSError) as error:
             await close(client)
-            _LOG.warning("Kafka is away (%s); trying again", error)
+            log.warning("kafka_away", error=repr(error))
             backoff = await _back_off(backoff)
         except BaseException:
             await close(client)
@@ -79,9 +79,9 @@ async def _wait_for_topics(consumer: AIOKafkaConsumer, wanted: frozenset[str]) -
             missing = wanted - await consumer.topics()
             if not missing:
                 return
-            _LOG.warning("waiting for topics %s; `broadcast topics create` makes them", ", ".join(sorted(missing)))
+            log.warning("topics_missing", topics=sorted(missing), remedy="broadcast topics create")
         except (KafkaError, OSError) as error:
-            _LOG.warning("Kafka is away (%s); trying again", error)
+            log.warning("kafka_away", error=repr(error))
         backoff = await _back_off(backoff)
 
 

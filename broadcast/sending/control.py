@@ -1,11 +1,11 @@
 """What a sender must know now: alerts and stops, read from `control.v1` (design, section 4)."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
 import msgspec
+import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord
@@ -17,7 +17,7 @@ from broadcast.settings import Settings
 from schemas.control import STOP_SUFFIX, Control
 from schemas.topics import Names
 
-_LOG = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
 
@@ -97,7 +97,7 @@ class ControlReader:
                 await self._consumer.start()
                 break
             except (KafkaError, OSError) as error:
-                _LOG.warning("control cannot be read (%s); trying again", error)
+                log.warning("kafka_away", what="control", error=repr(error))
                 await asyncio.sleep(RETRY_SECONDS)
         self._consumer.assign([self._partition])
         await self._rewind()
@@ -115,10 +115,10 @@ class ControlReader:
                 await self._read()
             except OffsetOutOfRangeError:
                 # Kafka's data is not what it was. What this view has stays: a stop that was lost still holds.
-                _LOG.error("ALARM: control lost its tail; reading it from its beginning again")
+                log.error("alarm", kind="control_lost_its_tail", detail="it is read from its beginning")  # noqa: TRY400
                 await self._rewind()
             except KafkaError as error:
-                _LOG.warning("control cannot be read (%s); trying again in %s s", error, RETRY_SECONDS)
+                log.warning("kafka_away", what="control", error=repr(error))
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _read(self) -> None:
@@ -140,7 +140,7 @@ class ControlReader:
                 self.view.apply(record.key, record.value, now)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 # One bad record must not hide the stops behind it.
-                _LOG.error("control record at offset %d is unreadable and skipped: %s", record.offset, error)
+                log.error("control_skipped", offset=record.offset, error=str(error))  # noqa: TRY400
                 if record.offset >= self._end_at_start:
                     self._on_poison(record, str(error))
 

@@ -1,10 +1,11 @@
 """Which jobs are written next, to which session, and which get an outcome without being sent."""
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
+
+import structlog
 
 from broadcast.clock import epoch_milliseconds
 from broadcast.routing import Route
@@ -21,7 +22,7 @@ from schemas.job import Job
 from schemas.lane import Lane
 from schemas.status import Outcome
 
-_LOG = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 LOCAL_LIMIT: Final = 5_000
 """Statuses that one beat holds before jobs that are not sent have to wait for the next: bounds memory and the beat."""
@@ -197,12 +198,12 @@ class Dispatch:
             source.waiting_since = 0
         if ruling.verdict is not Verdict.SUBMIT or control is None:
             if ruling.verdict is Verdict.FAIL:
-                _LOG.error("ALARM: alert %s: jobs failed: %s", run.alert_id, ruling.reason)
+                log.error("alarm", kind="jobs_failed", alert_id=run.alert_id, reason=ruling.reason)
             return OUTCOME_OF[ruling.verdict], ruling.reason
         try:
             message = self._book.find(control, run.variant, run.text, run.segments)
         except MessageError as error:
-            _LOG.error("ALARM: alert %s: jobs failed: %s", run.alert_id, error)
+            log.error("alarm", kind="jobs_failed", alert_id=run.alert_id, reason=str(error))  # noqa: TRY400
             return Outcome.FAILED, str(error)
         window = min((binds.account.window for binds in self.accounts), default=1)
         if len(message.numbers) > min(window, self._limit):
@@ -217,7 +218,10 @@ class Dispatch:
 
     def _bury(self, source: Source[Token]) -> None:
         while (poison := source.cut_poison()) is not None:
-            _LOG.error("%s: record at offset %d is no job", source.partition, poison.record.offset)
+            record = poison.record
+            log.warning(
+                "dead_letter", topic=record.topic, partition=record.partition, offset=record.offset, error=poison.error
+            )
             self._outbox.add_dead_letter(poison.record, poison.error)
             self._pass(source, [poison.record.offset])
 

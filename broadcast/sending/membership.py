@@ -1,13 +1,13 @@
 """What the group gives a sender and takes from it (reference kafka.md, Groups)."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 
-_LOG = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -29,7 +29,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         try:
             await self._release()
         except Exception as error:
-            _LOG.exception("partitions could not be released")
+            log.exception("partitions_not_released")
             self._fail(f"partitions could not be released: {error!r}")
             raise
 

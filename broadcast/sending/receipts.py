@@ -1,13 +1,13 @@
 """Receipts and messages from phones to Kafka, at once; the SMSC is answered when Kafka has them."""
 
 import asyncio
-import logging
 from collections import deque
 from contextlib import suppress
 from typing import Any, Final
 from zlib import crc32
 
 import msgspec
+import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
@@ -23,7 +23,7 @@ from broadcast.smpp import Delivery, Session, normalise_receipt_ids, parse_recei
 from schemas.receipt import Receipt
 from schemas.topics import Names
 
-_LOG = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 CROWD: Final = 50
 CROWD_SECONDS: Final = 0.025
@@ -70,7 +70,7 @@ class Receipts:
                 await self._idle.wait()
                 await self._producer.stop()
         except TimeoutError:
-            _LOG.warning("receipts that Kafka does not have are left to the SMSC, which sends them again")
+            log.warning("receipts_left_to_the_smsc")
 
     def add(self, account: Account, session: Session[Any], deliveries: list[Delivery]) -> None:
         """What one session has just received."""
@@ -105,7 +105,7 @@ class Receipts:
             futures += await send_records(self._producer, self._inbound_topic, 0, inbound, now)
             await asyncio.gather(*futures)
         except KafkaError as error:
-            _LOG.error("Kafka refuses receipts: %s", error)
+            log.warning("kafka_away", what="receipts", error=repr(error))
             await self._renew()
             # Some SMSCs wait for the answer rather than send again; a receipt that is on Kafka twice does no harm.
             self._arrivals.extendleft(reversed(arrivals))
@@ -125,7 +125,7 @@ class Receipts:
                 await self._producer.start()
                 return
             except (KafkaError, OSError) as error:
-                _LOG.warning("receipts wait for Kafka: %s", error)
+                log.warning("kafka_away", what="receipts", error=repr(error))
                 await asyncio.sleep(RENEW_SECONDS)
 
     def _encode(
@@ -140,7 +140,7 @@ class Receipts:
             elif not delivery.is_receipt:
                 inbound.append((self._route.encode(), _ENCODE(read_inbound(delivery, self._route, account.name, now))))
             else:
-                _LOG.warning("account %s: a receipt that names no message is answered and dropped", account.name)
+                log.warning("receipt_dropped", account=account.name, reason="it names no message")
         took = [seconds_between(receipt.submitted, receipt.done) for receipt, _ in parsed]
         metrics.observe_batch(
             metrics.delivery_duration.labels(account.name), [seconds for seconds in took if seconds is not None]

@@ -1,12 +1,12 @@
 """The binds of one account: brought up, brought up again, taken down (smpp.md, Bind failures)."""
 
 import asyncio
-import logging
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Generic, TypeVar
 
+import structlog
 from prometheus_client import Gauge, Histogram
 
 from broadcast import metrics
@@ -19,7 +19,7 @@ from broadcast.smpp.status import RALYBND
 from broadcast.smpp.template import SubmitTemplate
 
 T = TypeVar("T")
-_LOG = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 # A bind that lasted this long was a good one: the next failure begins with the short backoff.
 SETTLED_SECONDS: Final = 10.0
 
@@ -129,8 +129,8 @@ class Pool(Generic[T]):
                 self.failures += 1
                 self.last_error = error
                 delay = choose_delay(self.config, error, failures, self._jitter)
-                log = _LOG.warning if error.retryable else _LOG.error
-                log("account %s: %s; next attempt in %.1f s", self.config.name, error, delay)
+                say = log.warning if error.retryable else log.error
+                say("bind_failed", account=self.config.name, error=str(error), next_attempt_seconds=round(delay, 1))
                 await asyncio.sleep(delay)
                 continue
             self.last_error = None

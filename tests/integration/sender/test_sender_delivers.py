@@ -215,7 +215,7 @@ async def test_a_job_without_a_control_record_waits_for_the_log_end_and_then_fai
     assert {(s.outcome, s.reason) for statuses in found.values() for s in statuses} == {
         (Outcome.FAILED, "no control record")
     }
-    assert "ALARM" in sender.text()
+    assert "jobs_failed" in sender.text()
     assert (await scene.simulator.stats())["submits"] == 0
 
 
