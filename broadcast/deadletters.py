@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from broadcast.clock import epoch_milliseconds
-from broadcast.errors import InputError
+from broadcast.errors import FencedError, InputError, UnavailableError
 from broadcast.kafka.clients import make_consumer, make_producer
-from broadcast.kafka.events import Event, Output, stop_producer
+from broadcast.kafka.events import FENCED, Event, Output, stop_producer
 from broadcast.settings import Settings
 from schemas.deadletter import DeadLetter
 from schemas.topics import Names
@@ -72,9 +73,13 @@ def deadletter_of(settings: Settings, stage: str, event: Event, error: str) -> O
 
 
 async def read_deadletters(settings: Settings) -> list[Found]:
-    """Every dead letter that is kept, oldest first, those that were replayed or dismissed marked so."""
+    """Every dead letter that is kept, oldest first, those that were replayed or dismissed marked so.
+
+    UnavailableError, here and below, when Kafka or the topic of dead letters is away.
+    """
     letters: dict[int, Found] = {}
-    await _follow(settings, letters, 0)
+    async with _reaching(settings):
+        await _follow(settings, letters, 0)
     return list(letters.values())
 
 
@@ -140,16 +145,30 @@ class OpenLetters:
 async def _deciding(settings: Settings, offset: int) -> AsyncIterator[tuple[Found, AIOKafkaProducer]]:
     # One id for all: who decides at the same moment is fenced, so a record never goes back twice.
     producer = make_producer(settings, transactional_id=f"{settings.topic_prefix}deadletters.replay")
-    await producer.start()
     try:
-        found = await find_deadletter(settings, offset)
-        if found.replayed:
-            raise InputError(f"offset {offset}: was put back before; look for what became of it instead")
-        if found.dismissed:
-            raise InputError(f"offset {offset}: was dismissed before; publish the record anew if it is wanted")
-        yield found, producer
+        async with _reaching(settings):
+            await producer.start()
+            found = await find_deadletter(settings, offset)
+            if found.replayed:
+                raise InputError(f"offset {offset}: was put back before; look for what became of it instead")
+            if found.dismissed:
+                raise InputError(f"offset {offset}: was dismissed before; publish the record anew if it is wanted")
+            yield found, producer
     finally:
         await stop_producer(producer)
+
+
+@asynccontextmanager
+async def _reaching(settings: Settings) -> AsyncIterator[None]:
+    try:
+        yield
+    except FENCED as error:
+        raise FencedError("another command decides about a dead letter at this moment: run this one again") from error
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise UnavailableError(
+            f"no dead letters can be read at BROADCAST_KAFKA_BOOTSTRAP = {settings.kafka_bootstrap} ({error!r}); "
+            f"start the broker, correct the address, or run `broadcast topics create`"
+        ) from error
 
 
 async def _follow(settings: Settings, letters: dict[int, Found], since: int) -> int:
@@ -157,8 +176,8 @@ async def _follow(settings: Settings, letters: dict[int, Found], since: int) -> 
     partition = TopicPartition(Names(settings.topic_prefix).deadletters, 0)
     consumer = make_consumer(settings, auto_offset_reset="earliest")
     consumer.assign([partition])
-    await consumer.start()
     try:
+        await consumer.start()
         begin = (await consumer.beginning_offsets([partition]))[partition]
         end = (await consumer.end_offsets([partition]))[partition]
         if end < since:  # Kafka's data is not what it was

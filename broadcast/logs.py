@@ -8,13 +8,14 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from broadcast.settings import Settings
+if TYPE_CHECKING:
+    from broadcast.settings import Settings
 
 MASK = "[number]"
 
@@ -39,16 +40,24 @@ def mask_numbers(text: str) -> str:
     return _NUMBER.sub(lambda found: found["uuid"] or MASK, text)
 
 
-def configure(settings: Settings, stage: str) -> None:
+def configure(settings: "Settings", stage: str) -> None:
     """Send all logs of this process to stderr, in the settings' format and from their level, marked with `stage`."""
+    _send(settings.log_level, console=settings.log_format == "console", stage=stage, slot=settings.slot)
+
+
+def configure_command() -> None:
+    """Send what the parts of a command log to stderr, readable and from warnings on: stdout is for its answer."""
+    _send("WARNING", console=True)
+
+
+def _send(level: str, *, console: bool, **fields: str) -> None:
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _Marker(stage=stage, slot=settings.slot),
+        _Marker(**fields),
     ]
-    console = settings.log_format == "console"
     last: Processor = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
         if console
@@ -66,9 +75,9 @@ def configure(settings: Settings, stage: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     handler.addFilter(_Calm())
-    logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
+    logging.basicConfig(handlers=[handler], level=level, force=True)
     for name in _LOUD:
-        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from broadcast.audience.connection import Connection
+from broadcast.database.connection import Connection
 from broadcast.errors import InputError
 
 LIST = """

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-from broadcast.audience.connection import Connection
 from broadcast.audience.merging import merge, stage
 from broadcast.audience.numbers import check_region
 from broadcast.audience.report import Report
 from broadcast.audience.rows import COPIED, Converted, convert
 from broadcast.audience.source import Source
 from broadcast.clock import monotonic
+from broadcast.database.connection import Connection
 from broadcast.errors import InputError
 
 PARALLEL_BYTES = 8_000_000

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from broadcast.audience.connection import Connection
 from broadcast.audience.rows import Finding, mask
+from broadcast.database.connection import Connection
 
 STAGE = """
 CREATE TEMPORARY TABLE incoming (

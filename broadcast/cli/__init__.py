@@ -52,6 +52,9 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="tocsin", prog_name="broadcast")
 def root() -> None:
     """Tocsin: publish an alert, reach every recipient, prove it."""
+    from broadcast.logs import configure_command
+
+    configure_command()
 
 
 def main() -> None:

@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from broadcast.audience.connection import open_connection
 from broadcast.audit import Verification, history, rebuild_check, summary, verify
 from broadcast.audit.export import FORMATS, write_deliveries
 from broadcast.audit.summary import Summary
 from broadcast.audit.verification import note_verification
 from broadcast.cli.tables import print_table
+from broadcast.database.connection import open_connection
 from broadcast.settings import Settings, load_settings
 from schemas.status import DeliveryState
 

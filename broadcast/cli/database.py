@@ -6,8 +6,7 @@ import json
 import click
 
 from broadcast.database import migrate
-from broadcast.database.pool import AWAY
-from broadcast.errors import UnavailableError
+from broadcast.database.connection import NO_DATABASE, no_database
 from broadcast.settings import load_settings
 
 
@@ -22,8 +21,6 @@ def migrate_command(as_json: bool) -> None:
     """Apply every missing migration, in one transaction; harmless when there is none."""
     try:
         asyncio.run(migrate(load_settings().database_url.get_secret_value()))
-    except AWAY as error:
-        raise UnavailableError(
-            f"BROADCAST_DATABASE_URL leads to no database ({error}); start it, or set it right"
-        ) from error
+    except NO_DATABASE as error:
+        raise no_database(error) from error
     click.echo(json.dumps({"migrated": True}) if as_json else "the database has the newest schema")

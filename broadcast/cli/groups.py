@@ -10,9 +10,9 @@ import asyncpg
 import click
 from rich.table import Table
 
-from broadcast.audience.connection import open_connection
 from broadcast.audience.groups import list_groups, nest_group, show_group, unnest_group
 from broadcast.cli.tables import print_table
+from broadcast.database.connection import open_connection
 from broadcast.settings import load_settings
 
 T = TypeVar("T")

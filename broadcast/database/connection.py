@@ -1,4 +1,4 @@
-"""What this room needs of PostgreSQL: a connection, pooled or not; for commands, one whose errors can be read."""
+"""A connection, pooled or not; for commands, one whose errors say what to do."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +17,12 @@ NO_DATABASE: tuple[type[BaseException], ...] = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
 )
+"""What asyncpg raises when an address leads nowhere, or nowhere that is open to us."""
+
+
+def no_database(error: BaseException) -> UnavailableError:
+    """What a command says of one of `NO_DATABASE`."""
+    return UnavailableError(f"BROADCAST_DATABASE_URL leads to no database ({error}): start it, or set it right")
 
 
 @asynccontextmanager
@@ -25,11 +31,11 @@ async def open_connection(settings: Settings) -> AsyncIterator[asyncpg.Connectio
     try:
         connection = await connect(settings)
     except NO_DATABASE as error:
-        raise UnavailableError(f"database_url leads to no database ({error}): start it, or set it right") from error
+        raise no_database(error) from error
     try:
         yield connection
     except asyncpg.UndefinedTableError as error:
-        raise SettingsError(f"database_url: {error}; run `broadcast database migrate`") from error
+        raise SettingsError(f"BROADCAST_DATABASE_URL: {error}; run `broadcast database migrate`") from error
     except BrokenPipeError:
         raise  # whoever read our output has had enough
     except AWAY as error:

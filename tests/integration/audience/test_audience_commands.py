@@ -72,4 +72,4 @@ async def test_errors_name_the_next_step(database_url: str) -> None:
     assert (code, err) == (1, "broadcast: group 'gone' does not exist: `broadcast groups list` names those that do\n")
     code, _, err = await broadcast("postgresql://broadcast@127.0.0.1:1/none", "groups", "list")
     assert code == 1
-    assert "database_url leads to no database" in err
+    assert "BROADCAST_DATABASE_URL leads to no database" in err
