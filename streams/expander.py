@@ -16,11 +16,11 @@ from pydantic import ValidationError
 
 from broadcast import metrics
 from broadcast.alerts.jobs import Batch, Columns, fill_batches, fill_status_batches, find_unreadable
-from broadcast.alerts.store import Connection, StoredAlert, durable, find_alert, move_alert, set_audience
+from broadcast.alerts.store import StoredAlert, durable, find_alert, move_alert, set_audience
 from broadcast.audience import ChunkError, ChunkRows, read_chunk, resolve
 from broadcast.cap import choose_all
 from broadcast.clock import epoch_milliseconds, utc_now
-from broadcast.database import create_pool, wait_for_database
+from broadcast.database import Connection, create_pool, wait_for_database
 from broadcast.errors import PoisonError
 from broadcast.health import Health
 from broadcast.kafka.events import Event, Output, Source

@@ -15,7 +15,6 @@ import structlog
 from broadcast import metrics
 from broadcast.alerts.publishing import digest_of, stop_record
 from broadcast.alerts.store import (
-    Connection,
     StoredAlert,
     find_alert,
     find_known,
@@ -29,6 +28,7 @@ from broadcast.alerts.store import (
 )
 from broadcast.audience import missing_groups
 from broadcast.cap import RenderingError, TargetError, groups_of, lane_of, languages_of, render
+from broadcast.database import Connection
 from broadcast.kafka.events import Output
 from broadcast.lifecycle import (
     Action,

@@ -15,12 +15,10 @@ from uuid import UUID
 import asyncpg
 
 from broadcast.alerts.publishing import digest_of
+from broadcast.database import Connection
 from broadcast.lifecycle import AlertState, Happening, Known, next_state
 from schemas.alert import Alert, AlertEvent, Reference, Status, write_alert
 from schemas.lane import Lane
-
-Connection = Any
-"""An asyncpg connection, or one borrowed from a pool."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from uuid import UUID
 
-from broadcast.database.connection import Connection
+from broadcast.database import Connection
 from broadcast.errors import BroadcastError
 
 GENESIS = bytes(32)

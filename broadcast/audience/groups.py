@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from broadcast.database.connection import Connection
+from broadcast.database import Connection
 from broadcast.errors import InputError
 
 LIST = """

@@ -14,7 +14,7 @@ from broadcast.audience.report import Report
 from broadcast.audience.rows import COPIED, Converted, convert
 from broadcast.audience.source import Source
 from broadcast.clock import monotonic
-from broadcast.database.connection import Connection
+from broadcast.database import Connection
 from broadcast.errors import InputError
 
 PARALLEL_BYTES = 8_000_000

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from broadcast.audience.rows import Finding, mask
-from broadcast.database.connection import Connection
+from broadcast.database import Connection
 
 STAGE = """
 CREATE TEMPORARY TABLE incoming (

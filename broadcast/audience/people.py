@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from broadcast.database.connection import Connection
+from broadcast.database import Connection
 from broadcast.errors import InputError
 
 PERSON = """

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from broadcast.audience.chunks import GENESIS
-from broadcast.database.connection import Connection
+from broadcast.database import Connection
 from broadcast.errors import InputError
 
 PLAN = """

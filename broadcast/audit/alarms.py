@@ -8,6 +8,7 @@ import asyncpg
 import structlog
 
 from broadcast import metrics
+from broadcast.database import Connection
 from broadcast.errors import InputError
 
 log = structlog.get_logger(__name__)
@@ -34,7 +35,7 @@ class Alarm(NamedTuple):
     cleared_by: str | None
 
 
-async def raise_alarm(connection: asyncpg.Connection, kind: str, subject: str, detail: str) -> bool:
+async def raise_alarm(connection: Connection, kind: str, subject: str, detail: str) -> bool:
     """Raise one alarm for this kind and subject, once while it is open; true if it is new."""
     new = await connection.fetchval(
         "INSERT INTO alarms (kind, subject, detail) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING id",

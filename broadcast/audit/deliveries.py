@@ -7,8 +7,9 @@ from uuid import UUID
 
 from broadcast.audit.facts import Delivery
 from broadcast.audit.summary import DEFAULT_RECEIPT_DEADLINE, UnknownAlertError
-from broadcast.audit.walk import Connection, walk
+from broadcast.audit.walk import walk
 from broadcast.clock import utc_now
+from broadcast.database import Connection
 from schemas.status import DeliveryState
 
 DEFAULT_LIMIT = 1_000

@@ -11,7 +11,7 @@ from broadcast.audit.codes import OUTCOME_OF_CODE
 from broadcast.audit.deliveries import account_names, stream_deliveries
 from broadcast.audit.facts import Delivery, receipt_name
 from broadcast.audit.summary import DEFAULT_RECEIPT_DEADLINE
-from broadcast.audit.walk import Connection
+from broadcast.database import Connection
 from schemas.status import DeliveryState
 
 FORMATS = ("table", "json", "csv")

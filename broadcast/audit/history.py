@@ -12,7 +12,8 @@ import msgspec
 from broadcast.audit.chain import RawRecord, unpack
 from broadcast.audit.keys import message_key
 from broadcast.audit.summary import UnknownAlertError
-from broadcast.audit.walk import Connection, read_reasons
+from broadcast.audit.walk import read_reasons
+from broadcast.database import Connection
 from schemas.receipt import Receipt
 from schemas.status import Status
 

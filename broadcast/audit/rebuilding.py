@@ -12,7 +12,7 @@ from broadcast.audit.codes import CODE_OF_OUTCOME
 from broadcast.audit.intake import read_receipts, read_statuses
 from broadcast.audit.keys import message_key
 from broadcast.audit.receipts import Heard, gather
-from broadcast.audit.walk import Connection
+from broadcast.database import Connection
 from schemas.status import Outcome, Status
 
 Progress = Callable[[int, int], None]

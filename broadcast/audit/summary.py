@@ -12,8 +12,9 @@ from broadcast.audit.codes import (
     POSSIBLE_DUPLICATES,
     STATE_OF_CODE,
 )
-from broadcast.audit.walk import Connection, count
+from broadcast.audit.walk import count
 from broadcast.clock import utc_now
+from broadcast.database import Connection
 from broadcast.errors import InputError
 from schemas.receipt import ReceiptState
 from schemas.status import DeliveryState, Outcome

@@ -10,7 +10,8 @@ from broadcast.audience.chunks import GENESIS as FIRST_CHAIN
 from broadcast.audience.chunks import chain, chunk_digest
 from broadcast.audit.alarms import EVIDENCE_FAULT, raise_alarm
 from broadcast.audit.chain import GENESIS, digest_of, unpack
-from broadcast.audit.walk import Connection, read_reasons
+from broadcast.audit.walk import read_reasons
+from broadcast.database import Connection
 
 Progress = Callable[[int, int], None]
 """Told how many of how many segments and chunks are done."""

@@ -10,10 +10,8 @@ from uuid import UUID
 
 from broadcast.audit.codes import CODE_OF_OUTCOME, FINAL_RECEIPT_CODES
 from broadcast.audit.facts import STATE_OF_CODES, Attempt, Delivery, deliveries_of
+from broadcast.database import Connection
 from schemas.status import DeliveryState, Outcome, state_of_recipient
-
-Connection = Any
-"""An asyncpg connection, or one borrowed from a pool."""
 
 _CHUNK = """
 SELECT chunk, first_id, last_id, recipients, suppressed FROM chunks

@@ -1,16 +1,13 @@
-"""A connection, pooled or not; for commands, one whose errors say what to do."""
+"""A connection for one command, whose errors say what to do."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
 
 from broadcast.database.pool import AWAY, connect
 from broadcast.errors import SettingsError, UnavailableError
 from broadcast.settings import Settings
-
-Connection = asyncpg.Connection | PoolConnectionProxy
 
 NO_DATABASE: tuple[type[BaseException], ...] = (
     *AWAY,
