@@ -93,7 +93,7 @@ async def test_partitions_of_a_dead_owner_move_to_another_slot_which_marks_what_
     second = await start(scene, "b")
     found = await scene.wait_for(recipients, alert, timeout_seconds=90)
     assert await scene.check(found, doubled_at_most=IN_DOUBT) > 0
-    assert "fencing" in second.text()
+    assert "owner_fenced" in second.text()
 
 
 async def test_a_frozen_sender_whose_partitions_moved_ends_itself_when_it_wakes(scene: Scene) -> None:
