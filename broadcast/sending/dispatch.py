@@ -83,10 +83,9 @@ class Dispatch:
             written = False
             for group in groups:
                 written = self._write(binds, session, group, now) or written
-            if self._short:
-                # Nothing, and a number of segments that belong together: it calls back when it has room for them.
-                session.submit_many((), self._short)
-            elif not written:
+            if session.room < self._short:
+                session.await_room(self._short)
+            elif not self._short and not written:
                 return
         if self._outbox.parcel.submits * 2 >= self._limit:
             self._want_beat()
@@ -189,13 +188,12 @@ class Dispatch:
     def _judge(self, source: Source[Token], run: Run, now: int) -> "Message | tuple[Outcome, str] | None":
         control = self._view.controls.get(run.alert_id)
         stopped = run.alert_id in self._view.stopped
-        absent = control is None and source.waiting_since > 0 and self._view.passed(source.waiting_since)
+        since = source.waiting.get(run.alert_id, 0)
+        absent = control is None and since > 0 and self._view.passed(since)
         ruling = judge(control, stopped=stopped, live=self._route.live, now=now, absent=absent)
         if ruling.verdict is Verdict.WAIT:
-            source.waiting_since = source.waiting_since or now
+            source.waiting = {run.alert_id: since or now}
             return None
-        if not absent:
-            source.waiting_since = 0
         if ruling.verdict is not Verdict.SUBMIT or control is None:
             if ruling.verdict is Verdict.FAIL:
                 log.error("alarm", kind="jobs_failed", alert_id=run.alert_id, reason=ruling.reason)

@@ -91,7 +91,8 @@ class Source(Generic[T]):
         self.progress: Final = progress
         self.runs: Final[deque[Run]] = deque()
         self.poison: Final[deque[Poison]] = deque()
-        self.waiting_since = 0
+        self.waiting: dict[str, int] = {}
+        """The alert at the head whose control record is waited for, and since when."""
         self._buffered = 0
 
     @property

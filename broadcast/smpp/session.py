@@ -101,14 +101,14 @@ class Session(Link, Generic[T]):
         count = min(wanted, self.room)
         if count <= 0:
             if wanted:
-                self._await_room()
+                self.await_room()
             return 0
         if count < wanted:
             destinations = destinations[:count]
         template.check(destinations)
         self._write(template.render(self._register(tokens[:count]), destinations))
         if count < wanted:
-            self._await_room()
+            self.await_room()
         return count
 
     def submit_many(self, items: Sequence[tuple[SubmitTemplate, bytes, T]], group: int = 1) -> int:
@@ -122,7 +122,7 @@ class Session(Link, Generic[T]):
         count = min(len(items), self.room) // group * group
         if count <= 0:
             if items:
-                self._await_room(group)
+                self.await_room(group)
             return 0
         taken = items[:count]
         for template, destination, _ in taken:
@@ -133,8 +133,26 @@ class Session(Link, Generic[T]):
             template.append_to(buffer, sequence, destination)
         self._write(buffer)
         if count < len(items):
-            self._await_room(group)
+            self.await_room(group)
         return count
+
+    def await_room(self, segments: int = 1) -> None:
+        """Have `on_room` called when there is room for so many submits at once: pacing then saves up for them.
+
+        Where the window is what lacks room, an answer does the same by itself.
+        """
+        if self._room_timer is not None or not self._bound or self._stopping or self._held:
+            return
+        if self._window.room < segments:
+            # An answer will come, or be overdue: either says that there is room.
+            return
+        now = self._clock()
+        at = self.pacing.next_room_at(now, segments)
+        if self._account_pacing is not None:
+            at = max(at, self._account_pacing.next_room_at(now, segments))
+        # Never now: a loop whose clock stands still between two turns would spin, and a rounding error would sleep.
+        delay = max(at - now, SHORTEST_WAIT_SECONDS)
+        self._room_timer = asyncio.get_running_loop().call_later(delay, self._wake)
 
     def answer(self, sequences: Sequence[int], status: int = ROK) -> None:
         """Answer deliveries by their sequence numbers, in one write.
@@ -244,26 +262,11 @@ class Session(Link, Generic[T]):
         if deliveries:
             self._listener.on_deliveries(self, deliveries)
 
-    def _await_room(self, segments: int = 1) -> None:
-        """Pacing frees no place by itself as an answer does: wake the listener when it has room again."""
-        if self._room_timer is not None or not self._bound or self._stopping or self._held:
-            return
-        if self._window.room < segments:
-            # An answer will come, or be overdue: either says that there is room.
-            return
-        now = self._clock()
-        at = self.pacing.next_room_at(now, segments)
-        if self._account_pacing is not None:
-            at = max(at, self._account_pacing.next_room_at(now, segments))
-        # Never now: a loop whose clock stands still between two turns would spin, and a rounding error would sleep.
-        delay = max(at - now, SHORTEST_WAIT_SECONDS)
-        self._room_timer = asyncio.get_running_loop().call_later(delay, self._wake)
-
     def _announce_room(self) -> None:
         if self.room:
             self._listener.on_room(self)
         else:
-            self._await_room()
+            self.await_room()
 
     def _wake(self) -> None:
         self._room_timer = None

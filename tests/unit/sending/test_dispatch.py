@@ -1,0 +1,115 @@
+"""What is written when: messages of several segments on a slow account, and alerts whose control record is not read."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+
+from broadcast.clock import epoch_milliseconds
+from broadcast.kafka.position import fresh_position
+from broadcast.routing import Account, Route
+from broadcast.sending import dispatch as module
+from broadcast.sending.binds import AccountBinds, make_config
+from broadcast.sending.control import ControlView
+from broadcast.sending.dispatch import Dispatch
+from broadcast.sending.messages import MessageBook
+from broadcast.sending.outbox import Outbox
+from broadcast.sending.progress import Progress
+from broadcast.sending.settlement import Settlement
+from broadcast.sending.sources import Run, Source
+from broadcast.smpp import Session
+from broadcast.smpp.pdu import SUBMIT_SM, SUBMIT_SM_RESP, encode_pdu
+from schemas.control import Control, Variant
+from schemas.job import Job
+from schemas.lane import Lane
+from schemas.topics import Names
+from tests.unit.smpp.test_session import Wire
+
+FIRST, SECOND = "a" * 36, "b" * 36
+
+
+class Scene:
+    """A dispatch of one account and one source, with everything real but the wire."""
+
+    def __init__(self, **account: Any) -> None:
+        self.account = Account(name="acc", host="h", port=1, system_id="s", **account)
+        route = Route(name="r", prefixes=("+",), accounts=(self.account,), delays_seconds=(5,))
+        self.outbox, self.view = Outbox(), ControlView()
+        settlement = Settlement(route, Names("p."), b"k", self.outbox)
+        self.binds = AccountBinds(
+            self.account,
+            settlement,
+            None,
+            on_room=lambda: self.dispatch.pump(),  # noqa: PLW0108 (there is none yet)
+            fail=pytest.fail,  # type: ignore[arg-type]
+        )
+        self.dispatch = Dispatch(
+            route=route,
+            accounts=[self.binds],
+            view=self.view,
+            book=MessageBook(6),
+            settlement=settlement,
+            outbox=self.outbox,
+            in_doubt_limit=2_000,
+            may_write=lambda: True,
+            want_beat=lambda: None,
+        )
+        progress: Progress[Any] = Progress(fresh_position(0), "me")
+        progress.propose()
+        progress.confirm()
+        self.source: Source[Any] = Source(TopicPartition("jobs", 0), Lane.IMMEDIATE, progress)
+        self.dispatch.sources = (self.source,)
+        self.view.caught_up_at = epoch_milliseconds()
+
+    def add_jobs(self, alert_id: str, first: int, count: int) -> None:
+        jobs = [Job(alert_id, number, f"+4477009{number:05d}") for number in range(first, first + count)]
+        self.source.runs.append(Run(jobs, list(range(first, first + count)), 0))
+        self.source._buffered += count
+
+
+@pytest.mark.parametrize(("rate", "segments"), [(50, 1), (50, 6), (10, 2)])
+async def test_messages_of_several_segments_leave_a_slow_account(rate: int, segments: int) -> None:
+    scene = Scene(rate_per_second=rate)
+    text = "x" * (100 if segments == 1 else 153 * segments - 40)
+    scene.view.controls[FIRST] = Control(
+        FIRST, Lane.IMMEDIATE, "Exercise", epoch_milliseconds() + 3_600_000, (Variant("en", text),)
+    )
+    wire = Wire()
+    clock = asyncio.get_running_loop().time
+    pool = scene.binds.pool
+    session: Session[Any] = Session(
+        make_config(scene.account).bind, scene.binds, clock=clock, account_pacing=pool._pacing
+    )
+    wire.session = session  # type: ignore[assignment]
+    session.connection_made(wire)
+    pool._sessions[0] = session
+    scene.add_jobs(FIRST, 0, 3)
+    session.start(b"smsc")
+    submits = 0
+    async with asyncio.timeout(5):
+        while submits < 3 * segments:
+            for pdu in wire.take():
+                if pdu.command == SUBMIT_SM:
+                    submits += 1
+                    session.data_received(encode_pdu(SUBMIT_SM_RESP, 0, pdu.sequence, b"id%d\0" % pdu.sequence))
+            await asyncio.sleep(0.01)
+    assert len(scene.outbox.parcel.statuses) == 3 * segments
+    session.abort()
+
+
+async def test_each_alert_has_its_own_wait_for_its_control_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene()
+    now = 1_000_000
+
+    def settle(at: int) -> list[bytes]:
+        monkeypatch.setattr(module, "epoch_milliseconds", lambda: at)
+        scene.view.caught_up_at = at
+        scene.dispatch.settle_locally()
+        return [key for key, _ in scene.outbox.parcel.statuses]
+
+    scene.add_jobs(FIRST, 0, 1)
+    assert settle(now) == []
+    scene.add_jobs(SECOND, 1, 1)
+    assert settle(now + 600) == [b"0"]
+    assert settle(now + 1_200) == [b"0", b"1"]
