@@ -19,7 +19,7 @@ from broadcast.routing import Account
 from broadcast.sending.batches import Record, send_records
 from broadcast.sending.inbound import read_inbound
 from broadcast.settings import Settings
-from broadcast.smpp import Delivery, Session, normalise_receipt_ids, parse_receipt, seconds_between
+from broadcast.smpp import Delivery, PduError, Session, normalise_receipt_ids, parse_receipt, seconds_between
 from schemas.receipt import Receipt
 from schemas.topics import Names
 
@@ -134,13 +134,18 @@ class Receipts:
         parsed = []
         key = account.name.encode()
         for delivery in deliveries:
-            receipt = parse_receipt(delivery)
-            if receipt is not None:
-                parsed.append((receipt, delivery.source))
-            elif not delivery.is_receipt:
-                inbound.append((self._route.encode(), _ENCODE(read_inbound(delivery, self._route, account.name, now))))
-            else:
-                log.warning("receipt_dropped", account=account.name, reason="it names no message")
+            try:
+                receipt = parse_receipt(delivery)
+                if receipt is not None:
+                    parsed.append((receipt, delivery.source))
+                elif not delivery.is_receipt:
+                    message = read_inbound(delivery, self._route, account.name, now)
+                    inbound.append((self._route.encode(), _ENCODE(message)))
+                else:
+                    log.warning("delivery_dropped", account=account.name, reason="a receipt that names no message")
+            except (PduError, ValueError) as error:
+                # It is answered like the others: sent again, it would be no better.
+                log.warning("delivery_dropped", account=account.name, reason=str(error), octets=len(delivery.optional))
         took = [seconds_between(receipt.submitted, receipt.done) for receipt, _ in parsed]
         metrics.observe_batch(
             metrics.delivery_duration.labels(account.name), [seconds for seconds in took if seconds is not None]

@@ -118,7 +118,7 @@ def parse_receipt(delivery: Delivery) -> ReceiptContent | None:
     """
     esm_class = delivery.esm_class & 0x3C
     optional = delivery.optional
-    if optional[:3] == _ID_FIRST and optional[4 + optional[3] : -1] == _STATE_LAST:
+    if len(optional) > 4 and optional[:3] == _ID_FIRST and optional[4 + optional[3] : -1] == _STATE_LAST:
         # What nearly every SMSC sends: the id, then the state.
         tagged, text, error = optional[4 : 4 + optional[3]], delivery.short_message, b""
         number = optional[-1:]

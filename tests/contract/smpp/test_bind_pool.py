@@ -60,6 +60,18 @@ async def test_an_smsc_that_is_away_is_waited_for(start: Start) -> None:
     assert again.smsc.simulator.figures.binds_total == 1
 
 
+async def test_a_host_that_is_no_name_is_tried_again_like_a_refused_bind(start: Start) -> None:
+    desk = await start()
+    config = AccountConfig(name="a", bind=BindConfig(host="smsc..example.net", port=1, system_id="desk"))
+    pool = Pool(config, desk)
+    pool.start()
+    await desk.until(lambda: pool.last_error is not None)
+    assert isinstance(pool.last_error, BindError)
+    assert "no host name" in str(pool.last_error)
+    assert not pool.last_error.retryable
+    await pool.stop(1.0)
+
+
 async def test_wrong_password_is_not_hammered(start: Start) -> None:
     desk = await start(SmscConfig(password="secret"))
     pool = Pool(account(desk.smsc.port, binds=1, bind={"password": "wrong"}), desk)
