@@ -11,7 +11,7 @@ from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.errors import LEASE_EXIT_CODE, SettingsError
 from broadcast.health import Health
 from broadcast.kafka.lease import End, Lease, Watchdog, end_process
-from broadcast.kafka.position import fresh_position
+from broadcast.kafka.position import fresh_position, since
 from broadcast.kafka.takeover import find_offsets, take_over
 from broadcast.routes_file import load_routes
 from broadcast.routing import Route
@@ -114,6 +114,7 @@ class RouteSender:
                     if duty.done():
                         duty.result()
                 await self._drain()
+                await self._receipts.stop()
         finally:
             watchdog.stop()
             for task in (stopped, opening, *duties):
@@ -141,7 +142,7 @@ class RouteSender:
             end=self._end,
             on_done=self._go_on,
         )
-        self._reader = Reader(self._clients.consumer, self._membership, self._beats.sources, self._pump)
+        self._reader = Reader(self._clients.consumer, self._beats.sources, self._pump)
         await self._control.start()
         await self._receipts.start()
         for binds in self._accounts:
@@ -163,13 +164,21 @@ class RouteSender:
     async def _install(self, generation: int, partitions: frozenset[TopicPartition]) -> None:
         consumer = self._clients.consumer
         positions, asked_at = await take_over(self._settings, self._clients.admin, self._group, partitions, self._owner)
-        fresh = [partition for partition, position in positions.items() if position is None]
-        beginnings = await find_offsets(consumer.beginning_offsets, fresh)
+        beginnings = await find_offsets(consumer.beginning_offsets, list(positions))
         # No await from here to the installed sources: what is read meanwhile would belong to neither.
         if generation != self._membership.generation:
             return
         for partition, position in positions.items():
-            found = position or fresh_position(beginnings[partition])
+            beginning = beginnings[partition]
+            found = fresh_position(beginning) if position is None else since(position, beginning)
+            if position is not None and position.offset < beginning:
+                log.error(
+                    "alarm",
+                    kind="jobs_deleted_unsent",
+                    partition=str(partition),
+                    offset=position.offset,
+                    beginning=beginning,
+                )
             consumer.seek(partition, found.offset)
             progress: Progress[Token] = Progress(found, self._owner)
             self._beats.sources[partition] = Source(

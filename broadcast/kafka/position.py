@@ -41,6 +41,16 @@ def fresh_position(offset: int) -> Position:
     return Position(offset, offset, (), offset)
 
 
+def since(position: Position, beginning: int) -> Position:
+    """What is left of it where the log begins at `beginning`: jobs before that are gone; itself if it missed none."""
+    if position.offset >= beginning:
+        return position
+    pending = tuple(offset for offset in position.pending if offset >= beginning)
+    end = max(position.end, beginning)
+    first = pending[0] if pending else end
+    return Position(first, end, pending, max(position.horizon, first), position.owner)
+
+
 def write_metadata(position: Position) -> str:
     """The metadata to commit with `position.offset`; PositionError beyond 4,096 characters."""
     pending = base64.b64encode(_pack(position.pending)).decode() if position.pending else "-"

@@ -7,7 +7,6 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError
 
-from broadcast.sending.membership import Membership
 from broadcast.sending.settlement import Token
 from broadcast.sending.sources import READ_AHEAD, Source
 from schemas.lane import LANES
@@ -24,11 +23,8 @@ Sources = Mapping[TopicPartition, Source[Token]]
 class Reader:
     """Feeds the sources that the group has given us; they come and go in the mapping it was made with."""
 
-    def __init__(
-        self, consumer: AIOKafkaConsumer, membership: Membership, sources: Sources, on_jobs: Callable[[], None]
-    ) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, sources: Sources, on_jobs: Callable[[], None]) -> None:
         self._consumer: Final = consumer
-        self._membership: Final = membership
         self._sources: Final = sources
         self._on_jobs: Final = on_jobs
 
@@ -59,12 +55,15 @@ class Reader:
         wanted = [source.partition for source in sources if source.wants_more]
         if not wanted and not timeout_ms:
             return False
-        generation = self._membership.generation
         # Asking for a partition that does not exist only waits, and keeps up the membership.
         records = await self._consumer.getmany(*(wanted or [_NOWHERE]), timeout_ms=timeout_ms, max_records=READ_AHEAD)
-        if not records or generation != self._membership.generation:
-            return False
+        found = False
         for partition, batch in records.items():
-            self._sources[partition].feed(batch)
-        self._on_jobs()
-        return True
+            # Whether it is ours now, not when the wait began: what was read for a later source is not read again.
+            source = self._sources.get(partition)
+            if source is not None:
+                source.feed(batch)
+                found = True
+        if found:
+            self._on_jobs()
+        return found

@@ -17,6 +17,7 @@ from uuid import uuid4
 import httpx
 import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import RecordsToDelete
 
 from broadcast.clock import epoch_milliseconds
 from broadcast.kafka.clients import make_admin, make_producer
@@ -202,6 +203,16 @@ class Scene:
                     await producer.send_batch(batch, topic, partition=partition)
         finally:
             await producer.stop()
+
+    async def delete_jobs(self, lane: Lane = Lane.ROUTINE) -> None:
+        """What Kafka does with jobs that nobody has sent within the retention time."""
+        partitions = [TopicPartition(self.names.jobs(ROUTE, lane), number) for number in range(self.partitions)]
+        admin = make_admin(self.settings)
+        await admin.start()
+        try:
+            await admin.delete_records({partition: RecordsToDelete(-1) for partition in partitions})
+        finally:
+            await admin.close()
 
     async def records(self, topic: str, kind: type[Any]) -> list[Any]:
         """Everything committed on a topic, decoded."""

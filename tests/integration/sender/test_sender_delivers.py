@@ -219,6 +219,21 @@ async def test_a_job_without_a_control_record_waits_for_the_log_end_and_then_fai
     assert (await scene.simulator.stats())["submits"] == 0
 
 
+async def test_jobs_that_kafka_deleted_unsent_are_an_alarm_and_what_follows_is_sent(scene: Scene) -> None:
+    alert = await scene.publish()
+    await scene.put_jobs(alert, range(1, 21))
+    first = await scene.start_sender()
+    await scene.wait_for(range(1, 21), alert)
+    assert await first.stop() == 0
+    await scene.put_jobs(alert, range(21, 41))
+    await scene.delete_jobs()
+    second = await scene.start_sender()
+    await scene.put_jobs(alert, range(41, 61))
+    found = await scene.wait_for(range(41, 61), alert)
+    assert await scene.check(found, doubled_at_most=0) == 0
+    assert "jobs_deleted_unsent" in second.text()
+
+
 @pytest.mark.parametrize("status", ["System", "Draft", "Nonsense"])
 async def test_what_is_not_real_goes_nowhere(scene: Scene, status: str) -> None:
     alert = await scene.publish(status=status)

@@ -13,6 +13,7 @@ from broadcast.kafka.position import (
     fresh_position,
     longest_metadata,
     read_position,
+    since,
     write_metadata,
 )
 
@@ -32,6 +33,18 @@ def positions(draw: st.DrawFn) -> Position:
     if draw(st.booleans()):
         return Position(end, end, (), horizon, owner)
     return Position(start, end, tuple(pending), horizon, owner)
+
+
+@given(positions(), st.integers(-1_000, 3_000_000))
+def test_a_log_that_begins_later_leaves_its_own_jobs_and_their_marks(position: Position, ahead: int) -> None:
+    beginning = max(0, position.offset + ahead)
+    left = since(position, beginning)
+    assert left.offset >= beginning
+    assert left.pending == tuple(offset for offset in position.pending if offset >= beginning)
+    assert left.offset == (left.pending[0] if left.pending else left.end)
+    assert left.end >= position.end
+    assert left.horizon >= position.horizon
+    assert (left is position) == (position.offset >= beginning)
 
 
 @given(positions())
