@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from broadcast import metrics
 from broadcast.alerts.publishing import cancelled_event, event_record, stop_record
@@ -60,12 +60,17 @@ _REQUEST_BODY = {
 router = APIRouter(prefix="/v1/alerts", tags=["alerts"])
 
 
+def _printable(text: str) -> str:
+    """A stop must not fail on what was pasted into its reason."""
+    return "".join(character if character.isprintable() else " " for character in text).strip()
+
+
 class CancelBody(BaseModel):
     """Why an alert is cancelled; it stands in the audit."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    reason: Annotated[str, Field(max_length=1000)] = ""
+    reason: Annotated[str, Field(max_length=1000), AfterValidator(_printable)] = ""
 
 
 def problems(*codes: int) -> dict[int | str, dict[str, Any]]:

@@ -66,7 +66,8 @@ class Register:
     def read(self, records: Iterable[Any]) -> None:
         """Remember what records of `alerts.v1` submit; others, and those that cannot be read, are passed over."""
         for record in records:
-            found = _read(record.value, record.key, dict(record.headers or ()))
+            headers = {name: value for name, value in record.headers or () if value is not None}
+            found = _read(record.value, record.key, headers)
             if found is not None:
                 self.remember(*found)
 
@@ -89,6 +90,9 @@ async def follow(register: Register, settings: Settings, health: Health) -> None
                     register.read(records)
         except (TimeoutError, KafkaError, OSError) as error:
             log.warning("alerts_not_followed", error=repr(error))
+        except Exception:
+            # Without it no alert could be published any more.
+            log.exception("alerts_not_followed")
         finally:
             await consumer.stop()
         await asyncio.sleep(PAUSE_SECONDS)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -54,6 +54,7 @@ class Services:
         self._pool = pool
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._silent_until = 0.0
+        self._abandoned: set[asyncio.Task[Any]] = set()
         self._keys_read_at = float("-inf")
 
     @classmethod
@@ -80,12 +81,21 @@ class Services:
         """(answered, answer) of a question that the caller can do without; (False, None) within a quarter second."""
         if monotonic() < self._silent_until:
             return False, None
+        # A task of its own: where the server hangs, asyncpg's giving up hangs with it.
+        asking = asyncio.create_task(self._ask(question))
         try:
-            async with asyncio.timeout(ASK_BUDGET_SECONDS), self._pool.acquire() as connection:
-                return True, await question(connection)
+            await asyncio.wait((asking,), timeout=ASK_BUDGET_SECONDS)
+            if asking.done():
+                return True, asking.result()
         except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError):
-            self._silent_until = monotonic() + SILENCE_SECONDS
-            return False, None
+            pass
+        finally:
+            if not asking.done():
+                asking.cancel()
+                self._abandoned.add(asking)
+                asking.add_done_callback(self._forget)
+        self._silent_until = monotonic() + SILENCE_SECONDS
+        return False, None
 
     async def refresh_keys(self) -> None:
         """Read the active keys again, unless that was just done; nothing changes while PostgreSQL is away."""
@@ -100,8 +110,11 @@ class Services:
         """Load the keys, waiting for PostgreSQL without limit, and follow their changes, until cancelled."""
         self.health.hold("keys", "waiting for PostgreSQL: API keys are not loaded")
         while True:
-            self.keyring.replace(await wait_for_database("api keys", self._read_keys))
-            self.health.release("keys")
+            try:
+                self.keyring.replace(await wait_for_database("api keys", self._read_keys))
+                self.health.release("keys")
+            except asyncpg.PostgresError as error:
+                log.warning("keys_not_read", error=repr(error))
             await asyncio.sleep(KEYS_REFRESH_SECONDS)
 
     async def close(self) -> None:
@@ -111,6 +124,15 @@ class Services:
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
+
+    async def _ask(self, question: Callable[[Connection], Awaitable[T]]) -> T:
+        async with self._pool.acquire() as connection:
+            return await question(connection)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._abandoned.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     async def _read_keys(self) -> dict[str, tuple[str, bytes]]:
         async with self._pool.acquire(timeout=READ_BUDGET_SECONDS) as connection:

@@ -10,6 +10,7 @@ from broadcast.audience.chunks import GENESIS as FIRST_CHAIN
 from broadcast.audience.chunks import chain, chunk_digest
 from broadcast.audit.alarms import EVIDENCE_FAULT, raise_alarm
 from broadcast.audit.chain import GENESIS, digest_of, unpack
+from broadcast.audit.summary import UnknownAlertError
 from broadcast.audit.walk import read_reasons
 from broadcast.database import Connection
 
@@ -46,7 +47,7 @@ async def verify(
 
     Checks of each segment: its digest, that it continues the digest before, that its offsets begin where those before
     ended (a new epoch may begin earlier, or after a loss that is an alarm), and that it holds as many records as it
-    says, inside its offsets. Reads a few segments at a time.
+    says, inside its offsets. Reads a few segments at a time. UnknownAlertError for an id that no alert has.
     """
     found = Verification()
     only = "" if alert_id is None else "WHERE alert_id = $1"
@@ -57,6 +58,8 @@ async def verify(
     for row in partitions:
         await _verify_partition(connection, found, row[0], row[1], lambda: progress(found.segments, segments + chunks))
     alerts = await connection.fetch(f"SELECT alert_id, chunks, chain, audience FROM alerts {only}", *given)
+    if alert_id is not None and not alerts:
+        raise UnknownAlertError(f"alert {alert_id} is not known; list the alerts with `broadcast alert list`")
     for alert in alerts:
         await _verify_chunks(connection, found, alert)
         progress(segments + found.chunks, segments + chunks)

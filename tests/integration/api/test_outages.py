@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
+import psutil
 
 from broadcast.api.publisher import WRITE_BUDGET_SECONDS
 from broadcast.api.services import KEYS_REFRESH_SECONDS
@@ -38,6 +39,22 @@ async def test_publishing_and_cancelling_without_postgres(api: Any, new_alert: N
     async with asyncio.timeout(10):
         while (await api.http.get("/v1/alerts")).status_code != 200:
             await asyncio.sleep(0.1)
+
+
+async def test_a_database_that_hangs_delays_no_alert_and_no_stop(api: Any, new_alert: NewAlert, brokers: Any) -> None:
+    before = (await api.http.post("/v1/alerts", json=new_alert())).json()["alert_id"]
+    parent = psutil.Process(brokers.postgres.process.pid)
+    frozen = [parent, *parent.children(recursive=True)]
+    for process in frozen:
+        process.suspend()
+    try:
+        for path, content in (("/v1/alerts", new_alert()), (f"/v1/alerts/{before}/cancel", None)):
+            began = time.perf_counter()
+            assert (await api.http.post(path, json=content)).status_code == 202
+            assert time.perf_counter() - began < 1.5
+    finally:
+        for process in frozen:
+            process.resume()
 
 
 async def test_started_without_postgres_it_waits_and_says_so(

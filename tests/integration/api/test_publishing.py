@@ -147,6 +147,14 @@ async def test_cancel_writes_stop_and_event_before_it_answers(api: Any, new_aler
     assert (event.event, str(event.alert_id), event.reason) == (AlertAction.CANCELLED, alert_id, "wrong river")
 
 
+async def test_a_stop_does_not_fail_on_what_was_pasted_into_its_reason(api: Any, new_alert: NewAlert) -> None:
+    alert_id = (await publish(api, new_alert())).json()["alert_id"]
+    body = {"reason": "wrong\u000briver\u0000\ufffe\n"}
+    assert (await api.http.post(f"/v1/alerts/{alert_id}/cancel", json=body)).status_code == 202
+    (stop,) = await api.records(api.names.control)
+    assert msgspec.json.decode(stop.value, type=Stop).reason == "wrong river"
+
+
 async def test_cancel_of_unknown_and_of_ended_alerts(api: Any) -> None:
     assert (await api.http.post(f"/v1/alerts/{uuid4()}/cancel")).status_code == 404
     for state in ("completed", "expired", "superseded", "refused"):

@@ -1,7 +1,7 @@
 """Alarms are raised once, cleared by a person, and raised again if they still hold; a failed verification is one."""
 
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -17,6 +17,7 @@ from broadcast.audit.alarms import (
     raise_alarm,
     show_alarms,
 )
+from broadcast.audit.summary import UnknownAlertError
 from broadcast.audit.sweep import sweep
 from broadcast.audit.verification import note_verification, show_verification, verify
 from broadcast.clock import utc_now
@@ -66,6 +67,11 @@ async def test_a_lost_tail_is_never_forgotten(connection: asyncpg.Connection) ->
     await raise_alarm(connection, LOST_TAIL, "statuses/0", "lost")
     await clear_alarms(connection, [alarm.id for alarm in await list_alarms(connection)], "anna")
     assert not await is_trusting(connection)
+
+
+async def test_an_alert_that_is_not_there_is_not_sound(connection: asyncpg.Connection) -> None:
+    with pytest.raises(UnknownAlertError, match="is not known"):
+        await verify(connection, uuid4())
 
 
 async def test_verifications_are_remembered_and_a_fault_is_an_alarm(

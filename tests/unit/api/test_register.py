@@ -89,3 +89,12 @@ def test_memory_is_bounded_and_the_oldest_go() -> None:
         register.remember(entry, entry.alert_id)
     assert [register.alert(entry.alert_id) is None for entry in entries[:4]] == [True, True, True, False]
     assert register.request(entries[-1].alert_id) == entries[-1]
+
+
+def test_headers_without_a_value_are_as_good_as_none() -> None:
+    register = Register()
+    alert = make_alert()
+    key = str(alert_id_of(alert)).encode()
+    odd: tuple[tuple[str, bytes | None], ...] = (("ce_digest", None), ("ce_requestid", None))
+    register.read([_Consumed(b"{}", key, odd), _Consumed(write_alert(alert), key, odd)])  # type: ignore[arg-type]
+    assert register.alert(alert_id_of(alert)) is not None
