@@ -21,8 +21,7 @@ class DataDirectory:
 
     def hold(self) -> None:
         """Make the directory and take its lock, which ends with this process; raises `DirectoryInUseError`."""
-        # Kafka's log in it holds phone numbers.
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.mkdir(parents=True, exist_ok=True)
         lock = (self.path / LOCK_NAME).open("a+")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
