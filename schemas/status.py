@@ -27,7 +27,8 @@ class Status(msgspec.Struct, omit_defaults=True, gc=False):
     `segment` counts from 1; 0 says the outcome is of the whole message (expired, cancelled, failed before
     any submit). `error` is the SMPP command_status as received (0: none). `message_id` is normalised by the
     account's rule. `number_hash` is the keyed signed 64-bit hash of the number. Instants are milliseconds
-    since the epoch; `submitted_at` 0 means nothing was written to an SMSC. `reason` is for people.
+    since the epoch; `submitted_at` 0 means nothing was written to an SMSC. `reason` is for people. `late`: this very
+    submit had been reported as unknown before its answer came.
     """
 
     alert_id: str
@@ -44,6 +45,7 @@ class Status(msgspec.Struct, omit_defaults=True, gc=False):
     submitted_at: Milliseconds = 0
     at: Milliseconds = 0
     possible_duplicate: bool = False
+    late: bool = False
 
 
 class DeliveryState(StrEnum):
@@ -105,16 +107,22 @@ def state_of_attempt(outcome: Outcome, receipt: ReceiptState | None) -> Delivery
     return STATE_OF_OUTCOME[outcome]
 
 
-def state_of_recipient(attempts: Iterable[tuple[int, int, DeliveryState]]) -> DeliveryState:
+def state_of_recipient(attempts: Iterable[tuple[int, object, int, int, DeliveryState]]) -> DeliveryState:
     """The state of one recipient from the set of its attempts, in any order, with any repetition.
 
-    Each attempt is (segment, segments, state); segment 0 speaks of the whole message. Best over the
-    attempts at a segment, then worst over the segments; a segment nobody attempted is queued.
+    Each attempt is (attempt, submitted at, segment, segments, state); segment 0 speaks of the whole message. Best over
+    the attempts at a segment, then worst over the segments; a segment nobody attempted is queued. Unknown does not
+    count where the very submit was answered after all.
     """
     whole = RANK[DeliveryState.QUEUED]
     best: dict[int, int] = {}
     count = 1
-    for segment, segments, state in attempts:
+    facts = list(attempts)
+    answered = {fact[:3] for fact in facts if fact[4] is not DeliveryState.UNKNOWN}
+    for fact in facts:
+        segment, segments, state = fact[2:]
+        if state is DeliveryState.UNKNOWN and fact[:3] in answered:
+            continue
         rank = RANK[state]
         if segment == 0:
             whole = min(whole, rank)

@@ -62,12 +62,13 @@ class Booking:
 
 
 def is_simple(status: Status) -> bool:
-    """True if its recipient was queued before and has no other attempt: first, whole, not to be tried again."""
+    """True if its recipient was queued before and has no other attempt: first, in time, whole, not tried again."""
     return (
         status.attempt == 1
         and status.segment == 1
         and status.segments == 1
         and not status.possible_duplicate
+        and not status.late
         and status.outcome in SIMPLE_OUTCOMES
     )
 
@@ -102,6 +103,7 @@ def book(
             status.segments,
             status.possible_duplicate,
             status.error,
+            status.late,
         )
         shape = shapes.get(alike)
         if shape is None:

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 
 import asyncpg
 
@@ -20,10 +21,12 @@ LOCK_CLASS = 0xA0D1
 """First key of the advisory locks of this module; the second is the alert's."""
 
 _ATTEMPTS = """
-SELECT recipient_id, evidence_id, attempt, segment, segments, message_key, outcome, receipt_state,
+SELECT recipient_id, evidence_id, attempt, segment, segments, message_key, submitted_at, outcome, receipt_state,
     possible_duplicate, alone
 FROM attempts WHERE alert_id = $1::text::uuid AND recipient_id = ANY ($2::bigint[])
 """
+
+_SUBMIT = ("attempt", "submitted_at", "segment", "segments")
 
 
 async def count_carefully(
@@ -70,19 +73,21 @@ async def _count(
         grouped[row["recipient_id"]].append(row)
     deltas: Deltas = Counter()
     for attempts in grouped.values():
-        was: list[tuple[int, int, DeliveryState]] = []
-        now: list[tuple[int, int, DeliveryState]] = []
+        was: list[tuple[int, datetime | None, int, int, DeliveryState]] = []
+        now: list[tuple[int, datetime | None, int, int, DeliveryState]] = []
         was_marked = now_marked = False
         for row in attempts:
-            segment, segments, outcome = row["segment"], row["segments"], OUTCOME_OF_CODE[row["outcome"]]
-            code = row["receipt_state"]
-            now.append((segment, segments, state_of_attempt(outcome, code and RECEIPT_OF_CODE[code])))
+            outcome, code = OUTCOME_OF_CODE[row["outcome"]], row["receipt_state"]
+            attempt, submitted_at, segment, segments = (row[name] for name in _SUBMIT)
+            state = state_of_attempt(outcome, code and RECEIPT_OF_CODE[code])
+            now.append((attempt, submitted_at, segment, segments, state))
             now_marked |= row["possible_duplicate"]
             if row["evidence_id"] in own_evidence:
                 continue
-            key = (alert_id, row["recipient_id"], row["evidence_id"], row["attempt"], segment, row["message_key"])
+            key = (alert_id, row["recipient_id"], row["evidence_id"], attempt, segment, row["message_key"])
             code = before.get(key, code)
-            was.append((segment, segments, state_of_attempt(outcome, code and RECEIPT_OF_CODE[code])))
+            state = state_of_attempt(outcome, code and RECEIPT_OF_CODE[code])
+            was.append((attempt, submitted_at, segment, segments, state))
             was_marked |= row["possible_duplicate"]
         deltas[alert_id, CODE_OF_STATE[state_of_recipient(was)]] -= 1
         deltas[alert_id, CODE_OF_STATE[state_of_recipient(now)]] += 1

@@ -92,7 +92,9 @@ def delivery_of(recipient_id: int, attempts: Iterable[Attempt], *, overdue_befor
         state = fact.state
         overdue = state is DeliveryState.SUBMITTED and _is_overdue(fact, overdue_before)
         return Delivery(recipient_id, state, 1, fact.possible_duplicate, overdue, fact, fact.reason)
-    state = state_of_recipient((fact.segment, fact.segments, fact.state) for fact in facts)
+    state = state_of_recipient(
+        (fact.attempt, fact.submitted_at, fact.segment, fact.segments, fact.state) for fact in facts
+    )
     supporting = [fact for fact in facts if fact.state is state]
     shown = supporting[0] if supporting else facts[0]
     overdue = state is DeliveryState.SUBMITTED and any(_is_overdue(fact, overdue_before) for fact in facts)

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from aiokafka import TopicPartition
@@ -31,7 +31,8 @@ from schemas.topics import Names
 class Submission:
     """Jobs of one partition with one message, written to one account at one instant.
 
-    `at` and `recorded_at`, when the first job came to Kafka (0: not known), are milliseconds since the epoch.
+    `at` and `recorded_at`, when the first job came to Kafka (0: not known), are milliseconds since the epoch. `held`
+    are the offsets of jobs with an unanswered submit that is not sent again.
     """
 
     message: Message
@@ -40,6 +41,7 @@ class Submission:
     account: Account
     at: int
     recorded_at: int
+    held: set[int] = field(default_factory=set)
 
 
 class Sent:
@@ -48,8 +50,19 @@ class Sent:
     __slots__ = ("answers", "left")
 
     def __init__(self, segments: int) -> None:
-        self.answers: Final[list[tuple[int, str]]] = [(UNANSWERED, "")] * segments
+        self.answers: Final[list[tuple[int, str] | None]] = [None] * segments
         self.left = segments
+
+    def take(self, part: int, answer: tuple[int, str]) -> bool:
+        """Keep the answer to a segment, for none also a late one; whether it was the last that lacked."""
+        if self.answers[part] is None:
+            self.left -= 1
+        self.answers[part] = answer
+        return self.left == 0
+
+    def known(self) -> list[tuple[int, str]]:
+        """Answers of all segments, those that did not come as `UNANSWERED`."""
+        return [answer or (UNANSWERED, "") for answer in self.answers]
 
 
 Token: TypeAlias = tuple[Submission, Job, int, Sent | None, int]
@@ -110,25 +123,24 @@ class Settlement:
     def settle(self, token: Token, command_status: int, message_id: str, at: int) -> bool:
         """One answer, or `UNANSWERED`; False when the job had its outcome before.
 
-        An acceptance that comes late is written all the same: it is a fact, and its receipt will want an attempt.
+        An answer that comes late is written all the same: it replaces the unknown of the same submit, and the receipt
+        of an acceptance will want an attempt.
         """
         submission, job, offset, sent, part = token
         if sent is not None:
             if offset not in submission.progress.pending:
                 self._settle_late(token, command_status, message_id, at)
                 return False
-            sent.answers[part] = (command_status, message_id)
-            sent.left -= 1
-            if sent.left:
+            if not sent.take(part, (command_status, message_id)):
                 return True
-            answers: Sequence[tuple[int, str]] = sent.answers
+            answers: Sequence[tuple[int, str]] = sent.known()
         else:
             answers = ((command_status, message_id),)
         if submission.progress.settle(offset) is None:
             self._settle_late(token, command_status, message_id, at)
             return False
         self._outbox.parcel.submits += len(answers)
-        self._add_statuses(submission, job, answers, at)
+        self._add_statuses(submission, job, offset, answers, at)
         return True
 
     def lose(self, tokens: Sequence[Token], at: int) -> None:
@@ -144,53 +156,33 @@ class Settlement:
                 self.settle(token, UNANSWERED, "", at)
             elif submission.progress.settle(offset) is not None:
                 self._outbox.parcel.submits += len(sent.answers)
-                self._add_statuses(submission, job, sent.answers, at)
+                self._add_statuses(submission, job, offset, sent.known(), at)
 
-    def _add_statuses(self, submission: Submission, job: Job, answers: Sequence[tuple[int, str]], at: int) -> None:
+    def _add_statuses(
+        self, submission: Submission, job: Job, offset: int, answers: Sequence[tuple[int, str]], at: int
+    ) -> None:
         message = submission.message
         again: list[int] = []
         refused_for_now = unknown = False
         policy = submission.account.unknown_policy.of(message.lane) if any(status for status, _ in answers) else ""
-        for number, (command_status, message_id) in zip(message.numbers, answers, strict=True):
-            if command_status == 0:
-                outcome, reason = Outcome.ACCEPTED, ""
-            else:
-                outcome, reason = outcome_of(command_status), reason_of(command_status)
-                if wants_retry(outcome, policy):
-                    again.append(number)
-                    refused_for_now |= outcome is Outcome.REFUSED_FOR_NOW
-                    unknown |= outcome is Outcome.UNKNOWN
-            self._outbox.add_status(
-                Status(
-                    job.alert_id,
-                    job.recipient_id,
-                    job.attempt,
-                    outcome,
-                    number,
-                    message.total,
-                    submission.account.name,
-                    message_id,
-                    self._hash(job.msisdn.encode()),
-                    max(command_status, 0),
-                    reason,
-                    submission.at,
-                    at,
-                    job.possible_duplicate,
-                ),
-                message.lane,
-            )
+        for number, answer in zip(message.numbers, answers, strict=True):
+            status = self._make_status(submission, job, number, answer, at)
+            self._outbox.add_status(status, message.lane)
+            if wants_retry(status.outcome, policy):
+                again.append(number)
+                refused_for_now |= status.outcome is Outcome.REFUSED_FOR_NOW
+                unknown |= status.outcome is Outcome.UNKNOWN
+            elif status.outcome is Outcome.UNKNOWN:
+                submission.held.add(offset)
         if submission.recorded_at:
             self._outbox.parcel.handovers[message.lane].append((at - submission.recorded_at) / 1000)
         if again:
-            self._retry(
-                submission,
-                job,
-                tuple(again),
-                [status for status, _ in answers if status],
-                at,
-                refused_for_now=refused_for_now,
-                unknown=unknown,
+            refusals = [status for status, _ in answers if status]
+            retried = self._retry(
+                submission, job, tuple(again), refusals, at, refused_for_now=refused_for_now, unknown=unknown
             )
+            if unknown and not retried:
+                submission.held.add(offset)
 
     def _retry(
         self,
@@ -202,7 +194,7 @@ class Settlement:
         *,
         refused_for_now: bool,
         unknown: bool,
-    ) -> None:
+    ) -> bool:
         message = submission.message
         delay = choose_delay(self._route.delays_seconds, job.attempt, statuses)
         due_at = at + int(delay * 1000 * (1 + self._random.uniform(0, JITTER_SHARE)))
@@ -213,27 +205,40 @@ class Settlement:
             self._outbox.add_retry(
                 following, TopicPartition(self._names.delay(self._route.name, delay), submission.partition)
             )
-        elif refused_for_now:
+            return True
+        if refused_for_now:
             self._outbox.add_local([following], Outcome.EXPIRED, "expires before the next attempt", message.lane, at)
 
+        return False
+
     def _settle_late(self, token: Token, command_status: int, message_id: str, at: int) -> None:
-        if command_status == 0:
-            submission, job, _, _, part = token
-            number = submission.message.numbers[part]
-            self._outbox.add_status(
-                Status(
-                    job.alert_id,
-                    job.recipient_id,
-                    job.attempt,
-                    Outcome.ACCEPTED,
-                    number,
-                    submission.message.total,
-                    submission.account.name,
-                    message_id,
-                    self._hash(job.msisdn.encode()),
-                    submitted_at=submission.at,
-                    at=at,
-                    possible_duplicate=job.possible_duplicate,
-                ),
-                None,
-            )
+        if command_status == UNANSWERED:
+            return
+        submission, job, offset, _, part = token
+        number = submission.message.numbers[part]
+        status = self._make_status(submission, job, number, (command_status, message_id), at, late=True)
+        self._outbox.add_status(status, None)
+        if status.outcome is Outcome.REFUSED_FOR_NOW and offset in submission.held:
+            self._retry(submission, job, (number,), [command_status], at, refused_for_now=True, unknown=False)
+
+    def _make_status(
+        self, submission: Submission, job: Job, number: int, answer: tuple[int, str], at: int, *, late: bool = False
+    ) -> Status:
+        command_status, message_id = answer
+        return Status(
+            job.alert_id,
+            job.recipient_id,
+            job.attempt,
+            outcome_of(command_status),
+            number,
+            submission.message.total,
+            submission.account.name,
+            message_id,
+            self._hash(job.msisdn.encode()),
+            max(command_status, 0),
+            reason_of(command_status),
+            submission.at,
+            at,
+            job.possible_duplicate,
+            late,
+        )

@@ -212,6 +212,16 @@ async def test_evidence_cannot_be_changed(hand: Any, alerts: Any, connection: as
             await connection.execute(statement)
 
 
+async def test_an_answer_that_comes_late_replaces_the_unknown(
+    hand: Any, alerts: Any, connection: asyncpg.Connection
+) -> None:
+    alert_id = await alerts.make([1, 2, 3])
+    await hand.write([status(alert_id, recipient_id, Outcome.UNKNOWN) for recipient_id in (1, 2, 3)])
+    assert await counts(connection, alert_id) == {"unknown": 3}
+    await hand.write([status(alert_id, 2, Outcome.REFUSED, late=True), status(alert_id, 3, late=True)])
+    assert await counts(connection, alert_id) == {"unknown": 1, "rejected": 1, "submitted": 1}
+
+
 @pytest.mark.parametrize("seed", range(12))
 async def test_counters_equal_counting_whatever_comes_in_whatever_order(
     hand: Any, other_hand: Any, alerts: Any, connection: asyncpg.Connection, seed: int
@@ -264,7 +274,7 @@ def _story(
             receipts.append(receipt(recipient_id, state, message_id=name, received_at=T + random.randint(10, 99)))
 
     for recipient_id in recipients:
-        kind = random.choice(["plain", "plain", "refused", "retry", "unknown", "long", "cancelled", "nothing"])
+        kind = random.choice(["plain", "plain", "refused", "retry", "unknown", "late", "long", "cancelled", "nothing"])
         if kind == "plain":
             submit(recipient_id, 1, 1, 1, marked=False)
         elif kind == "refused":
@@ -277,6 +287,10 @@ def _story(
         elif kind == "unknown":
             statuses.append(status(alert_id, recipient_id, Outcome.UNKNOWN))
             submit(recipient_id, 2, 1, 1, marked=True)
+        elif kind == "late":
+            statuses.append(status(alert_id, recipient_id, Outcome.UNKNOWN))
+            answer = random.choice([Outcome.ACCEPTED, Outcome.REFUSED, Outcome.REFUSED_FOR_NOW])
+            statuses.append(status(alert_id, recipient_id, answer, late=True))
         elif kind == "long":
             for segment in (1, 2, 3):
                 submit(recipient_id, 1, segment, 3, marked=False)

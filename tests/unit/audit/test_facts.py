@@ -13,6 +13,7 @@ from schemas.receipt import ReceiptState
 from schemas.status import DeliveryState, Outcome
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LATER = NOW + timedelta(seconds=1)
 instants = st.integers(0, 3).map(lambda number: NOW + timedelta(seconds=number))
 
 attempts = st.builds(
@@ -89,6 +90,14 @@ def test_everyone_has_one_delivery_and_one_state(facts: list[Attempt]) -> None:
         ([attempt(Outcome.REFUSED_FOR_NOW)], DeliveryState.QUEUED),
         ([attempt(Outcome.REFUSED_FOR_NOW), attempt(Outcome.EXPIRED, attempt=2, segment=0)], DeliveryState.EXPIRED),
         ([attempt(Outcome.UNKNOWN), attempt(attempt=2, possible_duplicate=True)], DeliveryState.SUBMITTED),
+        ([attempt(Outcome.UNKNOWN), attempt(Outcome.REFUSED)], DeliveryState.REJECTED),
+        ([attempt(Outcome.UNKNOWN), attempt(Outcome.REFUSED_FOR_NOW)], DeliveryState.QUEUED),
+        ([attempt(Outcome.UNKNOWN), attempt(Outcome.REFUSED, attempt=2)], DeliveryState.UNKNOWN),
+        ([attempt(Outcome.UNKNOWN), attempt(Outcome.REFUSED, submitted_at=LATER)], DeliveryState.UNKNOWN),
+        (
+            [attempt(Outcome.UNKNOWN, segments=2), attempt(Outcome.REFUSED, segment=2, segments=2)],
+            DeliveryState.REJECTED,
+        ),
         ([attempt(segments=2)], DeliveryState.QUEUED),
         ([attempt(segments=2), attempt(segment=2, segments=2)], DeliveryState.SUBMITTED),
         (

@@ -125,13 +125,58 @@ def test_an_acceptance_that_comes_late_is_one_more_fact_and_no_second_outcome() 
     desk = Desk()
     desk.settlement.lose([desk.tokens[0][0]], AT)
     desk.settlement.settle_many([(desk.tokens[0][0], 0, b"", 1)], [b"late"], AT + 9)
-    desk.settlement.settle(desk.tokens[0][0], RTHROTTLED, "", AT + 10)
+    desk.settlement.settle(desk.tokens[0][0], UNANSWERED, "", AT + 10)
     assert [(status.outcome, status.message_id) for status in desk.statuses()] == [
         (Outcome.UNKNOWN, ""),
         (Outcome.ACCEPTED, "late"),
     ]
     assert desk.outbox.parcel.submits == 1
     assert desk.retries() == {}
+
+
+def test_a_refusal_that_comes_late_is_the_outcome_of_that_submit() -> None:
+    desk = Desk()
+    desk.settlement.lose([desk.tokens[0][0]], AT)
+    desk.settlement.settle_many([(desk.tokens[0][0], RINVDSTADR, b"", 1)], [b""], AT + 9)
+    unknown, refused = desk.statuses()
+    assert (refused.outcome, refused.error, refused.reason) == (Outcome.REFUSED, RINVDSTADR, "ESME_RINVDSTADR")
+    assert (unknown.attempt, unknown.submitted_at) == (refused.attempt, refused.submitted_at)
+    assert desk.retries() == {}
+
+
+@pytest.mark.parametrize(("lane", "marked"), [(Lane.IMMEDIATE, [True]), (Lane.ROUTINE, [False])])
+def test_refused_for_now_that_comes_late_is_tried_again_once(lane: Lane, marked: list[bool]) -> None:
+    desk = Desk(lane)
+    desk.settlement.lose([desk.tokens[0][0]], AT)
+    desk.settlement.settle(desk.tokens[0][0], RTHROTTLED, "", AT + 9)
+    assert [status.outcome for status in desk.statuses()] == [Outcome.UNKNOWN, Outcome.REFUSED_FOR_NOW]
+    jobs = [job for found in desk.retries().values() for job in found]
+    assert [job.possible_duplicate for job in jobs] == marked, "held jobs are sent now, without a mark"
+
+
+@pytest.mark.parametrize("lane", [Lane.IMMEDIATE, Lane.ROUTINE])
+def test_refused_for_now_that_comes_too_late_for_a_retry_is_expired(lane: Lane) -> None:
+    desk = Desk(lane, expires_in=5_000)
+    desk.settlement.lose([desk.tokens[0][0]], AT)
+    desk.settlement.settle(desk.tokens[0][0], RTHROTTLED, "", AT + 9)
+    assert [(status.attempt, status.outcome) for status in desk.statuses()] == [
+        (1, Outcome.UNKNOWN),
+        (1, Outcome.REFUSED_FOR_NOW),
+        (2, Outcome.EXPIRED),
+    ]
+    assert desk.retries() == {}
+
+
+def test_a_segment_whose_answer_comes_late_is_not_counted_for_another() -> None:
+    desk = Desk(segments=2)
+    desk.settlement.lose([desk.tokens[0][0]], AT)
+    desk.settlement.settle(desk.tokens[0][0], 0, "one", AT)
+    assert not desk.statuses(), "the second is not answered yet"
+    desk.settlement.settle(desk.tokens[0][1], 0, "two", AT)
+    assert [(status.outcome, status.message_id) for status in desk.statuses()] == [
+        (Outcome.ACCEPTED, "one"),
+        (Outcome.ACCEPTED, "two"),
+    ]
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
