@@ -57,6 +57,8 @@ smpp_submit = _counter("smpp_submit", "Answers to submit_sm by SMPP command_stat
 smpp_window_used_ratio = _gauge("smpp_window_used_ratio", "Unanswered submits by window size", "account", "bind")
 smpp_bind_up = _gauge("smpp_bind_up", "1 while a bind is bound", "account", "bind")
 smpp_throttled = _counter("smpp_throttled", "Submits refused because of rate", "account")
+smpp_late = _counter("smpp_late", "Answers that came after their submit was counted as unanswered", "account")
+smpp_unexpected = _counter("smpp_unexpected", "PDUs that nothing asked for or that make no sense", "account", "kind")
 smpp_enquire_link_rtt = _histogram("smpp_enquire_link_rtt_seconds", "enquire_link to its answer", "account")
 link_test_last_success = _gauge(
     "link_test_last_success_timestamp_seconds", "Last bind or answered enquire_link", "account", "bind"

@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from broadcast import metrics
 from broadcast.clock import epoch_milliseconds
 from broadcast.routing import Account
 from broadcast.sending.figures import count_answers
@@ -19,9 +20,11 @@ from broadcast.smpp import (
     Delivery,
     Pool,
     Response,
+    ResponseTimeoutError,
     Session,
     SmppError,
     Tls,
+    UnboundError,
     normalise_response_ids,
 )
 from schemas.job import Job
@@ -83,9 +86,11 @@ class AccountBinds:
             self._settlement.in_doubt += submits
 
     def on_responses(self, session: Session[Token], responses: list[Response[Token]]) -> None:  # noqa: ARG002 - the listener's form
+        count_answers(self.account.name, map(itemgetter(1), responses))
         self._settle(responses)
 
     def on_late(self, session: Session[Token], responses: list[Response[Token]]) -> None:  # noqa: ARG002 - the listener's form
+        metrics.smpp_late.labels(self.account.name).inc(len(responses))
         self._settle(responses)
 
     def on_deliveries(self, session: Session[Token], deliveries: list[Delivery]) -> None:
@@ -95,8 +100,10 @@ class AccountBinds:
         self._announce()
 
     def on_lost(self, session: Session[Token], error: SmppError, unanswered: list[Token]) -> None:  # noqa: ARG002 - the listener's form
-        if unanswered:
-            count_answers(self.account.name, repeat(UNANSWERED, len(unanswered)))
+        count_answers(self.account.name, repeat(UNANSWERED, len(unanswered)))
+        if isinstance(error, ResponseTimeoutError):
+            log.warning("submits_unanswered", account=self.account.name, error=str(error), unanswered=len(unanswered))
+        elif unanswered or not isinstance(error, UnboundError):
             log.warning("session_lost", account=self.account.name, error=str(error), unanswered=len(unanswered))
         try:
             self._settlement.lose(unanswered, epoch_milliseconds())
@@ -105,7 +112,6 @@ class AccountBinds:
         self._announce()
 
     def _settle(self, responses: list[Response[Token]]) -> None:
-        count_answers(self.account.name, map(itemgetter(1), responses))
         try:
             ids = normalise_response_ids([response[2] for response in responses], self.account.message_id_rule)
             self._settlement.settle_many(responses, ids, epoch_milliseconds())

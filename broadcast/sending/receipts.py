@@ -132,6 +132,7 @@ class Receipts:
         self, account: Account, deliveries: list[Delivery], now: int, receipts: list[Record], inbound: list[Record]
     ) -> None:
         parsed = []
+        dropped: list[str] = []
         key = account.name.encode()
         for delivery in deliveries:
             try:
@@ -142,10 +143,13 @@ class Receipts:
                     message = read_inbound(delivery, self._route, account.name, now)
                     inbound.append((self._route.encode(), _ENCODE(message)))
                 else:
-                    log.warning("delivery_dropped", account=account.name, reason="a receipt that names no message")
+                    dropped.append("a receipt that names no message")
             except (PduError, ValueError) as error:
                 # It is answered like the others: sent again, it would be no better.
-                log.warning("delivery_dropped", account=account.name, reason=str(error), octets=len(delivery.optional))
+                dropped.append(str(error))
+        if dropped:
+            metrics.smpp_unexpected.labels(account.name, "delivery").inc(len(dropped))
+            log.warning("deliveries_dropped", account=account.name, count=len(dropped), first_reason=dropped[0])
         took = [seconds_between(receipt.submitted, receipt.done) for receipt, _ in parsed]
         metrics.observe_batch(
             metrics.delivery_duration.labels(account.name), [seconds for seconds in took if seconds is not None]

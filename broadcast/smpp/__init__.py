@@ -2,7 +2,15 @@
 
 from broadcast.smpp.account import AccountConfig, BindConfig, BindMode, Tls
 from broadcast.smpp.binding import connect
-from broadcast.smpp.errors import BindError, FrameError, LinkLostError, PduError, ResponseTimeoutError, SmppError
+from broadcast.smpp.errors import (
+    BindError,
+    FrameError,
+    LinkLostError,
+    PduError,
+    ResponseTimeoutError,
+    SmppError,
+    UnboundError,
+)
 from broadcast.smpp.message import Delivery
 from broadcast.smpp.pacing import Pacing
 from broadcast.smpp.pool import Pool
@@ -42,6 +50,7 @@ __all__ = [
     "SmppError",
     "SubmitTemplate",
     "Tls",
+    "UnboundError",
     "classify_status",
     "connect",
     "name_status",

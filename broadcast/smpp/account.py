@@ -1,14 +1,12 @@
 """What is known of an SMSC account: where it binds, as whom, and by which limits."""
 
 import ssl
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
 from broadcast.smpp.pdu import BIND_RECEIVER, BIND_TRANSCEIVER, BIND_TRANSMITTER, PDU_CAP
 from broadcast.smpp.receipts import MessageIdRule
-from broadcast.smpp.status import OutcomeClass
 
 
 class BindMode(Enum):
@@ -78,7 +76,6 @@ class AccountConfig:
     binds: int = 1
     rate_per_second: float | None = None
     message_id_rule: MessageIdRule = MessageIdRule.AS_IS
-    status_overrides: Mapping[int, OutcomeClass] = field(default_factory=dict)
     # Reconnect: exponential with full jitter between the two; what the SMSC refused waits at least `refused`.
     backoff_seconds: float = 0.5
     backoff_limit_seconds: float = 30.0

@@ -36,5 +36,9 @@ class LinkLostError(SmppError):
     """The link ended; the outcome of what was unanswered is unknown."""
 
 
+class UnboundError(LinkLostError):
+    """The link ended because we unbound."""
+
+
 class ResponseTimeoutError(SmppError):
     """Submits whose response is overdue; their outcome is unknown, the link goes on."""

@@ -1,6 +1,7 @@
 """One TCP or TLS link to an SMSC: requests and their responses, enquire_link, unbind, timers (SMPP 3.4, 2.7, 7.2)."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -38,7 +39,7 @@ class Link(asyncio.Protocol):
         self.config: Final = config
         self.sequences: Final = sequences or SequenceCounter()
         self.closed: Final = asyncio.Event()
-        self.unexpected = 0
+        self.unexpected: Counter[str] = Counter()
         # Hears how long each enquire_link took, in seconds.
         self.on_enquired: Callable[[float], None] | None = None
         self._clock: Final = clock
@@ -182,9 +183,9 @@ class Link(asyncio.Protocol):
             batch.statuses.append(pdu.status or RUNKNOWNERR)
             batch.ids.append(b"")
         elif command & RESPONSE or command == ALERT_NOTIFICATION:
-            self.unexpected += 1
+            self.unexpected["response" if command & RESPONSE else "request"] += 1
         else:
-            self.unexpected += 1
+            self.unexpected["request"] += 1
             self._write(encode_pdu(GENERIC_NACK, RINVCMDID, sequence))
 
     def _write(self, data: bytes | bytearray) -> None:

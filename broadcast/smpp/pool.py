@@ -16,7 +16,6 @@ from broadcast.smpp.errors import BindError
 from broadcast.smpp.pacing import Pacing
 from broadcast.smpp.session import Listener, Session
 from broadcast.smpp.status import RALYBND
-from broadcast.smpp.template import SubmitTemplate
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -55,17 +54,6 @@ class Pool(Generic[T]):
         """The sessions bound now."""
         return tuple(self._sessions.values())
 
-    @property
-    def room(self) -> int:
-        """Submits that may be written now over all binds."""
-        total = sum(session.room for session in self._sessions.values())
-        return min(total, self._pacing.room(self._clock())) if total else 0
-
-    @property
-    def unanswered(self) -> int:
-        """Submits without an answer over all binds."""
-        return sum(session.unanswered for session in self._sessions.values())
-
     def set_rate(self, rate_per_second: float | None) -> None:
         """Change the account's rate, for example to this worker's share of it."""
         self._pacing.set_limit(rate_per_second, self._clock())
@@ -82,15 +70,6 @@ class Pool(Generic[T]):
             task.add_done_callback(_report_failure)
             # A bind that never comes up must be seen as down, not as absent.
             metrics.smpp_bind_up.labels(self.config.name, str(number)).set(0)
-
-    def submit(self, template: SubmitTemplate, destinations: Sequence[bytes], tokens: Sequence[T]) -> int:
-        """Write to the session with the most room first; returns how many were taken over all binds."""
-        taken = 0
-        for session in sorted(self._sessions.values(), key=lambda session: -session.room):
-            taken += session.submit(template, destinations[taken:], tokens[taken:])
-            if taken == len(destinations):
-                break
-        return taken
 
     async def stop(self, timeout_seconds: float) -> None:
         """Take no more, drain, unbind all, within the timeout. What hangs is reported by `on_lost`."""
@@ -110,11 +89,17 @@ class Pool(Generic[T]):
             session.abort()
 
     def report(self) -> None:
-        """Tell operators how full each bind's window is."""
+        """Tell operators how full each bind's window is, and what came on it that nothing had asked for."""
         for number in range(self.config.binds):
             session = self._sessions.get(number)
             used = session.unanswered / self.config.bind.window if session is not None else 0.0
             metrics.smpp_window_used_ratio.labels(self.config.name, str(number)).set(used)
+            if session is not None:
+                self._report_unexpected(session)
+
+    def _report_unexpected(self, session: Session[T]) -> None:
+        for kind, count in session.take_unexpected().items():
+            metrics.smpp_unexpected.labels(self.config.name, kind).inc(count)
 
     async def _keep_bound(self, number: int) -> None:
         failures = 0
@@ -141,11 +126,13 @@ class Pool(Generic[T]):
             session.on_enquired = partial(_note_answer, took, answered)
             answered.set_to_current_time()
             metrics.smpp_bind_up.labels(self.config.name, str(number)).set(1)
+            log.info("bound", account=self.config.name, bind=number, smsc=session.smsc_id.decode("latin-1"))
             self._listener.on_room(session)
             try:
                 await session.closed.wait()
             finally:
                 metrics.smpp_bind_up.labels(self.config.name, str(number)).set(0)
+                self._report_unexpected(session)
                 if session.closed.is_set():
                     del self._sessions[number]
             failures = 0 if self._clock() - bound_at >= SETTLED_SECONDS else failures + 1

@@ -75,7 +75,6 @@ class ReceiptContent(msgspec.Struct, frozen=True, gc=False):
     error: str = ""
     submitted: bytes = b""
     done: bytes = b""
-    intermediate: bool = False
 
     @property
     def receipt_state(self) -> ReceiptState:
@@ -137,9 +136,7 @@ def parse_receipt(delivery: Delivery) -> ReceiptContent | None:
         return None
     if len(number) == 1:
         state = _BY_NUMBER.get(number[0], MessageState.UNKNOWN)
-    return ReceiptContent(
-        message_id, state, (error or stated_error).decode("latin-1"), submitted, done, esm_class == INTERMEDIATE_CLASS
-    )
+    return ReceiptContent(message_id, state, (error or stated_error).decode("latin-1"), submitted, done)
 
 
 @lru_cache(maxsize=4096)

@@ -1,11 +1,12 @@
 """One bind that submits in windows and reports in batches (SMPP 3.4, 2.5 to 2.8, 4.4, 4.6)."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
 from broadcast.smpp.account import BindConfig
-from broadcast.smpp.errors import LinkLostError, ResponseTimeoutError, SmppError
+from broadcast.smpp.errors import LinkLostError, ResponseTimeoutError, SmppError, UnboundError
 from broadcast.smpp.link import Link, wait_within
 from broadcast.smpp.message import Delivery
 from broadcast.smpp.pacing import Pacing
@@ -154,6 +155,15 @@ class Session(Link, Generic[T]):
         delay = max(at - now, SHORTEST_WAIT_SECONDS)
         self._room_timer = asyncio.get_running_loop().call_later(delay, self._wake)
 
+    def take_unexpected(self) -> Counter[str]:
+        """What came that nothing had asked for or that makes no sense, by kind, since this was last asked.
+
+        Kinds: `response` (to no request of ours), `request` (of a command we do not take), `delivery` (unreadable).
+        """
+        found, self.unexpected = self.unexpected, Counter()
+        found["response"] += self._window.take_unexpected()
+        return +found
+
     def answer(self, sequences: Sequence[int], status: int = ROK) -> None:
         """Answer deliveries by their sequence numbers, in one write.
 
@@ -180,7 +190,7 @@ class Session(Link, Generic[T]):
         if not self.closed.is_set():
             # A word of goodbye is owed even after waiting in vain for the answers.
             await wait_within(self.request(UNBIND), max(0.1, deadline - self._clock()))
-            self._end(LinkLostError("unbound"))
+            self._end(UnboundError("unbound"))
         await self.closed.wait()
 
     def start(self, smsc_id: bytes) -> None:
@@ -250,7 +260,7 @@ class Session(Link, Generic[T]):
 
     def _deliver(self, batch: Batch) -> None:
         for command, sequence, status in batch.unreadable:
-            self.unexpected += 1
+            self.unexpected["delivery"] += 1
             self._write(encode_pdu(command | RESPONSE, status, sequence, b"\0"))
         deliveries = batch.deliveries
         self._unanswered_deliveries += len(deliveries)

@@ -97,15 +97,12 @@ BIND_PROBLEMS: Final = frozenset([RINVBNDSTS, RALYBND, RBINDFAIL, RINVPASWD, RIN
 BIND_REFUSED: Final = frozenset([RBINDFAIL, RINVPASWD, RINVSYSID, 0x53])
 
 
-def classify_status(command_status: int, overrides: Mapping[int, OutcomeClass] | None = None) -> OutcomeClass:
+def classify_status(command_status: int) -> OutcomeClass:
     """The outcome class of a response's command_status.
 
-    `overrides` is the account's own table and goes first. Values that the standard does not define (reserved, vendor
-    0x400 to 0x4FF) are refused for now: the SMSC did not take the message, so another attempt cannot double it, and
-    retries end with the alert's expiry.
+    Values that the standard does not define (reserved, vendor 0x400 to 0x4FF) are refused for now: the SMSC did not
+    take the message, so another attempt cannot double it, and retries end with the alert's expiry.
     """
-    if overrides and command_status in overrides:
-        return overrides[command_status]
     if command_status == ROK:
         return OutcomeClass.ACCEPTED
     if command_status in REFUSED:

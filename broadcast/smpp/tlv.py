@@ -15,7 +15,6 @@ SAR_SEGMENT_SEQNUM: Final = 0x020F
 NETWORK_ERROR_CODE: Final = 0x0423
 MESSAGE_PAYLOAD: Final = 0x0424
 MESSAGE_STATE: Final = 0x0427
-CONGESTION_STATE: Final = 0x0428  # SMPP 5.0; some 3.4 SMSCs send it
 
 _HEAD: Final = struct.Struct(">HH")
 

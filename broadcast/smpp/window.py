@@ -94,6 +94,11 @@ class Window(Generic[T]):
             del self._late[next(iter(self._late))]
         return overdue
 
+    def take_unexpected(self) -> int:
+        """How many answers there were to no submit of ours, since this was last asked."""
+        found, self.unexpected = self.unexpected, 0
+        return found
+
     def drain(self) -> list[T]:
         """Take out everything, when the link is gone."""
         tokens = list(self._pending.values())

@@ -4,11 +4,6 @@ A character outside the Basic Multilingual Plane (an emoji, say) is a surrogate 
 """
 
 
-def count_units(text: str) -> int:
-    """UTF-16 units of a text."""
-    return len(text) + sum(character > "\uffff" for character in text)
-
-
 def encode(text: str) -> bytes:
     """A text as UTF-16BE octets; a lone surrogate becomes U+FFFD."""
     return text.encode("utf-16-be", "surrogatepass").decode("utf-16-be", "replace").encode("utf-16-be")

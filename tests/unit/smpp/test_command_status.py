@@ -32,11 +32,6 @@ def test_outcome_class(status: int, outcome: OutcomeClass) -> None:
     assert classify_status(status) is outcome
 
 
-def test_an_accounts_own_table_goes_first() -> None:
-    assert classify_status(0x401, {0x401: OutcomeClass.REFUSED}) is OutcomeClass.REFUSED
-    assert classify_status(0x402, {0x401: OutcomeClass.REFUSED}) is OutcomeClass.REFUSED_FOR_NOW
-
-
 def test_every_defined_status_but_rok_is_no_acceptance() -> None:
     assert [status for status in STATUS_NAMES if classify_status(status) is OutcomeClass.ACCEPTED] == [0]
 

@@ -117,10 +117,9 @@ def test_message_from_a_phone_is_no_receipt() -> None:
     assert parse_receipt(deliver(b"id:1 stat:DELIVRD", esm_class=0x40)) is None
 
 
-def test_intermediate_notification_is_told_apart() -> None:
+def test_an_intermediate_notification_is_a_receipt_that_is_not_final() -> None:
     receipt = parse_receipt(deliver(b"id:1 stat:ENROUTE", esm_class=0x20))
     assert receipt is not None
-    assert receipt.intermediate
     assert receipt.receipt_state is ReceiptState.ENROUTE
 
 

@@ -451,3 +451,15 @@ def test_every_token_is_reported_exactly_once(data: st.DataObject) -> None:
         assert len({token for token, *_ in bench.record.late}) == len(bench.record.late)
 
     asyncio.run(run())
+
+
+async def test_what_nothing_asked_for_is_counted_by_kind() -> None:
+    bench = Bench()
+    bench.hear(
+        Pdu(SUBMIT_SM_RESP, 0, 4711, b"id\0"),
+        Pdu(ENQUIRE_LINK_RESP, 0, 4712, b""),
+        Pdu(0x21, 0, 9, b"submit_multi"),
+        Pdu(DELIVER_SM, 0, 10, b"odd"),
+    )
+    assert bench.session.take_unexpected() == {"response": 2, "request": 1, "delivery": 1}
+    assert bench.session.take_unexpected() == {}
