@@ -203,9 +203,14 @@ class Dispatch:
         except MessageError as error:
             log.error("alarm", kind="jobs_failed", alert_id=run.alert_id, reason=str(error))  # noqa: TRY400
             return Outcome.FAILED, str(error)
-        window = min((binds.account.window for binds in self.accounts), default=1)
-        if len(message.numbers) > min(window, self._limit):
-            return Outcome.FAILED, f"{len(message.numbers)} segments exceed the account's window of {window}; raise it"
+        segments = len(message.numbers)
+        for binds in self.accounts:
+            if segments > binds.account.window:
+                setting = f"window = {binds.account.window} of account {binds.account.name}"
+                return Outcome.FAILED, f"{segments} segments exceed {setting}; raise it to {segments} at least"
+        if segments > self._limit:
+            setting = f"the in-doubt limit of {self._limit} for route {self._route.name}"
+            return Outcome.FAILED, f"{segments} segments exceed {setting}; raise BROADCAST_IN_DOUBT_LIMIT"
         return message
 
     def _decide(self, source: Source[Token], count: int, now: int, outcome: Outcome, reason: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 from aiokafka import TopicPartition
 
@@ -23,6 +24,7 @@ from broadcast.smpp.pdu import SUBMIT_SM, SUBMIT_SM_RESP, encode_pdu
 from schemas.control import Control, Variant
 from schemas.job import Job
 from schemas.lane import Lane
+from schemas.status import Outcome, Status
 from schemas.topics import Names
 from tests.unit.smpp.test_session import Wire
 
@@ -32,7 +34,7 @@ FIRST, SECOND = "a" * 36, "b" * 36
 class Scene:
     """A dispatch of one account and one source, with everything real but the wire."""
 
-    def __init__(self, **account: Any) -> None:
+    def __init__(self, *, in_doubt_limit: int = 2_000, **account: Any) -> None:
         self.account = Account(name="acc", host="h", port=1, system_id="s", **account)
         route = Route(name="r", prefixes=("+",), accounts=(self.account,), delays_seconds=(5,))
         self.outbox, self.view = Outbox(), ControlView()
@@ -51,7 +53,7 @@ class Scene:
             book=MessageBook(6),
             settlement=settlement,
             outbox=self.outbox,
-            in_doubt_limit=2_000,
+            in_doubt_limit=in_doubt_limit,
             may_write=lambda: True,
             want_beat=lambda: None,
         )
@@ -96,6 +98,28 @@ async def test_messages_of_several_segments_leave_a_slow_account(rate: int, segm
             await asyncio.sleep(0.01)
     assert len(scene.outbox.parcel.statuses) == 3 * segments
     session.abort()
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"window": 2}, "3 segments exceed window = 2 of account acc; raise it to 3 at least"),
+        (
+            {"in_doubt_limit": 2},
+            "3 segments exceed the in-doubt limit of 2 for route r; raise BROADCAST_IN_DOUBT_LIMIT",
+        ),
+    ],
+)
+async def test_a_message_too_long_for_a_limit_fails_and_says_for_which(limits: dict[str, int], reason: str) -> None:
+    scene = Scene(**limits)  # type: ignore[arg-type]
+    scene.view.controls[FIRST] = Control(
+        FIRST, Lane.IMMEDIATE, "Exercise", epoch_milliseconds() + 3_600_000, (Variant("en", "x" * 400),)
+    )
+    scene.add_jobs(FIRST, 0, 1)
+    scene.dispatch.settle_locally()
+    [(_, value)] = scene.outbox.parcel.statuses
+    status = msgspec.json.decode(value, type=Status)
+    assert (status.outcome, status.reason) == (Outcome.FAILED, reason)
 
 
 async def test_each_alert_has_its_own_wait_for_its_control_record(monkeypatch: pytest.MonkeyPatch) -> None:
