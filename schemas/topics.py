@@ -56,8 +56,8 @@ class Names:
     def jobs(self, route: str, lane: Lane) -> str:
         return f"{self.prefix}jobs.{route}.{lane}.v1"
 
-    def delay(self, route: str, seconds: int) -> str:
-        return f"{self.prefix}jobs.{route}.delay.{seconds}s.v1"
+    def delay(self, route: str, lane: Lane, seconds: int) -> str:
+        return f"{self.prefix}jobs.{route}.{lane}.delay.{seconds}s.v1"
 
 
 def catalogue(
@@ -83,7 +83,8 @@ def catalogue(
     for route in routes:
         topics += [Topic(names.jobs(route.name, lane), "recipient id", Job, route.partitions, kept) for lane in LANES]
         topics += [
-            Topic(names.delay(route.name, seconds), "recipient id", Job, route.partitions, kept)
+            Topic(names.delay(route.name, lane, seconds), "recipient id", Job, route.partitions, kept)
+            for lane in LANES
             for seconds in route.delays_seconds
         ]
     return topics

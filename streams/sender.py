@@ -1,6 +1,7 @@
 """The sender: jobs to SMPP in windows, every outcome and the position behind it in one beat (design, section 5)."""
 
 import asyncio
+from itertools import product
 from typing import Final
 
 import structlog
@@ -66,9 +67,11 @@ class RouteSender:
         self._reached = -1
         self._group = f"{settings.topic_prefix}sender.{route.name}"
         self._owner = f"{self._group}.{settings.slot}"
-        self._lanes: dict[str, Lane | None] = {names.jobs(route.name, lane): lane for lane in LANES}
-        self._delays = {names.delay(route.name, seconds): seconds for seconds in route.delays_seconds}
-        self._lanes |= dict.fromkeys(self._delays)
+        self._lanes = {names.jobs(route.name, lane): lane for lane in LANES}
+        self._delays: dict[str, int] = {}
+        for lane, seconds in product(LANES, route.delays_seconds):
+            topic = names.delay(route.name, lane, seconds)
+            self._lanes[topic], self._delays[topic] = lane, seconds
         self._lease = Lease(settings.session_timeout_seconds / 2)
         self._rhythm = Rhythm(settings.beat_seconds, settings.idle_beat_seconds)
         self._view = ControlView()
@@ -279,7 +282,7 @@ class RouteSender:
             lag = max(0, (highwater(partition) or 0) - position.offset)
             lags[partition.topic] += lag
             # A job on a delay topic stands still on purpose.
-            if source.lane is not None:
+            if not source.delayed:
                 waiting += lag
                 reached += position.offset + position.end
         self._health.progress(self._group, lags, moved=not waiting or reached != self._reached)

@@ -136,27 +136,24 @@ class Dispatch:
         return groups.values()
 
     def _ordered(self, now: int) -> list[Source[Token]]:
-        """Sources with something to send, by lane; in turn within a lane, and a delayed job in its alert's lane."""
+        """Sources with something to send, by lane; in turn within a lane, whether it was delayed or not."""
         ready: list[list[Source[Token]]] = [[] for _ in Lane]
         count = len(self.sources)
         for index in range(count):
             source = self.sources[(index + self._turn) % count]
             if source.empty:
                 continue
-            lane = source.lane
-            if lane is None and source.runs:
+            if source.delayed and source.runs:
                 run = source.runs[0]
                 if run.jobs[run.start].due_at > now:
                     continue
-                control = self._view.controls.get(run.alert_id)
-                lane = control.lane if control is not None else None
-            ready[LANE_RANK[lane or Lane.ROUTINE]].append(source)
+            ready[LANE_RANK[source.lane]].append(source)
         return list(chain.from_iterable(ready))
 
     def _allowed(self, source: Source[Token], run: Run, limit: int, now: int) -> int:
         """How many jobs at the head of a run may be taken: due, below the horizon, and within the position's size."""
         count = min(limit, len(run))
-        if source.lane is None:
+        if source.delayed:
             count = run.due(count, now)
         below = run.below(source.progress.allowed)
         if below < count:

@@ -56,11 +56,9 @@ class Figures:
 
 
 def count_in_flight(sources: Iterable[Source[Token]]) -> Counter[Lane]:
-    """Jobs that were taken and have no outcome yet, by lane; a delayed one is in the lane of its alert."""
+    """Jobs that were taken and have no outcome yet, by lane; one that waits on a delay topic is not yet taken."""
     found: Counter[Lane] = Counter()
     for source in sources:
-        if source.lane is not None:
-            found[source.lane] += len(source.progress.pending)
-        else:
-            found.update(token[0].message.lane for token in source.progress.unanswered())
+        progress = source.progress
+        found[source.lane] += len(progress.unanswered() if source.delayed else progress.pending)
     return found

@@ -33,7 +33,7 @@ class Reader:
         while True:
             sources = self._sources.values()
             found = False
-            for lane in (*LANES, None):
+            for lane in LANES:
                 found = await self._fetch([source for source in sources if source.lane is lane]) or found
             if found:
                 await asyncio.sleep(0)

@@ -202,9 +202,8 @@ class Settlement:
         wanted = () if message.total == 1 else segments
         following = retry_job(job, wanted, unknown=unknown, due_at=due_at)
         if due_at < message.control.expires_at and following.attempt < HIGHEST_ATTEMPT:
-            self._outbox.add_retry(
-                following, TopicPartition(self._names.delay(self._route.name, delay), submission.partition)
-            )
+            topic = self._names.delay(self._route.name, message.lane, delay)
+            self._outbox.add_retry(following, TopicPartition(topic, submission.partition))
             return True
         if refused_for_now:
             self._outbox.add_local([following], Outcome.EXPIRED, "expires before the next attempt", message.lane, at)

@@ -78,14 +78,13 @@ class Poison(NamedTuple):
 class Source(Generic[T]):
     """One partition: its progress and what was read ahead of it.
 
-    `lane` is None for a delay topic, and then no job waits longer than `longest_wait_ms` after its record, whatever it
-    says: it would hold up all behind it.
+    On a delay topic no job waits longer than `longest_wait_ms` after its record, whatever it says: it would hold up all
+    behind it. 0 is for topics without a delay.
     """
 
-    def __init__(
-        self, partition: TopicPartition, lane: Lane | None, progress: Progress[T], longest_wait_ms: int = 0
-    ) -> None:
+    def __init__(self, partition: TopicPartition, lane: Lane, progress: Progress[T], longest_wait_ms: int = 0) -> None:
         self.partition: Final = partition
+        self.delayed: Final = longest_wait_ms > 0
         self._longest_wait_ms: Final = longest_wait_ms
         self.lane: Final = lane
         self.progress: Final = progress
@@ -108,7 +107,7 @@ class Source(Generic[T]):
         jobs, offsets = decode_jobs(records, lambda record, error: self.poison.append(Poison(record, error)))
         if not jobs:
             return
-        if self.lane is None:
+        if self.delayed:
             latest = {record.offset: record.timestamp + self._longest_wait_ms for record in records}
             for job, offset in zip(jobs, offsets, strict=True):
                 job.due_at = min(job.due_at, latest[offset])

@@ -48,7 +48,7 @@ async def test_poison_on_every_topic_becomes_dead_letters(scene: Scene) -> None:
     topics[names.receipts] = scene.settings.receipt_partitions
     topics |= {names.expansions(lane): scene.settings.expansion_partitions for lane in LANES}
     topics |= {names.jobs(ROUTE, lane): PARTITIONS for lane in LANES}
-    topics |= {names.delay(ROUTE, seconds): PARTITIONS for seconds in DELAYS_SECONDS}
+    topics |= {names.delay(ROUTE, lane, seconds): PARTITIONS for lane in LANES for seconds in DELAYS_SECONDS}
     before = await letters(scene)
     alerts = [await scene.publish(scene.alert(AUDIENCE, Lane.PRIORITY))]
     async with scene.producer() as producer:
@@ -114,7 +114,8 @@ async def test_absurd_jobs_stop_nobody(scene: Scene) -> None:
         )
     good = {"alert_id": str(first), "recipient_id": recipient, "msisdn": number, "attempt": 2}
     async with scene.producer() as producer:
-        for topic in (scene.names.jobs(ROUTE, Lane.PRIORITY), scene.names.delay(ROUTE, DELAYS_SECONDS[0])):
+        delay = scene.names.delay(ROUTE, Lane.PRIORITY, DELAYS_SECONDS[0])
+        for topic in (scene.names.jobs(ROUTE, Lane.PRIORITY), delay):
             for change in ABSURD:
                 await producer.send(topic, json.dumps(good | change).encode(), partition=recipient % PARTITIONS)
         await producer.flush()

@@ -27,7 +27,8 @@ class Work:
         self._consumer: AIOKafkaConsumer | None = None
         self._admin: AIOKafkaAdminClient | None = None
         prefix = settings.topic_prefix
-        jobs = [names.jobs(route, lane) for lane in LANES] + [names.delay(route, n) for n in DELAYS_SECONDS]
+        jobs = [names.jobs(route, lane) for lane in LANES]
+        jobs += [names.delay(route, lane, seconds) for lane in LANES for seconds in DELAYS_SECONDS]
         self._inputs: dict[str, tuple[str, list[TopicPartition]]] = {
             "planner": (f"{prefix}planner", [TopicPartition(names.alerts, 0)]),
             "expander": (f"{prefix}expander", _all(map(names.expansions, LANES), settings.expansion_partitions)),

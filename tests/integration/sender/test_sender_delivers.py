@@ -44,7 +44,7 @@ async def test_two_thousand_jobs_reach_the_smsc_once_and_leave_a_clean_position(
     assert await sender.stop() == 0
 
     positions = await scene.positions()
-    assert len(positions) == (len(LANES) + 2) * scene.partitions
+    assert len(positions) == len(LANES) * (1 + 2) * scene.partitions
     for position in positions.values():
         assert position.owner == ""
         assert position.pending == ()

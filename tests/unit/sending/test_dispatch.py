@@ -137,3 +137,18 @@ async def test_each_alert_has_its_own_wait_for_its_control_record(monkeypatch: p
     scene.add_jobs(SECOND, 1, 1)
     assert settle(now + 600) == [b"0"]
     assert settle(now + 1_200) == [b"0", b"1"]
+
+
+async def test_a_retry_that_is_due_goes_before_less_urgent_ones_and_one_that_is_not_holds_up_nobody() -> None:
+    scene = Scene()
+    now = epoch_milliseconds()
+
+    def delayed(lane: Lane, due_at: int) -> Source[Any]:
+        source: Source[Any] = Source(TopicPartition(lane, 0), lane, Progress(fresh_position(0), "me"), 6_000)
+        source.runs.append(Run([Job(FIRST, 1, "+447700900123", attempt=2, due_at=due_at)], [0], 0))
+        return source
+
+    routine, immediate = delayed(Lane.ROUTINE, now - 9_000), delayed(Lane.IMMEDIATE, now - 1)
+    early = delayed(Lane.IMMEDIATE, now + 1_000)
+    scene.dispatch.sources = (routine, early, immediate)
+    assert scene.dispatch._ordered(now) == [immediate, routine]

@@ -89,7 +89,7 @@ def test_refused_for_now_is_a_status_and_a_delayed_job_in_the_same_parcel() -> N
     [status] = desk.statuses()
     assert (status.outcome, status.error, status.reason) == (Outcome.REFUSED_FOR_NOW, RTHROTTLED, "ESME_RTHROTTLED")
     [(to, [job])] = desk.retries().items()
-    assert to == TopicPartition("p.jobs.r.delay.5s.v1", 3), "the same partition number"
+    assert to == TopicPartition("p.jobs.r.routine.delay.5s.v1", 3), "the same lane and number"
     assert (job.attempt, job.segments, job.possible_duplicate) == (2, (), False)
     assert AT + 5_000 <= job.due_at <= AT + 6_000
 

@@ -117,7 +117,7 @@ def test_poison_waits_for_its_turn() -> None:
 
 
 def test_no_job_waits_longer_than_its_topics_delay_whatever_it_says() -> None:
-    delayed: Source[object] = Source(PARTITION, None, Progress(fresh_position(0), "me"), longest_wait_ms=6_000)
+    delayed: Source[object] = Source(PARTITION, Lane.ROUTINE, Progress(fresh_position(0), "me"), longest_wait_ms=6_000)
     delayed.feed([record(0, job(1, due_at=10**30)), record(1, b"bad"), record(2, job(2, due_at=5_000))])
     [run] = delayed.runs
     assert [found.due_at for found in run.jobs] == [1_000 + 6_000, 5_000]
