@@ -12,7 +12,7 @@ from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.errors import LEASE_EXIT_CODE, SettingsError
 from broadcast.health import Health
 from broadcast.kafka.lease import End, Lease, Watchdog, end_process
-from broadcast.kafka.position import fresh_position, since
+from broadcast.kafka.position import Position, fresh_position, since, until
 from broadcast.kafka.takeover import find_offsets, take_over
 from broadcast.routes_file import load_routes
 from broadcast.routing import Route
@@ -168,20 +168,12 @@ class RouteSender:
         consumer = self._clients.consumer
         positions, asked_at = await take_over(self._settings, self._clients.admin, self._group, partitions, self._owner)
         beginnings = await find_offsets(consumer.beginning_offsets, list(positions))
+        ends = await find_offsets(consumer.end_offsets, list(positions))
         # No await from here to the installed sources: what is read meanwhile would belong to neither.
         if generation != self._membership.generation:
             return
         for partition, position in positions.items():
-            beginning = beginnings[partition]
-            found = fresh_position(beginning) if position is None else since(position, beginning)
-            if position is not None and position.offset < beginning:
-                log.error(
-                    "alarm",
-                    kind="jobs_deleted_unsent",
-                    partition=str(partition),
-                    offset=position.offset,
-                    beginning=beginning,
-                )
+            found = self._within_log(partition, position, beginnings[partition], ends[partition])
             consumer.seek(partition, found.offset)
             progress: Progress[Token] = Progress(found, self._owner)
             self._beats.sources[partition] = Source(
@@ -192,6 +184,30 @@ class RouteSender:
         if generation == self._membership.generation:
             self._dispatch.sources = tuple(self._beats.sources.values())
             self._pump()
+
+    def _within_log(self, partition: TopicPartition, position: Position | None, beginning: int, end: int) -> Position:
+        """The position, or what is left of it where Kafka has no longer what it speaks of: an alarm, and it goes on.
+
+        Jobs that came after Kafka lost its tail and before we are here are taken for done: the sweep finds them queued.
+        """
+        if position is None:
+            return fresh_position(beginning)
+        if position.offset < beginning:
+            kind = "jobs_deleted_unsent"
+        elif position.end > end:
+            kind = "jobs_lost_their_tail"
+        else:
+            return position
+        log.error(
+            "alarm",
+            kind=kind,
+            partition=str(partition),
+            offset=position.offset,
+            position_end=position.end,
+            beginning=beginning,
+            end=end,
+        )
+        return until(since(position, beginning), end)
 
     async def _close_marks(self, generation: int) -> None:
         """Whoever was here before, if it lives, learns of the fence at its next beat: until then it may still write."""

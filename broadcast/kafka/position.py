@@ -51,6 +51,17 @@ def since(position: Position, beginning: int) -> Position:
     return Position(first, end, pending, max(position.horizon, first), position.owner)
 
 
+def until(position: Position, log_end: int) -> Position:
+    """What is left of it where the log ends at `log_end` though it knew more: what comes there is new, not done.
+
+    The horizon stays, so that new jobs below it are marked: nobody can say whether they were there before.
+    """
+    if position.end <= log_end:
+        return position
+    pending = tuple(offset for offset in position.pending if offset < log_end)
+    return Position(pending[0] if pending else log_end, log_end, pending, position.horizon, position.owner)
+
+
 def write_metadata(position: Position) -> str:
     """The metadata to commit with `position.offset`; PositionError beyond 4,096 characters."""
     pending = base64.b64encode(_pack(position.pending)).decode() if position.pending else "-"

@@ -18,10 +18,11 @@ import httpx
 import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import RecordsToDelete
+from aiokafka.structs import OffsetAndMetadata
 
 from broadcast.clock import epoch_milliseconds
 from broadcast.kafka.clients import make_admin, make_producer
-from broadcast.kafka.position import Position, read_position
+from broadcast.kafka.position import Position, read_position, write_metadata
 from broadcast.kafka.topics import create_topics
 from broadcast.routes_file import load_routes
 from broadcast.settings import Settings
@@ -213,6 +214,19 @@ class Scene:
             await admin.delete_records({partition: RecordsToDelete(-1) for partition in partitions})
         finally:
             await admin.close()
+
+    async def set_positions(self, positions: dict[TopicPartition, Position]) -> None:
+        """What no sender commits: for when Kafka's data is not what it was."""
+        producer = make_producer(self.settings, transactional_id=f"{self.settings.topic_prefix}test")
+        await producer.start()
+        try:
+            async with producer.transaction():
+                committed = {
+                    tp: OffsetAndMetadata(found.offset, write_metadata(found)) for tp, found in positions.items()
+                }
+                await producer.send_offsets_to_transaction(committed, self.group)
+        finally:
+            await producer.stop()
 
     async def records(self, topic: str, kind: type[Any]) -> list[Any]:
         """Everything committed on a topic, decoded."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from broadcast.kafka.position import fresh_position
 from broadcast.sending.progress import LEAD_LOWEST
 from broadcast.settings import Settings
 from schemas.deadletter import DeadLetter
@@ -269,6 +270,23 @@ async def test_jobs_that_kafka_deleted_unsent_are_an_alarm_and_what_follows_is_s
     found = await scene.wait_for(range(41, 61), alert)
     assert await scene.check(found, doubled_at_most=0) == 0
     assert "jobs_deleted_unsent" in second.text()
+
+
+async def test_jobs_that_come_where_kafka_has_lost_its_tail_are_sent_after_an_alarm(scene: Scene) -> None:
+    alert = await scene.publish()
+    await scene.put_jobs(alert, range(1, 21))
+    first = await scene.start_sender()
+    await scene.wait_for(range(1, 21), alert)
+    assert await first.stop() == 0
+    lost = {tp: fresh_position(position.offset + 1_000) for tp, position in (await scene.positions()).items()}
+    await scene.set_positions(lost)
+    second = await scene.start_sender()
+    await scene.until_owned("a")
+    await scene.put_jobs(alert, range(21, 41))
+    found = await scene.wait_for(range(21, 41), alert)
+    assert await scene.check(found, doubled_at_most=0) == 0
+    assert "jobs_lost_their_tail" in second.text()
+    assert await second.stop() == 0
 
 
 @pytest.mark.parametrize("status", ["System", "Draft", "Nonsense"])

@@ -14,6 +14,7 @@ from broadcast.kafka.position import (
     longest_metadata,
     read_position,
     since,
+    until,
     write_metadata,
 )
 
@@ -45,6 +46,16 @@ def test_a_log_that_begins_later_leaves_its_own_jobs_and_their_marks(position: P
     assert left.end >= position.end
     assert left.horizon >= position.horizon
     assert (left is position) == (position.offset >= beginning)
+
+
+@given(positions(), st.integers(-1_000, 3_000_000))
+def test_a_log_that_ends_earlier_leaves_its_own_jobs_and_keeps_the_marks(position: Position, ahead: int) -> None:
+    log_end = max(0, position.offset + ahead)
+    left = until(position, log_end)
+    assert left.end == min(position.end, log_end)
+    assert left.pending == tuple(offset for offset in position.pending if offset < log_end)
+    assert left.offset == (left.pending[0] if left.pending else left.end)
+    assert (left.horizon, left.owner) == (position.horizon, position.owner)
 
 
 @given(positions())
