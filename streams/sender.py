@@ -42,6 +42,9 @@ DRAIN_SECONDS: Final = 2.0
 
 DRAIN_STEP_SECONDS: Final = 0.02
 
+UNBIND_SECONDS: Final = 0.5
+"""For the answer to our unbind: nothing depends on it any more."""
+
 
 async def run(settings: Settings, health: Health, stop: asyncio.Event, *, end: End = end_process) -> None:
     """Send the jobs of every route, or of `settings.sender_route` alone, until `stop`."""
@@ -268,10 +271,9 @@ class RouteSender:
         self._lease.void()
 
     async def _drain(self) -> None:
-        """A stop, in reverse order of start."""
-        self._dispatch.sources = ()
-        await asyncio.gather(*(binds.pool.stop(DRAIN_SECONDS) for binds in self._accounts))
+        """A stop, in reverse order of start: what was answered is committed before a hanging SMSC can hold it up."""
         await self._release()
+        await asyncio.gather(*(binds.pool.stop(UNBIND_SECONDS) for binds in self._accounts))
 
     async def _close(self) -> None:
         for binds in self._accounts:
