@@ -242,7 +242,7 @@ class RouteSender:
     def _may_write(self) -> bool:
         if self._lease.expired:
             self._end(LEASE_EXIT_CODE, f"the last beat succeeded more than {self._lease.seconds} s ago")
-        return self._lease.held and not self._rhythm.slow and not self._view.behind(epoch_milliseconds())
+        return self._lease.held and not self._rhythm.slow and not self._view.behind(monotonic())
 
     async def _keep_beating(self) -> None:
         while True:

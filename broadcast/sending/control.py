@@ -1,6 +1,7 @@
 """What a sender must know now: alerts and stops, read from `control.v1` (design, section 4)."""
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
@@ -10,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord
 
-from broadcast.clock import epoch_milliseconds
+from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.kafka.clients import make_consumer
 from broadcast.kafka.takeover import find_offsets
 from broadcast.settings import Settings
@@ -24,7 +25,7 @@ Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
 BEHIND_SECONDS: Final = 1.0
 """A reader that is further behind may have missed a stop: nothing is written until it has caught up."""
 
-PASSED_MARGIN_MS: Final = 500
+PASSED_MARGIN_SECONDS: Final = 0.5
 """A fetch that is answered this long after an instant was asked for after it: ten times the longest wait of a fetch."""
 
 FORGET_TEXTS_MS: Final = 86_400_000
@@ -35,12 +36,16 @@ RETRY_SECONDS: Final = 0.5
 
 
 class ControlView:
-    """Alerts and stops by alert id, and how fresh that is. Pure."""
+    """Alerts and stops by alert id, and how fresh that is. Pure.
+
+    It held everything that control had at `caught_up_at`, on the monotonic clock: a wall clock that is set back would
+    make it look fresher than it is.
+    """
 
     def __init__(self) -> None:
         self.controls: Final[dict[str, Control]] = {}
         self.stopped: Final[set[str]] = set()
-        self.caught_up_at = 0
+        self.caught_up_at = -math.inf
         self._decoder: Final = msgspec.json.Decoder(Control)
 
     def apply(self, key: bytes | None, value: bytes | None, now: int) -> None:
@@ -60,13 +65,13 @@ class ControlView:
                 control.variants = ()
             self.controls[control.alert_id] = control
 
-    def behind(self, now: int) -> bool:
-        """Whether, at `now` in milliseconds since the epoch, a stop may have been missed."""
-        return now - self.caught_up_at > BEHIND_SECONDS * 1000
+    def behind(self, now: float) -> bool:
+        """Whether, at `now` on the monotonic clock, a stop may have been missed."""
+        return now - self.caught_up_at > BEHIND_SECONDS
 
-    def passed(self, instant: int) -> bool:
-        """Whether it holds everything that control had at an instant (milliseconds since the epoch)."""
-        return self.caught_up_at > instant + PASSED_MARGIN_MS
+    def passed(self, instant: float) -> bool:
+        """Whether it holds everything that control had at an instant of the monotonic clock."""
+        return self.caught_up_at > instant + PASSED_MARGIN_SECONDS
 
 
 class ControlReader:
@@ -123,13 +128,12 @@ class ControlReader:
 
     async def _read(self) -> None:
         records = (await self._consumer.getmany(self._partition, timeout_ms=POLL_MS)).get(self._partition, ())
-        now = epoch_milliseconds()
         self._apply(records)
         highwater = self._consumer.highwater(self._partition)
         if highwater is not None and await self._consumer.position(self._partition) >= highwater:
             # When the last fetch was answered: what this process did since says nothing about the log.
-            answered_at: int = self._consumer.last_poll_timestamp(self._partition)
-            self.view.caught_up_at = max(self.view.caught_up_at, min(answered_at, now))
+            age_ms = max(0, epoch_milliseconds() - self._consumer.last_poll_timestamp(self._partition))
+            self.view.caught_up_at = max(self.view.caught_up_at, monotonic() - age_ms / 1000)
         if records:
             self._on_change()
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from broadcast.clock import epoch_milliseconds
+from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.routing import Route
 from broadcast.sending.binds import AccountBinds
 from broadcast.sending.control import ControlView
@@ -185,11 +185,11 @@ class Dispatch:
     def _judge(self, source: Source[Token], run: Run, now: int) -> "Message | tuple[Outcome, str] | None":
         control = self._view.controls.get(run.alert_id)
         stopped = run.alert_id in self._view.stopped
-        since = source.waiting.get(run.alert_id, 0)
-        absent = control is None and since > 0 and self._view.passed(since)
+        since = source.waiting.get(run.alert_id)
+        absent = control is None and since is not None and self._view.passed(since)
         ruling = judge(control, stopped=stopped, live=self._route.live, now=now, absent=absent)
         if ruling.verdict is Verdict.WAIT:
-            source.waiting = {run.alert_id: since or now}
+            source.waiting = {run.alert_id: monotonic() if since is None else since}
             return None
         if ruling.verdict is not Verdict.SUBMIT or control is None:
             if ruling.verdict is Verdict.FAIL:

@@ -90,8 +90,8 @@ class Source(Generic[T]):
         self.progress: Final = progress
         self.runs: Final[deque[Run]] = deque()
         self.poison: Final[deque[Poison]] = deque()
-        self.waiting: dict[str, int] = {}
-        """The alert at the head whose control record is waited for, and since when."""
+        self.waiting: dict[str, float] = {}
+        """The alert at the head whose control record is waited for, and since when on the monotonic clock."""
         self._buffered = 0
 
     @property

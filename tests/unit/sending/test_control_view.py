@@ -3,7 +3,9 @@
 import msgspec
 import pytest
 
-from broadcast.sending.control import FORGET_TEXTS_MS, ControlView
+from broadcast.sending import control as module
+from broadcast.sending.control import FORGET_TEXTS_MS, ControlReader, ControlView
+from broadcast.settings import Settings
 from schemas.control import Control, Stop, Variant, stop_key
 from schemas.lane import Lane
 
@@ -47,15 +49,48 @@ def test_a_record_that_is_no_control_is_an_error_for_the_reader_to_log() -> None
 
 def test_more_than_a_second_behind_is_behind() -> None:
     view = ControlView()
-    assert view.behind(NOW), "before it has read anything"
-    view.caught_up_at = NOW
-    assert not view.behind(NOW + 1_000)
-    assert view.behind(NOW + 1_001)
+    assert view.behind(0.1), "before it has read anything"
+    view.caught_up_at = 100.0
+    assert not view.behind(101.0)
+    assert view.behind(101.01)
 
 
 def test_only_a_fetch_asked_for_after_an_instant_says_what_there_was_then() -> None:
     view = ControlView()
-    view.caught_up_at = NOW + 500
-    assert not view.passed(NOW)
-    view.caught_up_at = NOW + 501
-    assert view.passed(NOW)
+    assert not view.passed(0.0), "before it has read anything"
+    view.caught_up_at = 100.5
+    assert not view.passed(100.0)
+    view.caught_up_at = 100.51
+    assert view.passed(100.0)
+
+
+async def test_a_wall_clock_that_is_set_back_makes_nothing_fresher(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = ControlReader(Settings(), ControlView(), lambda: None, pytest.fail)  # type: ignore[arg-type]
+
+    class Consumer:
+        answered_at = 10_000
+
+        async def getmany(self, *_: object, **__: object) -> dict[object, list[object]]:
+            return {}
+
+        def highwater(self, _: object) -> int:
+            return 7
+
+        async def position(self, _: object) -> int:
+            return 7
+
+        def last_poll_timestamp(self, _: object) -> int:
+            return self.answered_at
+
+    await reader.stop()
+    reader._consumer = Consumer()  # type: ignore[misc, assignment]
+    wall, steady = 10_050, 500.0
+    monkeypatch.setattr(module, "epoch_milliseconds", lambda: wall)
+    monkeypatch.setattr(module, "monotonic", lambda: steady)
+    await reader._read()
+    assert reader.view.caught_up_at == pytest.approx(499.95)
+    wall, steady = 5_000, 502.0
+    Consumer.answered_at = 4_000
+    await reader._read()
+    assert reader.view.caught_up_at == pytest.approx(501.0)
+    assert reader.view.behind(502.1)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from aiokafka import TopicPartition
 
-from broadcast.clock import epoch_milliseconds
+from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.kafka.position import fresh_position
 from broadcast.routing import Account, Route
 from broadcast.sending import dispatch as module
@@ -62,7 +62,7 @@ class Scene:
         progress.confirm()
         self.source: Source[Any] = Source(TopicPartition("jobs", 0), Lane.IMMEDIATE, progress)
         self.dispatch.sources = (self.source,)
-        self.view.caught_up_at = epoch_milliseconds()
+        self.view.caught_up_at = monotonic()
 
     def add_jobs(self, alert_id: str, first: int, count: int) -> None:
         jobs = [Job(alert_id, number, f"+4477009{number:05d}") for number in range(first, first + count)]
@@ -124,10 +124,10 @@ async def test_a_message_too_long_for_a_limit_fails_and_says_for_which(limits: d
 
 async def test_each_alert_has_its_own_wait_for_its_control_record(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = Scene()
-    now = 1_000_000
+    now = 1_000.0
 
-    def settle(at: int) -> list[bytes]:
-        monkeypatch.setattr(module, "epoch_milliseconds", lambda: at)
+    def settle(at: float) -> list[bytes]:
+        monkeypatch.setattr(module, "monotonic", lambda: at)
         scene.view.caught_up_at = at
         scene.dispatch.settle_locally()
         return [key for key, _ in scene.outbox.parcel.statuses]
@@ -135,8 +135,8 @@ async def test_each_alert_has_its_own_wait_for_its_control_record(monkeypatch: p
     scene.add_jobs(FIRST, 0, 1)
     assert settle(now) == []
     scene.add_jobs(SECOND, 1, 1)
-    assert settle(now + 600) == [b"0"]
-    assert settle(now + 1_200) == [b"0", b"1"]
+    assert settle(now + 0.6) == [b"0"]
+    assert settle(now + 1.2) == [b"0", b"1"]
 
 
 async def test_a_retry_that_is_due_goes_before_less_urgent_ones_and_one_that_is_not_holds_up_nobody() -> None:
