@@ -3,12 +3,17 @@
 import os
 import socket
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from broadcast.errors import SettingsError
+
 DAY_SECONDS = 86_400
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
 class Settings(BaseSettings):
@@ -66,7 +71,9 @@ class Settings(BaseSettings):
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
 
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda v: str(v).upper())] = (
+        "INFO"
+    )
     log_format: Literal["json", "console"] = "json"
 
 
@@ -82,7 +89,17 @@ def load_settings(**overrides: object) -> Settings:
     """This process's settings; first wins: overrides, `BROADCAST_*`, what a running `broadcast up` left, secrets."""
     data_dir = Path(str(overrides.get("data_dir") or os.environ.get("BROADCAST_DATA_DIR", "data")))
     secrets_dir = os.environ.get(SECRETS_DIR)
-    return Settings(_env_file=data_dir / STACK_FILE, _secrets_dir=secrets_dir, **overrides)  # type: ignore[arg-type]
+    try:
+        return Settings(_env_file=data_dir / STACK_FILE, _secrets_dir=secrets_dir, **overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise SettingsError("; ".join(_describe(fault) for fault in error.errors())) from None
+
+
+def _describe(fault: ErrorDetails) -> str:
+    name = str(fault["loc"][0]) if fault["loc"] else ""
+    secret = name in Settings.model_fields and "Secret" in str(Settings.model_fields[name].annotation)
+    value = "(not shown)" if secret else repr(fault["input"])
+    return f"BROADCAST_{name.upper()} = {value}: {fault['msg']}"
 
 
 def read_environment() -> dict[str, str]:

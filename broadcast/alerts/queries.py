@@ -1,11 +1,10 @@
 """What PostgreSQL knows of alerts: one, a page of them, what happened to each."""
 
 import base64
-import binascii
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import asyncpg
@@ -121,12 +120,12 @@ def read_cursor(cursor: str) -> tuple[datetime, UUID]:
     try:
         place = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         accepted_at, alert_id = datetime.fromisoformat(place[0]), UUID(place[1])
-    except (binascii.Error, ValueError, TypeError, LookupError, AttributeError):
-        accepted_at = None
-    if accepted_at is None or accepted_at.tzinfo is None:
+        if accepted_at.tzinfo is None:
+            raise ValueError(f"{accepted_at} has no zone")
+        return accepted_at.astimezone(UTC), alert_id
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         message = "is not a cursor of this list; take next_cursor of the page before, or leave it out"
-        raise InputError(f"cursor: {message}", (("cursor", "cursor", message),))
-    return accepted_at, alert_id
+        raise InputError(f"cursor: {message}", (("cursor", "cursor", message),)) from None
 
 
 def _alert_of(row: asyncpg.Record) -> AlertRow:

@@ -1,10 +1,16 @@
-"""Around every request: a request id, one log line, one count and one duration. No number, no query string, no key."""
+"""Around every request: a request id, one log line, one count and one duration. No number, no query string, no key.
 
+And ceilings for its body, whoever reads it: FastAPI reads all of it before it asks who sent it.
+"""
+
+import asyncio
 import re
 import time
+from http import HTTPStatus
 from uuid import uuid4
 
 import structlog
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,6 +19,12 @@ from broadcast.api.problems import answer_fault
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+
+BODY_BYTES_MAX = 1_048_576
+"""Twice what an alert may have, which says so itself, with its rule."""
+
+BODY_SECONDS = 30.0
+"""For the whole body: a caller that is slower holds memory and a connection for nothing."""
 
 log = structlog.get_logger(__name__)
 
@@ -42,15 +54,47 @@ class Access:
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
             await send(message)
 
+        read = _limit(receive)
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                await self.app(scope, receive, answer)
+                await self.app(scope, read, answer)
             except Exception:
                 log.exception("fault")
                 if code is None:
                     await answer_fault(Request(scope))(scope, receive, answer)
             finally:
                 _account(scope, code or 499, time.perf_counter() - began)
+
+
+def _limit(receive: Receive) -> Receive:
+    """The same, with an end to bytes (413) and to time (408) until the body is there."""
+    size = 0
+    deadline: float | None = asyncio.get_running_loop().time() + BODY_SECONDS
+
+    async def read() -> Message:
+        nonlocal size, deadline
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"the body was not there within {BODY_SECONDS:g} s; send it again",
+                {"Connection": "close"},
+            ) from None
+        size += len(message.get("body", b""))
+        if size > BODY_BYTES_MAX:
+            raise HTTPException(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"the body has {size} bytes or more; the most is {BODY_BYTES_MAX}",
+                {"Connection": "close"},
+            )
+        if not message.get("more_body"):
+            # What follows is the end of the connection, and may take as long as the answer does.
+            deadline = None
+        return message
+
+    return read
 
 
 def _account(scope: Scope, code: int, seconds: float) -> None:

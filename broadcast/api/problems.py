@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -17,6 +18,8 @@ from broadcast.errors import BroadcastError, InputError
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:tocsin:problem:"
+
+log = structlog.get_logger(__name__)
 
 _FAULT = "a fault of ours; the log has it under this instance"
 
@@ -94,7 +97,10 @@ def install(app: FastAPI) -> None:
     """Every exception that a route raises on purpose becomes a problem document; `Access` answers the others."""
 
     async def on_problem(request: Request, error: Exception) -> JSONResponse:
-        return answer(request, _problem_of(error))
+        problem = _problem_of(error)
+        if problem.status is HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error("fault", exc_info=error)
+        return answer(request, problem)
 
     for kind in (Problem, BroadcastError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, on_problem)

@@ -4,7 +4,8 @@ import asyncio
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import structlog
@@ -14,7 +15,7 @@ from broadcast import logs
 from broadcast.api.app import make_app
 from broadcast.api.register import follow
 from broadcast.api.services import Services
-from broadcast.errors import SettingsError
+from broadcast.errors import BroadcastError, SettingsError
 from broadcast.health import Health
 from broadcast.settings import Settings, load_settings
 
@@ -22,6 +23,8 @@ STOP_SECONDS = 6
 """Requests that are under way at a stop have this long: one more than Kafka's budget for a write."""
 
 BACKLOG = 1024
+
+RESTART_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -64,9 +67,9 @@ async def serve(settings: Settings, health: Health) -> AsyncIterator[str]:
     )
     server = _Server(config)
     work = [
-        asyncio.create_task(services.publisher.keep(), name="publisher"),
-        asyncio.create_task(services.keep_keys(), name="keys"),
-        asyncio.create_task(follow(services.register, settings, health), name="register"),
+        asyncio.create_task(_keep("publisher", services.publisher.keep)),
+        asyncio.create_task(_keep("keys", services.keep_keys)),
+        asyncio.create_task(_keep("register", lambda: follow(services.register, settings, health))),
     ]
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
     try:
@@ -92,8 +95,26 @@ async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
         await stop.wait()
 
 
+async def _keep(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Background work without which requests fail: whatever ends it is logged, and it begins again."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("background_work_failed", work=name)
+        await asyncio.sleep(RESTART_SECONDS)
+
+
 def main() -> None:
-    """Entry of the process: settings from the environment; SIGTERM and SIGINT end it cleanly."""
+    """Entry of the process: settings from the environment; SIGTERM and SIGINT end it with 0, a wrong setting with 1."""
+    try:
+        _run_until_signal()
+    except BroadcastError as error:
+        sys.stderr.write(f"broadcast api: {error}\n")
+        sys.exit(1)
+
+
+def _run_until_signal() -> None:
     settings = load_settings()
     logs.configure(settings, "api")
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from broadcast.alerts.testing import TEXT, TEXT_LENGTH_MAX, ensure_recipient, make_test_alert, require_route
 from broadcast.api.alerts import problems
@@ -20,13 +20,21 @@ from broadcast.routes_file import load_routes
 router = APIRouter(prefix="/v1/test-messages", tags=["alerts"])
 
 
+def _sendable(text: str) -> str:
+    """Refuse what PostgreSQL and phones do not take; a line break is fine."""
+    for number, character in enumerate(text, 1):
+        if not character.isprintable() and character != "\n":
+            raise ValueError(f"character {number} is {character!r}, which is not printable; take it out")
+    return text
+
+
 class TestMessageBody(BaseModel):
     """The number in any usual form, and what to say; TEST is put in front."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     number: Annotated[str, Field(min_length=3, max_length=40)]
-    text: Annotated[str, Field(min_length=1, max_length=TEXT_LENGTH_MAX)] = TEXT
+    text: Annotated[str, Field(min_length=1, max_length=TEXT_LENGTH_MAX), AfterValidator(_sendable)] = TEXT
 
 
 class TestSentBody(BaseModel):

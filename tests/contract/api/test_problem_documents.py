@@ -1,18 +1,22 @@
 """Every error of the API over ASGI: its status, its type, the field and the rule it names. No server is there."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from broadcast.alerts.publishing import digest_of, request_id_of
+from broadcast.api import access
+from broadcast.api.access import BODY_BYTES_MAX
 from broadcast.api.app import make_app
 from broadcast.api.register import Published
 from broadcast.api.services import Services
@@ -265,6 +269,46 @@ async def test_paths_and_parameters(api: Api) -> None:
     check(await api.http.get("/v1/alerts?state=asleep"), 422, "invalid-input", field="query.state.0")
     check(await api.http.post(f"/v1/alerts/{uuid4()}/cancel", json={"why": "x"}), 422, "invalid-input")
     check(await api.http.post("/v1/test-messages", json={"number": "not a number"}), 422, "invalid-input", rule="E.164")
+
+
+@pytest.mark.parametrize("path", ["/v1/test-messages", f"/v1/alerts/{UUID(int=1)}/cancel", "/v1/alerts"])
+async def test_no_more_of_a_body_is_read_than_a_caller_without_a_key_may_make_us_hold(api: Api, path: str) -> None:
+    read = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal read
+        for _ in range(300):
+            read += 65_536
+            yield b" " * 65_536
+
+    headers = {"Authorization": "Bearer tocsin_ab.wrong", "content-type": "application/json"}
+    response = await api.http.post(path, content=body(), headers=headers)
+    assert response.status_code in {401, 413}, response.text
+    assert read <= BODY_BYTES_MAX + 65_536
+    if response.status_code == 413:
+        check(response, 413, "request-entity-too-large")
+
+
+async def test_a_body_that_does_not_come_is_waited_for_only_so_long(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "BODY_SECONDS", 0.1)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    check(await api.http.post("/v1/test-messages", content=body()), 408, "request-timeout")
+
+
+async def test_a_test_message_that_no_phone_shows_is_refused(api: Api) -> None:
+    answer = await api.http.post("/v1/test-messages", json={"number": "+4915123456789", "text": "a\0b"})
+    check(answer, 422, "invalid-input", field="body.text")
+
+
+async def test_a_wrong_setting_is_a_fault_that_the_log_names(api: Api) -> None:
+    with capture_logs() as logs:
+        check(await api.http.post("/v1/test-messages", json={"number": "+4915123456789"}), 500, "fault")
+    [fault] = [entry for entry in logs if entry["event"] == "fault"]
+    assert "BROADCAST_ROUTES_FILE" in str(fault["exc_info"])
 
 
 async def test_request_id_is_the_callers_if_it_is_plain(api: Api) -> None:

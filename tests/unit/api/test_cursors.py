@@ -28,6 +28,11 @@ def test_a_cursor_is_read_as_it_was_written(accepted_at: object, alert_id: objec
             base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
             for place in (1, [], ["2026-01-01"], ["2026-01-01T00:00:00", "no uuid"], [3, 4], {"a": 1})
         ),
+        base64.urlsafe_b64encode(b"[" * 100_000).decode(),
+        *(
+            base64.urlsafe_b64encode(json.dumps([at, "11111111-1111-1111-1111-111111111111"]).encode()).decode()
+            for at in ("0001-01-01T00:00:00+10:00", "9999-12-31T23:59:59-10:00")
+        ),
         base64.urlsafe_b64encode(
             json.dumps(["2026-01-01T00:00:00", "11111111-1111-1111-1111-111111111111"]).encode()
         ).decode(),
