@@ -71,8 +71,12 @@ async def _run(
         stopping_at = monotonic()
         problems = result.problems()
         if keep:
+            stack.keep_servers()
             display.close()
-            _show(result, steps, display)
+            if as_json:
+                click.echo(json.dumps(_describe(result, demonstration, steps, monotonic() - began_at)))
+            else:
+                _show(result, steps, display)
             click.echo(f"API {stack.api_url}   key {key}\nalert {demonstration.alert_id}", err=True)
             click.echo(
                 f"BROADCAST_DATA_DIR={stack.data_dir} broadcast audit summary {demonstration.alert_id}", err=True

@@ -55,6 +55,7 @@ def command(
 async def _run(data_dir: Path, options: StackOptions, as_json: bool, display: Display) -> None:
     async with Stack(data_dir, options, report=display.report) as stack:
         key = await start_with_key(stack)
+        stack.keep_servers()
         display.close()
         settings = stack.settings
         addresses = {

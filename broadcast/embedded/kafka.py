@@ -103,6 +103,8 @@ class Kafka(Server):
         """Fetch the jars if need be, format the storage once, start, and wait until it answers."""
         jars = await fetch_jars(report=self._report)
         self.directory.mkdir(parents=True, exist_ok=True)
+        # Jobs carry phone numbers, and the broker writes files that everybody may read.
+        self.directory.chmod(0o700)
         if self._chosen_port is None:
             ports = Ports(self.directory)
             self._chosen_port = ports.choose("kafka", self._given_port)

@@ -74,7 +74,9 @@ class Process:
             raise StartError(f"{self.name} is already running as process {self.pid}; stop it first")
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         launch = [os.getpid(), int(self.death_signal), -1 if self.uid is None else self.uid, int(self.reach)]
-        with self.log_file.open("ab") as log:
+        # Only ours to read: a server's own messages may quote what it stores.
+        handle = os.open(self.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(handle, "ab") as log:
             self._popen = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(LAUNCHER), *map(str, launch), "--", *self.command],
                 stdin=subprocess.DEVNULL,

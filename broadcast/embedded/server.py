@@ -37,6 +37,10 @@ class Server:
         """Whether the server's first process lives."""
         return self._process is not None and self._process.running
 
+    async def start(self) -> None:
+        """Start on the data, and wait until it answers; `StartError` if it does not come about."""
+        raise NotImplementedError
+
     async def stop(self, *, budget_seconds: float | None = None) -> None:
         """A controlled shutdown, with SIGKILL after the budget (`stop_seconds` if absent)."""
         if self._process is not None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import asyncpg
+
 from broadcast.clock import monotonic
 from broadcast.database import migrate
 from broadcast.embedded.directory import DataDirectory
@@ -21,7 +23,7 @@ from broadcast.embedded.postgres import Postgres
 from broadcast.embedded.probe import answers_ok
 from broadcast.embedded.process import Check, Process
 from broadcast.embedded.progress import Progress, Report, discard
-from broadcast.embedded.supervisor import Restart, Supervised
+from broadcast.embedded.supervisor import Restart, Supervised, keep_server
 from broadcast.kafka.topics import create_topics
 from broadcast.routes_file import load_routes
 from broadcast.settings import STACK_FILE, Settings
@@ -47,6 +49,10 @@ system_id = "tocsin"
 password = "simulate"
 window = 1000
 """
+
+
+def _failed(step: str, message: str) -> Progress:
+    return Progress(step, "failed", message=message)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +93,7 @@ class Stack:
             self.postgres = Postgres(self.data_dir / "postgres", port=self.options.postgres_port)
         self._ports: Ports | None = None
         self._supervised: dict[str, Supervised] = {}
+        self._keeping: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         """Hold the data directory; raises `DirectoryInUseError`. Nothing is started yet."""
@@ -126,6 +133,13 @@ class Stack:
         except ExceptionGroup as group:
             raise first_error(group, EmbeddedError) from None
 
+    def keep_servers(self) -> None:
+        """From now on start Apache Kafka and PostgreSQL again when they die, as far as they are ours."""
+        for server in (self.kafka, self.postgres):
+            if server is not None:
+                keeping = keep_server(server, self._report_restart, lambda why: self._report(_failed("restart", why)))
+                self._keeping.append(asyncio.create_task(keeping, name=f"supervisor of {server.name}"))
+
     async def prepare(self) -> None:
         """Bring the schema and the topics to what this version needs."""
         settings = self.settings
@@ -134,9 +148,10 @@ class Stack:
                 await asyncio.gather(
                     migrate(settings.database_url.get_secret_value()), create_topics(settings, load_routes(settings))
                 )
-            except OSError as error:
+            except (OSError, asyncpg.PostgresError) as error:
                 raise EmbeddedError(
-                    f"BROADCAST_DATABASE_URL leads to no server ({error}): start it, or unset it to have one started"
+                    f"BROADCAST_DATABASE_URL leads to no database of ours ({error}): see to it, or unset it to have one"
+                    " started"
                 ) from error
 
     def start_simulator(self) -> Supervised:
@@ -231,6 +246,9 @@ class Stack:
 
     async def stop(self) -> None:
         """End everything in reverse order, each within its budget, and let go of the data directory."""
+        for task in self._keeping:
+            task.cancel()
+        await asyncio.gather(*self._keeping, return_exceptions=True)
         try:
             known = {name for group in STOP_ORDER for name in group} | {SIMULATOR}
             extra = tuple(name for name in self._supervised if name not in known)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from broadcast.clock import monotonic
-from broadcast.embedded.errors import StartError
+from broadcast.embedded.errors import EmbeddedError, StartError
 from broadcast.embedded.process import READY_POLL_SECONDS, Check, Process
+from broadcast.embedded.server import Server
 from broadcast.errors import FENCED_EXIT_CODE
 
 FENCED_PAUSE_SECONDS = 5.0
@@ -37,6 +38,28 @@ def pause_before_restart(code: int, deaths_in_a_row: int) -> float:
     if code == FENCED_EXIT_CODE:
         return FENCED_PAUSE_SECONDS
     return PAUSES_SECONDS[min(deaths_in_a_row, len(PAUSES_SECONDS) - 1)]
+
+
+async def keep_server(server: Server, on_restart: Callable[[Restart], None], on_failure: Callable[[str], None]) -> None:
+    """Start an embedded server again whenever it dies, until cancelled; the same pauses as for a stage.
+
+    `on_failure` hears why a start did not come about; it is tried again.
+    """
+    deaths_in_a_row = restarts = 0
+    while True:
+        began_at = monotonic()
+        code = await server.process.wait()
+        if monotonic() - began_at > STEADY_SECONDS:
+            deaths_in_a_row = 0
+        pause = pause_before_restart(code, deaths_in_a_row)
+        deaths_in_a_row += 1
+        restarts += 1
+        on_restart(Restart(server.name, code, pause, restarts))
+        await asyncio.sleep(pause)
+        try:
+            await server.start()
+        except EmbeddedError as error:
+            on_failure(str(error))
 
 
 class Supervised:

@@ -35,6 +35,24 @@ async def test_demo_accounts_for_everybody(tmp_path: Path) -> None:
         await person.end(process)
 
 
+async def test_kept_demo_tells_its_result_before_it_waits(tmp_path: Path) -> None:
+    person = Person(tmp_path)
+    process = await person.start("demo", "--recipients", "50", "--json", "--keep")
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(DEMO_SECONDS):
+            found = json.loads(await process.stdout.readline())
+        assert (found["ok"], found["audience"]) == (True, 50)
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(INTERRUPT_SECONDS):
+            out, err = await process.communicate()
+        assert (process.returncode, out) == (130, b"")
+        assert b"broadcast audit summary" in err
+        await person.check_gone()
+    finally:
+        await person.end(process)
+
+
 async def test_interrupted_demo_leaves_nothing(tmp_path: Path) -> None:
     """Ctrl-C when the stages run; without --data-dir the data go too."""
     person = Person(tmp_path)
