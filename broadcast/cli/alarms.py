@@ -8,6 +8,7 @@ from rich.table import Table
 
 from broadcast.audit.alarms import Alarm, clear_alarms, list_alarms
 from broadcast.cli.audit import with_audit
+from broadcast.cli.ids import ID
 from broadcast.cli.tables import print_table
 
 
@@ -38,7 +39,7 @@ def list_command(everything: bool, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("ids", metavar="ID...", type=int, nargs=-1, required=True)
+@click.argument("ids", metavar="ID...", type=ID, nargs=-1, required=True)
 @click.option("--by", default=lambda: os.environ.get("SUDO_USER") or os.environ.get("USER") or str(os.getuid()))
 def clear(ids: tuple[int, ...], by: str) -> None:
     """Clear these alarms once they are seen to. What still holds is raised again."""

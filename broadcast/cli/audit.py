@@ -19,6 +19,7 @@ from broadcast.audit import Verification, history, rebuild_check, summary, verif
 from broadcast.audit.export import FORMATS, write_deliveries
 from broadcast.audit.summary import Summary
 from broadcast.audit.verification import note_verification
+from broadcast.cli.ids import ID
 from broadcast.cli.tables import print_table
 from broadcast.database.connection import open_connection
 from broadcast.settings import Settings, load_settings
@@ -95,7 +96,7 @@ def _show_summary(found: Summary) -> None:
 @click.argument("alert", type=click.UUID)
 @click.option("--state", type=click.Choice([state.value for state in DeliveryState]), help="Only this state.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
-@click.option("--cursor", type=int, help="Begin after this recipient id.")
+@click.option("--cursor", type=ID, help="Begin after this recipient id.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many; the cursor of the next goes to stderr.")
 @click.option("--numbers", is_flag=True, help="With phone numbers from the directory.")
 def deliveries(  # noqa: PLR0917 (click passes keywords)
@@ -123,7 +124,7 @@ def deliveries(  # noqa: PLR0917 (click passes keywords)
 
 @command.command(name="history")
 @click.argument("alert", type=click.UUID)
-@click.argument("recipient", type=int)
+@click.argument("recipient", type=ID)
 @click.option("--json", "as_json", is_flag=True, help="One JSON array on stdout, with the raw records.")
 def history_command(alert: UUID, recipient: int, as_json: bool) -> None:
     """Everything that happened to RECIPIENT for ALERT, from the evidence."""

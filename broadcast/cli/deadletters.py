@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
+from broadcast.cli.ids import ID
 from broadcast.deadletters import Found, dismiss_deadletter, find_deadletter, read_deadletters, replay_deadletter
 from broadcast.logs import mask_numbers
 from broadcast.settings import load_settings
@@ -36,7 +37,7 @@ def show_all(as_json: bool) -> None:
 
 
 @command.command("show")
-@click.argument("offset", type=int)
+@click.argument("offset", type=ID)
 @as_json_option
 def show_one(offset: int, as_json: bool) -> None:
     """One dead letter, whole, with the record as it was."""
@@ -50,7 +51,7 @@ def show_one(offset: int, as_json: bool) -> None:
 
 
 @command.command("replay")
-@click.argument("offset", type=int)
+@click.argument("offset", type=ID)
 @as_json_option
 def replay(offset: int, as_json: bool) -> None:
     """Put the record back on its topic, once; it gets a new offset there."""
@@ -62,7 +63,7 @@ def replay(offset: int, as_json: bool) -> None:
 
 
 @command.command("dismiss")
-@click.argument("offset", type=int)
+@click.argument("offset", type=ID)
 @as_json_option
 def dismiss(offset: int, as_json: bool) -> None:
     """Lay it aside: it stays in the list, and no alarm speaks of it any more."""

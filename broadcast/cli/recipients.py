@@ -16,6 +16,7 @@ from broadcast.audience.importing import ImportResult, import_recipients
 from broadcast.audience.people import erase_recipient, show_recipient, suppress_recipient
 from broadcast.audience.rows import mask
 from broadcast.cli.groups import with_directory
+from broadcast.cli.ids import ID
 from broadcast.cli.tables import print_table
 from broadcast.settings import load_settings
 
@@ -164,4 +165,5 @@ def erase(recipient_id: str, yes: bool) -> None:
 def _id(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise click.BadParameter(f"{text!r} is not a recipient id: it must be digits (for an external id: --external)")
-    return int(text)
+    found: int = ID.convert(text, None, None)
+    return found

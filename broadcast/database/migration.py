@@ -1,10 +1,13 @@
 """Bring a database to the newest schema: Alembic, with migrations in plain SQL."""
 
 import asyncio
+from contextlib import aclosing
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
+
+from broadcast.errors import SettingsError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -30,7 +33,10 @@ def _upgrade(connection: "Connection") -> None:
 
 
 async def migrate(database_url: str) -> None:
-    """Apply every missing migration in one transaction; harmless when there is none."""
+    """Apply every missing migration in one transaction; harmless when there is none.
+
+    SettingsError where the server refuses user, password or database; OSError where there is no server.
+    """
 
     def work() -> None:
         with _ONE_AT_A_TIME:
@@ -41,12 +47,17 @@ async def migrate(database_url: str) -> None:
 
 async def _migrate(database_url: str) -> None:
     # Every stage imports this package, and Alembic costs each of them a second and 40 MB.
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.ext.asyncio import create_async_engine
 
     scheme, *rest = urlsplit(database_url)
     engine = create_async_engine(urlunsplit(("postgresql+asyncpg", *rest)) if scheme else database_url)
     try:
-        async with engine.begin() as connection:
+        try:
+            connection = await engine.connect()
+        except DBAPIError as error:
+            raise SettingsError(f"BROADCAST_DATABASE_URL: {error.orig}; see to the database, or set it right") from None
+        async with aclosing(connection), connection.begin():
             await connection.run_sync(_upgrade)
     finally:
         await engine.dispose()

@@ -11,8 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import asyncpg
-
 from broadcast.clock import monotonic
 from broadcast.database import migrate
 from broadcast.embedded.directory import DataDirectory
@@ -148,7 +146,7 @@ class Stack:
                 await asyncio.gather(
                     migrate(settings.database_url.get_secret_value()), create_topics(settings, load_routes(settings))
                 )
-            except (OSError, asyncpg.PostgresError) as error:
+            except OSError as error:
                 raise EmbeddedError(
                     f"BROADCAST_DATABASE_URL leads to no database of ours ({error}): see to it, or unset it to have one"
                     " started"

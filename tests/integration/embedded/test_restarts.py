@@ -1,10 +1,13 @@
 """Killed with -9 and started again on their data: what was acknowledged is still there."""
 
 import asyncpg
+import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from broadcast.database import migrate
 from broadcast.embedded.kafka import Kafka
 from broadcast.embedded.postgres import Postgres
+from broadcast.errors import SettingsError
 from broadcast.kafka.clients import make_consumer, make_producer
 from broadcast.settings import Settings
 
@@ -63,6 +66,8 @@ async def test_postgres_keeps_every_committed_row(postgres_server: Postgres, dat
 async def test_postgres_wants_the_password(postgres_server: Postgres) -> None:
     address = postgres_server.dsn_of("postgres")
     password = address.split(":")[2].split("@")[0]
+    with pytest.raises(SettingsError, match="BROADCAST_DATABASE_URL: password authentication failed"):
+        await migrate(address.replace(password, "guess"))
     try:
         connection = await asyncpg.connect(address.replace(password, "guess"))
     except asyncpg.InvalidPasswordError:
