@@ -1,18 +1,49 @@
-"""Jobs that no sender has taken yet: what a queued recipient may still be waiting for."""
+"""Work that is left in the pipeline: what a queued recipient may still be waiting for."""
 
 from collections import defaultdict
 
+import asyncpg
 import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from broadcast.audit.evidence import read_positions
 from broadcast.kafka.clients import make_admin, make_consumer
 from broadcast.settings import Settings
+from schemas.topics import Names
 
 log = structlog.get_logger(__name__)
 
+_MARKER = 1
+"""The end of the last transaction of a partition of statuses, which evidence takes in with the next record."""
+
 _MARKERS = 2
 """Ends of transactions that a position may not have passed."""
+
+
+async def work_left(settings: Settings, connection: asyncpg.Connection) -> int | None:
+    """Jobs that senders have left, or, if there are none, statuses that are not recorded; None if Kafka cannot say."""
+    jobs = await jobs_left(settings)
+    return await statuses_left(settings, connection) if jobs == 0 else jobs
+
+
+async def statuses_left(settings: Settings, connection: asyncpg.Connection) -> int | None:
+    """Offsets between the ends of the evidence and the ends of the statuses; None if Kafka cannot say."""
+    topic = Names(settings.topic_prefix).statuses
+    partitions = [TopicPartition(topic, number) for number in range(settings.status_partitions)]
+    consumer = make_consumer(settings)
+    try:
+        await consumer.start()
+        ends = await consumer.end_offsets(partitions)
+        begins = await consumer.beginning_offsets(partitions)
+    except (KafkaError, OSError) as error:
+        log.warning("lag_unknown", error=repr(error))
+        return None
+    finally:
+        await consumer.stop()
+    positions = await read_positions(connection, [(topic, tp.partition) for tp in partitions])
+    behind: list[int] = [ends[tp] - max(positions[topic, tp.partition].offset, begins[tp]) for tp in partitions]
+    return sum(lag for lag in behind if lag > _MARKER)
 
 
 async def jobs_left(settings: Settings) -> int | None:

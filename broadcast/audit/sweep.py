@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import asyncpg
 import structlog
@@ -13,7 +14,7 @@ from aiokafka.errors import KafkaError
 from broadcast import metrics
 from broadcast.audit.alarms import QUEUED_PAST_EXPIRY, QUEUED_WITHOUT_LAG, SUM_GAP, raise_alarm, show_alarms
 from broadcast.audit.codes import CODE_OF_STATE, POSSIBLE_DUPLICATES
-from broadcast.audit.lag import jobs_left
+from broadcast.audit.lag import work_left
 from broadcast.audit.orphans import join_parked
 from broadcast.audit.recording import TRANSIENT
 from broadcast.audit.session import open_session
@@ -77,10 +78,11 @@ class Quiet:
 async def sweep_forever(settings: Settings) -> None:
     """Sweep once a second until cancelled; the database is waited for, another recorder's sweep too."""
     sweeps = 0
-    quiet = Quiet()
     letters = OpenLetters(settings)
     while True:
         connection = await wait_for_database("sweep", lambda: open_session(settings))
+        # While nobody swept nothing may have been recorded either: what stood still then says nothing.
+        quiet = Quiet()
         try:
             while True:
                 if await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
@@ -89,7 +91,7 @@ async def sweep_forever(settings: Settings) -> None:
                     await sweep(connection, utc_now(), slow=slow)
                     if slow:
                         await show_letters(letters)
-                    await find_stranded(connection, utc_now(), quiet, lambda: jobs_left(settings))
+                    await find_stranded(connection, utc_now(), quiet, partial(work_left, settings, connection))
                 await asyncio.sleep(SWEEP_SECONDS)
         except INTERRUPTED as error:
             log.warning("sweep_interrupted", error=repr(error))
@@ -130,31 +132,38 @@ async def show_letters(letters: OpenLetters) -> None:
 
 
 async def find_stranded(
-    connection: asyncpg.Connection, now: datetime, quiet: Quiet, count_jobs: Callable[[], Awaitable[int | None]]
+    connection: asyncpg.Connection, now: datetime, quiet: Quiet, count_work: Callable[[], Awaitable[int | None]]
 ) -> None:
-    """Raise an alarm for alerts that are all expanded, have recipients queued, and no job is left for them.
+    """Raise an alarm for alerts that are all expanded, have recipients queued, and no work is left for them.
 
-    Kafka is asked only after nothing has changed for `QUIET`, and at most that often.
+    `count_work` counts what senders and recorders have still to do. Kafka is asked only after nothing has changed for
+    `QUIET`, and at most that often.
     """
-    stranded: list[tuple[str, int]] = []
-    rows = await connection.fetch(_OPEN, POSSIBLE_DUPLICATES, CODE_OF_STATE[DeliveryState.EXPIRED])
-    for row in rows:
-        if row["audience"] is None or row["state"] == AlertState.EXPANDING:
-            continue
-        alert_id, queued = str(row["alert_id"]), row["audience"] - row["suppressed"] - row["counted"]
-        if queued > 0 and quiet.lasts(alert_id, queued, now) >= QUIET:
-            quiet.since[alert_id] = (queued, now)
-            stranded.append((alert_id, queued))
-    quiet.keep({str(row["alert_id"]) for row in rows})
-    if stranded and await count_jobs() == 0:
-        for alert_id, queued in stranded:
+    queued = await _find_queued(connection)
+    stranded = {alert_id for alert_id, number in queued.items() if quiet.lasts(alert_id, number, now) >= QUIET}
+    quiet.since |= {alert_id: (queued[alert_id], now) for alert_id in stranded}
+    quiet.keep(set(queued))
+    if stranded and await count_work() == 0:
+        # What was recorded while the work was counted is not stranded.
+        after = await _find_queued(connection)
+        for alert_id in sorted(stranded):
+            if after.get(alert_id) != queued[alert_id]:
+                continue
             await raise_alarm(
                 connection,
                 QUEUED_WITHOUT_LAG,
                 alert_id,
-                f"{queued} recipients are queued, and no sender has a job left. Find them with "
+                f"{queued[alert_id]} recipients are queued, and no sender has a job left. Find them with "
                 f"`broadcast audit deliveries {alert_id} --state queued`, and look at the dead letters.",
             )
+
+
+async def _find_queued(connection: asyncpg.Connection) -> dict[str, int]:
+    """Alerts that are all expanded and have recipients queued, and how many."""
+    rows = await connection.fetch(_OPEN, POSSIBLE_DUPLICATES, CODE_OF_STATE[DeliveryState.EXPIRED])
+    expanded = [row for row in rows if row["audience"] is not None and row["state"] != AlertState.EXPANDING]
+    queued = {str(row["alert_id"]): row["audience"] - row["suppressed"] - row["counted"] for row in expanded}
+    return {alert_id: number for alert_id, number in queued.items() if number > 0}
 
 
 async def _sweep_alert(connection: asyncpg.Connection, row: asyncpg.Record, now: datetime) -> int:

@@ -18,11 +18,13 @@ GRAFANA = ROOT / "ops/grafana"
 SERIES = re.compile(r"\b((?:tocsin|process)_\w+)(?:\{([^}]*)\})?")
 BY = re.compile(r"\bby \(([^)]*)\)")
 SCRAPED = {"job", "instance"}
+PROCESS = "process_"
+"""What prometheus_client exports of every process (`ProcessCollector`)."""
 
 
 def labels_of_series() -> dict[str, set[str]]:
     """Every series that a process may export, with its labels."""
-    found = {"process_resident_memory_bytes": set[str]()}
+    found = {f"{PROCESS}{name}": set[str]() for name in ("resident_memory_bytes", "start_time_seconds")}
     for metric in vars(metrics).values():
         if isinstance(metric, Counter | Gauge | Histogram):
             (family,) = metric.describe()
@@ -79,6 +81,18 @@ def test_an_alarm_says_what_and_what_to_do(rule: dict[str, Any]) -> None:
     used = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
     grouped = {label.strip() for grouping in BY.findall(rule["expr"]) for label in grouping.split(",")}
     assert used <= (grouped or set().union(*series) | SCRAPED)
+
+
+@pytest.mark.parametrize("rule", [rule for rule in rules() if "increase(" in rule["expr"]], ids=lambda r: r["alert"])
+def test_what_increases_from_nothing_is_seen(rule: dict[str, Any]) -> None:
+    """increase() sees neither the first value of a series nor an equal one after a restart."""
+    for series, window in re.findall(r"increase\((\w+(?:\{.*?\})?)\[(\w+)\]\)", rule["expr"]):
+        assert f"({series} unless {series} offset {window}) > 0" in rule["expr"]
+        assert re.search(rf"{re.escape(series)} > 0\s+and on \(job, instance\) time\(\) - process_start", rule["expr"])
+
+
+def test_processes_say_when_they_started() -> None:
+    assert f"{PROCESS}start_time_seconds" in metrics.render().decode()
 
 
 def test_the_page_on_monitoring_names_each_metric_and_each_alarm() -> None:

@@ -96,6 +96,21 @@ async def test_a_lost_chunk_is_an_alarm_and_no_completion(
     assert await state_of(connection, alert_id) == ("sending", False)
 
 
+async def test_what_is_recorded_while_the_work_is_counted_is_not_stranded(
+    hand: Any, alerts: Any, connection: asyncpg.Connection
+) -> None:
+    alert_id = await alerts.make([1, 2])
+    quiet = Quiet()
+
+    async def count_work() -> int:
+        await hand.write([status(alert_id, 1), status(alert_id, 2)])
+        return 0
+
+    await find_stranded(connection, NOW, quiet, count_work)
+    await find_stranded(connection, NOW + timedelta(seconds=60), quiet, count_work)
+    assert await kinds(connection) == []
+
+
 @pytest.mark.parametrize(("left", "raised"), [(0, ["queued_without_lag"]), (3, []), (None, [])])
 async def test_somebody_queued_without_a_job_is_an_alarm_after_a_while(
     hand: Any, alerts: Any, connection: asyncpg.Connection, left: int | None, raised: list[str]

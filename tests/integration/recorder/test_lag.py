@@ -3,10 +3,11 @@
 import asyncio
 from typing import Any
 
+import asyncpg
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from broadcast.audit.lag import jobs_left
+from broadcast.audit.lag import jobs_left, statuses_left
 from broadcast.kafka.clients import make_producer
 from broadcast.kafka.topics import create_topics
 from broadcast.routing import Account, Route
@@ -36,3 +37,17 @@ async def test_jobs_are_left_until_a_sender_has_passed_them(kafka_settings: Sett
     finally:
         await producer.stop()
     assert await jobs_left(kafka_settings) == 0
+
+
+async def test_a_status_is_left_until_it_is_recorded(bench: Any) -> None:
+    settings = bench.settings
+    connection = await asyncpg.connect(settings.database_url.get_secret_value())
+    try:
+        await bench.make_alert(3)
+        await bench.send(bench.names.statuses, bench.statuses(range(1, 2)))
+        assert (await statuses_left(settings, connection) or 0) >= 1
+        async with bench.recorder():
+            await bench.wait_for(submitted=1, queued=2)
+        assert await statuses_left(settings, connection) == 0
+    finally:
+        await connection.close()
