@@ -33,6 +33,10 @@ class UnavailableError(BroadcastError):
     retryable: ClassVar[bool] = True
 
 
+class LostTailError(BroadcastError):
+    """Kafka's log ends before what was read of it: the position is set right, and the stage must start anew."""
+
+
 class FencedError(BroadcastError):
     """Another process has taken this one's place: end at once, with `FENCED_EXIT_CODE`."""
 

@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 
 from broadcast import metrics
 from broadcast.deadletters import deadletter_of
-from broadcast.errors import PoisonError, UnavailableError
+from broadcast.errors import LostTailError, PoisonError, UnavailableError
 from broadcast.health import Health
 from broadcast.kafka.events import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Event, Source, Sources
 from broadcast.kafka.topics import wait_for_broker
@@ -32,14 +32,14 @@ PoisonError makes the event a dead letter. It may be called again for the same e
 
 
 class Stage:
-    """The Faust app of one stage with its input partitions."""
+    """The Faust app of one stage with its input partitions; `rereads` as `Sources` has it."""
 
-    def __init__(self, settings: Settings, name: str, health: Health) -> None:
+    def __init__(self, settings: Settings, name: str, health: Health, *, rereads: bool = False) -> None:
         self.settings = settings
         self.name = name
         self.health = health
         self.app = App(settings, name)
-        self.sources = Sources(settings, name)
+        self.sources = Sources(settings, name, rereads=rereads)
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._topics: set[str] = set()
         self._settling: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -145,8 +145,11 @@ class Stage:
         self._settling = asyncio.create_task(self._settle(partitions))
 
     async def _settle(self, partitions: list[TopicPartition]) -> None:
-        for partition in partitions:
-            await self.sources.get(partition)
+        try:
+            for partition in partitions:
+                await self.sources.get(partition)
+        except Exception as error:  # no event may ever come that would meet it
+            await self._break(error)
         self.health.release("start")
 
     async def _on_revoked(self, _app: Any, revoked: Any, **_: Any) -> None:
@@ -159,6 +162,9 @@ class Stage:
                 self._broken.set_exception(
                     UnavailableError(f"Faust gave up: {self.app.crash_reason!r}; start it again")
                 )
+            if (partition := self.app.went_back()) is not None and not self._broken.done():
+                # It would read all of it again, and Faust would pass over it.
+                self._broken.set_exception(LostTailError(f"{partition} ends before what was read; starts anew"))
             self.health.behind(self.app.conf.id, self._lags())
 
     def _lags(self) -> dict[str, int]:

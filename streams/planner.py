@@ -31,7 +31,7 @@ async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
     routes = load_routes(settings)
     pool = await create_pool(settings)
     try:
-        stage = Stage(settings, "planner", health)
+        stage = Stage(settings, "planner", health, rereads=True)
         stage.add_agent(Names(settings.topic_prefix).alerts, Planner(settings, pool, routes).handle)
         await stage.run(stop)
     finally:

@@ -7,11 +7,12 @@ version to them.
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import faust
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.app.base import BootStrategy
 from faust.transport.drivers import aiokafka as driver
 
@@ -53,6 +54,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 class Consumer(driver.Consumer):
     """A consumer that never commits: Faust's own commits stop at the first gap that a transaction leaves."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._furthest: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -65,12 +70,25 @@ class Consumer(driver.Consumer):
     def backlog(self) -> Counter[str]:
         """Records that the broker has told of and that are not done, in hand or not yet fetched, by topic."""
         waiting = Counter(message.topic for message in self.unacked)
+        for partition, state in self._states():
+            if state.highwater is not None:
+                waiting[partition.topic] += max(0, state.highwater - state.position)
+        return waiting
+
+    def went_back(self) -> TopicPartition | None:
+        """A partition of which less can be read than was read: Kafka has lost its end, and aiokafka begins anew."""
+        for partition, state in self._states():
+            if state.position < self._furthest.get(state, 0):
+                return partition
+            self._furthest[state] = state.position
+        return None
+
+    def _states(self) -> Iterator[tuple[TopicPartition, Any]]:
         consumer = self._thread._consumer
         for partition in consumer.assignment() if consumer is not None else ():
             state = consumer._subscription.subscription.assignment.state_value(partition)
-            if state is not None and state.has_valid_position and state.highwater is not None:
-                waiting[partition.topic] += max(0, state.highwater - state.position)
-        return waiting
+            if state is not None and state.has_valid_position:
+                yield partition, state
 
 
 class Transport(driver.Transport):
@@ -102,6 +120,11 @@ class App(faust.App):
         """Records that this process is to do, by topic."""
         consumer: Consumer = self.consumer
         return consumer.backlog()
+
+    def went_back(self) -> TopicPartition | None:
+        """A partition of which less can be read than was read."""
+        consumer: Consumer = self.consumer
+        return consumer.went_back()
 
     def _create_directories(self) -> None:
         """None: directories are for tables, and there are none."""

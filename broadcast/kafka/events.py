@@ -20,7 +20,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from broadcast import metrics
 from broadcast.clock import monotonic
-from broadcast.errors import FencedError, UnavailableError
+from broadcast.errors import FencedError, LostTailError, UnavailableError
 from broadcast.kafka.clients import make_admin, make_consumer, make_producer
 from broadcast.kafka.transactions import TransactionalProducer
 from broadcast.settings import Settings
@@ -191,10 +191,15 @@ class _Sending:
 
 
 class Sources:
-    """The input partitions that this process has, each made once after it was assigned."""
+    """The input partitions that this process has, each made once after it was assigned.
 
-    def __init__(self, settings: Settings, stage: str) -> None:
+    `rereads`: the stage's events may be handled again without harm, so after a loss of Kafka's it begins at the log's
+    beginning, not at its end.
+    """
+
+    def __init__(self, settings: Settings, stage: str, *, rereads: bool = False) -> None:
         self._settings = settings
+        self._rereads = rereads
         self._stage = stage
         self._made: dict[TopicPartition, asyncio.Task[Source]] = {}
         self._ending: asyncio.Task[None] | None = None
@@ -213,7 +218,7 @@ class Sources:
             self._make(partition)
 
     async def get(self, partition: TopicPartition) -> Source:
-        """The source of a partition; waits without limit for the broker."""
+        """The source of a partition; waits without limit for the broker. LostTailError where Kafka has lost records."""
         while True:
             task = self._make(partition)
             try:
@@ -244,7 +249,7 @@ class Sources:
         return task
 
     async def _make_one(self, partition: TopicPartition) -> Source:
-        source = await _make_source(self._settings, self._stage, partition)
+        source = await _make_source(self._settings, self._stage, partition, rereads=self._rereads)
         source.on_unsettled = self._renew
         return source
 
@@ -264,7 +269,7 @@ async def _end(task: asyncio.Task[Source]) -> None:
         await (await task).stop()
 
 
-async def _make_source(settings: Settings, stage: str, partition: TopicPartition) -> Source:
+async def _make_source(settings: Settings, stage: str, partition: TopicPartition, *, rereads: bool) -> Source:
     pause = FIRST_PAUSE_SECONDS
     while True:
         source = Source(settings, stage, partition)
@@ -272,7 +277,7 @@ async def _make_source(settings: Settings, stage: str, partition: TopicPartition
             await source.producer.start()
             source.position = await find_position(settings, source.group, partition)
             if source.position:
-                source.position = await _within_log(settings, source)
+                await _check_log(settings, source, rereads=rereads)
             return source
         except (KafkaError, UnavailableError, OSError) as error:
             log.warning("broker_away", topic=partition.topic, partition=partition.partition, error=repr(error))
@@ -284,23 +289,25 @@ async def _make_source(settings: Settings, stage: str, partition: TopicPartition
         pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
 
-async def _within_log(settings: Settings, source: Source) -> int:
+async def _check_log(settings: Settings, source: Source, *, rereads: bool) -> None:
     # A log that ends before the position has lost its tail: what comes next is new, and must not be taken for done.
+    # Faust, too, passes over what is below the position that it found, until it is started anew.
     consumer = make_consumer(settings)
     try:
         await consumer.start()
         end: int = (await consumer.end_offsets([source.partition]))[source.partition]
     finally:
         await consumer.stop()
-    if end < source.position:
-        log.error(
-            "log_lost_its_tail",
-            topic=source.partition.topic,
-            partition=source.partition.partition,
-            position=source.position,
-            end=end,
-        )
-    return min(source.position, end)
+    if end >= source.position:
+        return
+    lost, source.position = source.position, 0 if rereads else end
+    async with source.producer.transaction():
+        position = {source.partition: OffsetAndMetadata(source.position, "")}
+        await source.producer.send_offsets_to_transaction(position, source.group)
+    raise LostTailError(
+        f"{source.partition.topic} {source.partition.partition} ends at {end}, and {lost} was read: Kafka's data is not"
+        f" what it was. The position is {source.position} now; {source.stage} starts anew"
+    )
 
 
 async def find_position(settings: Settings, group: str, partition: TopicPartition) -> int:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from aiokafka import TopicPartition
 
-from broadcast.errors import FencedError
+from broadcast.errors import FencedError, LostTailError
 from broadcast.kafka.events import Output, Source, Sources, find_position, group_of
 from broadcast.settings import Settings
 
@@ -98,16 +98,19 @@ async def test_a_revoked_partition_is_made_anew_for_who_waits(
         assert sources.positions() == {partition: 4}
 
 
+@pytest.mark.parametrize(("rereads", "position"), [(False, 2), (True, 0)])
 async def test_a_log_that_lost_its_tail_does_not_swallow_what_comes_next(
-    kafka_settings: Settings, topics: tuple[TopicPartition, str]
+    kafka_settings: Settings, topics: tuple[TopicPartition, str], rereads: bool, position: int
 ) -> None:
     partition, _ = topics
-    async with Sources(kafka_settings, "trial") as sources:
+    async with Sources(kafka_settings, "trial", rereads=rereads) as sources:
         await (await sources.get(partition)).commit(99, [Output(partition.topic, b"k", b"first")])
         await sources.drop([partition])
-        source = await sources.get(partition)
         # The log holds the record and the end of its transaction, not a hundred records.
-        assert source.position == 2
+        with pytest.raises(LostTailError, match=f"ends at 2, and 100 was read.*The position is {position} now"):
+            await sources.get(partition)
+        await sources.drop([partition])
+        assert (await sources.get(partition)).position == position
 
 
 async def _send_slowly(source: Source, out: str) -> None:

@@ -4,13 +4,14 @@ import asyncio
 import os
 import sys
 
-from broadcast.errors import FENCED_EXIT_CODE, FencedError
+from broadcast.errors import FENCED_EXIT_CODE, FencedError, LostTailError
 from broadcast.health import Health
 from broadcast.kafka.events import Event, Output, Source
 from broadcast.settings import Settings
 from streams.app import Stage
 
 OUTPUTS = 20
+LOST_TAIL_EXIT_CODE = 3
 
 
 async def main(bootstrap: str, prefix: str, slot: str) -> None:
@@ -35,7 +36,13 @@ async def main(bootstrap: str, prefix: str, slot: str) -> None:
         await source.commit(event.offset, outputs)
 
     stage.add_agent(f"{prefix}in", handle)
-    await stage.run(asyncio.Event())
+    try:
+        await stage.run(asyncio.Event())
+    except LostTailError as error:
+        # As `python -m streams` does: a stage that raised may hold an event for ever.
+        sys.stderr.write(f"{error}\n")
+        sys.stderr.flush()
+        os._exit(LOST_TAIL_EXIT_CODE)
 
 
 if __name__ == "__main__":
