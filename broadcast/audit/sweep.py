@@ -22,7 +22,7 @@ from broadcast.audit.verification import show_verification
 from broadcast.clock import utc_now
 from broadcast.database.pool import AWAY, wait_for_database
 from broadcast.deadletters import OpenLetters
-from broadcast.lifecycle import AlertState, Happening, may_happen, next_state
+from broadcast.lifecycle import FINAL_STATES, AlertState, Happening, may_happen, next_state
 from broadcast.settings import Settings
 from schemas.status import DeliveryState
 
@@ -173,6 +173,11 @@ async def _sweep_alert(connection: asyncpg.Connection, row: asyncpg.Record, now:
     if row["audience"] is None:
         if past and may_happen(state, Happening.EXPIRED):
             await _move(connection, alert_id, state, Happening.EXPIRED, now)
+        elif past and state in FINAL_STATES:
+            # Withdrawn before it had an audience: nobody will be sent anything.
+            await connection.execute(
+                "UPDATE alerts SET completed_at = $2 WHERE alert_id = $1 AND completed_at IS NULL", row["alert_id"], now
+            )
         return 0
     queued = row["audience"] - row["suppressed"] - row["counted"]
     if queued < 0:

@@ -7,7 +7,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from broadcast.audit.sweep import Quiet, find_stranded, sweep
+from broadcast.audit.codes import POSSIBLE_DUPLICATES
+from broadcast.audit.sweep import _OPEN, Quiet, find_stranded, sweep
 from schemas.status import Outcome, Status
 
 NOW = datetime.now(UTC)
@@ -83,6 +84,23 @@ async def test_more_outcomes_than_people_is_an_alarm(hand: Any, alerts: Any, con
     await sweep(connection, NOW)
     assert await kinds(connection) == ["sum_gap"]
     assert await state_of(connection, alert_id) == ("sending", False)
+
+
+async def test_what_was_withdrawn_before_it_had_an_audience_is_done_when_it_expires(
+    hand: Any, alerts: Any, connection: asyncpg.Connection
+) -> None:
+    alert_id = await alerts.make([1], state="cancelled", expires_at=NOW)
+    await connection.execute("UPDATE alerts SET audience = NULL, suppressed = NULL, expanded_at = NULL")
+    await sweep(connection, NOW + timedelta(seconds=1))
+    assert await state_of(connection, alert_id) == ("cancelled", False)
+    await sweep(connection, NOW + timedelta(seconds=61))
+    assert await state_of(connection, alert_id) == ("cancelled", True)
+
+
+async def test_the_sweep_reads_open_alerts_by_their_index(alerts: Any, connection: asyncpg.Connection) -> None:
+    await alerts.make([1])
+    plan = await connection.fetch(f"EXPLAIN {_OPEN}", POSSIBLE_DUPLICATES, 0)
+    assert any("alerts_open" in row[0] for row in plan), plan
 
 
 async def test_a_lost_chunk_is_an_alarm_and_no_completion(
