@@ -1,6 +1,7 @@
 """What recipients read of an alert: one text for each of its languages."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 from broadcast.errors import InputError
@@ -13,6 +14,10 @@ PARAMETERS = ("SMS", "CMAMlongtext", "CMAMtext")
 
 MARKS = {Status.EXERCISE: "EXERCISE", Status.TEST: "TEST"}
 """What stands before a text that is no warning, so that nobody takes a drill for the real thing."""
+
+
+_UNSEEN = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+"""Unicode categories of controls, formats (zero-width ones among them) and separators."""
 
 
 class RenderingError(InputError):
@@ -35,6 +40,8 @@ def render(alert: Alert, *, highest_segments: int) -> tuple[Variant, ...]:
     variants = []
     for indices in by_language.values():
         text = plain(_text_of([alert.info[index] for index in indices], MARKS.get(alert.status)))
+        if not text:
+            raise _broken(f"info[{indices[0]}]", "6.1", "nothing in it can be read; give a headline that is not blank")
         segments = segment_count(text)
         if segments > highest_segments:
             language = alert.info[indices[0]].language
@@ -52,23 +59,28 @@ def _text_of(infos: Sequence[Info], mark: str | None) -> str:
     bodies = [line for info in infos for line in _lines_of(info)]
     names = [info.sender_name for info in infos if not _own_text_of(info) and info.sender_name]
     text = "\n".join(dict.fromkeys(_collapse([*bodies, *names])))
-    return f"{mark}: {text}" if mark and not re.match(rf"{mark}\b", text, re.IGNORECASE) else text
+    return f"{mark}: {text}" if mark and text and not re.match(rf"{mark}\b", text, re.IGNORECASE) else text
 
 
 def _lines_of(info: Info) -> list[str]:
     own = _own_text_of(info)
     if own:
         return own.splitlines()
-    return [info.headline or info.event, info.instruction or ""]
+    return [info.headline if info.headline and _can_be_read(info.headline) else info.event, info.instruction or ""]
 
 
 def _own_text_of(info: Info) -> str | None:
-    given = {parameter.value_name: parameter.value for parameter in reversed(info.parameter) if parameter.value.strip()}
+    given = {entry.value_name: entry.value for entry in reversed(info.parameter) if _can_be_read(entry.value)}
     return next((given[name] for name in PARAMETERS if name in given), None)
 
 
 def _collapse(lines: Iterable[str]) -> list[str]:
-    return [collapsed for line in lines if (collapsed := " ".join(line.split()))]
+    return [collapsed for line in lines if (collapsed := " ".join(line.split())) and _can_be_read(collapsed)]
+
+
+def _can_be_read(text: str) -> bool:
+    """Whether a phone shows anything of it: not of blanks, nor of controls or characters without width."""
+    return any(unicodedata.category(character) not in _UNSEEN for character in text)
 
 
 def _broken(path: str, rule: str, message: str) -> RenderingError:

@@ -76,6 +76,13 @@ def test_a_text_that_is_too_long_names_its_info() -> None:
     assert caught.value.findings[0][:2] == ("info[1]", "segments")
 
 
+@pytest.mark.parametrize("blank", ["\u200b", "\u00ad\u2060", " \u2003"])
+def test_what_no_phone_shows_is_no_text(blank: str) -> None:
+    assert texts(info(headline=blank, parameter=[sms(blank)])) == [("en-US", "Flood")]
+    with pytest.raises(RenderingError, match=r"info\[0\]: nothing in it can be read.*\[6.1\]"):
+        texts(info(headline=blank, event="\u200b"), status="Test")
+
+
 def test_an_alert_without_info_has_no_text() -> None:
     with pytest.raises(RenderingError, match="no info"):
         texts()
