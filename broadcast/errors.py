@@ -34,7 +34,11 @@ class UnavailableError(BroadcastError):
 
 
 class LostTailError(BroadcastError):
-    """Kafka's log ends before what was read of it: the position is set right, and the stage must start anew."""
+    """Kafka's log ends before what was read of it: the stage must start anew. `subject` is topic and partition."""
+
+    def __init__(self, message: str, subject: str) -> None:
+        super().__init__(message)
+        self.subject = subject
 
 
 class FencedError(BroadcastError):

@@ -51,6 +51,7 @@ handover_duration = _histogram(
     "handover_duration_seconds", "From the job's record to its submit_sm_resp", "lane", buckets=_HANDOVER_SECONDS
 )
 possible_duplicates = _counter("possible_duplicates", "Jobs submitted with the mark of a possible duplicate", "lane")
+sender_alarms = _counter("sender_alarms", "What a sender found wrong that needs a person", "kind")
 in_doubt = _gauge("in_doubt", "Submits written whose status no beat has committed")
 beat_duration = _histogram("beat_duration_seconds", "One beat of the sender: statuses, retries, positions")
 smpp_submit = _counter("smpp_submit", "Answers to submit_sm by SMPP command_status", "account", "command_status")

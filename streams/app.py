@@ -4,13 +4,17 @@ import asyncio
 import math
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
+import asyncpg
 import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from broadcast import metrics
+from broadcast.audit.alarms import LOST_TAIL, raise_alarm
+from broadcast.database.pool import AWAY
 from broadcast.deadletters import deadletter_of
 from broadcast.errors import LostTailError, PoisonError, UnavailableError
 from broadcast.health import Health
@@ -21,6 +25,9 @@ from streams.transport import STOP_BUDGET_SECONDS, App
 
 log = structlog.get_logger(__name__)
 
+ALARM_SECONDS = 2.0
+"""For an alarm on the way out; the log has it too."""
+
 WATCH_SECONDS = 1.0
 """How often lag is looked at: a stall counts from 15 s on."""
 
@@ -29,6 +36,17 @@ Handle = Callable[[Event, Source], Awaitable[None]]
 
 PoisonError makes the event a dead letter. It may be called again for the same event, after an error of the broker.
 """
+
+
+async def run_stage(stage: "Stage", pool: asyncpg.Pool, stop: asyncio.Event) -> None:
+    """Run a stage until `stop`; that Kafka has lost records is an alarm before it is an error."""
+    try:
+        await stage.run(stop)
+    except LostTailError as error:
+        with suppress(*AWAY):
+            async with asyncio.timeout(ALARM_SECONDS), pool.acquire() as connection:
+                await raise_alarm(connection, LOST_TAIL, f"{stage.name} {error.subject}", str(error))
+        raise
 
 
 class Stage:
@@ -164,7 +182,8 @@ class Stage:
                 )
             if (partition := self.app.went_back()) is not None and not self._broken.done():
                 # It would read all of it again, and Faust would pass over it.
-                self._broken.set_exception(LostTailError(f"{partition} ends before what was read; starts anew"))
+                subject = f"{partition.topic}/{partition.partition}"
+                self._broken.set_exception(LostTailError(f"{subject} ends before what was read; starts anew", subject))
             self.health.behind(self.app.conf.id, self._lags())
 
     def _lags(self) -> dict[str, int]:

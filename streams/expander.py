@@ -35,7 +35,7 @@ from schemas.expansion import Expansion
 from schemas.lane import LANES, Lane
 from schemas.status import Outcome, Status
 from schemas.topics import Names
-from streams.app import Stage
+from streams.app import Stage, run_stage
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +58,7 @@ async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
         expander = Expander(settings, pool, routes)
         for lane in LANES:
             stage.add_agent(Names(settings.topic_prefix).expansions(lane), expander.handle)
-        await stage.run(stop)
+        await run_stage(stage, pool, stop)
     finally:
         pool.terminate()
 

@@ -23,7 +23,7 @@ from broadcast.routing import Route
 from broadcast.settings import Settings
 from schemas.alert import AlertEvent, AlertInvalidError, read_event
 from schemas.topics import Names
-from streams.app import Stage
+from streams.app import Stage, run_stage
 
 
 async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
@@ -33,7 +33,7 @@ async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
     try:
         stage = Stage(settings, "planner", health, rereads=True)
         stage.add_agent(Names(settings.topic_prefix).alerts, Planner(settings, pool, routes).handle)
-        await stage.run(stop)
+        await run_stage(stage, pool, stop)
     finally:
         pool.terminate()
 

@@ -16,6 +16,7 @@ from broadcast.kafka.position import Position, fresh_position, since, until
 from broadcast.kafka.takeover import find_offsets, take_over
 from broadcast.routes_file import load_routes
 from broadcast.routing import Route
+from broadcast.sending.alarms import raise_alarm
 from broadcast.sending.beat import Beats
 from broadcast.sending.binds import AccountBinds
 from broadcast.sending.clients import Clients, open_clients
@@ -201,9 +202,8 @@ class RouteSender:
             kind = "jobs_lost_their_tail"
         else:
             return position
-        log.error(
-            "alarm",
-            kind=kind,
+        raise_alarm(
+            kind,
             partition=str(partition),
             offset=position.offset,
             position_end=position.end,

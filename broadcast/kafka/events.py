@@ -306,7 +306,8 @@ async def _check_log(settings: Settings, source: Source, *, rereads: bool) -> No
         await source.producer.send_offsets_to_transaction(position, source.group)
     raise LostTailError(
         f"{source.partition.topic} {source.partition.partition} ends at {end}, and {lost} was read: Kafka's data is not"
-        f" what it was. The position is {source.position} now; {source.stage} starts anew"
+        f" what it was. The position is {source.position} now; {source.stage} starts anew",
+        f"{source.partition.topic}/{source.partition.partition}",
     )
 
 

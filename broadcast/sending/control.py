@@ -14,6 +14,7 @@ from aiokafka.structs import ConsumerRecord
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.kafka.clients import make_consumer
 from broadcast.kafka.takeover import find_offsets
+from broadcast.sending.alarms import raise_alarm
 from broadcast.settings import Settings
 from schemas.control import STOP_SUFFIX, Control
 from schemas.topics import Names
@@ -120,7 +121,7 @@ class ControlReader:
                 await self._read()
             except OffsetOutOfRangeError:
                 # Kafka's data is not what it was. What this view has stays: a stop that was lost still holds.
-                log.error("alarm", kind="control_lost_its_tail", detail="it is read from its beginning")  # noqa: TRY400
+                raise_alarm("control_lost_its_tail", detail="it is read from its beginning")
                 await self._rewind()
             except KafkaError as error:
                 log.warning("kafka_away", what="control", error=repr(error))

@@ -9,6 +9,7 @@ import structlog
 
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.routing import Route
+from broadcast.sending.alarms import raise_alarm
 from broadcast.sending.binds import AccountBinds
 from broadcast.sending.control import ControlView
 from broadcast.sending.messages import LANE_RANK, Message, MessageBook, MessageError
@@ -193,12 +194,12 @@ class Dispatch:
             return None
         if ruling.verdict is not Verdict.SUBMIT or control is None:
             if ruling.verdict is Verdict.FAIL:
-                log.error("alarm", kind="jobs_failed", alert_id=run.alert_id, reason=ruling.reason)
+                raise_alarm("jobs_failed", alert_id=run.alert_id, reason=ruling.reason)
             return OUTCOME_OF[ruling.verdict], ruling.reason
         try:
             message = self._book.find(control, run.variant, run.text, run.segments)
         except MessageError as error:
-            log.error("alarm", kind="jobs_failed", alert_id=run.alert_id, reason=str(error))  # noqa: TRY400
+            raise_alarm("jobs_failed", alert_id=run.alert_id, reason=str(error))
             return Outcome.FAILED, str(error)
         segments = len(message.numbers)
         for binds in self.accounts:

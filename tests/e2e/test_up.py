@@ -30,7 +30,12 @@ REACH_SECONDS = 30.0
 SLOW = {"delay_ms": 200.0}
 """With a window of 64 this makes about 300 messages a second."""
 STOP_BUDGET_SECONDS = 1.0
-MISHAPS = {"tocsin_smpp_throttled_total", "tocsin_possible_duplicates_total", "tocsin_deadletters_messages"}
+MISHAPS = {
+    "tocsin_smpp_throttled_total",
+    "tocsin_possible_duplicates_total",
+    "tocsin_deadletters_messages",
+    "tocsin_sender_alarms_total",
+}
 """Series that appear with the first of their kind."""
 
 

@@ -254,6 +254,7 @@ async def test_a_job_without_a_control_record_waits_for_the_log_end_and_then_fai
         (Outcome.FAILED, "no control record")
     }
     assert "jobs_failed" in sender.text()
+    assert (await sender.figures())['tocsin_sender_alarms_total{kind="jobs_failed"}'] >= 1
     assert (await scene.simulator.stats())["submits"] == 0
 
 
