@@ -23,12 +23,13 @@ _SAME_NUMBER = "(a.number_hash = p.number_hash OR p.number_hash = 0)"
 
 _FIND = """
 SELECT DISTINCT p.message_key, p.number_hash FROM parked_receipts p
-WHERE {age} AND EXISTS (SELECT FROM attempts a WHERE a.message_key = p.message_key AND {number}) LIMIT $1
+WHERE {age} AND EXISTS (SELECT FROM attempts a WHERE a.message_key = p.message_key AND {number} OFFSET 0) LIMIT $1
 """
+"""OFFSET 0, here and below, keeps the parked outside and the index inside: see `joining`."""
 
 _OTHER_NUMBER = f"""
 SELECT p.message_key, p.number_hash, min(a.number_hash) AS owner FROM parked_receipts p
-JOIN attempts a ON a.message_key = p.message_key
+CROSS JOIN LATERAL (SELECT * FROM attempts b WHERE b.message_key = p.message_key OFFSET 0) a
 WHERE {_OLD} GROUP BY 1, 2
 HAVING count(DISTINCT (a.alert_id, a.recipient_id, a.attempt, a.segment)) = 1 AND bool_and(a.receipt_state IS NULL)
 LIMIT $1
@@ -37,8 +38,11 @@ LIMIT $1
 and no receipt."""
 
 _TAKE = """
-DELETE FROM parked_receipts p USING unnest($1::bigint[], $2::bigint[]) AS t(key, hash)
-WHERE p.message_key = t.key AND p.number_hash = t.hash
+DELETE FROM parked_receipts p
+USING unnest($1::bigint[], $2::bigint[]) AS t(key, hash) CROSS JOIN LATERAL (
+    SELECT q.ctid FROM parked_receipts q WHERE q.message_key = t.key AND q.number_hash = t.hash OFFSET 0
+) c
+WHERE p.ctid = c.ctid
 RETURNING p.message_key, p.number_hash, p.state, p.received_at, coalesce(p.error, '') AS error, p.evidence_id
 """
 

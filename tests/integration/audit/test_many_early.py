@@ -1,0 +1,74 @@
+"""Receipts far ahead of their statuses: a recorder that is behind on one topic must catch up, not stand still."""
+
+from time import monotonic
+from typing import Any
+
+import asyncpg
+
+from broadcast.audit import summary
+from broadcast.audit.orphans import join_parked
+from schemas.receipt import Receipt, ReceiptState
+from schemas.status import DeliveryState, Outcome, Status
+
+COUNT = 20_000
+T = 1_760_000_000_000
+BUDGET_SECONDS = 8.0
+"""Of work that takes one second, and a minute where every receipt is compared with every other."""
+
+
+def receipts(first: int = 0) -> list[Receipt]:
+    return [
+        Receipt("sim", f"m{number}", ReceiptState.DELIVERED, number * 7 + 1, received_at=T + 50)
+        for number in range(first, first + COUNT)
+    ]
+
+
+def statuses(alert_id: Any, first: int = 0) -> list[Status]:
+    return [
+        Status(str(alert_id), number, 1, Outcome.ACCEPTED, 1, 1, "sim", f"m{number}", number * 7 + 1, 0, "", T, T + 5)
+        for number in range(first, first + COUNT)
+    ]
+
+
+async def plan_while_few(hand: Any, connection: asyncpg.Connection, alert_id: Any) -> None:
+    """Have the statements planned, and the plans kept, while hardly anything is parked."""
+    few_receipts, few_statuses = receipts(-3), statuses(alert_id, -3)
+    await hand.write(receipts=few_receipts[:2])
+    await connection.execute("VACUUM ANALYZE parked_receipts")
+    await hand.write(few_statuses[:1])
+    await connection.execute("VACUUM ANALYZE parked_receipts, attempts")
+    await hand.write(few_statuses[1:2])
+
+
+async def delivered(connection: asyncpg.Connection, alert_id: Any) -> int:
+    return (await summary(connection, alert_id)).counts[DeliveryState.DELIVERED]
+
+
+async def test_parked_receipts_are_taken_by_their_key_whatever_the_statistics_say(
+    hand: Any, alerts: Any, connection: asyncpg.Connection
+) -> None:
+    alert_id = await alerts.make(list(range(-3, COUNT)), chunk_size=5_000)
+    await plan_while_few(hand, connection, alert_id)
+    await hand.write(receipts=receipts())
+    began_at = monotonic()
+    await hand.write(statuses(alert_id))
+    assert monotonic() - began_at < BUDGET_SECONDS
+    assert await delivered(connection, alert_id) == COUNT + 2
+
+
+async def test_the_sweep_joins_what_another_recorder_parked_by_its_key(
+    hand: Any, other_hand: Any, alerts: Any, connection: asyncpg.Connection
+) -> None:
+    alert_id = await alerts.make(list(range(-3, COUNT)), chunk_size=5_000)
+    await other_hand.write(receipts=receipts(-3)[:2])
+    await hand.write(statuses(alert_id, -3)[:2])
+    await connection.execute("UPDATE parked_receipts SET parked_at = now() - interval '2 s'")
+    await connection.execute("VACUUM ANALYZE parked_receipts, attempts")
+    await join_parked(connection)
+    await other_hand.write(receipts=receipts())
+    await hand.write(statuses(alert_id))
+    await connection.execute("UPDATE parked_receipts SET parked_at = now() - interval '2 s'")
+    began_at = monotonic()
+    while await join_parked(connection):
+        assert monotonic() - began_at < BUDGET_SECONDS
+    assert await delivered(connection, alert_id) == COUNT + 2
