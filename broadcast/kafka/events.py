@@ -7,6 +7,7 @@ position read, so that nobody moves it afterwards.
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -193,8 +194,8 @@ class _Sending:
 class Sources:
     """The input partitions that this process has, each made once after it was assigned.
 
-    `rereads`: the stage's events may be handled again without harm, so after a loss of Kafka's it begins at the log's
-    beginning, not at its end.
+    `rereads`: the stage's events may be handled again without harm, so after a loss of Kafka's it begins with the first
+    that an alert of now may rest on, not at the log's end.
     """
 
     def __init__(self, settings: Settings, stage: str, *, rereads: bool = False) -> None:
@@ -296,11 +297,15 @@ async def _check_log(settings: Settings, source: Source, *, rereads: bool) -> No
     try:
         await consumer.start()
         end: int = (await consumer.end_offsets([source.partition]))[source.partition]
+        if end >= source.position:
+            return
+        lost, source.position = source.position, end
+        if rereads:
+            since = int((time.time() - settings.longest_expiry_seconds) * 1000)
+            first = (await consumer.offsets_for_times({source.partition: since}))[source.partition]
+            source.position = end if first is None else first.offset
     finally:
         await consumer.stop()
-    if end >= source.position:
-        return
-    lost, source.position = source.position, 0 if rereads else end
     async with source.producer.transaction():
         position = {source.partition: OffsetAndMetadata(source.position, "")}
         await source.producer.send_offsets_to_transaction(position, source.group)
