@@ -195,6 +195,9 @@ async def test_an_smsc_that_goes_away_is_waited_for_and_what_expires_meanwhile_i
     await scene.put_jobs(short, range(5_001, 5_011), lane=Lane.IMMEDIATE)
     sender = await start(scene)
     await scene.until_submitted(800)
+    # Silent before it is gone, so that the link is lost with submits unanswered and not between two batches.
+    scene.simulator.process.send(signal.SIGSTOP)
+    await asyncio.sleep(0.3)
     await scene.simulator.process.kill()
     late = await scene.publish(seconds=1, lane=Lane.IMMEDIATE)
     await scene.put_jobs(late, range(6_001, 6_011), lane=Lane.IMMEDIATE)
