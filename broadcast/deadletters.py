@@ -9,14 +9,14 @@ from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalOperation, KafkaError
 
 from broadcast.clock import epoch_milliseconds
 from broadcast.errors import FencedError, InputError, UnavailableError
 from broadcast.kafka.clients import make_consumer, make_producer
-from broadcast.kafka.events import FENCED, Event, Output, stop_producer
+from broadcast.kafka.events import FENCED, Event, Output, ending_of, stop_producer
 from broadcast.settings import Settings
-from schemas.deadletter import DeadLetter
+from schemas.deadletter import DeadLetter, make_letter
 from schemas.topics import Names
 
 REPLAY_HEADER = "tocsin_replayed_from"
@@ -30,9 +30,6 @@ DISMISSED_HEADER = "tocsin_dismissal_of"
 
 READ_BUDGET_SECONDS = 10.0
 """For the next batch of dead letters: far above a broker's answer, below a person's patience."""
-
-VALUE_BYTES_MAX = 600_000
-"""Most bytes kept of a value: as base64 they fit a record of 1 MiB, the largest a broker takes by default."""
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(DeadLetter)
@@ -56,9 +53,7 @@ class Found:
 def deadletter_of(settings: Settings, stage: str, event: Event, error: str) -> Output:
     """The record that puts an event aside."""
     again = dict(event.headers).get(REPLAY_HEADER)
-    value = event.value
-    truncated = value is not None and len(value) > VALUE_BYTES_MAX
-    letter = DeadLetter(
+    letter = make_letter(
         topic=event.topic,
         partition=event.partition,
         offset=event.offset,
@@ -66,8 +61,7 @@ def deadletter_of(settings: Settings, stage: str, event: Event, error: str) -> O
         error=f"{error} (again, after the replay of {again.decode()})" if again else error,
         at=epoch_milliseconds(),
         key=event.key,
-        value=value[:VALUE_BYTES_MAX] if value is not None else None,
-        truncated=truncated,
+        value=event.value,
     )
     return Output(Names(settings.topic_prefix).deadletters, event.topic.encode(), _encoder.encode(letter))
 
@@ -153,7 +147,14 @@ async def _deciding(settings: Settings, offset: int) -> AsyncIterator[tuple[Foun
                 raise InputError(f"offset {offset}: was put back before; look for what became of it instead")
             if found.dismissed:
                 raise InputError(f"offset {offset}: was dismissed before; publish the record anew if it is wanted")
-            yield found, producer
+            try:
+                yield found, producer
+            except (KafkaError, IllegalOperation, AssertionError):
+                # What ended the producer says more than what it answers from then on.
+                ending = ending_of(producer)
+                if ending is None:
+                    raise
+                raise ending from None
     finally:
         await stop_producer(producer)
 

@@ -12,7 +12,7 @@ from broadcast.audit.intake import Poison
 from broadcast.clock import epoch_milliseconds
 from broadcast.kafka.clients import make_producer
 from broadcast.settings import Settings
-from schemas.deadletter import DeadLetter
+from schemas.deadletter import make_letter
 from schemas.topics import Names
 
 log = structlog.get_logger(__name__)
@@ -54,7 +54,7 @@ class Letters:
             place = (topic, partition, one.record.offset)
             if place in self._sent:
                 continue
-            letter = DeadLetter(
+            letter = make_letter(
                 topic=topic,
                 partition=partition,
                 offset=one.record.offset,

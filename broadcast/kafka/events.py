@@ -130,7 +130,7 @@ class Source:
             raise self._fenced() from error
         except (KafkaError, IllegalOperation, AssertionError) as error:
             # The last two are aiokafka's words for a producer whose sender has ended meanwhile.
-            ending = self._ending()
+            ending = ending_of(self.producer)
             if isinstance(ending, FENCED):
                 raise self._fenced() from ending
             if ending is not None:
@@ -154,15 +154,19 @@ class Source:
     def _fenced(self) -> FencedError:
         return FencedError(f"{self.transactional_id} was fenced: another process reads this partition")
 
-    def _ending(self) -> BaseException | None:
-        # What ended the producer's sender, after which nothing it is asked for is done.
-        task: asyncio.Task[None] | None = self.producer._sender.sender_task
-        return task.exception() if task is not None and task.done() and not task.cancelled() else None
-
     async def _abort(self) -> None:
         # AssertionError: aiokafka's word for a producer that is of no use any more, and so has nothing to abort.
         with suppress(KafkaError, TimeoutError, AssertionError):
             await asyncio.wait_for(self.producer.abort_transaction(), STOP_BUDGET_SECONDS)
+
+
+def ending_of(producer: AIOKafkaProducer) -> BaseException | None:
+    """What ended a producer's sender, after which nothing it is asked for is done; None while it works.
+
+    Whoever asks meanwhile gets aiokafka's words for that: IllegalOperation, or an AssertionError.
+    """
+    task: asyncio.Task[None] | None = producer._sender.sender_task
+    return task.exception() if task is not None and task.done() and not task.cancelled() else None
 
 
 async def stop_producer(producer: AIOKafkaProducer) -> None:

@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from broadcast.clock import epoch_milliseconds
-from schemas.deadletter import DeadLetter
+from schemas.deadletter import make_letter
 from schemas.job import Job
 from schemas.lane import Lane
 from schemas.status import Outcome, Status
@@ -69,7 +69,7 @@ class Outbox:
 
     def add_dead_letter(self, record: "ConsumerRecord[bytes, bytes]", error: str) -> None:
         """A record that is no job."""
-        letter = DeadLetter(
+        letter = make_letter(
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,

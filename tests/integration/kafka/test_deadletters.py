@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from aiokafka import TopicPartition
 
+from broadcast import deadletters
 from broadcast.deadletters import (
     REPLAY_HEADER,
     OpenLetters,
@@ -19,7 +20,7 @@ from broadcast.deadletters import (
     replay_deadletter,
 )
 from broadcast.errors import FencedError, InputError
-from broadcast.kafka.events import Event, Sources
+from broadcast.kafka.events import Event, Sources, ending_of
 from broadcast.kafka.topics import create_topics
 from broadcast.routing import Route
 from broadcast.settings import Settings
@@ -38,14 +39,15 @@ ROUTES = [
 
 @pytest.fixture
 async def poisoned(kafka_settings: Settings) -> Settings:
-    """Two dead letters: one of text, one whose value was too large to keep."""
+    """Two dead letters: one of text, one whose key, value and error were too large to keep."""
     await create_topics(kafka_settings, ROUTES)
     alerts = f"{kafka_settings.topic_prefix}alerts.v1"
-    events = [Event(alerts, 0, 0, b"key", b"not json"), Event(alerts, 0, 1, None, b"x" * 700_000)]
+    events = [Event(alerts, 0, 0, b"key", b"not json"), Event(alerts, 0, 1, b"k" * 900_000, b"x" * 700_000)]
     async with Sources(kafka_settings, "planner") as sources:
         source = await sources.get(TopicPartition(alerts, 0))
         for event in events:
-            await source.commit(event.offset, [deadletter_of(kafka_settings, "planner", event, "is not JSON")])
+            error = "is not JSON" if event.offset == 0 else "is too large: " + "y" * 900_000
+            await source.commit(event.offset, [deadletter_of(kafka_settings, "planner", event, error)])
     return kafka_settings
 
 
@@ -100,9 +102,29 @@ async def test_two_replays_at_one_moment_put_it_back_once(poisoned: Settings, re
     assert len(await read_topic(f"{poisoned.topic_prefix}alerts.v1")) == 1
 
 
+async def test_who_is_overtaken_between_two_sends_is_told_so(poisoned: Settings, read_topic: Read) -> None:
+    first, _ = await read_deadletters(poisoned)
+    alerts = f"{poisoned.topic_prefix}alerts.v1"
+
+    async def decide_too_late() -> None:
+        async with deadletters._deciding(poisoned, first.offset) as (_, producer), producer.transaction():
+            await replay_deadletter(poisoned, first.offset)
+            await producer.send(alerts, b"overtaken")
+            while ending_of(producer) is None:
+                await asyncio.sleep(0.01)
+            await producer.send(alerts, b"overtaken")
+
+    with pytest.raises(FencedError, match="another command decides"):
+        await decide_too_late()
+    assert [record.value for record in await read_topic(alerts)] == [b"not json"]
+
+
 async def test_the_command_lists_shows_and_replays(poisoned: Settings) -> None:
     listed = json.loads(await _run(poisoned, "list", "--json"))
-    assert [(found["error"], found["replayed"]) for found in listed] == [("is not JSON", False)] * 2
+    assert [(found["error"][:13], found["replayed"]) for found in listed] == [
+        ("is not JSON", False),
+        ("is too large:", False),
+    ]
     offset = str(listed[0]["offset"])
     assert json.loads(await _run(poisoned, "show", offset, "--json"))["text"] == "not json"
     assert "not json" in await _run(poisoned, "show", offset)
