@@ -1,11 +1,14 @@
 """Work of the expander, on `expansions.<lane>.v1`: an audience, or one chunk of one."""
 
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.lane import Lane
+
+Number = Annotated[int, Field(ge=0, lt=2**31)]
+"""What PostgreSQL keeps in an integer."""
 
 
 class Expansion(BaseModel):
@@ -28,5 +31,5 @@ class Expansion(BaseModel):
     languages: dict[str, int]
     default_variant: int = 0
     participants_only: bool = False
-    chunk: int = 0
-    chunks: int = 0
+    chunk: Number = 0
+    chunks: Number = 0

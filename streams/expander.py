@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from broadcast import metrics
 from broadcast.alerts.jobs import Batch, Columns, fill_batches, fill_status_batches, find_unreadable
-from broadcast.alerts.store import StoredAlert, durable, find_alert, move_alert, set_audience
+from broadcast.alerts.store import StoredAlert, durable, find_alert, is_stored, move_alert, set_audience
 from broadcast.audience import ChunkError, ChunkRows, read_chunk, resolve
 from broadcast.cap import choose_all
 from broadcast.clock import epoch_milliseconds, utc_now
@@ -24,7 +24,7 @@ from broadcast.database import Connection, create_pool, wait_for_database
 from broadcast.errors import PoisonError
 from broadcast.health import Health
 from broadcast.kafka.events import Event, Output, Source
-from broadcast.lifecycle import AlertState, Happening, may_happen
+from broadcast.lifecycle import Happening, may_happen
 from broadcast.logs import bound_alert
 from broadcast.pii import number_hash
 from broadcast.routes_file import load_routes
@@ -100,6 +100,12 @@ class Expander:
     async def handle(self, event: Event, source: Source) -> None:
         """Resolve an audience, or send the jobs of a chunk."""
         expansion = read(event)
+        try:
+            await self._handle(event, source, expansion)
+        except (asyncpg.DataError, OverflowError) as error:
+            raise PoisonError(f"the expansion holds a value that cannot be: {error}") from None
+
+    async def _handle(self, event: Event, source: Source, expansion: Expansion) -> None:
         with bound_alert(expansion.alert_id):
             async with self.turns.of(expansion.lane):
                 if expansion.kind == "audience":
@@ -113,7 +119,9 @@ class Expander:
     async def _resolve(self, expansion: Expansion) -> int:
         # The number of chunks; 0 when there is nobody to send to.
         async with durable(self.pool) as connection:
-            stored = await self._find(connection, expansion)
+            if not await is_stored(connection, expansion.alert_id):
+                raise self._not_stored(expansion)
+            # Not locked before: a stop of this alert must not keep the planner waiting for its audience.
             audience = await resolve(
                 connection,
                 expansion.alert_id,
@@ -121,6 +129,7 @@ class Expander:
                 chunk_size=self.settings.chunk_size,
                 participants_only=expansion.participants_only,
             )
+            stored = await self._find(connection, expansion)
             await set_audience(
                 connection,
                 expansion.alert_id,
@@ -165,7 +174,8 @@ class Expander:
         if expansion.chunk + 1 == expansion.chunks:
             async with durable(self.pool) as connection:
                 stored = await self._find(connection, expansion)
-                if stored.state is AlertState.EXPANDING:
+                if may_happen(stored.state, Happening.EXPANDED):
+                    # Also of an alert that was withdrawn meanwhile, whose recipients senders write off.
                     now = utc_now()
                     await move_alert(connection, stored.alert_id, stored.state, Happening.EXPANDED, at=now)
                     metrics.alert_expand_duration.observe((now - stored.accepted_at).total_seconds())
@@ -221,8 +231,11 @@ class Expander:
     async def _find(self, connection: Connection, expansion: Expansion) -> StoredAlert:
         stored = await find_alert(connection, expansion.alert_id)
         if stored is None:
-            raise PoisonError(f"alert_id: {expansion.alert_id} is not stored; publish alerts on {self.names.alerts}")
+            raise self._not_stored(expansion)
         return stored
+
+    def _not_stored(self, expansion: Expansion) -> PoisonError:
+        return PoisonError(f"alert_id: {expansion.alert_id} is not stored; publish alerts on {self.names.alerts}")
 
 
 def read(event: Event) -> Expansion:

@@ -94,6 +94,12 @@ async def find_alert(connection: Connection, alert_id: UUID) -> StoredAlert | No
     return None if row is None else _stored(row)
 
 
+async def is_stored(connection: Connection, alert_id: UUID) -> bool:
+    """Whether an alert is there; without a lock."""
+    found: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM alerts WHERE alert_id = $1)", alert_id)
+    return found
+
+
 async def find_known(connection: Connection, references: Sequence[Reference]) -> list[Known]:
     """Those alerts that references name and that are here, locked. Their ids may come from an Idempotency-Key."""
     rows = await connection.fetch(

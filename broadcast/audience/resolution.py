@@ -84,10 +84,28 @@ FROM audience, digested JOIN chained USING (chunk)
 
 READ_BACK = "SELECT count, suppressed, chunks, chain, missing FROM audiences WHERE alert_id = $1"
 
+PEOPLED = """
+WITH RECURSIVE reached (group_id) AS (
+    SELECT id FROM groups WHERE name = ANY ($1::text[])
+    UNION
+    SELECT group_groups.child_id FROM group_groups JOIN reached ON group_groups.parent_id = reached.group_id
+)
+SELECT EXISTS (
+    SELECT FROM reached CROSS JOIN LATERAL (
+        SELECT FROM group_members AS members WHERE members.group_id = reached.group_id
+            AND (NOT $2 OR EXISTS (SELECT FROM recipients WHERE id = members.recipient_id AND participant)) LIMIT 1
+    ) AS somebody
+)
+"""
+
 MISSING = """
 SELECT DISTINCT asked.name FROM unnest($1::text[]) AS asked (name)
 WHERE NOT EXISTS (SELECT FROM groups WHERE groups.name = asked.name) ORDER BY 1
 """
+
+
+RESOLVE_SECONDS = 600.0
+"""For an audience of any size: a million take 2 to 3 s, and what takes longer than a query may is not given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +128,12 @@ async def missing_groups(connection: Connection, groups: Sequence[str]) -> list[
     return [row[0] for row in await connection.fetch(MISSING, list(groups))]
 
 
+async def has_people(connection: Connection, groups: Sequence[str], *, participants_only: bool) -> bool:
+    """Whether anybody (any participant) is in the groups, or in those within them."""
+    found: bool = await connection.fetchval(PEOPLED, list(groups), participants_only)
+    return found
+
+
 async def resolve(
     connection: Connection, alert_id: UUID, groups: Sequence[str], *, chunk_size: int, participants_only: bool
 ) -> Audience:
@@ -128,7 +152,9 @@ async def resolve(
         found = await connection.fetchrow(READ_BACK, alert_id)
         if found is None:
             await connection.execute(PLAN)
-            await connection.execute(RESOLVE, alert_id, list(groups), chunk_size, participants_only, GENESIS)
+            await connection.execute(
+                *(RESOLVE, alert_id, list(groups), chunk_size, participants_only, GENESIS), timeout=RESOLVE_SECONDS
+            )
             found = await connection.fetchrow(READ_BACK, alert_id)
     assert found is not None  # noqa: S101 (this statement or another's has stored it)
     count, suppressed, chunks, chain, missing = found

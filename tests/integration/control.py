@@ -80,13 +80,15 @@ class Control:
         self.prefix = settings.topic_prefix
         self.connection = connection
 
-    async def put(self, topic: str, *values: bytes | dict[str, Any], key: bytes | None = None) -> None:
+    async def put(
+        self, topic: str, *values: bytes | dict[str, Any], key: bytes | None = None, timestamp_ms: int | None = None
+    ) -> None:
         producer = make_producer(self.settings)
         await producer.start()
         try:
             for value in values:
                 content = value if isinstance(value, bytes) else json.dumps(value, default=str).encode()
-                await producer.send_and_wait(f"{self.prefix}{topic}", content, key=key)
+                await producer.send_and_wait(f"{self.prefix}{topic}", content, key=key, timestamp_ms=timestamp_ms)
         finally:
             await producer.stop()
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import msgspec
 import pytest
 
@@ -136,9 +137,31 @@ async def test_a_stopped_alert_is_expanded_all_the_same_and_stays_stopped(stage:
         await stage.state(id_of(content), "cancelled")
     async with stage.running(expander.run, "expander"):
         await stage.until(lambda: _count(stage, 12))
+        # Without this moment the alert could never be called done.
+        await stage.until(lambda: _expanded(stage, content))
     row = await stage.row(id_of(content))
     assert row is not None
     assert (row["state"], row["audience"]) == ("cancelled", 12)
+
+
+async def test_a_stop_does_not_wait_for_the_audience(stage: Control) -> None:
+    await add_recipients(stage.connection, "riverside", 12)
+    content = alert_content(["riverside"])
+    await publish(stage, content)
+    other = await asyncpg.connect(stage.settings.database_url.get_secret_value())
+    await other.transaction().start()
+    # The expander waits for this one, as it would for a large audience of its own.
+    await expander.resolve(other, id_of(content), ["riverside"], chunk_size=10, participants_only=False)
+    async with stage.running(expander.run, "expander"):
+        try:
+            await stage.until(lambda: _resolving(stage))
+            # What the planner takes before it applies a stop.
+            await stage.connection.execute("SET lock_timeout = '2s'")
+            await stage.connection.execute("SELECT FROM alerts WHERE alert_id = $1 FOR UPDATE", id_of(content))
+            assert await _resolving(stage)
+        finally:
+            await other.close()
+        await stage.until(lambda: _count(stage, 12))
 
 
 async def test_poison_becomes_a_dead_letter_on_every_lane(stage: Control) -> None:
@@ -149,15 +172,23 @@ async def test_poison_becomes_a_dead_letter_on_every_lane(stage: Control) -> Non
     await stage.put("expansions.priority.v1", unknown | {"status": "Imaginary"})
     await stage.put("expansions.routine.v1", unknown | {"status": "Actual"})
     await stage.put("expansions.routine.v1", unknown | {"status": "Actual", "kind": "chunk", "chunks": 1})
+    await stage.put("expansions.routine.v1", unknown | {"status": "Actual", "kind": "chunk", "chunk": 2**31})
+    await stage.put("expansions.routine.v1", unknown | {"status": "Actual", "groups": ["a\x00b"]})
     content = alert_content(["riverside"])
     await publish(stage, content)
     async with stage.running(expander.run, "expander"):
         await stage.until(lambda: _count(stage, 2))
-        await stage.until(lambda: _letters(stage, 4))
+        await stage.until(lambda: _letters(stage, 6))
     letters = [msgspec.json.decode(record.value, type=DeadLetter) for record in await stage.read("deadletters.v1")]
     assert {letter.stage for letter in letters} == {"expander"}
     errors = " ".join(letter.error for letter in letters)
-    for said in ("Invalid JSON", "'Imaginary' is none of CAP's", "is not stored; publish", "resolve its audience"):
+    for said in (
+        "Invalid JSON",
+        "'Imaginary' is none of CAP's",
+        "is not stored; publish",
+        "resolve its audience",
+        "chunk: ",
+    ):
         assert said in errors
 
 
@@ -219,6 +250,20 @@ async def _resolve_only(stage: Control, content: dict[str, Any]) -> None:
 
 async def _count(stage: Control, count: int) -> bool:
     return len(await jobs(stage)) == count
+
+
+async def _resolving(stage: Control) -> bool:
+    return bool(
+        await stage.connection.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
+            " AND wait_event_type = 'Lock')"
+        )
+    )
+
+
+async def _expanded(stage: Control, content: dict[str, Any]) -> bool:
+    row = await stage.row(id_of(content))
+    return row is not None and row["expanded_at"] is not None
 
 
 async def _begun(stage: Control, lane: str) -> bool:
