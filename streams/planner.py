@@ -63,7 +63,10 @@ class Planner:
 
 def read(event: Event) -> AlertEvent:
     """The alert event of a record; PoisonError names the field and the rule that it breaks."""
-    received_at = datetime.fromtimestamp(event.timestamp / 1000, UTC)
+    try:
+        received_at = datetime.fromtimestamp(event.timestamp / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        received_at = None  # whoever wrote it set a timestamp that is no instant
     try:
         return read_event(event.value, event.key, event.headers, received_at=received_at)
     except AlertInvalidError as error:

@@ -26,7 +26,7 @@ from broadcast.alerts.store import (
     set_audience,
     was_cancelled,
 )
-from broadcast.audience import missing_groups
+from broadcast.audience import has_people, missing_groups
 from broadcast.cap import RenderingError, TargetError, groups_of, lane_of, languages_of, render
 from broadcast.database import Connection
 from broadcast.kafka.events import Output
@@ -133,6 +133,13 @@ class Planning:
         fault = fault or await self._find_fault(alert, stored)
         if fault:
             return Happening.REFUSED, fault
+        drill = participants_only(alert.status)
+        if decision.action is Action.SUPERSEDE and not await has_people(
+            self.connection, stored.groups, participants_only=drill
+        ):
+            # What it would replace still speaks to somebody.
+            who = "marked participant" if drill else "recipient"
+            return Happening.REFUSED, f"addresses: no {who} is in {', '.join(stored.groups)}, so it replaces nothing"
         if stored.expires_at <= self.now:
             return Happening.EXPIRED, f"expired at {stored.expires_at.isoformat()}, before it came"
         return Happening.PLANNED, decision.reason

@@ -81,19 +81,28 @@ def decide(alert: Alert, known: Iterable[Known] = ()) -> Decision:
         return Decision(Action.REFUSE, (), _REASONS[alert.status, alert.msg_type])
     if action is Action.SEND:
         return Decision(Action.SEND)
-    found = {entry.reference.alert_id: entry for entry in known}
-    named = {reference: found.get(reference.alert_id) for reference in alert.referred}
+    found: dict[UUID, list[Known]] = {}
+    for entry in known:
+        # Several may have one name: one that was refused under another id must not hide the one that lives.
+        found.setdefault(entry.reference.alert_id, []).append(entry)
+    named = {reference: _standing(found.get(reference.alert_id, [])) for reference in alert.referred}
     strange = [str(reference) for reference in named if reference.sender != alert.sender]
     if strange:
         return _refuse(f"only the sender of {strange[0]} can {_VERBS[action]} it, and this is {alert.sender}")
-    others = [entry for entry in named.values() if entry and entry.status is not alert.status]
+    entries = [entry for several in named.values() for entry in several]
+    others = [entry for entry in entries if entry.status is not alert.status]
     if others:
         return _refuse(
             f"status {alert.status} cannot {_VERBS[action]} {others[0].reference}, whose status is {others[0].status}"
         )
-    live = tuple(dict.fromkeys(entry.alert_id for entry in named.values() if entry and entry.state in LIVE_STATES))
-    unknown = [str(reference) for reference, entry in named.items() if entry is None]
+    live = tuple(dict.fromkeys(entry.alert_id for entry in entries if entry.state in LIVE_STATES))
+    unknown = [str(reference) for reference, several in named.items() if not several]
     return _stop(live, unknown, len(named)) if action is Action.STOP else _supersede(alert, live, unknown)
+
+
+def _standing(entries: list[Known]) -> list[Known]:
+    """Without those that were refused, unless all were."""
+    return [entry for entry in entries if entry.state is not AlertState.REFUSED] or entries
 
 
 def _stop(live: tuple[UUID, ...], unknown: list[str], named: int) -> Decision:

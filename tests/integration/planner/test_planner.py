@@ -166,6 +166,52 @@ async def test_an_update_withdraws_the_old_alert_and_is_sent(stage: Control) -> 
     assert str(id_of(update)).encode() in await controls(stage)
 
 
+@pytest.mark.parametrize("status", ["Actual", "Exercise"])
+async def test_an_update_that_nobody_would_get_leaves_the_old_alert_alone(stage: Control, status: str) -> None:
+    await stage.connection.execute("INSERT INTO groups (name) VALUES ('nobody')")
+    content = alert_content(["riverside"], status=status)
+    groups = ["nobody"] if status == "Actual" else ["riverside"]
+    update = alert_content(groups, msgType="Update", references=reference_of(content), status=status)
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", content, update)
+        row = await stage.state(id_of(update), "refused")
+        after = alert_content(["riverside"])
+        await stage.put("alerts.v1", after)
+        await stage.until(lambda: _count(stage, 2))
+    who = "recipient" if status == "Actual" else "marked participant"
+    assert f"no {who} is in {groups[0]}, so it replaces nothing" in row["reason"]
+    known = await stage.row(id_of(content))
+    assert known is not None
+    assert known["state"] == "expanding"
+    assert not [key for key in await controls(stage) if key.endswith(b"/stop")]
+
+
+async def test_an_update_for_groups_within_groups_is_sent(stage: Control) -> None:
+    await stage.connection.execute("INSERT INTO groups (name) VALUES ('above')")
+    await stage.connection.execute(
+        "INSERT INTO group_groups (parent_id, child_id) SELECT above.id, below.id FROM groups AS above, groups AS below"
+        " WHERE above.name = 'above' AND below.name = 'riverside'"
+    )
+    content = alert_content(["riverside"])
+    update = alert_content(["above"], msgType="Update", references=reference_of(content))
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", content, update)
+        await stage.state(id_of(update), "expanding")
+
+
+async def test_a_cancel_finds_its_alert_behind_a_namesake_that_was_refused(stage: Control) -> None:
+    content = alert_content(["riverside"])
+    other = UUID(int=2**128 - 1)
+    submitted = {"event": "submitted", "alert_id": other, "alert": content, "actor": "gateway"}
+    cancel = alert_content([], msgType="Cancel", references=reference_of(content))
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", content, submitted, cancel)
+        await stage.state(other, "refused")
+        await stage.state(id_of(cancel), "completed")
+        await stage.state(id_of(content), "cancelled")
+        await stage.until(lambda: _stop(stage, id_of(content)))
+
+
 async def test_one_sender_cannot_cancel_anothers_alert(stage: Control) -> None:
     content = alert_content(["riverside"])
     cancel = alert_content([], msgType="Cancel", references=reference_of(content), sender="other@example.org")
@@ -203,6 +249,25 @@ async def test_poison_becomes_a_dead_letter_and_the_stream_goes_on(stage: Contro
     assert poison.startswith(letter.value)
     assert letter.truncated is (letter.value != poison)
     assert letter.error
+
+
+async def test_a_record_whose_timestamp_is_no_instant_is_an_alert_like_another(stage: Control) -> None:
+    content = alert_content(["riverside"])
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", content, timestamp_ms=-(10**14))
+        await stage.state(id_of(content), "expanding")
+
+
+async def test_a_key_near_the_largest_record_becomes_a_dead_letter(stage: Control) -> None:
+    content = alert_content(["riverside"])
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", b"x", key=b"k" * 900_000)
+        await stage.put("alerts.v1", content)
+        await stage.state(id_of(content), "expanding")
+        (record,) = await stage.until(lambda: stage.read("deadletters.v1"))
+    letter = msgspec.json.decode(record.value, type=DeadLetter)
+    assert (letter.value, letter.truncated) == (b"x", True)
+    assert letter.key == b"k" * 10_000
 
 
 async def test_a_restart_begins_where_the_position_is(stage: Control) -> None:

@@ -79,6 +79,14 @@ def test_a_chain_with_members_that_ended_is_accepted() -> None:
         assert (decision.action, decision.alert_ids) == (action, (second.alert_id,))
 
 
+@pytest.mark.parametrize("msg_type", [MsgType.UPDATE, MsgType.CANCEL])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_namesake_that_was_refused_does_not_hide_the_alert_that_lives(msg_type: MsgType, order: int) -> None:
+    alive, refused = known(), known(state=AlertState.REFUSED)
+    decision = decide(message(msg_type, alive.reference), [alive, refused][::order])
+    assert decision.alert_ids == (alive.alert_id,)
+
+
 def test_a_cancel_stops_what_is_known_and_says_what_is_not() -> None:
     old, unknown = known(), known("unknown")
     decision = decide(message(MsgType.CANCEL, unknown.reference, old.reference), [old])
