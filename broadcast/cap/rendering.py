@@ -1,6 +1,5 @@
 """What recipients read of an alert: one text for each of its languages."""
 
-import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -59,7 +58,7 @@ def _text_of(infos: Sequence[Info], mark: str | None) -> str:
     bodies = [line for info in infos for line in _lines_of(info)]
     names = [info.sender_name for info in infos if not _own_text_of(info) and info.sender_name]
     text = "\n".join(dict.fromkeys(_collapse([*bodies, *names])))
-    return f"{mark}: {text}" if mark and text and not re.match(rf"{mark}\b", text, re.IGNORECASE) else text
+    return f"{mark}: {text}" if mark and text and not text.upper().startswith(f"{mark}:") else text
 
 
 def _lines_of(info: Info) -> list[str]:

@@ -1,5 +1,7 @@
 """The target groups of an alert."""
 
+import unicodedata
+
 from broadcast.errors import InputError
 from schemas.alert import Alert
 
@@ -16,7 +18,8 @@ def groups_of(alert: Alert) -> tuple[str, ...]:
     Raises `TargetError` when there are none: an empty target refuses, it never widens (design, section 1).
     """
     addressed = (name.removeprefix(PREFIX) for name in alert.addressed)
-    groups = tuple(dict.fromkeys(name for name in (*addressed, *alert.groups) if name))
+    names = (unicodedata.normalize("NFC", name) for name in (*addressed, *alert.groups))
+    groups = tuple(dict.fromkeys(name for name in names if name))
     if not groups:
         message = "names no target group; put group names in addresses (or in groups of the JSON form)"
         raise TargetError(f"addresses: {message} [R5]", (("addresses", "R5", message),))

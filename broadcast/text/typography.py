@@ -4,6 +4,8 @@ Only forms that read the same aloud: quotation marks, dashes, spaces, the ellips
 Letters with accents are left alone, because a name with another letter is another name.
 """
 
+import unicodedata
+
 from broadcast.text import gsm
 
 PLAIN = {
@@ -23,6 +25,10 @@ _PLAIN = str.maketrans(PLAIN)
 
 
 def plain(text: str) -> str:
-    """The text in plain characters if all of it then fits GSM 03.38, else as it is (in UCS-2 print costs nothing)."""
+    """The text in plain characters if all of it then fits GSM 03.38, else as it is (in UCS-2 print costs nothing).
+
+    Composed (NFC) either way: a letter and its accent as two characters cost two, and GSM 03.38 has neither.
+    """
+    text = unicodedata.normalize("NFC", text)
     changed = text.translate(_PLAIN)
     return changed if gsm.fits(changed) else text

@@ -62,7 +62,9 @@ def test_languages_have_a_text_each_in_order() -> None:
         ("Actual", "Flood", "Flood"),
         ("Exercise", "Flood", "EXERCISE: Flood"),
         ("Test", "Flood", "TEST: Flood"),
-        ("Test", "Test of sirens", "Test of sirens"),
+        ("Test", "Test of sirens", "TEST: Test of sirens"),
+        ("Test", "test: sirens", "test: sirens"),
+        ("Exercise", "Exercise caution at the river", "EXERCISE: Exercise caution at the river"),
         ("Test", "Testing is over", "TEST: Testing is over"),
     ],
 )
@@ -118,6 +120,7 @@ def test_the_fallback_is_given() -> None:
         ({"addresses": "a", "groups": ["b", "a"]}, ("a", "b")),
         ({"groups": ["flood plain"]}, ("flood plain",)),
         ({"addresses": '"group:flood plain"'}, ("flood plain",)),
+        ({"addresses": "Zu\u0308rich", "groups": ["Z\u00fcrich"]}, ("Z\u00fcrich",)),
     ],
 )
 def test_groups_come_from_addresses_and_groups(fields: dict[str, Any], groups: tuple[str, ...]) -> None:

@@ -61,5 +61,11 @@ def test_print_becomes_plain_where_all_then_fits() -> None:
     assert plain("Façade’s") == "Façade’s"
 
 
+def test_a_letter_and_its_accent_in_two_characters_become_the_one_that_the_alphabet_has() -> None:
+    assert plain("Zu\u0308rich") == "Z\u00fcrich"
+    assert gsm.fits(plain("Zu\u0308rich"))
+    assert plain("Zu\u0308rich \u0436") == "Z\u00fcrich \u0436"
+
+
 def test_plain_forms_fit_and_print_does_not() -> None:
     assert all(gsm.fits(form) and not gsm.fits(character) for character, form in PLAIN.items())
