@@ -76,11 +76,16 @@ async def import_recipients(
 
     Columns: see `broadcast.audience.columns`. A recipient is known by external id, else by number; a second
     import updates, and empty cells leave what stands. What is wrong goes to `report_path`. `region` (ISO 3166)
-    reads numbers without a country code. Raises InputError for a file that cannot be read, StrictError.
+    reads numbers without a country code. Raises InputError for a file that cannot be read, or has no column of groups
+    when `replace_groups` asks for them; StrictError.
     """
     started = monotonic()
     region = check_region(region)
     with Report(report_path) as report, Source(path, encoding=encoding) as source:
+        if replace_groups and source.columns.groups is None:
+            raise InputError(
+                f"{path} has no column of groups, so replace-groups would end every membership: leave it out"
+            )
         async with connection.transaction():
             await stage(connection)
             loading = _Loading(source, region, report, progress)

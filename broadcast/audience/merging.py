@@ -9,7 +9,7 @@ from broadcast.database import Connection
 STAGE = """
 CREATE TEMPORARY TABLE incoming (
     line bigint NOT NULL, external_id text COLLATE "C", msisdn text COLLATE "C" NOT NULL, language text,
-    latitude double precision, longitude double precision, participant boolean, groups text NOT NULL,
+    latitude double precision, longitude double precision, participant boolean, groups text,
     joins boolean NOT NULL DEFAULT false
 ) ON COMMIT DROP
 """
@@ -109,7 +109,7 @@ ORDER BY line
 """
 
 JOINED = """
-SELECT incoming.line, incoming.msisdn, recipients.id
+SELECT incoming.line, incoming.msisdn, recipients.id, recipients.suppressed
 FROM incoming JOIN recipients USING (msisdn)
 WHERE joins AND incoming.external_id IS DISTINCT FROM recipients.external_id AND incoming.external_id IS NOT NULL
 ORDER BY line
@@ -134,12 +134,16 @@ FROM (
 JOIN = "INSERT INTO group_members (group_id, recipient_id) {wanted} ON CONFLICT DO NOTHING"
 
 LEAVE = """
-DELETE FROM group_members USING (SELECT DISTINCT recipients.id FROM incoming JOIN recipients USING (msisdn)) AS listed
+DELETE FROM group_members USING (
+    SELECT recipients.id FROM incoming JOIN recipients USING (msisdn)
+    GROUP BY recipients.id HAVING bool_and(groups IS NOT NULL) AND bool_or(groups <> '')
+) AS listed
 WHERE group_members.recipient_id = listed.id AND NOT EXISTS (
     SELECT FROM ({wanted}) AS wanted
     WHERE wanted.group_id = group_members.group_id AND wanted.recipient_id = group_members.recipient_id
 )
 """
+# NULL are groups that could not be read: whoever has them keeps what stands, as with an empty cell.
 
 
 @dataclass(slots=True)
@@ -166,7 +170,7 @@ async def stage(connection: Connection) -> None:
 async def merge(connection: Connection, *, replace_groups: bool, step: Callable[[str], None]) -> Merged:
     """Merge the table `incoming` into the directory. Keys are the external id, else the number.
 
-    Memberships are added; with `replace_groups`, everybody in the file is afterwards in the groups it names only.
+    Memberships are added; with `replace_groups`, everybody to whom the file gives groups is afterwards in these only.
     """
     merged = Merged()
     step("checking")
@@ -185,9 +189,11 @@ async def merge(connection: Connection, *, replace_groups: bool, step: Callable[
     merged.inserted = _count(await connection.execute(INSERT))
     merged.unchanged = listed - merged.updated - merged.inserted
     await connection.execute("ANALYZE recipients")
-    for line, msisdn, recipient_id in await connection.fetch(JOINED):
+    for line, msisdn, recipient_id, suppressed in await connection.fetch(JOINED):
         merged.joined += 1
         reason = f"is the number of recipient {recipient_id} already: who joins that recipient's groups"
+        if suppressed is not None:
+            reason += f", and gets nothing, because that recipient is suppressed ({suppressed})"
         merged.findings.append(Finding(line, "msisdn", mask(msisdn), True, reason))
     step("writing groups")
     merged.groups_created = _count(await connection.execute(GROUPS))

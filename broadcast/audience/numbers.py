@@ -2,7 +2,8 @@
 
 `phonenumbers` takes 20 to 40 µs a number. A number in international form needs little of it: the country code,
 and one regular expression made from the library's own metadata, 2 µs. Whatever is not plainly of that form goes
-to the library itself, so the answer is always the library's (a property test compares them).
+to the library itself, so the answer is always the library's (a property test compares them), except that what would
+be a stranger's number is refused: decimals, and letters, which the library dials as a keypad would.
 """
 
 import re
@@ -34,6 +35,10 @@ TYPES = (
 )
 
 
+SPREADSHEET = re.compile(r"\d{7,}[.,]\d{1,2}")
+"""A number that a spreadsheet has made a decimal: 1701234567.0, whose last digit nobody has ever dialled."""
+
+
 class NumberError(InputError):
     """A text is not a phone number that can be dialled: why. Never holds the number."""
 
@@ -51,8 +56,8 @@ def normalise(text: str, region: str | None) -> str:
     """The E.164 form of a number, plus sign first; `region` reads numbers without a country code.
 
     Without a region, 00 before the country code is read as the plus sign that it stands for in most countries (ITU-T
-    E.164, 7.3.1). Raises NumberError when the text is not a number, has an extension, or is not valid in its
-    country's plan.
+    E.164, 7.3.1). Raises NumberError when the text is not a number, is a decimal one, has an extension or letters
+    after its first digit, or is not valid in its country's plan.
     """
     if region is None and text.startswith("00"):
         text = f"+{text[2:]}"
@@ -69,6 +74,8 @@ def normalise(text: str, region: str | None) -> str:
 
 
 def _ask_library(text: str, region: str | None) -> str:
+    if SPREADSHEET.fullmatch(text):
+        raise NumberError("is a decimal number, as spreadsheets write them: export the column as text")
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException as error:
@@ -77,9 +84,17 @@ def _ask_library(text: str, region: str | None) -> str:
         raise NumberError("is not a phone number") from None
     if number.extension:
         raise NumberError("has an extension: an SMS cannot reach it")
+    if _has_letters(text):
+        raise NumberError("has letters after its first digit: give digits only")
     if not phonenumbers.is_valid_number(number):
         raise NumberError("is not a valid number in its country")
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def _has_letters(text: str) -> bool:
+    """After the first digit; what stands before it, like "Tel.", the library leaves out."""
+    first = next((place for place, character in enumerate(text) if character.isdigit()), 0)
+    return any(character.isalpha() for character in text[first:])
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """Rows of a CSV of recipients to lines for COPY, in blocks, with what is wrong with them. Pure: workers run it."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -98,7 +99,7 @@ def _convert(line: int, row: list[str], columns: Columns, region: str | None, fi
         find("language", cell(columns.language), "is not a language tag like de or de-AT: left empty", loaded=True)
     groups = _groups(cell(columns.groups))
     if groups is None:
-        reason = f"hold a control character or a name of more than {LONGEST_NAME} characters: in no group"
+        reason = f"hold a control character or a name of more than {LONGEST_NAME} characters: no group joined"
         find("groups", cell(columns.groups), reason, loaded=True)
     latitude, longitude = cell(columns.latitude), cell(columns.longitude)
     place = _place(latitude, longitude)
@@ -116,7 +117,7 @@ def _convert(line: int, row: list[str], columns: Columns, region: str | None, fi
             language or NULL,
             place or f"{NULL}\t{NULL}",
             participant or "f",
-            f"{groups or ''}\n",
+            f"{NULL if groups is None else groups}\n",
         )
     )
 
@@ -133,7 +134,8 @@ def _language(text: str) -> str | None:
 @lru_cache(4096)
 def _groups(text: str) -> str | None:
     """The names, each once, in order, joined by `SEPARATOR` and escaped for COPY; None if one cannot be a name."""
-    names = sorted({name.strip() for name in text.replace(";", SEPARATOR).split(SEPARATOR)} - {""})
+    composed = unicodedata.normalize("NFC", text)
+    names = sorted({name.strip() for name in composed.replace(";", SEPARATOR).split(SEPARATOR)} - {""})
     if any(len(name) > LONGEST_NAME or CONTROL.search(name) for name in names):
         return None
     return SEPARATOR.join(names).replace("\\", "\\\\")

@@ -36,7 +36,11 @@ def command() -> None:
 @click.option("--region", help="ISO 3166 region of numbers without a country code (BROADCAST_DEFAULT_REGION).")
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Where findings go [FILE.report.csv].")
 @click.option("--strict", is_flag=True, help="Load nothing if there is any finding.")
-@click.option("--replace-groups", is_flag=True, help="Take people out of groups that the file does not name for them.")
+@click.option(
+    "--replace-groups",
+    is_flag=True,
+    help="Take people to whom the file gives groups out of all others; an empty cell leaves what stands.",
+)
 @click.option("--encoding", default="utf-8-sig", show_default=True, help="Encoding of the file.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def import_command(

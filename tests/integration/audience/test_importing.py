@@ -59,6 +59,24 @@ async def test_replace_groups_ends_what_the_file_does_not_name(connection: async
     assert await people(connection) == [("p1", FIRST, ["b", "c"]), ("p2", SECOND, ["a"])]
 
 
+async def test_replace_groups_needs_groups(connection: asyncpg.Connection, load: Load) -> None:
+    await load(HEADER, f"p1,{FIRST},,a")
+    with pytest.raises(InputError, match="no column of groups"):
+        await load("id,phone", f"p1,{FIRST}", replace_groups=True)
+    assert await people(connection) == [("p1", FIRST, ["a"])]
+
+
+@pytest.mark.parametrize("lines", [(",",), (",a\tb",), (",c", ",a\tb")], ids=["empty", "unreadable", "one unreadable"])
+async def test_replace_groups_ends_nothing_of_whom_it_cannot_tell(
+    connection: asyncpg.Connection, load: Load, lines: tuple[str, ...]
+) -> None:
+    await load(HEADER, f"p1,{FIRST},,a;b")
+    result = await load(HEADER, *(f"p1,{FIRST},{line}" for line in lines), replace_groups=True)
+    assert (result.memberships_removed, result.refused) == (0, 0)
+    [(_, _, groups)] = await people(connection)
+    assert groups[:2] == ["a", "b"]
+
+
 async def test_a_new_number_is_known_by_the_external_id(connection: asyncpg.Connection, load: Load) -> None:
     await load(HEADER, f"p1,{FIRST},de,a")
     result = await load(HEADER, f"p1,{SECOND},en,b")
@@ -94,6 +112,15 @@ async def test_a_second_person_with_a_number_joins_the_firsts_groups(
     assert (result.inserted, result.updated, result.joined) == (0, 0, 1)
     assert await people(connection) == [("p1", FIRST, ["a", "b", "c"])]
     assert (await show_recipient(connection, external_id="p1")).language == "de"
+
+
+async def test_who_joins_a_suppressed_number_is_reported_as_getting_nothing(
+    connection: asyncpg.Connection, load: Load, tmp_path: Path
+) -> None:
+    await load(HEADER, f"p1,{FIRST},de,a")
+    await connection.execute("UPDATE recipients SET suppressed = 'opted out'")
+    await load(HEADER, f"p2,{FIRST},,b")
+    assert "gets nothing, because that recipient is suppressed (opted out)" in (tmp_path / "report.csv").read_text()
 
 
 async def test_one_person_on_several_lines_is_one_person(

@@ -1,5 +1,7 @@
 """Numbers: the fast way and the library's own answer are one and the same."""
 
+import re
+
 import phonenumbers
 import pytest
 from hypothesis import example, given, settings
@@ -24,7 +26,9 @@ EXAMPLES = examples()
 
 
 def library(text: str, region: str | None) -> str | None:
-    """What phonenumbers says: E.164 of a valid number without extension, or None."""
+    """What phonenumbers says: E.164 of a valid number without extension, or None; None too where it is another's."""
+    if re.search(r"\d.*[^\W\d_]", text) or re.fullmatch(r"\d{7,}[.,]\d\d?", text):
+        return None
     if region is None and text.startswith("00"):
         text = f"+{text[2:]}"
     try:
@@ -99,6 +103,8 @@ def test_any_text_is_read_as_the_library_reads_it(text: str, region: str | None)
         ("(0151) 123 456 78", "de", "+4915112345678"),
         ("07400 123456", "GB", "+447400123456"),
         ("(202) 456-1111", "US", "+12024561111"),
+        ("0151.1234.5678", "DE", "+4915112345678"),
+        ("Tel. 0151 12345678", "DE", "+4915112345678"),
         ("+٤٩١٥١١٢٣٤٥٦٧٨", None, "+4915112345678"),
     ],
 )
@@ -120,6 +126,22 @@ def test_refusals_say_why_and_keep_the_number_to_themselves(text: str, reason: s
     with pytest.raises(NumberError, match=reason) as refusal:
         normalise(text, None)
     assert not any(character.isdigit() for character in str(refusal.value))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("1701234567.0", "decimal"),
+        ("491.70123E9", "letters"),
+        ("0170 123 Papa", "letters"),
+        ("1-800-FLOWERS", "letters"),
+        ("+49 170 123 PAPA", "letters"),
+    ],
+)
+def test_what_the_library_reads_as_a_strangers_number_is_refused(text: str, reason: str) -> None:
+    assert phonenumbers.is_valid_number(phonenumbers.parse(text, "DE"))
+    with pytest.raises(NumberError, match=reason):
+        normalise(text, "DE")
 
 
 def test_region_must_exist() -> None:

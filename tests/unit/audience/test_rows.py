@@ -25,6 +25,17 @@ def test_a_good_row() -> None:
     assert one(*GOOD) == ("7\tp1\t+4915112345678\tde-at\t52.5\t13.4\tt\ta|b\n", [])
 
 
+def test_groups_are_the_same_however_their_letters_are_composed() -> None:
+    composed, _ = one("p1", "+4915112345678", "", "Z\u00fcrich")
+    decomposed, _ = one("p1", "+4915112345678", "", "Zu\u0308rich")
+    assert composed == decomposed
+
+
+def test_groups_that_cannot_be_read_are_null_and_no_groups_are_none() -> None:
+    assert one("p1", "+4915112345678", "", "north;a\tb")[0].endswith("\t\\N\n")
+    assert one("p1", "+4915112345678", "", ";")[0].endswith("\t\n")
+
+
 def test_empty_and_missing_cells_say_nothing() -> None:
     assert one(" ", " +4915112345678 ") == ("7\t\\N\t+4915112345678\t\\N\t\\N\t\\N\t\\N\t\n", [])
 
