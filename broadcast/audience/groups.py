@@ -125,7 +125,7 @@ async def nest_group(connection: Connection, parent: str, child: str) -> None:
     async with connection.transaction():
         child_id = await _find(connection, child)
         await connection.execute("LOCK TABLE group_groups IN SHARE ROW EXCLUSIVE MODE")  # two halves of a ring
-        await connection.execute("INSERT INTO groups (name) VALUES ($1) ON CONFLICT DO NOTHING", parent)
+        await connection.execute("INSERT INTO groups (name) VALUES (normalize($1)) ON CONFLICT DO NOTHING", parent)
         parent_id = await _find(connection, parent)
         if await connection.fetchval(WITHIN, child_id, parent_id):
             raise InputError(f"group {child!r} holds {parent!r}: a group cannot be within itself")
@@ -143,7 +143,8 @@ async def unnest_group(connection: Connection, parent: str, child: str) -> None:
 
 
 async def _find(connection: Connection, name: str) -> int:
-    group_id = await connection.fetchval("SELECT id FROM groups WHERE name = $1", name)
+    # Names are kept composed (NFC), as imports and alerts write them.
+    group_id = await connection.fetchval("SELECT id FROM groups WHERE name = normalize($1)", name)
     if group_id is None:
         raise InputError(f"group {name!r} does not exist: `broadcast groups list` names those that do")
     assert isinstance(group_id, int)  # noqa: S101 (it is an integer column)

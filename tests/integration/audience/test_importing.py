@@ -191,6 +191,13 @@ async def test_groups_are_listed_and_shown(connection: asyncpg.Connection, load:
         await show_group(connection, "gone")
 
 
+async def test_a_group_is_found_however_its_letters_are_composed(connection: asyncpg.Connection, load: Load) -> None:
+    await load(HEADER, f"p1,{FIRST},de,Zu\u0308rich")
+    await nest_group(connection, "Gro\u0308\u00dfer Kreis", "Zu\u0308rich")
+    assert [line.name for line in await list_groups(connection)] == ["Gr\u00f6\u00dfer Kreis", "Z\u00fcrich"]
+    assert (await show_group(connection, "Gro\u0308\u00dfer Kreis")).people == 1
+
+
 async def test_erased_people_leave_nothing_in_the_directory(connection: asyncpg.Connection, load: Load) -> None:
     await load(HEADER, f"p1,{FIRST},de,a;b")
     person = await show_recipient(connection, external_id="p1")
