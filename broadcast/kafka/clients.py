@@ -1,5 +1,6 @@
 """aiokafka clients, made in one place so that every one has the settings that exactness rests on."""
 
+import asyncio
 import ssl
 import sys
 from functools import partial
@@ -21,6 +22,23 @@ sys.modules[DefaultRecordBatchBuilder.__module__].lz4_encode = partial(lz4_encod
 REQUEST_TIMEOUT_MS = 10_000
 FETCH_WAIT_MS = 50
 """Longest wait of a fetch at the log's end: bounds the latency of an idle stage without a busy loop."""
+
+
+class Consumer(AIOKafkaConsumer):
+    """aiokafka's consumer, and it can be stopped at any moment."""
+
+    async def stop(self) -> None:
+        """Leave the group and disconnect; harmless when it has not started, or is stopped."""
+        task = asyncio.current_task()
+        asked = 0 if task is None else task.cancelling()
+        try:
+            await super().stop()
+        except asyncio.CancelledError:
+            if task is not None and task.cancelling() > asked:
+                raise
+            # aiokafka 0.14 raises this in whoever stops it while a fetch of its own waits to be tried again: unless it
+            # ends here, a task that only lets go of its consumer ends as if somebody had cancelled it.
+            await self._client.close()
 
 
 def security(settings: Settings) -> dict[str, Any]:
@@ -57,7 +75,7 @@ def make_producer(settings: Settings, **overrides: Any) -> AIOKafkaProducer:
     return TransactionalProducer(connection, settings.topic_prefix, **(keywords | overrides))
 
 
-def make_consumer(settings: Settings, *topics: str, **overrides: Any) -> AIOKafkaConsumer:
+def make_consumer(settings: Settings, *topics: str, **overrides: Any) -> Consumer:
     """A consumer of committed records that never commits by itself.
 
     With `group_id` also pass `group_instance_id`: every member is static (design, section 5).
@@ -74,7 +92,7 @@ def make_consumer(settings: Settings, *topics: str, **overrides: Any) -> AIOKafk
         "max_partition_fetch_bytes": 1024 * 1024,
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
     }
-    return AIOKafkaConsumer(*topics, **(keywords | overrides))
+    return Consumer(*topics, **(keywords | overrides))
 
 
 def make_admin(settings: Settings) -> AIOKafkaAdminClient:
