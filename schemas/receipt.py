@@ -5,7 +5,9 @@ from typing import Annotated
 
 import msgspec
 
-Milliseconds = Annotated[int, msgspec.Meta(ge=0, lt=253_402_300_800_000)]
+YEAR_10000 = 253_402_300_800_000
+
+Milliseconds = Annotated[int, msgspec.Meta(ge=0, lt=YEAR_10000)]
 """An instant before the year 10000, in milliseconds since the epoch; checked when a record is read."""
 
 Signed64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]

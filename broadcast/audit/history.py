@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from broadcast.audit.chain import RawRecord, unpack
+from broadcast.audit.intake import UNREADABLE, instant_of
 from broadcast.audit.keys import message_key
 from broadcast.audit.summary import UnknownAlertError
 from broadcast.audit.walk import read_reasons
@@ -94,7 +95,7 @@ async def _statuses(connection: Connection, alert_id: UUID, recipient_id: int, s
                 continue
             try:
                 status = _read_status(record.value)
-            except (msgspec.MsgspecError, RecursionError):
+            except UNREADABLE:
                 continue
             if status.recipient_id == recipient_id and status.alert_id.lower() == str(alert_id):
                 events.append(_event("status", status.at or record.timestamp, status, record, source))
@@ -107,7 +108,7 @@ async def _receipts(connection: Connection, wanted: dict[int, set[int]]) -> list
         for record, source in await _records(connection, segment):
             try:
                 receipt = _read_receipt(record.value or b"")
-            except (msgspec.MsgspecError, RecursionError):
+            except UNREADABLE:
                 continue
             if message_key(receipt.account, receipt.message_id) in keys:
                 events.append(_event("receipt", receipt.received_at or record.timestamp, receipt, record, source))
@@ -133,7 +134,7 @@ async def _records(connection: Connection, segment: int) -> list[tuple[RawRecord
 def _event(kind: str, at: int, value: Status | Receipt, record: RawRecord, source: dict[str, Any]) -> Event:
     facts = {name: found for name, found in msgspec.to_builtins(value).items() if name not in _KNOWN_ANYWAY}
     return Event(
-        datetime.fromtimestamp(at / 1000, UTC),
+        datetime.fromtimestamp(instant_of(at) / 1000, UTC),
         kind,
         facts,
         source | {"offset": record.offset},

@@ -8,10 +8,15 @@ from uuid import UUID
 import msgspec
 
 from broadcast.audit.chain import Record
-from schemas.receipt import Receipt
+from schemas.receipt import YEAR_10000, Receipt
 from schemas.status import Status
 
 T = TypeVar("T", Status, Receipt)
+
+UNREADABLE: tuple[type[Exception], ...] = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises at a value that is not of its kind."""
+
+_UNREADABLE_TOGETHER: tuple[type[Exception], ...] = (*UNREADABLE, TypeError)
 
 
 class Poison(NamedTuple):
@@ -22,11 +27,22 @@ class Poison(NamedTuple):
 
 
 class Read(NamedTuple, Generic[T]):
-    """Readable values in the order of their records, the instants of those records, and the rest."""
+    """Readable values in the order of their records, the instants of those records (`instant_of`), and the rest."""
 
     values: list[T]
     timestamps: list[int]
     poison: list[Poison]
+
+
+def instant_of(timestamp: int) -> int:
+    """A record's timestamp, or the nearest that can be stored: a broker takes any number that is not far ahead."""
+    return min(max(timestamp, 0), YEAR_10000 - 1)
+
+
+def _instants(timestamps: list[int]) -> list[int]:
+    if not timestamps or (min(timestamps) >= 0 and max(timestamps) < YEAR_10000):
+        return timestamps
+    return list(map(instant_of, timestamps))
 
 
 class _Reader(Generic[T]):
@@ -37,11 +53,11 @@ class _Reader(Generic[T]):
     def read(self, records: Sequence[Record]) -> Read[T]:
         try:
             values = self._many.decode(b"[" + b",".join([record.value for record in records]) + b"]")  # type: ignore[misc]
-        except (msgspec.MsgspecError, TypeError, UnicodeDecodeError, RecursionError):
+        except _UNREADABLE_TOGETHER:
             return self._read_singly(records)
         if len(values) != len(records):  # one value held two, so another may have held none
             return self._read_singly(records)
-        return Read(values, [record.timestamp for record in records], [])
+        return Read(values, _instants([record.timestamp for record in records]), [])
 
     def _read_singly(self, records: Sequence[Record]) -> Read[T]:
         read: Read[T] = Read([], [], [])
@@ -51,11 +67,11 @@ class _Reader(Generic[T]):
                 continue
             try:
                 value = self._one.decode(record.value)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            except UNREADABLE as error:
                 read.poison.append(Poison(record, f"value cannot be read: {error}"))
                 continue
             read.values.append(value)
-            read.timestamps.append(record.timestamp)
+            read.timestamps.append(instant_of(record.timestamp))
         return read
 
 
@@ -84,7 +100,7 @@ def read_statuses(records: Sequence[Record]) -> Read[Status]:
     for record, status in zip(readable, read.values, strict=True):
         if is_alert_id(status.alert_id):
             kept.values.append(status)
-            kept.timestamps.append(record.timestamp)
+            kept.timestamps.append(instant_of(record.timestamp))
         else:
             kept.poison.append(Poison(record, f"alert_id: {status.alert_id[:80]!r} is not a UUID"))
     return kept

@@ -37,9 +37,12 @@ class Hand:
     positions: dict[str, Position] = field(default_factory=dict)
 
     async def write(
-        self, statuses: Sequence[Status | bytes] = (), receipts: Sequence[Receipt | bytes] = ()
+        self,
+        statuses: Sequence[Status | bytes] = (),
+        receipts: Sequence[Receipt | bytes] = (),
+        timestamp: int = 1_000,
     ) -> Recorded:
-        """Record these as one batch."""
+        """Record these as one batch, with timestamps from that one on."""
         await self.ids.reserve(self.connection, 2)
         batch = Batch()
         for topic, values in ((STATUSES, statuses), (RECEIPTS, receipts)):
@@ -49,7 +52,7 @@ class Hand:
             records = [
                 RawRecord(
                     position.offset + number,
-                    1_000 + number,
+                    timestamp + number,
                     b"key",
                     value if isinstance(value, bytes) else encode(value),
                 )

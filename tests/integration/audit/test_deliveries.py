@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from click.testing import CliRunner, Result
 
-from broadcast.audit import UnknownAlertError, deliveries, history, summary
+from broadcast.audit import UnknownAlertError, deliveries, history, rebuild_check, summary
 from broadcast.cli import root
 from schemas.receipt import Receipt, ReceiptState
 from schemas.status import DeliveryState, Outcome, Status
@@ -100,6 +100,20 @@ async def test_history_comes_from_the_evidence(story: UUID, connection: asyncpg.
     assert [event.facts["outcome"] for event in retried] == ["refused_for_now", "accepted"]
     (member,) = await history(connection, story, 8)
     assert member.facts["suppressed"] == "opted out"
+
+
+@pytest.mark.parametrize("timestamp", [-(10**17), 10**17], ids=["before all time", "after it"])
+async def test_what_cannot_be_read_or_dated_hides_no_history(
+    alerts: Any, hand: Any, connection: asyncpg.Connection, timestamp: int
+) -> None:
+    alert_id = await alerts.make([1, 2])
+    poison = b'{"alert_id":"1\xff"}'
+    told = Status(str(alert_id), 1, 1, Outcome.ACCEPTED, account="sim", message_id="m1", number_hash=1)
+    await hand.write([told, poison], [Receipt("sim", "m1", ReceiptState.DELIVERED, 1, ""), poison], timestamp=timestamp)
+    kinds = {event.kind for event in await history(connection, alert_id, 1)}
+    assert kinds == {"audience", "status", "receipt"}
+    assert (await summary(connection, alert_id, exact=True)).counts[DeliveryState.DELIVERED] == 1
+    assert (await rebuild_check(connection)).sound
 
 
 async def test_an_alert_that_is_not_known_is_an_error_of_ours(connection: asyncpg.Connection) -> None:

@@ -57,3 +57,10 @@ def test_receipts_are_read_the_same_way() -> None:
     read = read_receipts([RawRecord(0, 1, b"a", good), RawRecord(1, 2, b"a", b"nonsense"), RawRecord(2, 3, b"a", good)])
     assert len(read.values) == 2
     assert [poison.record.offset for poison in read.poison] == [1]
+
+
+@pytest.mark.parametrize(("timestamp", "instant"), [(-1, 0), (-(2**63), 0), (2**62, 253_402_300_799_999), (5, 5)])
+def test_a_timestamp_that_cannot_be_stored_becomes_the_nearest_that_can(timestamp: int, instant: int) -> None:
+    records = [RawRecord(0, 10, b"1", status()), RawRecord(1, timestamp, b"2", status())]
+    assert read_statuses(records).timestamps == [10, instant]
+    assert read_statuses([*records, RawRecord(2, timestamp, b"3", b"{")]).timestamps == [10, instant]
