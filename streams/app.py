@@ -13,7 +13,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from broadcast import metrics
-from broadcast.audit.alarms import LOST_TAIL, raise_alarm
+from broadcast.alarms import LOST_TAIL, raise_alarm
 from broadcast.database.pool import AWAY
 from broadcast.deadletters import deadletter_of
 from broadcast.errors import LostTailError, PoisonError, UnavailableError

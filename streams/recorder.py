@@ -16,14 +16,14 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from broadcast import metrics
-from broadcast.audit.alarms import is_trusting
-from broadcast.audit.evidence import Ids, Position, StaleError, read_positions
-from broadcast.audit.figures import report_batch
-from broadcast.audit.letters import Letters
-from broadcast.audit.recording import TRANSIENT, Batch, Parked, Recorded, record
+from broadcast.alarms import is_trusting
+from broadcast.audit.attempts.batch import TRANSIENT, Batch, Parked, Recorded, record
+from broadcast.audit.attempts.metrics import report_batch
+from broadcast.audit.evidence.continuity import Probe, confirm
+from broadcast.audit.evidence.segments import Ids, Position, StaleError, read_positions
 from broadcast.audit.session import open_session
-from broadcast.audit.sweep import sweep_forever
-from broadcast.audit.tail import Probe, confirm
+from broadcast.audit.watch.letters import Letters
+from broadcast.audit.watch.sweep import sweep_forever
 from broadcast.clock import monotonic
 from broadcast.database.pool import AWAY, wait_for_database
 from broadcast.health import Health

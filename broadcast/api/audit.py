@@ -14,10 +14,10 @@ from broadcast.api.alerts import PAGE_MAX, problems, unknown
 from broadcast.api.authorization import Actor, Backing
 from broadcast.api.problems import Problem
 from broadcast.api.services import Services
-from broadcast.audit.deliveries import account_names, deliveries
-from broadcast.audit.export import delivery_row
-from broadcast.audit.history import history
-from broadcast.audit.summary import Summary, UnknownAlertError, summary
+from broadcast.audit.deliveries.export import delivery_row
+from broadcast.audit.deliveries.history import history
+from broadcast.audit.deliveries.pages import account_names, deliveries
+from broadcast.audit.deliveries.summary import Summary, UnknownAlertError, summary
 from broadcast.database import Connection
 from schemas.receipt import ReceiptState
 from schemas.status import DeliveryState, Outcome

@@ -1,12 +1,12 @@
 """The audit: evidence, attempts, counters, and what they say of each recipient."""
 
-from broadcast.audit.deliveries import Page, deliveries, stream_deliveries
-from broadcast.audit.facts import Delivery
-from broadcast.audit.history import Event, history
+from broadcast.audit.attempts.rebuild import Rebuild, rebuild_check
+from broadcast.audit.deliveries.history import Event, history
+from broadcast.audit.deliveries.pages import Page, deliveries, stream_deliveries
+from broadcast.audit.deliveries.state import Delivery
+from broadcast.audit.deliveries.summary import Summary, UnknownAlertError, summary
+from broadcast.audit.evidence.verification import Verification, verify
 from broadcast.audit.keys import message_key
-from broadcast.audit.rebuilding import Rebuild, rebuild_check
-from broadcast.audit.summary import Summary, UnknownAlertError, summary
-from broadcast.audit.verification import Verification, verify
 
 __all__ = [
     "Delivery",

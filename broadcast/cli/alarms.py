@@ -6,7 +6,7 @@ import os
 import click
 from rich.table import Table
 
-from broadcast.audit.alarms import Alarm, clear_alarms, list_alarms
+from broadcast.alarms import Alarm, clear_alarms, list_alarms
 from broadcast.cli.audit import with_audit
 from broadcast.cli.ids import ID
 from broadcast.cli.tables import print_table

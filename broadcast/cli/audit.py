@@ -16,9 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from broadcast.audit import Verification, history, rebuild_check, summary, verify
-from broadcast.audit.export import FORMATS, write_deliveries
-from broadcast.audit.summary import Summary
-from broadcast.audit.verification import note_verification
+from broadcast.audit.deliveries.export import FORMATS, write_deliveries
+from broadcast.audit.deliveries.summary import Summary
+from broadcast.audit.evidence.verification import note_verification
 from broadcast.cli.ids import ID
 from broadcast.cli.tables import print_table
 from broadcast.database.connection import open_connection

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from broadcast.audit.alarms import LOST_TAIL
+from broadcast.alarms import LOST_TAIL
 from broadcast.clock import monotonic
 from broadcast.embedded.stack import STAGES
 from schemas.lane import Lane

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from broadcast.audience.chunks import GENESIS, chain, chunk_digest
-from broadcast.audit.chain import RawRecord
-from broadcast.audit.evidence import Ids, Position
-from broadcast.audit.recording import Batch, Parked, Recorded, record
+from broadcast.audit.attempts.batch import Batch, Parked, Recorded, record
+from broadcast.audit.evidence.chain import RawRecord
+from broadcast.audit.evidence.segments import Ids, Position
 from broadcast.audit.session import open_session
 from broadcast.settings import Settings
 from schemas.receipt import Receipt

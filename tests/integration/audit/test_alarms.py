@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from broadcast import metrics
-from broadcast.audit.alarms import (
+from broadcast.alarms import (
     EVIDENCE_FAULT,
     LOST_TAIL,
     SUM_GAP,
@@ -17,9 +17,9 @@ from broadcast.audit.alarms import (
     raise_alarm,
     show_alarms,
 )
-from broadcast.audit.summary import UnknownAlertError
-from broadcast.audit.sweep import sweep
-from broadcast.audit.verification import note_verification, show_verification, verify
+from broadcast.audit.deliveries.summary import UnknownAlertError
+from broadcast.audit.evidence.verification import note_verification, show_verification, verify
+from broadcast.audit.watch.sweep import sweep
 from broadcast.clock import utc_now
 from broadcast.errors import InputError
 from schemas.status import Outcome, Status

@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 
 from broadcast.audit import verify
-from broadcast.audit.chain import RawRecord
-from broadcast.audit.divergence import find_divergence
-from broadcast.audit.evidence import Ids, Position, add_segments, read_positions
+from broadcast.audit.evidence.chain import RawRecord
+from broadcast.audit.evidence.divergence import find_divergence
+from broadcast.audit.evidence.segments import Ids, Position, add_segments, read_positions
 
 TOPIC = "broadcast.statuses.v1"
 

@@ -5,9 +5,9 @@ from typing import Any
 import asyncpg
 
 from broadcast import metrics
-from broadcast.audit.figures import report_batch
-from broadcast.audit.orphans import join_parked
-from broadcast.audit.recording import Batch
+from broadcast.audit.attempts.batch import Batch
+from broadcast.audit.attempts.metrics import report_batch
+from broadcast.audit.attempts.parked import join_parked
 from schemas.receipt import Receipt, ReceiptState
 from schemas.status import Outcome, Status
 

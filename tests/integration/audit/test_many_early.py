@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 
 from broadcast.audit import summary
-from broadcast.audit.orphans import join_parked
+from broadcast.audit.attempts.parked import join_parked
 from schemas.receipt import Receipt, ReceiptState
 from schemas.status import DeliveryState, Outcome, Status
 

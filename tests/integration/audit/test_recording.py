@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from broadcast.audit import rebuild_check, summary, verify
-from broadcast.audit.orphans import join_parked
+from broadcast.audit.attempts.parked import join_parked
 from broadcast.errors import FencedError
 from schemas.receipt import Receipt, ReceiptState
 from schemas.status import DeliveryState, Outcome, Status

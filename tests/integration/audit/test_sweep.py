@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from broadcast.audit.codes import POSSIBLE_DUPLICATES
-from broadcast.audit.sweep import _OPEN, Quiet, find_stranded, sweep
+from broadcast.audit.watch.sweep import _OPEN, Quiet, find_stranded, sweep
 from schemas.status import Outcome, Status
 
 NOW = datetime.now(UTC)

@@ -7,7 +7,7 @@ import asyncpg
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from broadcast.audit.lag import jobs_left, statuses_left
+from broadcast.audit.watch.lag import jobs_left, statuses_left
 from broadcast.kafka.clients import make_producer
 from broadcast.kafka.topics import create_topics
 from broadcast.routing import Account, Route

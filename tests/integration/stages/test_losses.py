@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from broadcast.audit.alarms import LOST_TAIL
+from broadcast.alarms import LOST_TAIL
 from broadcast.database import create_pool
 from broadcast.errors import LostTailError
 from broadcast.settings import Settings

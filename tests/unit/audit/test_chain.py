@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadcast.audit.chain import GENESIS, RawRecord, digest_of, pack, unpack
-from broadcast.audit.evidence import Position
+from broadcast.audit.evidence.chain import GENESIS, RawRecord, digest_of, pack, unpack
+from broadcast.audit.evidence.segments import Position
 
 records = st.lists(
     st.builds(

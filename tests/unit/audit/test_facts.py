@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcast.audit.codes import CODE_OF_OUTCOME, CODE_OF_RECEIPT
-from broadcast.audit.facts import Attempt, deliveries_of
+from broadcast.audit.deliveries.state import Attempt, deliveries_of
 from schemas.receipt import ReceiptState
 from schemas.status import DeliveryState, Outcome
 

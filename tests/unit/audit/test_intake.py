@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from broadcast.audit.chain import RawRecord
-from broadcast.audit.intake import read_receipts, read_statuses
+from broadcast.audit.attempts.decoding import read_receipts, read_statuses
+from broadcast.audit.evidence.chain import RawRecord
 
 ALERT = "6f1c9f3e-3c0b-5a55-9b3d-0c2f6f3f7a10"
 GOOD = {"alert_id": ALERT, "recipient_id": 1, "attempt": 1, "outcome": "accepted"}

@@ -6,9 +6,9 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broadcast.audit.attempts.receipts import Heard, gather, merge
 from broadcast.audit.codes import CODE_OF_RECEIPT
 from broadcast.audit.keys import message_key
-from broadcast.audit.receipts import Heard, gather, merge
 from schemas.receipt import Receipt, ReceiptState
 
 heard = st.builds(

@@ -8,7 +8,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from broadcast import metrics
-from broadcast.audit.intake import Poison
+from broadcast.audit.attempts.decoding import Poison
 from broadcast.clock import epoch_milliseconds
 from broadcast.kafka.clients import make_producer
 from broadcast.settings import Settings

@@ -12,13 +12,13 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from broadcast import metrics
-from broadcast.audit.alarms import QUEUED_PAST_EXPIRY, QUEUED_WITHOUT_LAG, SUM_GAP, raise_alarm, show_alarms
+from broadcast.alarms import QUEUED_PAST_EXPIRY, QUEUED_WITHOUT_LAG, SUM_GAP, raise_alarm, show_alarms
+from broadcast.audit.attempts.batch import TRANSIENT
+from broadcast.audit.attempts.parked import join_parked
 from broadcast.audit.codes import CODE_OF_STATE, POSSIBLE_DUPLICATES
-from broadcast.audit.lag import work_left
-from broadcast.audit.orphans import join_parked
-from broadcast.audit.recording import TRANSIENT
+from broadcast.audit.evidence.verification import show_verification
 from broadcast.audit.session import open_session
-from broadcast.audit.verification import show_verification
+from broadcast.audit.watch.lag import work_left
 from broadcast.clock import utc_now
 from broadcast.database.pool import AWAY, wait_for_database
 from broadcast.deadletters import OpenLetters

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import asyncpg
 
-from broadcast.audit.booking import Deltas, Recipient, Took
+from broadcast.audit.attempts.receipts import Heard
+from broadcast.audit.attempts.rows import Deltas, Recipient, Took
 from broadcast.audit.codes import LOWEST_FINAL_RECEIPT, STATE_CODE_OF_RECEIPT, SUBMITTED
-from broadcast.audit.receipts import Heard
 
 REUSED_AFTER = "7 days"
 """A receipt is not for a submit older than this: an SMSC may have used the id again. Longest expiry plus the six days

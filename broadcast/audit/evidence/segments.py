@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from broadcast.audit.chain import GENESIS, RawRecord, Record, digest_of, pack, unpack
+from broadcast.audit.evidence.chain import GENESIS, RawRecord, Record, digest_of, pack, unpack
 from broadcast.errors import FencedError
 
 _IDS_AT_ONCE = 1000

@@ -10,8 +10,8 @@ from functools import lru_cache
 from struct import Struct, pack
 from uuid import UUID
 
+from broadcast.audit.attempts.receipts import Heard
 from broadcast.audit.codes import CODE_OF_OUTCOME
-from broadcast.audit.receipts import Heard
 from schemas.status import Status
 
 COLUMNS = (

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
-from broadcast.audit.booking import Booking, Deltas, Recipient, Took, book
-from broadcast.audit.chain import Record
-from broadcast.audit.counting import add_to_counters, count_carefully
-from broadcast.audit.evidence import Position, Segment, StaleError, add_segments
-from broadcast.audit.intake import Poison, Read, read_receipts, read_statuses
-from broadcast.audit.joining import AmbiguousError, delete_parked, join, park
-from broadcast.audit.receipts import Heard, gather, merge
-from broadcast.audit.rows import COLUMNS, HEADER, TRAILER
+from broadcast.audit.attempts.copy_format import COLUMNS, HEADER, TRAILER
+from broadcast.audit.attempts.counters import add_to_counters, count_carefully
+from broadcast.audit.attempts.decoding import Poison, Read, read_receipts, read_statuses
+from broadcast.audit.attempts.joining import AmbiguousError, delete_parked, join, park
+from broadcast.audit.attempts.receipts import Heard, gather, merge
+from broadcast.audit.attempts.rows import Booking, Deltas, Recipient, Took, book
+from broadcast.audit.evidence.chain import Record
+from broadcast.audit.evidence.segments import Position, Segment, StaleError, add_segments
 from schemas.status import Status
 
 _COPY_BYTES = 256 * 1024

@@ -6,7 +6,8 @@ from datetime import datetime
 
 import asyncpg
 
-from broadcast.audit.booking import Deltas, Recipient
+from broadcast.audit.attempts.joining import RowKey
+from broadcast.audit.attempts.rows import Deltas, Recipient
 from broadcast.audit.codes import (
     CODE_OF_STATE,
     OUTCOME_OF_CODE,
@@ -14,7 +15,6 @@ from broadcast.audit.codes import (
     QUEUED,
     RECEIPT_OF_CODE,
 )
-from broadcast.audit.joining import RowKey
 from schemas.status import DeliveryState, state_of_attempt, state_of_recipient
 
 LOCK_CLASS = 0xA0D1

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from broadcast.audit.codes import CODE_OF_OUTCOME, FINAL_RECEIPT_CODES
-from broadcast.audit.facts import STATE_OF_CODES, Attempt, Delivery, deliveries_of
+from broadcast.audit.deliveries.state import STATE_OF_CODES, Attempt, Delivery, deliveries_of
 from broadcast.database import Connection
 from schemas.status import DeliveryState, Outcome, state_of_recipient
 

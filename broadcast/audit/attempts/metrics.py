@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 
 from broadcast import metrics
-from broadcast.audit.booking import Took
+from broadcast.audit.attempts.batch import Batch, Recorded
+from broadcast.audit.attempts.rows import Took
 from broadcast.audit.codes import RECEIPT_OF_CODE
-from broadcast.audit.recording import Batch, Recorded
 from broadcast.clock import epoch_milliseconds
 
 Names = Mapping[int | None, str]

@@ -8,10 +8,10 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
-from broadcast.audit.alarms import LOST_RECORDS, LOST_TAIL, raise_alarm
-from broadcast.audit.chain import RawRecord
-from broadcast.audit.divergence import find_divergence
-from broadcast.audit.evidence import Position, same
+from broadcast.alarms import LOST_RECORDS, LOST_TAIL, raise_alarm
+from broadcast.audit.evidence.chain import RawRecord
+from broadcast.audit.evidence.divergence import find_divergence
+from broadcast.audit.evidence.segments import Position, same
 from broadcast.kafka.clients import make_consumer
 from broadcast.settings import Settings
 

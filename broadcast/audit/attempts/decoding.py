@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from broadcast.audit.chain import Record
+from broadcast.audit.evidence.chain import Record
 from schemas.receipt import YEAR_10000, Receipt
 from schemas.status import Status
 

@@ -8,9 +8,9 @@ from typing import Any, TextIO
 from uuid import UUID
 
 from broadcast.audit.codes import OUTCOME_OF_CODE
-from broadcast.audit.deliveries import account_names, stream_deliveries
-from broadcast.audit.facts import Delivery, receipt_name
-from broadcast.audit.summary import DEFAULT_RECEIPT_DEADLINE
+from broadcast.audit.deliveries.pages import account_names, stream_deliveries
+from broadcast.audit.deliveries.state import Delivery, receipt_name
+from broadcast.audit.deliveries.summary import DEFAULT_RECEIPT_DEADLINE
 from broadcast.database import Connection
 from schemas.status import DeliveryState
 

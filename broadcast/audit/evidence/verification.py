@@ -6,12 +6,12 @@ from typing import Any
 from uuid import UUID
 
 from broadcast import metrics
+from broadcast.alarms import EVIDENCE_FAULT, raise_alarm
 from broadcast.audience.chunks import GENESIS as FIRST_CHAIN
 from broadcast.audience.chunks import chain, chunk_digest
-from broadcast.audit.alarms import EVIDENCE_FAULT, raise_alarm
-from broadcast.audit.chain import GENESIS, digest_of, unpack
-from broadcast.audit.summary import UnknownAlertError
-from broadcast.audit.walk import read_reasons
+from broadcast.audit.deliveries.by_chunk import read_reasons
+from broadcast.audit.deliveries.summary import UnknownAlertError
+from broadcast.audit.evidence.chain import GENESIS, digest_of, unpack
 from broadcast.database import Connection
 
 Progress = Callable[[int, int], None]

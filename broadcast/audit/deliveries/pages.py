@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from broadcast.audit.facts import Delivery
-from broadcast.audit.summary import DEFAULT_RECEIPT_DEADLINE, UnknownAlertError
-from broadcast.audit.walk import walk
+from broadcast.audit.deliveries.by_chunk import walk
+from broadcast.audit.deliveries.state import Delivery
+from broadcast.audit.deliveries.summary import DEFAULT_RECEIPT_DEADLINE, UnknownAlertError
 from broadcast.clock import utc_now
 from broadcast.database import Connection
 from schemas.status import DeliveryState

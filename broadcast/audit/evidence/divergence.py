@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import asyncpg
 
-from broadcast.audit.chain import RawRecord, unpack
-from broadcast.audit.evidence import same
+from broadcast.audit.evidence.chain import RawRecord, unpack
+from broadcast.audit.evidence.segments import same
 
 Fetch = Callable[[int, int], Awaitable[Sequence[RawRecord]]]
 """Reads Kafka's records of one partition from an offset (inclusive) to another (exclusive), those that exist."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from broadcast.audit.chain import unpack
+from broadcast.audit.attempts.decoding import read_receipts, read_statuses
+from broadcast.audit.attempts.receipts import Heard, gather
 from broadcast.audit.codes import CODE_OF_OUTCOME
-from broadcast.audit.intake import read_receipts, read_statuses
+from broadcast.audit.evidence.chain import unpack
 from broadcast.audit.keys import message_key
-from broadcast.audit.receipts import Heard, gather
 from broadcast.database import Connection
 from schemas.status import Outcome, Status
 

@@ -9,11 +9,11 @@ from uuid import UUID
 
 import msgspec
 
-from broadcast.audit.chain import RawRecord, unpack
-from broadcast.audit.intake import UNREADABLE, instant_of
+from broadcast.audit.attempts.decoding import UNREADABLE, instant_of
+from broadcast.audit.deliveries.by_chunk import read_reasons
+from broadcast.audit.deliveries.summary import UnknownAlertError
+from broadcast.audit.evidence.chain import RawRecord, unpack
 from broadcast.audit.keys import message_key
-from broadcast.audit.summary import UnknownAlertError
-from broadcast.audit.walk import read_reasons
 from broadcast.database import Connection
 from schemas.receipt import Receipt
 from schemas.status import Status

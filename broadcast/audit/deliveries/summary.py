@@ -12,7 +12,7 @@ from broadcast.audit.codes import (
     POSSIBLE_DUPLICATES,
     STATE_OF_CODE,
 )
-from broadcast.audit.walk import count
+from broadcast.audit.deliveries.by_chunk import count
 from broadcast.clock import utc_now
 from broadcast.database import Connection
 from broadcast.errors import InputError

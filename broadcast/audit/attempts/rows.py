@@ -4,10 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 
-from broadcast.audit.codes import CODE_OF_STATE, STATE_CODE_OF_RECEIPT
-from broadcast.audit.keys import message_key
-from broadcast.audit.receipts import Heard, merge
-from broadcast.audit.rows import (
+from broadcast.audit.attempts.copy_format import (
     NO_REASON,
     NO_RECEIPT,
     alert_part,
@@ -17,6 +14,9 @@ from broadcast.audit.rows import (
     unusual_part,
     usual_part,
 )
+from broadcast.audit.attempts.receipts import Heard, merge
+from broadcast.audit.codes import CODE_OF_STATE, STATE_CODE_OF_RECEIPT
+from broadcast.audit.keys import message_key
 from schemas.status import STATE_OF_OUTCOME, Outcome, Status
 
 Recipient = tuple[str, int]

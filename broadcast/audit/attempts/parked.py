@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from broadcast.audit.booking import Deltas
-from broadcast.audit.counting import add_to_counters, count_carefully
-from broadcast.audit.figures import report_met, report_repeated
-from broadcast.audit.joining import join, park
-from broadcast.audit.receipts import Heard, merge
+from broadcast.audit.attempts.counters import add_to_counters, count_carefully
+from broadcast.audit.attempts.joining import join, park
+from broadcast.audit.attempts.metrics import report_met, report_repeated
+from broadcast.audit.attempts.receipts import Heard, merge
+from broadcast.audit.attempts.rows import Deltas
 
 SHARD = -1
 """Counters of what is joined here, apart from those of the recorders' batches."""

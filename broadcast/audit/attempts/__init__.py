@@ -1,0 +1,1 @@
+"""Attempts: statuses and receipts as rows of PostgreSQL, written in batches with their evidence."""

@@ -1,0 +1,1 @@
+"""Deliveries: what evidence and attempts say of each recipient of an alert."""

@@ -1,0 +1,1 @@
+"""Evidence: what was read from Kafka, as it was read, in segments chained by SHA-256."""

@@ -1,0 +1,1 @@
+"""Watching the pipeline: the sweep, what is left to do, dead letters of the recorder."""
