@@ -11,11 +11,11 @@ from aiokafka.structs import OffsetAndMetadata
 
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.errors import FENCED_EXIT_CODE, LEASE_EXIT_CODE
+from broadcast.kafka.batches import send_records
 from broadcast.kafka.lease import End, Lease
 from broadcast.kafka.position import Position, write_metadata
 from broadcast.kafka.transactions import TransactionalProducer
-from broadcast.sending.batches import send_records
-from broadcast.sending.figures import Figures
+from broadcast.sending.metrics import Figures
 from broadcast.sending.outbox import Outbox, Parcel
 from broadcast.sending.rhythm import Rhythm
 from broadcast.sending.settlement import Settlement, Token

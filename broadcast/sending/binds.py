@@ -10,7 +10,7 @@ import structlog
 from broadcast import metrics
 from broadcast.clock import epoch_milliseconds
 from broadcast.routing import Account
-from broadcast.sending.figures import count_answers
+from broadcast.sending.metrics import count_answers
 from broadcast.sending.outcomes import UNANSWERED
 from broadcast.sending.receipts import Receipts
 from broadcast.sending.settlement import Sent, Settlement, Submission, Token

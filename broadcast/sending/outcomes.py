@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from broadcast.smpp import OutcomeClass, classify_status, name_status
-from broadcast.smpp.status import RMSGQFUL, RTHROTTLED
+from broadcast.smpp.codec.command_status import RMSGQFUL, RTHROTTLED
 from schemas.job import Job
 from schemas.status import Outcome
 

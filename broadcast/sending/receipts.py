@@ -13,10 +13,10 @@ from aiokafka.errors import KafkaError
 
 from broadcast import metrics
 from broadcast.clock import epoch_milliseconds
+from broadcast.kafka.batches import Record, send_records
 from broadcast.kafka.clients import make_producer
 from broadcast.pii import number_hasher
 from broadcast.routing import Account
-from broadcast.sending.batches import Record, send_records
 from broadcast.sending.inbound import read_inbound
 from broadcast.settings import Settings
 from broadcast.smpp import Delivery, PduError, Session, normalise_receipt_ids, parse_receipt, seconds_between

@@ -2,7 +2,8 @@
 
 from broadcast.smpp.account import AccountConfig, BindConfig, BindMode, Tls
 from broadcast.smpp.binding import connect
-from broadcast.smpp.errors import (
+from broadcast.smpp.codec.command_status import OutcomeClass, classify_status, name_status
+from broadcast.smpp.codec.errors import (
     BindError,
     FrameError,
     LinkLostError,
@@ -11,10 +12,8 @@ from broadcast.smpp.errors import (
     SmppError,
     UnboundError,
 )
-from broadcast.smpp.message import Delivery
-from broadcast.smpp.pacing import Pacing
-from broadcast.smpp.pool import Pool
-from broadcast.smpp.receipts import (
+from broadcast.smpp.codec.message import Delivery
+from broadcast.smpp.codec.receipts import (
     MessageIdRule,
     MessageState,
     ReceiptContent,
@@ -23,9 +22,10 @@ from broadcast.smpp.receipts import (
     parse_receipt,
     seconds_between,
 )
+from broadcast.smpp.codec.template import SubmitTemplate
+from broadcast.smpp.pacing import Pacing
+from broadcast.smpp.pool import Pool
 from broadcast.smpp.session import Listener, Session
-from broadcast.smpp.status import OutcomeClass, classify_status, name_status
-from broadcast.smpp.template import SubmitTemplate
 from broadcast.smpp.window import Response
 
 __all__ = [

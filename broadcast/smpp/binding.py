@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from broadcast.smpp.account import BindConfig
-from broadcast.smpp.bind import BindRequest, encode_bind, parse_bind_response
-from broadcast.smpp.errors import BindError, SmppError
+from broadcast.smpp.codec.bind import BindRequest, encode_bind, parse_bind_response
+from broadcast.smpp.codec.command_status import BIND_REFUSED, ROK, name_status
+from broadcast.smpp.codec.errors import BindError, SmppError
+from broadcast.smpp.codec.sequence import SequenceCounter
 from broadcast.smpp.pacing import Pacing
-from broadcast.smpp.sequence import SequenceCounter
 from broadcast.smpp.session import Listener, Session
-from broadcast.smpp.status import BIND_REFUSED, ROK, name_status
 
 T = TypeVar("T")
 

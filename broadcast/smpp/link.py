@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from broadcast.smpp.account import BindConfig
-from broadcast.smpp.errors import LinkLostError, SmppError
-from broadcast.smpp.pdu import (
+from broadcast.smpp.codec.command_status import RINVCMDID, RUNKNOWNERR
+from broadcast.smpp.codec.errors import LinkLostError, SmppError
+from broadcast.smpp.codec.pdu import (
     ALERT_NOTIFICATION,
     ENQUIRE_LINK,
     ENQUIRE_LINK_RESP,
@@ -18,9 +19,8 @@ from broadcast.smpp.pdu import (
     Pdu,
     encode_pdu,
 )
-from broadcast.smpp.reader import Batch, Reader
-from broadcast.smpp.sequence import SequenceCounter
-from broadcast.smpp.status import RINVCMDID, RUNKNOWNERR
+from broadcast.smpp.codec.reader import Batch, Reader
+from broadcast.smpp.codec.sequence import SequenceCounter
 
 R = TypeVar("R")
 # A window of long messages must fit, or the transport would hold up what the window has admitted.

@@ -12,10 +12,10 @@ from prometheus_client import Gauge, Histogram
 from broadcast import metrics
 from broadcast.smpp.account import AccountConfig
 from broadcast.smpp.binding import connect
-from broadcast.smpp.errors import BindError
+from broadcast.smpp.codec.command_status import RALYBND
+from broadcast.smpp.codec.errors import BindError
 from broadcast.smpp.pacing import Pacing
 from broadcast.smpp.session import Listener, Session
-from broadcast.smpp.status import RALYBND
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)

@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
 from broadcast.smpp.account import BindConfig
-from broadcast.smpp.errors import LinkLostError, ResponseTimeoutError, SmppError, UnboundError
-from broadcast.smpp.link import Link, wait_within
-from broadcast.smpp.message import Delivery
-from broadcast.smpp.pacing import Pacing
-from broadcast.smpp.pdu import (
+from broadcast.smpp.codec.command_status import RINVBNDSTS, RMSGQFUL, ROK, RTHROTTLED, RX_T_APPN
+from broadcast.smpp.codec.errors import LinkLostError, ResponseTimeoutError, SmppError, UnboundError
+from broadcast.smpp.codec.message import Delivery
+from broadcast.smpp.codec.pdu import (
     DATA_SM,
     DATA_SM_RESP,
     DELIVER_SM_RESP,
@@ -20,10 +19,11 @@ from broadcast.smpp.pdu import (
     encode_acknowledgements,
     encode_pdu,
 )
-from broadcast.smpp.reader import Batch
-from broadcast.smpp.sequence import SequenceCounter
-from broadcast.smpp.status import RINVBNDSTS, RMSGQFUL, ROK, RTHROTTLED, RX_T_APPN
-from broadcast.smpp.template import SubmitTemplate
+from broadcast.smpp.codec.reader import Batch
+from broadcast.smpp.codec.sequence import SequenceCounter
+from broadcast.smpp.codec.template import SubmitTemplate
+from broadcast.smpp.link import Link, wait_within
+from broadcast.smpp.pacing import Pacing
 from broadcast.smpp.window import Response, Window
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from typing import Final, Literal
 import msgspec
 
 from broadcast.errors import InputError
-from broadcast.smpp.status import STATUS_NAMES
+from broadcast.smpp.codec.command_status import STATUS_NAMES
 
 _NUMBERS: Final = {name.removeprefix("ESME_R").lower(): number for number, name in STATUS_NAMES.items()}
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from itertools import repeat
 from typing import TYPE_CHECKING, Final
 
-from broadcast.smpp.bind import parse_bind
-from broadcast.smpp.errors import FrameError, PduError
-from broadcast.smpp.message import ShortMessage, encode_message
-from broadcast.smpp.pdu import (
+from broadcast.smpp.codec.bind import parse_bind
+from broadcast.smpp.codec.command_status import RINVBNDSTS, RINVCMDID, RMSGQFUL, ROK, RTHROTTLED, RX_T_APPN
+from broadcast.smpp.codec.errors import FrameError, PduError
+from broadcast.smpp.codec.message import ShortMessage, encode_message
+from broadcast.smpp.codec.pdu import (
     BIND_RECEIVER,
     BIND_TRANSMITTER,
     BINDS,
@@ -30,10 +31,9 @@ from broadcast.smpp.pdu import (
     encode_pdu,
     iterate_runs,
 )
-from broadcast.smpp.sequence import SequenceCounter
-from broadcast.smpp.status import RINVBNDSTS, RINVCMDID, RMSGQFUL, ROK, RTHROTTLED, RX_T_APPN
-from broadcast.smpp.tlv import SC_INTERFACE_VERSION, encode_tlvs
-from broadcast.smsc.figures import BindFigures
+from broadcast.smpp.codec.sequence import SequenceCounter
+from broadcast.smpp.codec.tlv import SC_INTERFACE_VERSION, encode_tlvs
+from broadcast.smsc.metrics import BindFigures
 from broadcast.smsc.outbox import Outbox
 from broadcast.smsc.receipts import Run
 from broadcast.smsc.shape import Shape

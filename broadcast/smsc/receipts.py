@@ -5,10 +5,10 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from broadcast.smpp.message import ShortMessage, encode_message
-from broadcast.smpp.pdu import DELIVER_SM, HEADER, HEADER_LENGTH
-from broadcast.smpp.receipts import MessageState
-from broadcast.smpp.tlv import MESSAGE_STATE, RECEIPTED_MESSAGE_ID, encode_tlvs
+from broadcast.smpp.codec.message import ShortMessage, encode_message
+from broadcast.smpp.codec.pdu import DELIVER_SM, HEADER, HEADER_LENGTH
+from broadcast.smpp.codec.receipts import MessageState
+from broadcast.smpp.codec.tlv import MESSAGE_STATE, RECEIPTED_MESSAGE_ID, encode_tlvs
 from broadcast.smsc.fate import mix
 from broadcast.smsc.shape import Shape
 

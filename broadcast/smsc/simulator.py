@@ -9,17 +9,17 @@ from typing import Final
 
 import msgspec
 
-from broadcast.smpp.bind import BindRequest
-from broadcast.smpp.message import ShortMessage
-from broadcast.smpp.pdu import HEADER, HEADER_LENGTH, SUBMIT_SM_RESP
-from broadcast.smpp.receipts import MessageState
-from broadcast.smpp.status import RALYBND, RINVDSTADR, RINVPASWD, RINVSYSID, ROK, RTHROTTLED, name_status
+from broadcast.smpp.codec.bind import BindRequest
+from broadcast.smpp.codec.command_status import RALYBND, RINVDSTADR, RINVPASWD, RINVSYSID, ROK, RTHROTTLED, name_status
+from broadcast.smpp.codec.message import ShortMessage
+from broadcast.smpp.codec.pdu import HEADER, HEADER_LENGTH, SUBMIT_SM_RESP
+from broadcast.smpp.codec.receipts import MessageState
 from broadcast.smsc.account import Account
 from broadcast.smsc.behaviour import Behaviour
 from broadcast.smsc.fate import Fate, Fates
-from broadcast.smsc.figures import BindFigures, Figures
 from broadcast.smsc.ledger import Ledger
 from broadcast.smsc.link import Link
+from broadcast.smsc.metrics import BindFigures, Figures
 from broadcast.smsc.receipts import Run, format_ids
 from broadcast.smsc.shape import Shape
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from broadcast.smpp import AccountConfig, BindConfig, BindError, Pool, SubmitTemplate
+from broadcast.smpp.codec.command_status import RALYBND, RINVPASWD
 from broadcast.smpp.pool import choose_delay
-from broadcast.smpp.status import RALYBND, RINVPASWD
 from broadcast.smsc.server import SmscConfig
 
 Start = Callable[..., Awaitable[Any]]

@@ -24,7 +24,7 @@ from broadcast.smpp import (
     normalise_response_ids,
     parse_receipt,
 )
-from broadcast.smpp.status import RALYBND, RBINDFAIL, RINVPASWD, RINVSYSID, RTHROTTLED, RX_T_APPN
+from broadcast.smpp.codec.command_status import RALYBND, RBINDFAIL, RINVPASWD, RINVSYSID, RTHROTTLED, RX_T_APPN
 from broadcast.smsc.behaviour import Behaviour
 from broadcast.smsc.server import SmscConfig, SmscServer
 

@@ -20,7 +20,7 @@ from broadcast.sending.progress import Progress
 from broadcast.sending.settlement import Settlement
 from broadcast.sending.sources import Run, Source
 from broadcast.smpp import Session
-from broadcast.smpp.pdu import SUBMIT_SM, SUBMIT_SM_RESP, encode_pdu
+from broadcast.smpp.codec.pdu import SUBMIT_SM, SUBMIT_SM_RESP, encode_pdu
 from schemas.control import Control, Variant
 from schemas.job import Job
 from schemas.lane import Lane

@@ -4,13 +4,13 @@ from aiokafka import TopicPartition
 
 from broadcast import metrics
 from broadcast.kafka.position import fresh_position
-from broadcast.sending.figures import Figures, count_answers
+from broadcast.sending.metrics import Figures, count_answers
 from broadcast.sending.outbox import Parcel
 from broadcast.sending.outcomes import UNANSWERED
 from broadcast.sending.progress import Progress
 from broadcast.sending.settlement import Token
 from broadcast.sending.sources import Source
-from broadcast.smpp.status import RMSGQFUL, ROK, RTHROTTLED
+from broadcast.smpp.codec.command_status import RMSGQFUL, ROK, RTHROTTLED
 from schemas.lane import Lane
 from schemas.status import Outcome
 

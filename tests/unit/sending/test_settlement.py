@@ -14,7 +14,7 @@ from broadcast.sending.outbox import Outbox
 from broadcast.sending.outcomes import UNANSWERED
 from broadcast.sending.progress import Progress
 from broadcast.sending.settlement import Sent, Settlement, Submission, Token
-from broadcast.smpp.status import RINVDSTADR, RSYSERR, RTHROTTLED
+from broadcast.smpp.codec.command_status import RINVDSTADR, RSYSERR, RTHROTTLED
 from schemas.control import Control, Variant
 from schemas.job import Job
 from schemas.lane import Lane

@@ -3,7 +3,7 @@
 import pytest
 
 from broadcast.smpp import OutcomeClass, classify_status, name_status
-from broadcast.smpp.status import STATUS_NAMES
+from broadcast.smpp.codec.command_status import STATUS_NAMES
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadcast.smpp.bind import BindRequest, encode_bind, parse_bind, parse_bind_response
-from broadcast.smpp.errors import FrameError, PduError
-from broadcast.smpp.message import (
+from broadcast.smpp.codec.bind import BindRequest, encode_bind, parse_bind, parse_bind_response
+from broadcast.smpp.codec.errors import FrameError, PduError
+from broadcast.smpp.codec.message import (
     Delivery,
     ShortMessage,
     encode_message,
@@ -17,7 +17,7 @@ from broadcast.smpp.message import (
     parse_delivery,
     parse_message,
 )
-from broadcast.smpp.pdu import (
+from broadcast.smpp.codec.pdu import (
     DATA_SM,
     DELIVER_SM,
     DELIVER_SM_RESP,
@@ -30,8 +30,8 @@ from broadcast.smpp.pdu import (
     encode_pdu,
     split_pdus,
 )
-from broadcast.smpp.reader import Reader
-from broadcast.smpp.tlv import MESSAGE_PAYLOAD, encode_tlvs, parse_tlvs
+from broadcast.smpp.codec.reader import Reader
+from broadcast.smpp.codec.tlv import MESSAGE_PAYLOAD, encode_tlvs, parse_tlvs
 
 octet = st.integers(0, 255)
 sequences = st.integers(1, 0x7FFFFFFF)

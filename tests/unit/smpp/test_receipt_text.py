@@ -13,8 +13,8 @@ from broadcast.smpp import (
     parse_receipt,
     seconds_between,
 )
-from broadcast.smpp.receipts import RECEIPT_STATES
-from broadcast.smpp.tlv import (
+from broadcast.smpp.codec.receipts import RECEIPT_STATES
+from broadcast.smpp.codec.tlv import (
     MESSAGE_PAYLOAD,
     MESSAGE_STATE,
     NETWORK_ERROR_CODE,

@@ -19,8 +19,9 @@ from broadcast.smpp import (
     SmppError,
     SubmitTemplate,
 )
-from broadcast.smpp.message import ShortMessage, encode_message
-from broadcast.smpp.pdu import (
+from broadcast.smpp.codec.command_status import RINVBNDSTS, RINVDSTADR, RMSGQFUL, RTHROTTLED, RX_T_APPN
+from broadcast.smpp.codec.message import ShortMessage, encode_message
+from broadcast.smpp.codec.pdu import (
     ALERT_NOTIFICATION,
     DATA_SM,
     DATA_SM_RESP,
@@ -37,8 +38,7 @@ from broadcast.smpp.pdu import (
     encode_pdu,
     split_pdus,
 )
-from broadcast.smpp.sequence import LAST, SequenceCounter
-from broadcast.smpp.status import RINVBNDSTS, RINVDSTADR, RMSGQFUL, RTHROTTLED, RX_T_APPN
+from broadcast.smpp.codec.sequence import LAST, SequenceCounter
 
 TEMPLATE = SubmitTemplate(source=b"TOCSIN", text=b"Flood")
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadcast.smpp.message import ShortMessage, encode_message
-from broadcast.smpp.pdu import SUBMIT_SM, encode_pdu
-from broadcast.smpp.tlv import SAR_SEGMENT_SEQNUM, encode_tlvs
+from broadcast.smpp.codec.message import ShortMessage, encode_message
+from broadcast.smpp.codec.pdu import SUBMIT_SM, encode_pdu
+from broadcast.smpp.codec.tlv import SAR_SEGMENT_SEQNUM, encode_tlvs
 from broadcast.smsc.behaviour import Behaviour, BehaviourError, parse_share, parse_status
 from broadcast.smsc.fate import Fates
 from broadcast.smsc.ledger import Ledger, TextKey

@@ -4,11 +4,11 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from broadcast.smpp.errors import PduError
-from broadcast.smpp.message import ShortMessage, encode_message
-from broadcast.smpp.pdu import HEADER, HEADER_LENGTH, SUBMIT_SM
-from broadcast.smpp.status import RINVDSTADR
-from broadcast.smpp.tlv import MESSAGE_PAYLOAD, encode_tlvs
+from broadcast.smpp.codec.command_status import RINVDSTADR
+from broadcast.smpp.codec.errors import PduError
+from broadcast.smpp.codec.message import ShortMessage, encode_message
+from broadcast.smpp.codec.pdu import HEADER, HEADER_LENGTH, SUBMIT_SM
+from broadcast.smpp.codec.tlv import MESSAGE_PAYLOAD, encode_tlvs
 
 DESTINATION_LIMIT: Final = 20  # 5.2.9: 21 octets with the NUL
 

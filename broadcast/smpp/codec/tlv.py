@@ -4,8 +4,8 @@ import struct
 from collections.abc import Iterable
 from typing import Final
 
-from broadcast.smpp.errors import PduError
-from broadcast.smpp.status import RINVOPTPARSTREAM
+from broadcast.smpp.codec.command_status import RINVOPTPARSTREAM
+from broadcast.smpp.codec.errors import PduError
 
 RECEIPTED_MESSAGE_ID: Final = 0x001E
 SC_INTERFACE_VERSION: Final = 0x0210

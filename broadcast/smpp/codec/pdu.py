@@ -4,8 +4,8 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from broadcast.smpp.errors import FrameError, PduError
-from broadcast.smpp.status import RINVCMDLEN
+from broadcast.smpp.codec.command_status import RINVCMDLEN
+from broadcast.smpp.codec.errors import FrameError, PduError
 
 GENERIC_NACK: Final = 0x80000000
 BIND_RECEIVER: Final = 0x00000001

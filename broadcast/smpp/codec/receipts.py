@@ -9,9 +9,15 @@ from typing import Final
 
 import msgspec
 
-from broadcast.smpp.errors import PduError
-from broadcast.smpp.message import INTERMEDIATE_CLASS, RECEIPT_CLASS, Delivery
-from broadcast.smpp.tlv import MESSAGE_PAYLOAD, MESSAGE_STATE, NETWORK_ERROR_CODE, RECEIPTED_MESSAGE_ID, parse_tlvs
+from broadcast.smpp.codec.errors import PduError
+from broadcast.smpp.codec.message import INTERMEDIATE_CLASS, RECEIPT_CLASS, Delivery
+from broadcast.smpp.codec.tlv import (
+    MESSAGE_PAYLOAD,
+    MESSAGE_STATE,
+    NETWORK_ERROR_CODE,
+    RECEIPTED_MESSAGE_ID,
+    parse_tlvs,
+)
 from schemas.receipt import ReceiptState
 
 

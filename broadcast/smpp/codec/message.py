@@ -5,9 +5,9 @@ from typing import Final
 
 import msgspec
 
-from broadcast.smpp.errors import PduError
-from broadcast.smpp.status import RINVCMDLEN, RINVMSGLEN
-from broadcast.smpp.tlv import MESSAGE_PAYLOAD, parse_tlvs
+from broadcast.smpp.codec.command_status import RINVCMDLEN, RINVMSGLEN
+from broadcast.smpp.codec.errors import PduError
+from broadcast.smpp.codec.tlv import MESSAGE_PAYLOAD, parse_tlvs
 
 # esm_class bits 5 to 2 of a delivery receipt and of an intermediate notification (5.2.12).
 RECEIPT_CLASS: Final = 0x04

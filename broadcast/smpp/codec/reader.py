@@ -3,9 +3,9 @@
 import struct
 from typing import Final
 
-from broadcast.smpp.errors import FrameError, PduError
-from broadcast.smpp.message import Delivery, parse_data_message, parse_delivery
-from broadcast.smpp.pdu import (
+from broadcast.smpp.codec.errors import FrameError, PduError
+from broadcast.smpp.codec.message import Delivery, parse_data_message, parse_delivery
+from broadcast.smpp.codec.pdu import (
     DATA_SM,
     DELIVER_SM,
     HEADER,

@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
-from broadcast.smpp.errors import PduError
-from broadcast.smpp.pdu import read_cstring
-from broadcast.smpp.status import RINVCMDLEN
-from broadcast.smpp.tlv import parse_tlvs
+from broadcast.smpp.codec.command_status import RINVCMDLEN
+from broadcast.smpp.codec.errors import PduError
+from broadcast.smpp.codec.pdu import read_cstring
+from broadcast.smpp.codec.tlv import parse_tlvs
 
 
 class BindRequest(NamedTuple):
