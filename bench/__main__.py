@@ -12,7 +12,7 @@ import click
 
 from bench.broadcast import Bench
 from bench.machine import describe_machine
-from broadcast.cli.display import Display, table_of
+from broadcast.cli.terminal.display import Display, table_of
 from broadcast.embedded.session import start_with_key
 from broadcast.embedded.stack import Stack, StackOptions
 

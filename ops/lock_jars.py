@@ -1,4 +1,4 @@
-"""Renew `broadcast/embedded/jars.lock`: resolve Apache Kafka's broker with jgo, fetch each jar once, write its SHA-256.
+"""Renew `jars.lock`: resolve Apache Kafka's broker with jgo, fetch each jar once, write its SHA-256.
 
 Usage: .venv/bin/python ops/lock_jars.py [KAFKA_VERSION]
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jgo.maven import MavenContext
 
-from broadcast.embedded.jars import LOCK_FILE, maven_repository
+from broadcast.embedded.servers.jars import LOCK_FILE, maven_repository
 
 KAFKA_VERSION = "4.4.0"
 SCALA_VERSION = "2.13"

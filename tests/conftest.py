@@ -21,8 +21,8 @@ import hypothesis.internal.observability  # noqa: F401 (its plugin would import 
 import pytest
 
 from broadcast.database import migrate
-from broadcast.embedded.kafka import Kafka
-from broadcast.embedded.postgres import Postgres
+from broadcast.embedded.servers.kafka import Kafka
+from broadcast.embedded.servers.postgres import Postgres
 from broadcast.settings import Settings
 
 T = TypeVar("T")

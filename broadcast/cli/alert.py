@@ -11,8 +11,8 @@ import click
 from rich.table import Column, Table
 
 from broadcast.api.client import Client, open_client
-from broadcast.cli.tables import print_table
-from broadcast.cli.watching import watch_alert
+from broadcast.cli.terminal.tables import print_table
+from broadcast.cli.terminal.watching import watch_alert
 from broadcast.errors import InputError
 from broadcast.settings import load_settings
 

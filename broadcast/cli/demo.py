@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
-from broadcast.cli.display import Display, table_of
-from broadcast.cli.interruption import InterruptedRunError, run_interruptible
+from broadcast.cli.terminal.display import Display, table_of
+from broadcast.cli.terminal.interruption import InterruptedRunError, run_interruptible
 from broadcast.clock import monotonic
 from broadcast.embedded.demonstration import Demonstration
 from broadcast.embedded.progress import Progress

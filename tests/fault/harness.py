@@ -20,7 +20,7 @@ from broadcast.audience.importing import import_recipients
 from broadcast.clock import monotonic, utc_now
 from broadcast.database import connect
 from broadcast.embedded.ports import LOOPBACK
-from broadcast.embedded.process import Process
+from broadcast.embedded.processes.process import Process
 from broadcast.embedded.session import start_with_key
 from broadcast.embedded.stack import PACKAGES, STAGES, Stack, StackOptions
 from broadcast.kafka.clients import make_producer

@@ -7,7 +7,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from broadcast.clock import monotonic
-from broadcast.embedded.kafka import Kafka
+from broadcast.embedded.servers.kafka import Kafka
 from broadcast.kafka.clients import make_consumer
 from schemas.lane import Lane
 from tests.fault import report

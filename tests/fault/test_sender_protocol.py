@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from broadcast.embedded.kafka import Kafka
+from broadcast.embedded.servers.kafka import Kafka
 from broadcast.errors import FENCED_EXIT_CODE, LEASE_EXIT_CODE
 from broadcast.settings import Settings
 from schemas.lane import Lane

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from aiokafka.client import AIOKafkaClient
 
-from broadcast.embedded.kafka import Kafka
 from broadcast.embedded.ports import LOOPBACK, find_free_port
+from broadcast.embedded.servers.kafka import Kafka
 from broadcast.kafka.transactions import ENDING, Coordinator
 
 PROPERTIES = "server.properties"

@@ -17,7 +17,7 @@ import yaml
 
 from broadcast.cli import COMMANDS
 from broadcast.cli.run import STAGES
-from broadcast.embedded.kafka import PROPERTIES
+from broadcast.embedded.servers.kafka import PROPERTIES
 from broadcast.routing import read_routes
 from broadcast.settings import SECRETS_DIR, Settings, load_settings
 from broadcast.smsc.command import smsc

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from broadcast.embedded.errors import StartError
-from broadcast.embedded.postgres import NOBODY
-from broadcast.embedded.process import Process
-from broadcast.embedded.supervisor import Restart, Supervised
+from broadcast.embedded.processes.process import Process
+from broadcast.embedded.processes.supervisor import Restart, Supervised
+from broadcast.embedded.servers.postgres import NOBODY
 
 STUBBORN = """
 import pathlib, signal, subprocess, sys, time

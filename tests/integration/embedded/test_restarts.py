@@ -5,8 +5,8 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from broadcast.database import migrate
-from broadcast.embedded.kafka import Kafka
-from broadcast.embedded.postgres import Postgres
+from broadcast.embedded.servers.kafka import Kafka
+from broadcast.embedded.servers.postgres import Postgres
 from broadcast.errors import SettingsError
 from broadcast.kafka.clients import make_consumer, make_producer
 from broadcast.settings import Settings

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiokafka.admin import NewTopic
 
-from broadcast.embedded.kafka import Kafka
+from broadcast.embedded.servers.kafka import Kafka
 from broadcast.kafka.clients import make_admin, make_producer
 from broadcast.settings import Settings
 from tests.support.topics import read_topic

@@ -12,8 +12,8 @@ from broadcast.alerts.planning import Planning
 from broadcast.alerts.store import durable
 from broadcast.clock import utc_now
 from broadcast.database import create_pool
-from broadcast.embedded.kafka import Kafka
-from broadcast.embedded.postgres import Postgres
+from broadcast.embedded.servers.kafka import Kafka
+from broadcast.embedded.servers.postgres import Postgres
 from broadcast.routes_file import load_routes
 from broadcast.settings import Settings
 from schemas.alert import read_event

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from broadcast.embedded.kafka import Kafka
+from broadcast.embedded.servers.kafka import Kafka
 from broadcast.kafka.topics import create_topics
 from broadcast.settings import Settings
 

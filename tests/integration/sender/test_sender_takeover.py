@@ -9,7 +9,7 @@ from aiokafka.errors import ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
 from broadcast.clock import monotonic
-from broadcast.embedded.kafka import Kafka
+from broadcast.embedded.servers.kafka import Kafka
 from broadcast.kafka.clients import make_admin, make_producer
 from broadcast.kafka.position import Position, PositionError, fresh_position, write_metadata
 from broadcast.kafka.takeover import read_positions, take_over

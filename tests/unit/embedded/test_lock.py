@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from broadcast.embedded.errors import JarError
-from broadcast.embedded.jars import MAVEN_CENTRAL, maven_repository, read_lock
+from broadcast.embedded.servers.jars import MAVEN_CENTRAL, maven_repository, read_lock
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from broadcast.embedded.supervisor import FENCED_PAUSE_SECONDS, PAUSES_SECONDS, pause_before_restart
+from broadcast.embedded.processes.supervisor import FENCED_PAUSE_SECONDS, PAUSES_SECONDS, pause_before_restart
 from broadcast.errors import FENCED_EXIT_CODE
 
 

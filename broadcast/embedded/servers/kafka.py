@@ -12,11 +12,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from broadcast.embedded.errors import StartError
-from broadcast.embedded.jars import fetch_jars
 from broadcast.embedded.ports import LOOPBACK, Ports
-from broadcast.embedded.process import Process
+from broadcast.embedded.processes.process import Process
 from broadcast.embedded.progress import Report, discard
-from broadcast.embedded.server import Server
+from broadcast.embedded.servers.jars import fetch_jars
+from broadcast.embedded.servers.server import Server
 
 READY_SECONDS = 60.0
 """2 s on an idle machine; recovering a large log after kill -9 on a busy one takes longer."""

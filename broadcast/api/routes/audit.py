@@ -10,9 +10,9 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict
 
-from broadcast.api.alerts import PAGE_MAX, problems, unknown
 from broadcast.api.authorization import Actor, Backing
 from broadcast.api.problems import Problem
+from broadcast.api.routes.alerts import PAGE_MAX, problems, unknown
 from broadcast.api.services import Services
 from broadcast.audit.deliveries.export import delivery_row
 from broadcast.audit.deliveries.history import history

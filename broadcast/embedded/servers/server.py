@@ -4,7 +4,7 @@ import signal
 from pathlib import Path
 
 from broadcast.embedded.errors import StartError
-from broadcast.embedded.process import Process
+from broadcast.embedded.processes.process import Process
 
 
 class Server:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter
 
-from broadcast.api.alerts import problems
 from broadcast.api.authorization import Actor, Backing
+from broadcast.api.routes.alerts import problems
 from broadcast.audience.groups import GroupLine, list_groups
 
 router = APIRouter(prefix="/v1/groups", tags=["directory"])

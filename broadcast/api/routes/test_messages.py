@@ -8,9 +8,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from broadcast.alerts.testing import TEXT, TEXT_LENGTH_MAX, ensure_recipient, make_test_alert, require_route
-from broadcast.api.alerts import problems
 from broadcast.api.authorization import Actor, Backing
 from broadcast.api.bodies import Links, links_of
+from broadcast.api.routes.alerts import problems
 from broadcast.api.submission import submit
 from broadcast.audience.numbers import NumberError, normalise
 from broadcast.clock import utc_now

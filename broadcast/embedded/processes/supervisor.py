@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from broadcast.clock import monotonic
 from broadcast.embedded.errors import EmbeddedError, StartError
-from broadcast.embedded.process import READY_POLL_SECONDS, Check, Process
-from broadcast.embedded.server import Server
+from broadcast.embedded.processes.process import READY_POLL_SECONDS, Check, Process
+from broadcast.embedded.servers.server import Server
 from broadcast.errors import FENCED_EXIT_CODE
 
 FENCED_PAUSE_SECONDS = 5.0
