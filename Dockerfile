@@ -9,7 +9,8 @@ RUN python -m venv /opt/tocsin/python \
     && /opt/tocsin/python/bin/pip install --require-hashes -r requirements/runtime.txt \
     && python -m venv /opt/build \
     && /opt/build/bin/pip install --require-hashes -r requirements/build.txt
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
+COPY examples/flood.xml examples/
 COPY schemas schemas
 COPY broadcast broadcast
 COPY streams streams

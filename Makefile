@@ -12,7 +12,7 @@ DEMO := $(VENV)/.installed-demo
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fault bench lint format lock clean
+.PHONY: help install demo test fault bench lint format wheel lock clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -42,6 +42,9 @@ lint: $(DEV)  ## style, types and the rules of who may import whom
 format: $(DEV)  ## let ruff write the style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+wheel: $(DEV)  ## build the wheel, install it outside this directory and run it
+	.ci/wheel
 
 lock:  ## renew requirements/ from pyproject.toml (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it, or name it with UV=/path/to/uv" >&2; exit 1; }

@@ -23,7 +23,8 @@ from broadcast.embedded.stack import Stack
 from schemas.alert import Alert
 from schemas.status import DeliveryState
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "flood.xml"
+EXAMPLE = Path(__file__).with_name("flood.xml")
+"""A link to `examples/flood.xml`; in a wheel it is a file."""
 LIFETIME_SECONDS = 3600
 POLL_SECONDS = 0.1
 STALL_SECONDS = 60.0
