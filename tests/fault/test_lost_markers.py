@@ -92,4 +92,5 @@ async def is_hidden(scene: Scene) -> bool:
         make_consumer(scene.settings, isolation_level="read_uncommitted") as everything,
     ):
         readable: dict[TopicPartition, int] = await committed.end_offsets(partitions)
-        return readable != await everything.end_offsets(partitions)
+        written: dict[TopicPartition, int] = await everything.end_offsets(partitions)
+        return readable != written

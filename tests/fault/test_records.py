@@ -109,7 +109,7 @@ async def test_absurd_jobs_stop_nobody(scene: Scene) -> None:
     first = await scene.publish(scene.alert(200, Lane.PRIORITY))
     await wait_final(scene, [first], budget_seconds=60)
     async with scene.database() as connection:
-        recipient, number = await connection.fetchrow(
+        [(recipient, number)] = await connection.fetch(
             "SELECT id, msisdn FROM recipients JOIN chunks ON id = first_id WHERE alert_id = $1", first
         )
     good = {"alert_id": str(first), "recipient_id": recipient, "msisdn": number, "attempt": 2}

@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -29,7 +29,8 @@ accounts = [{ name = "sim-a", host = "127.0.0.1", port = 2775, system_id = "a" }
 
 BUDGET_SECONDS = 40.0
 
-Run = Callable[[Settings, Health, asyncio.Event], Awaitable[None]]
+T = TypeVar("T")
+Run = Callable[[Settings, Health, asyncio.Event], Coroutine[None, None, None]]
 
 
 def alert_content(groups: list[str], **changes: Any) -> dict[str, Any]:
@@ -105,7 +106,7 @@ class Control:
         )
         return [row["event"] for row in rows]
 
-    async def until(self, what: Callable[[], Awaitable[Any]], budget_seconds: float = BUDGET_SECONDS) -> Any:
+    async def until(self, what: Callable[[], Awaitable[T | None]], budget_seconds: float = BUDGET_SECONDS) -> T:
         """The first true answer."""
         async with asyncio.timeout(budget_seconds):
             while not (found := await what()):

@@ -405,13 +405,14 @@ async def test_rate_is_kept(start: Start) -> None:
 
 
 def test_behaviour_names_what_is_wrong() -> None:
-    for changes, message in (
+    cases: tuple[tuple[dict[str, object], str], ...] = (
         ({"hang_share": 1.5}, "hang_share=1.5"),
         ({"hang": 1}, "unknown field `hang`"),
         ({"error_shares": {"nonsense": 0.1}}, "nonsense"),
         ({"error_shares": {"throttled": 0.7}, "hang_share": 0.5}, "together exceed 1"),
         ({"delay_ms": -1}, "delay_ms=-1"),
-    ):
+    )
+    for changes, message in cases:
         with pytest.raises(Exception, match=message):
             Behaviour().change(changes)
 

@@ -25,7 +25,8 @@ NewAlert = Callable[..., dict[str, Any]]
 
 
 async def publish(api: Any, content: Any, **headers: str) -> httpx.Response:
-    return await api.http.post("/v1/alerts", json=content, headers=headers)
+    answer: httpx.Response = await api.http.post("/v1/alerts", json=content, headers=headers)
+    return answer
 
 
 async def store(

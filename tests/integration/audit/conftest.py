@@ -73,7 +73,7 @@ class Hand:
 
 @pytest.fixture
 async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    opened = await open_session(Settings(database_url=database_url))  # type: ignore[arg-type]
+    opened = await open_session(Settings(database_url=database_url))
     yield opened
     await opened.close()
 
@@ -85,7 +85,7 @@ async def hand(connection: asyncpg.Connection) -> Hand:
 
 @pytest.fixture
 async def other_hand(database_url: str) -> AsyncIterator[Hand]:
-    opened = await open_session(Settings(database_url=database_url))  # type: ignore[arg-type]
+    opened = await open_session(Settings(database_url=database_url))
     yield Hand(opened, partition=1, shard=1)
     await opened.close()
 

@@ -25,7 +25,12 @@ async def story(hand: Any, alerts: Any) -> UUID:
     alert_id: UUID = await alerts.make([1, 2, 3, 4, 5, 6, 7, 8], suppressed={8: "opted out"})
 
     def accepted(recipient_id: int, **changes: Any) -> Status:
-        values = {"attempt": 1, "account": "sim", "message_id": f"m{recipient_id}", "number_hash": recipient_id}
+        values: dict[str, Any] = {
+            "attempt": 1,
+            "account": "sim",
+            "message_id": f"m{recipient_id}",
+            "number_hash": recipient_id,
+        }
         return Status(
             str(alert_id),
             recipient_id,

@@ -134,6 +134,7 @@ async def test_receipts_repeat_and_come_late(hand: Any, alerts: Any, connection:
     await hand.write(receipts=[receipt(2, ReceiptState.DELIVERED, received_at=T + 200)])
     assert await counts(connection, alert_id) == {"delivered": 2}
     row = await connection.fetchrow("SELECT * FROM attempts WHERE recipient_id = 1")
+    assert row is not None
     assert (row["receipt_state"], row["receipt_at"].timestamp()) == (80, (T + 50) / 1000)
     assert len(row["receipt_evidence"]) == 3
     assert (await rebuild_check(connection)).faults == []
@@ -165,7 +166,7 @@ async def test_an_id_used_again_goes_to_the_newest_earlier_submit_of_that_number
     hand: Any, alerts: Any, connection: asyncpg.Connection
 ) -> None:
     alert_id = await alerts.make([1, 2, 3, 4])
-    same = {"message_id": "again", "number_hash": 5}
+    same: dict[str, Any] = {"message_id": "again", "number_hash": 5}
     await hand.write(
         [
             status(alert_id, 1, **same, submitted_at=T),

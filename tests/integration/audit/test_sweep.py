@@ -20,6 +20,7 @@ def status(alert_id: UUID, recipient_id: int, outcome: Outcome = Outcome.REFUSED
 
 async def state_of(connection: asyncpg.Connection, alert_id: UUID) -> tuple[str, bool]:
     row = await connection.fetchrow("SELECT state, completed_at FROM alerts WHERE alert_id = $1", alert_id)
+    assert row is not None
     return row["state"], row["completed_at"] is not None
 
 

@@ -10,6 +10,8 @@ import asyncpg
 import msgspec
 import pytest
 
+from broadcast.alerts.store import set_audience
+from broadcast.audience import resolve
 from broadcast.clock import epoch_milliseconds
 from broadcast.settings import Settings
 from schemas.deadletter import DeadLetter
@@ -151,7 +153,7 @@ async def test_a_stop_does_not_wait_for_the_audience(stage: Control) -> None:
     other = await asyncpg.connect(stage.settings.database_url.get_secret_value())
     await other.transaction().start()
     # The expander waits for this one, as it would for a large audience of its own.
-    await expander.resolve(other, id_of(content), ["riverside"], chunk_size=10, participants_only=False)
+    await resolve(other, id_of(content), ["riverside"], chunk_size=10, participants_only=False)
     async with stage.running(expander.run, "expander"):
         try:
             await stage.until(lambda: _resolving(stage))
@@ -235,10 +237,10 @@ async def _resolve_only(stage: Control, content: dict[str, Any]) -> None:
     row = await stage.row(id_of(content))
     assert row is not None
     async with stage.connection.transaction():
-        audience = await expander.resolve(
+        audience = await resolve(
             stage.connection, row["alert_id"], row["groups"], chunk_size=10, participants_only=False
         )
-        await expander.set_audience(
+        await set_audience(
             stage.connection,
             row["alert_id"],
             audience=audience.count,

@@ -177,7 +177,9 @@ async def test_a_source_finds_the_position_that_was_committed_and_not_shown(forg
         assert await forge.values("written") == VALUES
 
 
-async def test_a_source_that_lost_its_broker_at_the_end_is_made_anew_without_another_event(forge: Forge) -> None:
+async def test_a_source_that_lost_its_broker_at_the_end_is_made_anew_without_another_event(
+    forge: Forge, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read = TopicPartition(forge.name("read"), 0)
     async with make_producer(forge.settings) as producer:
         await producer.send_and_wait(read.topic, b"event")
@@ -190,7 +192,7 @@ async def test_a_source_that_lost_its_broker_at_the_end_is_made_anew_without_ano
                 connection.close()
             await look()
 
-        source.producer._coordinator.look = look_late
+        monkeypatch.setattr(source.producer._coordinator, "look", look_late)
         await source.commit(0, [Output(forge.name("written"), b"k", value) for value in VALUES])
         async with asyncio.timeout(10):
             while await sources.get(read) is source:

@@ -21,7 +21,7 @@ async def main(bootstrap: str, prefix: str, slot: str) -> None:
     aborted: set[tuple[int, int]] = set()
 
     async def handle(event: Event, source: Source) -> None:
-        outputs = [Output(f"{prefix}out", event.key or b"", b"%b/%d" % (event.value, n)) for n in range(OUTPUTS)]
+        outputs = [Output(f"{prefix}out", event.key or b"", b"%b/%d" % (event.value or b"", n)) for n in range(OUTPUTS)]
         mark = (event.partition, event.offset)
         if event.offset % 5 == 0 and mark not in aborted:
             aborted.add(mark)

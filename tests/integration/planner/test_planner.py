@@ -246,6 +246,7 @@ async def test_poison_becomes_a_dead_letter_and_the_stream_goes_on(stage: Contro
     letter = msgspec.json.decode(record.value, type=DeadLetter)
     assert letter.topic == f"{stage.prefix}alerts.v1"
     assert (letter.offset, letter.stage, letter.key) == (0, "planner", b"some key")
+    assert letter.value is not None
     assert poison.startswith(letter.value)
     assert letter.truncated is (letter.value != poison)
     assert letter.error

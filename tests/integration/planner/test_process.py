@@ -57,7 +57,8 @@ async def until_ready(process: asyncio.subprocess.Process) -> None:
 def _status(port: int) -> int:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
-            return answer.status
+            status: int = answer.status
+            return status
     except urllib.error.HTTPError as error:
         with error:
             return error.code

@@ -27,7 +27,7 @@ async def own_bench(own_kafka: Kafka, database_url: str, make_bench: Any, tmp_pa
         data_dir=tmp_path,
         slot="test",
         kafka_bootstrap=own_kafka.bootstrap,
-        database_url=database_url,  # type: ignore[arg-type]
+        database_url=database_url,
         status_partitions=2,
         receipt_partitions=1,
     )

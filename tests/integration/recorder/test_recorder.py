@@ -22,7 +22,7 @@ async def test_statuses_and_receipts_reach_the_audit(bench: Any) -> None:
         await bench.wait_for(delivered=99, submitted=1)
 
         async def completed() -> bool:
-            return await bench.query("SELECT state FROM alerts") == "completed"
+            return bool(await bench.query("SELECT state FROM alerts") == "completed")
 
         await bench.until(completed)
     await bench.sound()

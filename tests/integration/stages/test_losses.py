@@ -22,7 +22,7 @@ class Finder:
 
 
 async def test_a_loss_is_an_alarm_before_it_is_an_error(database_url: str) -> None:
-    pool = await create_pool(Settings(database_url=database_url))  # type: ignore[arg-type]
+    pool = await create_pool(Settings(database_url=database_url))
     finder: Any = Finder()
     try:
         with pytest.raises(LostTailError):

@@ -3,6 +3,7 @@
 import base64
 import json
 from datetime import UTC
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,8 @@ from broadcast.errors import InputError
 
 @given(st.datetimes(timezones=st.just(UTC)), st.uuids())
 def test_a_cursor_is_read_as_it_was_written(accepted_at: object, alert_id: object) -> None:
-    row = AlertRow(**dict.fromkeys(AlertRow.__slots__) | {"accepted_at": accepted_at, "alert_id": alert_id})
+    fields: dict[str, Any] = dict.fromkeys(AlertRow.__slots__)
+    row = AlertRow(**fields | {"accepted_at": accepted_at, "alert_id": alert_id})
     assert read_cursor(write_cursor(row)) == (accepted_at, alert_id)
 
 

@@ -1,5 +1,6 @@
 """Alert events and stops as records: CloudEvents headers, keys, ids that say the same of the same."""
 
+from collections.abc import Awaitable
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -111,7 +112,7 @@ class _Topic:
 
     async def send(
         self, topic: str, value: bytes | None = None, key: bytes | None = None, *, headers: list[tuple[str, bytes]]
-    ) -> object:
+    ) -> Awaitable[None]:
         self.records.append(Record(topic, key or b"", value or b"", tuple(headers)))
 
         async def confirmed() -> None:

@@ -33,7 +33,8 @@ def records_of(batch: BatchBuilder) -> list[tuple[bytes, bytes, int]]:
 
 
 def columns_of(rows: list[tuple[int, str, int, int]]) -> Columns:
-    return Columns(*(tuple(row[place] for row in rows) for place in range(4)))
+    ids, msisdns, variants, routes = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return Columns(ids, msisdns, variants, routes)
 
 
 @given(alert_id=st.uuids(), rows=recipients)

@@ -37,7 +37,8 @@ async def test_an_urgent_lane_does_not_wait_for_a_lower_one() -> None:
 
 
 async def test_a_lower_lane_does_not_slip_in_between_two_urgent_events() -> None:
-    turns, order = Turns(), []
+    turns = Turns()
+    order: list[int | str] = []
 
     async def urgent() -> None:
         for number in range(5):

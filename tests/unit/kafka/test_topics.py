@@ -1,13 +1,15 @@
 """The check of topics: what differs from the catalogue is a fault that names topic, value and next step."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from broadcast.errors import SettingsError
 from broadcast.kafka.topics import FoundTopic, config_of, faults_of, topics_of
 from broadcast.routes_file import load_routes
-from broadcast.routing import Route
+from broadcast.routing import Account, Route
 from broadcast.settings import Settings
 
 SETTINGS = Settings(topic_prefix="x.", replication_factor=3, min_insync_replicas=2)
@@ -17,7 +19,7 @@ ROUTES = [
         prefixes=("+",),
         partitions=6,
         delays_seconds=(1, 5),
-        accounts=({"name": "n", "host": "127.0.0.1", "port": 1, "system_id": "n"},),
+        accounts=(Account(name="n", host="127.0.0.1", port=1, system_id="n"),),
     )
 ]
 TOPICS = topics_of(SETTINGS, ROUTES)
@@ -62,7 +64,7 @@ def test_a_missing_topic_says_how_to_make_it() -> None:
         ({"config": {"cleanup.policy": "compact", "retention.ms": "-1"}}, *("min.insync.replicas", "2", "None")),
     ],
 )
-def test_each_difference_is_a_fault(change: dict[str, object], field: str, wanted: str, found: str) -> None:
+def test_each_difference_is_a_fault(change: dict[str, Any], field: str, wanted: str, found: str) -> None:
     there = FITTING | {"x.control.v1": replace(FITTING["x.control.v1"], **change)}
     (fault,) = faults_of(TOPICS, there, SETTINGS)
     assert (fault.topic, fault.field, fault.wanted, fault.found) == ("x.control.v1", field, wanted, found)
@@ -80,7 +82,7 @@ def test_phone_numbers_are_kept_no_longer_than_a_day_after_the_longest_expiry() 
     assert {topic.retention_seconds for topic in with_numbers} == {SETTINGS.longest_expiry_seconds + 86_400}
 
 
-def test_routes_need_a_readable_file(tmp_path) -> None:
+def test_routes_need_a_readable_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="BROADCAST_ROUTES_FILE is not set"):
         load_routes(SETTINGS)
     with pytest.raises(SettingsError, match=r"BROADCAST_ROUTES_FILE = .*none\.toml: No such file"):

@@ -83,7 +83,7 @@ async def test_a_wall_clock_that_is_set_back_makes_nothing_fresher(monkeypatch: 
             return self.answered_at
 
     await reader.stop()
-    reader._consumer = Consumer()  # type: ignore[misc, assignment]
+    reader._consumer = Consumer()  # type: ignore[misc]
     wall, steady = 10_050, 500.0
     monkeypatch.setattr(module, "epoch_milliseconds", lambda: wall)
     monkeypatch.setattr(module, "monotonic", lambda: steady)

@@ -42,9 +42,9 @@ class Scene:
         self.binds = AccountBinds(
             self.account,
             settlement,
-            None,
+            None,  # type: ignore[arg-type] # nothing is delivered here
             on_room=lambda: self.dispatch.pump(),  # noqa: PLW0108 (there is none yet)
-            fail=pytest.fail,  # type: ignore[arg-type]
+            fail=pytest.fail,
         )
         self.dispatch = Dispatch(
             route=route,
@@ -83,7 +83,7 @@ async def test_messages_of_several_segments_leave_a_slow_account(rate: int, segm
     session: Session[Any] = Session(
         make_config(scene.account).bind, scene.binds, clock=clock, account_pacing=pool._pacing
     )
-    wire.session = session  # type: ignore[assignment]
+    wire.session = session
     session.connection_made(wire)
     pool._sessions[0] = session
     scene.add_jobs(FIRST, 0, 3)
@@ -111,7 +111,7 @@ async def test_messages_of_several_segments_leave_a_slow_account(rate: int, segm
     ],
 )
 async def test_a_message_too_long_for_a_limit_fails_and_says_for_which(limits: dict[str, int], reason: str) -> None:
-    scene = Scene(**limits)  # type: ignore[arg-type]
+    scene = Scene(**limits)
     scene.view.controls[FIRST] = Control(
         FIRST, Lane.IMMEDIATE, "Exercise", epoch_milliseconds() + 3_600_000, (Variant("en", "x" * 400),)
     )

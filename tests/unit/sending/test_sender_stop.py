@@ -11,7 +11,7 @@ from streams.sender import DRAIN_SECONDS, UNBIND_SECONDS, RouteSender
 async def test_the_last_beat_comes_before_the_unbind() -> None:
     account = Account(name="acc", host="h", port=1, system_id="s")
     route = Route(name="r", prefixes=("+",), accounts=(account,))
-    settings = Settings(number_hash_key="k")  # type: ignore[arg-type]
+    settings = Settings(number_hash_key="k")
     sender = RouteSender(settings, route, Health("sender"), in_doubt_limit=10, end=pytest.fail)  # type: ignore[arg-type]
     order: list[str] = []
 

@@ -22,8 +22,8 @@ def record(offset: int, value: bytes | None) -> "ConsumerRecord[bytes, bytes]":
 A, B = "a" * 36, "b" * 36
 
 
-def job(recipient: int, alert: str = A, **fields: int) -> bytes:
-    return msgspec.json.encode(Job(alert, recipient, f"+{recipient}", **fields))
+def job(recipient: int, alert: str = A, *, variant: int = 0, attempt: int = 1, due_at: int = 0) -> bytes:
+    return msgspec.json.encode(Job(alert, recipient, f"+{recipient}", variant, attempt, due_at=due_at))
 
 
 def source(found: Position | None = None) -> Source[object]:
