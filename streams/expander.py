@@ -69,6 +69,7 @@ class Turns:
     def __init__(self) -> None:
         self._busy: Counter[Lane] = Counter()
         self._freed = asyncio.Event()
+        self._ended = 0
 
     @asynccontextmanager
     async def of(self, lane: Lane) -> AsyncIterator[None]:
@@ -78,10 +79,14 @@ class Turns:
             while any(self._busy[other] for other in LANES[: LANES.index(lane)]):
                 self._freed.clear()
                 await self._freed.wait()
-                await asyncio.sleep(GRACE_SECONDS)
+                ended = 0
+                while ended != self._ended:  # again where a turn ended meanwhile
+                    ended = self._ended
+                    await asyncio.sleep(GRACE_SECONDS)
             yield
         finally:
             self._busy[lane] -= 1
+            self._ended += 1
             self._freed.set()
 
 
