@@ -1,4 +1,4 @@
-"""Health of one process: progress, not mere presence (design, section 6)."""
+"""Health of one process: whether it makes progress, not only whether it runs (`docs/monitoring.md`)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -17,7 +17,7 @@ class Expansion(BaseModel):
     `languages` maps a lower-case language tag to the index of a variant; tags missing from it fall back
     by their primary subtag, then to `default_variant`. `participants_only` limits an exercise.
     `expires_at` is in milliseconds since the epoch. `chunk` counts from 0 to `chunks` - 1; all of an alert's are on one
-    partition, so the last comes last. Unknown fields are ignored (design, section 4).
+    partition, so the last comes last. Unknown fields are ignored: old and new stages run side by side.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")

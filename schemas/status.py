@@ -10,7 +10,7 @@ from schemas.receipt import Milliseconds, ReceiptState, Signed64
 
 
 class Outcome(StrEnum):
-    """What became of one submit, or of a job that was not submitted. Never collapsed (design, section 5)."""
+    """What became of one submit, or of a job that was not submitted. Never collapsed (`docs/recorder.md`)."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -49,7 +49,7 @@ class Status(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class DeliveryState(StrEnum):
-    """The state of one recipient of one alert. Everything but `queued` is final (design, section 5)."""
+    """The state of one recipient of one alert. Everything but `queued` is final (`docs/recorder.md`)."""
 
     QUEUED = "queued"
     SUBMITTED = "submitted"

@@ -69,7 +69,7 @@ def catalogue(
     status_partitions: int = 4,
     receipt_partitions: int = 4,
 ) -> list[Topic]:
-    """Every topic. Jobs, statuses and receipts outlive the longest expiry by a day (design, section 4)."""
+    """Every topic. Jobs, statuses and receipts outlive the longest expiry by a day."""
     kept = longest_expiry_seconds + DAY_SECONDS
     topics = [
         Topic(names.alerts, "alert id", AlertEvent, 1, FOREVER_SECONDS),

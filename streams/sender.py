@@ -1,4 +1,4 @@
-"""The sender: jobs to SMPP in windows, every outcome and the position behind it in one beat (design, section 5)."""
+"""The sender: jobs to SMPP in windows, every outcome and the position behind it in one beat (`docs/sender.md`)."""
 
 import asyncio
 from itertools import product

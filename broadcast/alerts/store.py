@@ -162,7 +162,7 @@ async def recorded_at(connection: Connection, alert_ids: Sequence[UUID], offset:
 
 
 async def was_cancelled(connection: Connection, alert_id: UUID, before: int) -> bool:
-    """Whether an event before `before` cancelled this alert, which was not known then (cap.md, L5)."""
+    """Whether an event before `before` cancelled this alert, which was not known then (`docs/cap.md`, L5)."""
     found: bool = await connection.fetchval(
         "SELECT EXISTS (SELECT FROM alert_events WHERE alert_id = $1 AND event = $2 AND event_offset < $3)",
         *(alert_id, Happening.CANCELLED.value, before),

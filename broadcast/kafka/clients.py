@@ -78,7 +78,7 @@ def make_producer(settings: Settings, **overrides: Any) -> AIOKafkaProducer:
 def make_consumer(settings: Settings, *topics: str, **overrides: Any) -> Consumer:
     """A consumer of committed records that never commits by itself.
 
-    With `group_id` also pass `group_instance_id`: every member is static (design, section 5).
+    With `group_id` also pass `group_instance_id`: every member is static (`docs/sender.md`).
     """
     keywords: dict[str, Any] = {
         **security(settings),

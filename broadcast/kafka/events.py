@@ -1,6 +1,6 @@
 """One event at a time, exactly once: what an event produced and how far its partition was read, in one transaction.
 
-Planner and expander work through this (design, section 5). Each input partition has a transactional producer of its
+Planner and expander work through this (`docs/adr/0002`). Each input partition has a transactional producer of its
 own, `<prefix><stage>.<topic>.<partition>`: starting it fences whoever had the partition before, and only then is the
 position read, so that nobody moves it afterwards.
 """

@@ -1,4 +1,4 @@
-"""How far a sender has come on one partition, as a committed offset and its metadata (design, section 5, Sender)."""
+"""How far a sender has come on one partition, as a committed offset and its metadata (`docs/sender.md`)."""
 
 import base64
 import zlib

@@ -1,4 +1,4 @@
-"""Taking partitions over from whoever had them: fence first, then read their positions (design, section 5, Sender)."""
+"""Taking partitions over from whoever had them: fence first, then read their positions (`docs/sender.md`)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping

@@ -18,7 +18,7 @@ def may_carry(status: Status | str, live: bool) -> bool:
     """Whether a route may carry an alert of a CAP status; planner, expander and sender all ask.
 
     A live route takes `Actual`, and `Exercise` (whose audience is limited to participants); a simulated one takes
-    `Test` besides. `System` and `Draft` go nowhere (design, section 1), nor does a status that CAP does not know.
+    `Test` besides. `System` and `Draft` go nowhere (`docs/cap.md`), nor does a status that CAP does not know.
     """
     on_live, on_simulated = _MAY_CARRY.get(status, (False, False))
     return on_live if live else on_simulated

@@ -1,1 +1,1 @@
-"""From jobs to submits, and from answers to outcomes: what the sender can do (design, section 5)."""
+"""From jobs to submits, and from answers to outcomes: what the sender can do (`docs/sender.md`)."""

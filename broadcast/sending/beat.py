@@ -1,4 +1,4 @@
-"""The beat: statuses, retries, dead letters and positions in one transaction (design, section 5, Sender)."""
+"""The beat: statuses, retries, dead letters and positions in one transaction (`docs/sender.md`)."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What a sender must know now: alerts and stops, read from `control.v1` (design, section 4)."""
+"""What a sender must know now: alerts and stops, read from `control.v1` (`docs/sender.md`)."""
 
 import asyncio
 import math

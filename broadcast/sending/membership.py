@@ -1,4 +1,4 @@
-"""What the group gives a sender and takes from it (reference kafka.md, Groups)."""
+"""What the group gives a sender and takes from it (`docs/sender.md`)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

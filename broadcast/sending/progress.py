@@ -1,6 +1,6 @@
 """One partition of jobs as its sender works through it: what was taken, what has an outcome, how far it may write.
 
-Pure: offsets and tokens in, positions out. The rules are design, section 5, Sender.
+Pure: offsets and tokens in, positions out. The rules are in `docs/sender.md`.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""When the next beat begins (design, section 5, Sender)."""
+"""When the next beat begins (`docs/sender.md`)."""
 
 import asyncio
 from collections.abc import Callable

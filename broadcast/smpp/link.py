@@ -28,7 +28,7 @@ WRITE_BUFFER_BYTES: Final = 4 * 1024 * 1024
 TICK_SECONDS: Final = 0.1
 # After our unbind_resp the SMSC should close; we do not wait for it longer than this.
 UNBOUND_SECONDS: Final = 1.0
-# An enquire_link that the SMSC has not answered when the next is due is missed (smpp.md: two missed, drop).
+# An enquire_link that the SMSC has not answered when the next is due is missed; after two the link is dropped.
 MISSED_LIMIT: Final = 2
 
 

@@ -1,4 +1,4 @@
-"""The binds of one account: brought up, brought up again, taken down (smpp.md, Bind failures)."""
+"""The binds of one account: brought up, brought up again, taken down."""
 
 import asyncio
 import random

@@ -18,7 +18,7 @@ SMALL = 200
 GONE_SECONDS = 10.0
 AWAY_SECONDS = 3.0
 RESUME_SECONDS = 20.0
-"""The issue's deadline, from the moment that the broker answers again."""
+"""The deadline, counted from the moment that the broker answers again."""
 
 SCENE = COMMON
 

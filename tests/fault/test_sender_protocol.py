@@ -1,4 +1,4 @@
-"""Each rule of the sender's protocol under the fault that it is for (design, section 5; reference kafka.md)."""
+"""Each rule of the sender's protocol under the fault that it is for (`docs/sender.md`)."""
 
 import asyncio
 import random

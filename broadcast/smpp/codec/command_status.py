@@ -1,4 +1,4 @@
-"""command_status values and what each means for a message (SMPP 3.4, 5.1.3; reference smpp.md, Outcome classes)."""
+"""command_status values and what each means for a message (SMPP 3.4, 5.1.3)."""
 
 from collections.abc import Mapping
 from enum import StrEnum

@@ -19,7 +19,7 @@ async def document() -> dict[str, Any]:
         await services.close()
 
 
-async def test_routes_of_the_issue_are_there(document: dict[str, Any]) -> None:
+async def test_every_promised_route_is_there(document: dict[str, Any]) -> None:
     routes = {(method.upper(), path) for path, operations in document["paths"].items() for method in operations}
     assert routes >= {
         ("POST", "/v1/alerts"),

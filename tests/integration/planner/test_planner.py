@@ -326,7 +326,7 @@ async def test_a_broker_that_dies_is_waited_for_and_work_resumes(stage: Control,
         await asyncio.sleep(2)
         await kafka_broker.start()
         await stage.put("alerts.v1", second)
-        # Work resumes within 20 s of the broker's return (issue 3, faults).
+        # Work resumes within 20 s of the broker's return.
         await stage.until(lambda: _count(stage, 2), budget_seconds=20)
     assert sorted(one.alert_id for one in await expansions(stage)) == sorted((id_of(first), id_of(second)))
 

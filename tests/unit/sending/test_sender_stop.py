@@ -1,4 +1,4 @@
-"""The order of a sender's stop: stop taking, finish the window, beat, unbind (design, section 6)."""
+"""The order of a sender's stop: stop taking, finish the window, beat, unbind (`docs/sender.md`)."""
 
 import pytest
 
