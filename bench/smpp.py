@@ -20,7 +20,13 @@ import click
 import psutil
 import uvloop
 
-from broadcast.smpp import BindConfig, Delivery, Response, Session, SmppError, SubmitTemplate, connect
+from broadcast.smpp.account import BindConfig
+from broadcast.smpp.binding import connect
+from broadcast.smpp.codec.errors import SmppError
+from broadcast.smpp.codec.message import Delivery
+from broadcast.smpp.codec.template import SubmitTemplate
+from broadcast.smpp.session import Session
+from broadcast.smpp.window import Response
 
 _TEXT = b"Flood warning for the river district: go to higher ground now. Bring medicine and papers. Info: 112.example"
 _SECONDS_LIMIT = 120.0

@@ -14,19 +14,14 @@ from broadcast.sending.metrics import count_answers
 from broadcast.sending.outcomes import UNANSWERED
 from broadcast.sending.receipts import Receipts
 from broadcast.sending.settlement import Sent, Settlement, Submission, Token
-from broadcast.smpp import (
-    AccountConfig,
-    BindConfig,
-    Delivery,
-    Pool,
-    Response,
-    ResponseTimeoutError,
-    Session,
-    SmppError,
-    Tls,
-    UnboundError,
-    normalise_response_ids,
-)
+from broadcast.smpp.account import AccountConfig, BindConfig, Tls
+from broadcast.smpp.codec.errors import SmppError
+from broadcast.smpp.codec.message import Delivery
+from broadcast.smpp.codec.receipts import normalise_response_ids
+from broadcast.smpp.errors import ResponseTimeoutError, UnboundError
+from broadcast.smpp.pool import Pool
+from broadcast.smpp.session import Session
+from broadcast.smpp.window import Response
 from schemas.job import Job
 
 log = structlog.get_logger(__name__)

@@ -17,8 +17,9 @@ from broadcast.sending.outbox import Outbox
 from broadcast.sending.settlement import Settlement, Submission, Token
 from broadcast.sending.sources import Run, Source
 from broadcast.sending.verdicts import OUTCOME_OF, Verdict, judge
-from broadcast.smpp import PduError, Session
+from broadcast.smpp.codec.errors import PduError
 from broadcast.smpp.codec.template import DESTINATION_LIMIT
+from broadcast.smpp.session import Session
 from schemas.job import Job
 from schemas.lane import Lane
 from schemas.status import Outcome

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from broadcast.smpp import Delivery
+from broadcast.smpp.codec.message import Delivery
 from broadcast.text import gsm, ucs2
 from schemas.inbound import Inbound
 

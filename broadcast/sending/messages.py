@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from broadcast.routing import Account
-from broadcast.smpp import SubmitTemplate
+from broadcast.smpp.codec.template import SubmitTemplate
 from broadcast.text import Encoding, Segment, TextTooLongError, reference_of, split
 from schemas.control import Control
 from schemas.lane import Lane

@@ -9,8 +9,7 @@ from broadcast.sending.outbox import Parcel
 from broadcast.sending.outcomes import UNANSWERED
 from broadcast.sending.settlement import Token
 from broadcast.sending.sources import Source
-from broadcast.smpp import name_status
-from broadcast.smpp.codec.command_status import RMSGQFUL, RTHROTTLED
+from broadcast.smpp.codec.command_status import RMSGQFUL, RTHROTTLED, name_status
 from schemas.lane import Lane
 from schemas.status import Outcome
 

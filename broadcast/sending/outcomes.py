@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from broadcast.smpp import OutcomeClass, classify_status, name_status
-from broadcast.smpp.codec.command_status import RMSGQFUL, RTHROTTLED
+from broadcast.smpp.codec.command_status import RMSGQFUL, RTHROTTLED, OutcomeClass, classify_status, name_status
 from schemas.job import Job
 from schemas.status import Outcome
 

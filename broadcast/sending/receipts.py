@@ -19,7 +19,10 @@ from broadcast.pii import number_hasher
 from broadcast.routing import Account
 from broadcast.sending.inbound import read_inbound
 from broadcast.settings import Settings
-from broadcast.smpp import Delivery, PduError, Session, normalise_receipt_ids, parse_receipt, seconds_between
+from broadcast.smpp.codec.errors import PduError
+from broadcast.smpp.codec.message import Delivery
+from broadcast.smpp.codec.receipts import normalise_receipt_ids, parse_receipt, seconds_between
+from broadcast.smpp.session import Session
 from schemas.receipt import Receipt
 from schemas.topics import Names
 

@@ -21,7 +21,7 @@ from broadcast.sending.outcomes import (
     wants_retry,
 )
 from broadcast.sending.progress import Progress
-from broadcast.smpp import Response
+from broadcast.smpp.window import Response
 from schemas.job import HIGHEST_ATTEMPT, Job
 from schemas.status import Outcome, Status
 from schemas.topics import Names

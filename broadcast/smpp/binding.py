@@ -8,8 +8,9 @@ from typing import TypeVar
 from broadcast.smpp.account import BindConfig
 from broadcast.smpp.codec.bind import BindRequest, encode_bind, parse_bind_response
 from broadcast.smpp.codec.command_status import BIND_REFUSED, ROK, name_status
-from broadcast.smpp.codec.errors import BindError, SmppError
+from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.codec.sequence import SequenceCounter
+from broadcast.smpp.errors import BindError
 from broadcast.smpp.pacing import Pacing
 from broadcast.smpp.session import Listener, Session
 

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from broadcast.smpp.account import BindConfig
 from broadcast.smpp.codec.command_status import RINVCMDID, RUNKNOWNERR
-from broadcast.smpp.codec.errors import LinkLostError, SmppError
+from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.codec.pdu import (
     ALERT_NOTIFICATION,
     ENQUIRE_LINK,
@@ -21,6 +21,7 @@ from broadcast.smpp.codec.pdu import (
 )
 from broadcast.smpp.codec.reader import Batch, Reader
 from broadcast.smpp.codec.sequence import SequenceCounter
+from broadcast.smpp.errors import LinkLostError
 
 R = TypeVar("R")
 # A window of long messages must fit, or the transport would hold up what the window has admitted.

@@ -13,7 +13,7 @@ from broadcast import metrics
 from broadcast.smpp.account import AccountConfig
 from broadcast.smpp.binding import connect
 from broadcast.smpp.codec.command_status import RALYBND
-from broadcast.smpp.codec.errors import BindError
+from broadcast.smpp.errors import BindError
 from broadcast.smpp.pacing import Pacing
 from broadcast.smpp.session import Listener, Session
 

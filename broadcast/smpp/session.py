@@ -7,7 +7,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from broadcast.smpp.account import BindConfig
 from broadcast.smpp.codec.command_status import RINVBNDSTS, RMSGQFUL, ROK, RTHROTTLED, RX_T_APPN
-from broadcast.smpp.codec.errors import LinkLostError, ResponseTimeoutError, SmppError, UnboundError
+from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.codec.message import Delivery
 from broadcast.smpp.codec.pdu import (
     DATA_SM,
@@ -22,6 +22,7 @@ from broadcast.smpp.codec.pdu import (
 from broadcast.smpp.codec.reader import Batch
 from broadcast.smpp.codec.sequence import SequenceCounter
 from broadcast.smpp.codec.template import SubmitTemplate
+from broadcast.smpp.errors import LinkLostError, ResponseTimeoutError, UnboundError
 from broadcast.smpp.link import Link, wait_within
 from broadcast.smpp.pacing import Pacing
 from broadcast.smpp.window import Response, Window

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from broadcast.smpp import BindConfig, Delivery, Response, Session, SmppError, SubmitTemplate, connect
+from broadcast.smpp.account import BindConfig
+from broadcast.smpp.binding import connect
+from broadcast.smpp.codec.errors import SmppError
+from broadcast.smpp.codec.message import Delivery
+from broadcast.smpp.codec.template import SubmitTemplate
+from broadcast.smpp.session import Session
+from broadcast.smpp.window import Response
 from broadcast.smsc.behaviour import Behaviour
 from broadcast.smsc.server import SmscConfig, SmscServer
 

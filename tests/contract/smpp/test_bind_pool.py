@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from broadcast.smpp import AccountConfig, BindConfig, BindError, Pool, SubmitTemplate
+from broadcast.smpp.account import AccountConfig, BindConfig
 from broadcast.smpp.codec.command_status import RALYBND, RINVPASWD
-from broadcast.smpp.pool import choose_delay
+from broadcast.smpp.codec.template import SubmitTemplate
+from broadcast.smpp.errors import BindError
+from broadcast.smpp.pool import Pool, choose_delay
 from broadcast.smsc.server import SmscConfig
 
 Start = Callable[..., Awaitable[Any]]

@@ -10,21 +10,12 @@ from typing import Any
 import pytest
 import uvloop
 
-from broadcast.smpp import (
-    BindConfig,
-    BindError,
-    BindMode,
-    LinkLostError,
-    MessageIdRule,
-    ResponseTimeoutError,
-    SubmitTemplate,
-    Tls,
-    connect,
-    normalise_receipt_ids,
-    normalise_response_ids,
-    parse_receipt,
-)
+from broadcast.smpp.account import BindConfig, BindMode, Tls
+from broadcast.smpp.binding import connect
 from broadcast.smpp.codec.command_status import RALYBND, RBINDFAIL, RINVPASWD, RINVSYSID, RTHROTTLED, RX_T_APPN
+from broadcast.smpp.codec.receipts import MessageIdRule, normalise_receipt_ids, normalise_response_ids, parse_receipt
+from broadcast.smpp.codec.template import SubmitTemplate
+from broadcast.smpp.errors import BindError, LinkLostError, ResponseTimeoutError
 from broadcast.smsc.behaviour import Behaviour
 from broadcast.smsc.server import SmscConfig, SmscServer
 

@@ -11,7 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from broadcast.smpp import BindConfig, BindError, SubmitTemplate, connect
+from broadcast.smpp.account import BindConfig
+from broadcast.smpp.binding import connect
+from broadcast.smpp.codec.template import SubmitTemplate
+from broadcast.smpp.errors import BindError
 
 
 @pytest.fixture

@@ -11,7 +11,14 @@ from tests.support.sources import parse
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("schemas", "broadcast", "streams")
-PURE = ("schemas", "broadcast/text", "broadcast/cap", "broadcast/lifecycle", "broadcast/routing")
+PURE = (
+    "schemas",
+    "broadcast/text",
+    "broadcast/cap",
+    "broadcast/lifecycle",
+    "broadcast/routing",
+    "broadcast/smpp/codec",
+)
 LONGEST_FILE = 500
 MEDIAN_FILE = 160
 BANNED_WORDS = ("dlq", "helper", "manager", "util", "utils", "notification", "campaign")

@@ -19,8 +19,8 @@ from broadcast.sending.outbox import Outbox
 from broadcast.sending.progress import Progress
 from broadcast.sending.settlement import Settlement
 from broadcast.sending.sources import Run, Source
-from broadcast.smpp import Session
 from broadcast.smpp.codec.pdu import SUBMIT_SM, SUBMIT_SM_RESP, encode_pdu
+from broadcast.smpp.session import Session
 from schemas.control import Control, Variant
 from schemas.job import Job
 from schemas.lane import Lane

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from broadcast.routing import Account
 from broadcast.sending.receipts import Receipts
 from broadcast.settings import Settings
-from broadcast.smpp import Delivery
+from broadcast.smpp.codec.message import Delivery
 
 ACCOUNT = Account(name="acc", host="h", port=1, system_id="s")
 GOOD = Delivery(2, 4, b"447700900123", b"T", 0, b"id:7 stat:DELIVRD", b"")

@@ -2,8 +2,7 @@
 
 import pytest
 
-from broadcast.smpp import OutcomeClass, classify_status, name_status
-from broadcast.smpp.codec.command_status import STATUS_NAMES
+from broadcast.smpp.codec.command_status import STATUS_NAMES, OutcomeClass, classify_status, name_status
 
 
 @pytest.mark.parametrize(

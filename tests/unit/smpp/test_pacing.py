@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadcast.smpp import Pacing
+from broadcast.smpp.pacing import Pacing
 
 
 @given(st.floats(1, 5000), st.lists(st.floats(0.0001, 0.5), min_size=1, max_size=200))

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadcast.smpp import (
-    Delivery,
+from broadcast.smpp.codec.message import Delivery
+from broadcast.smpp.codec.receipts import (
+    RECEIPT_STATES,
     MessageIdRule,
     MessageState,
     normalise_receipt_ids,
@@ -13,7 +14,6 @@ from broadcast.smpp import (
     parse_receipt,
     seconds_between,
 )
-from broadcast.smpp.codec.receipts import RECEIPT_STATES
 from broadcast.smpp.codec.tlv import (
     MESSAGE_PAYLOAD,
     MESSAGE_STATE,

@@ -8,19 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broadcast.smpp import (
-    BindConfig,
-    Delivery,
-    LinkLostError,
-    PduError,
-    Response,
-    ResponseTimeoutError,
-    Session,
-    SmppError,
-    SubmitTemplate,
-)
+from broadcast.smpp.account import BindConfig
 from broadcast.smpp.codec.command_status import RINVBNDSTS, RINVDSTADR, RMSGQFUL, RTHROTTLED, RX_T_APPN
-from broadcast.smpp.codec.message import ShortMessage, encode_message
+from broadcast.smpp.codec.errors import PduError, SmppError
+from broadcast.smpp.codec.message import Delivery, ShortMessage, encode_message
 from broadcast.smpp.codec.pdu import (
     ALERT_NOTIFICATION,
     DATA_SM,
@@ -39,6 +30,10 @@ from broadcast.smpp.codec.pdu import (
     split_pdus,
 )
 from broadcast.smpp.codec.sequence import LAST, SequenceCounter
+from broadcast.smpp.codec.template import SubmitTemplate
+from broadcast.smpp.errors import LinkLostError, ResponseTimeoutError
+from broadcast.smpp.session import Session
+from broadcast.smpp.window import Response
 
 TEMPLATE = SubmitTemplate(source=b"TOCSIN", text=b"Flood")
 

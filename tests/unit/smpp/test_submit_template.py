@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadcast.smpp import PduError, SubmitTemplate
+from broadcast.smpp.codec.errors import PduError
 from broadcast.smpp.codec.message import ShortMessage, encode_message, parse_message
 from broadcast.smpp.codec.pdu import SUBMIT_SM, encode_pdu, split_pdus
+from broadcast.smpp.codec.template import SubmitTemplate
 from broadcast.smpp.codec.tlv import MESSAGE_PAYLOAD, parse_tlvs
 
 numbers = st.text("0123456789", min_size=1, max_size=20).map(str.encode)
