@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -18,8 +17,10 @@ from broadcast.database.pool import AWAY
 from broadcast.deadletters import deadletter_of
 from broadcast.errors import LostTailError, PoisonError, UnavailableError
 from broadcast.health import Health
-from broadcast.kafka.events import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Event, Source, Sources
+from broadcast.kafka import clients
+from broadcast.kafka.events import Event, Source, Sources
 from broadcast.kafka.topics import wait_for_broker
+from broadcast.retry import Backoff
 from broadcast.settings import Settings
 from streams.transport import STOP_BUDGET_SECONDS, App
 
@@ -105,14 +106,14 @@ class Stage:
 
     async def _await_topics(self) -> None:
         # Faust ends when it starts without a broker, and ignores for good a topic that is not there yet.
-        pause = FIRST_PAUSE_SECONDS
+        away, absent = Backoff(), Backoff()
         while True:
             admin = await wait_for_broker(self.settings, timeout_seconds=math.inf)
             try:
                 missing = self._topics.difference(await admin.list_topics())
-            except KafkaError as error:
-                log.warning("broker_away", error=repr(error))
-                missing = self._topics
+            except clients.AWAY as error:
+                await away.wait("kafka", self.name, error)
+                continue
             finally:
                 await admin.close()
             if not missing:
@@ -120,12 +121,11 @@ class Stage:
                 return
             self.health.hold("topics", f"no topic {', '.join(sorted(missing))}; run `broadcast topics create`")
             log.warning("topics_missing", topics=sorted(missing), remedy="broadcast topics create")
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            await absent.sleep()
 
     async def _work(self, event: Event, handle: Handle) -> None:
         partition = TopicPartition(event.topic, event.partition)
-        pause = FIRST_PAUSE_SECONDS
+        pause = Backoff()
         while True:
             try:
                 source = await self.sources.get(partition)
@@ -136,12 +136,10 @@ class Stage:
             except KafkaError as error:
                 # The producer may be of no use any more, and its commit may or may not have happened: the next one
                 # ends what is open, and its position says which.
-                log.warning("event_repeated", topic=event.topic, offset=event.offset, error=repr(error))
                 await self.sources.drop([partition])
+                await pause.wait("kafka", self.name, error, topic=event.topic, offset=event.offset)
             except Exception as error:  # an agent that raises is restarted by Faust and goes on to the next event
                 await self._break(error)
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     async def _handle(self, event: Event, source: Source, handle: Handle) -> None:
         try:

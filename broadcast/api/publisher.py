@@ -15,7 +15,8 @@ from aiokafka.errors import KafkaError
 from broadcast.alerts.publishing import Record, write
 from broadcast.api.problems import unavailable
 from broadcast.health import Health
-from broadcast.kafka.clients import make_producer
+from broadcast.kafka.clients import AWAY, make_producer
+from broadcast.retry import Backoff
 from broadcast.settings import Settings
 from schemas.topics import Names
 
@@ -23,7 +24,10 @@ WRITE_BUDGET_SECONDS = 5.0
 """Longest wait for all in-sync replicas: a leader election fits in, a caller's patience does too."""
 
 CONNECT_BUDGET_SECONDS = 10.0
-PAUSE_SECONDS = 0.5
+
+LONGEST_PAUSE_SECONDS = 0.5
+"""Callers are refused until it is connected."""
+
 
 log = structlog.get_logger(__name__)
 
@@ -42,14 +46,19 @@ class Publisher:
 
     async def keep(self) -> None:
         """Stay connected until cancelled; then close."""
+        pause = Backoff(longest_seconds=LONGEST_PAUSE_SECONDS)
         try:
             while True:
                 await self._wanted.wait()
-                if await self._connect():
+                try:
+                    self._producer = await self._connect()
+                except AWAY as error:
+                    self._away(f"Kafka cannot be reached: {error!r}")
+                    await pause.wait("kafka", "publisher", error)
+                else:
                     self._wanted.clear()
                     self._health.release("kafka")
-                else:
-                    await asyncio.sleep(PAUSE_SECONDS)
+                    pause.reset()
         finally:
             if self._producer is not None:
                 self._discard(self._producer, "stopping")
@@ -76,20 +85,18 @@ class Publisher:
                 " accepted already is not accepted twice",
             ) from error
 
-    async def _connect(self) -> bool:
+    async def _connect(self) -> AIOKafkaProducer:
         producer = make_producer(self._settings)
         try:
             async with asyncio.timeout(CONNECT_BUDGET_SECONDS):
                 await producer.start()
                 for topic in (self._names.alerts, self._names.control):
                     await producer.partitions_for(topic)
-        except (TimeoutError, KafkaError, OSError) as error:
-            self._away(f"Kafka cannot be reached: {error!r}")
-            with suppress(KafkaError, OSError):
+        except AWAY:
+            with suppress(*AWAY):
                 await producer.stop()
-            return False
-        self._producer = producer
-        return True
+            raise
+        return producer
 
     def _discard(self, producer: AIOKafkaProducer, reason: str) -> None:
         if self._producer is not producer:

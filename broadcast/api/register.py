@@ -7,18 +7,18 @@ register is there to say so to the caller.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from broadcast.alerts.publishing import digest_of
 from broadcast.health import Health
-from broadcast.kafka.clients import make_consumer
+from broadcast.kafka.clients import AWAY, make_consumer
+from broadcast.retry import Backoff
 from broadcast.settings import Settings
 from schemas.alert import AlertInvalidError, read_event
 from schemas.topics import Names
@@ -27,7 +27,6 @@ MEMORY_SECONDS = 48 * 3600
 """How long an Idempotency-Key is remembered: a day of retries, and a weekend's clock fault."""
 
 ENTRIES_MAX = 50_000
-PAUSE_SECONDS = 0.5
 START_BUDGET_SECONDS = 15.0
 
 log = structlog.get_logger(__name__)
@@ -76,26 +75,35 @@ async def follow(register: Register, settings: Settings, health: Health) -> None
     """Read the alerts topic into the register until cancelled; readiness is held until its end was reached once."""
     partition = TopicPartition(Names(settings.topic_prefix).alerts, 0)
     health.hold("register", "reading the alerts that were published lately")
+    pause = Backoff()
     while True:
-        consumer = make_consumer(settings)
         try:
-            async with asyncio.timeout(START_BUDGET_SECONDS):
-                await consumer.start()
-                end = await _start_at(consumer, partition)
-            while True:
-                if not register.complete.is_set() and await consumer.position(partition) >= end:
-                    register.complete.set()
-                    health.release("register")
-                for records in (await consumer.getmany(timeout_ms=500)).values():
-                    register.read(records)
-        except (TimeoutError, KafkaError, OSError) as error:
-            log.warning("alerts_not_followed", error=repr(error))
+            await _follow(register, settings, health, partition, on_connected=pause.reset)
+        except AWAY as error:
+            await pause.wait("kafka", "register", error)
         except Exception:
             # Without it no alert could be published any more.
-            log.exception("alerts_not_followed")
-        finally:
-            await consumer.stop()
-        await asyncio.sleep(PAUSE_SECONDS)
+            log.exception("register_interrupted")
+            await pause.sleep()
+
+
+async def _follow(
+    register: Register, settings: Settings, health: Health, partition: TopicPartition, on_connected: Callable[[], None]
+) -> None:
+    consumer = make_consumer(settings)
+    try:
+        async with asyncio.timeout(START_BUDGET_SECONDS):
+            await consumer.start()
+            end = await _start_at(consumer, partition)
+        on_connected()
+        while True:
+            if not register.complete.is_set() and await consumer.position(partition) >= end:
+                register.complete.set()
+                health.release("register")
+            for records in (await consumer.getmany(timeout_ms=500)).values():
+                register.read(records)
+    finally:
+        await consumer.stop()
 
 
 async def _start_at(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:

@@ -1,22 +1,18 @@
 """Connections to PostgreSQL, and waiting for it without limit."""
 
-import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import asyncpg
-import structlog
 from asyncpg.pool import PoolConnectionProxy
 
+from broadcast.retry import retry
 from broadcast.settings import Settings
 
 T = TypeVar("T")
 
 Connection = asyncpg.Connection | PoolConnectionProxy
 """A connection, or one lent by a pool: they offer the same."""
-
-log = structlog.get_logger(__name__)
 
 AWAY: tuple[type[BaseException], ...] = (
     OSError,
@@ -30,8 +26,6 @@ AWAY: tuple[type[BaseException], ...] = (
 )
 """What asyncpg raises when the server is away or going: worth waiting for."""
 
-FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 2.0
 CONNECT_TIMEOUT_SECONDS = 5.0
 
 
@@ -52,12 +46,5 @@ async def create_pool(settings: Settings, *, command_timeout_seconds: float | No
 
 
 async def wait_for_database(what: str, work: Callable[[], Awaitable[T]]) -> T:
-    """Do `work`, again and again with backoff and jitter while the database is away; other errors pass."""
-    pause = FIRST_PAUSE_SECONDS
-    while True:
-        try:
-            return await work()
-        except AWAY as error:
-            log.warning("database_away", what=what, error=repr(error), pause_seconds=round(pause, 2))
-        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)
-        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+    """Do `work`, again and again while the database is away; other errors pass. `what` names who waits."""
+    return await retry(what, work, service="postgresql", away=AWAY)

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.codec import lz4_encode
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import KafkaError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from broadcast.kafka.transactions import TransactionalProducer
@@ -18,6 +19,9 @@ from broadcast.settings import Settings
 # aiokafka 0.14 compresses lz4 at level 9 and has no setting for it: 1.3 µs a record, where level 1 takes 0.1 µs and
 # makes our records no larger.
 sys.modules[DefaultRecordBatchBuilder.__module__].lz4_encode = partial(lz4_encode, level=1)  # type: ignore[attr-defined]
+
+AWAY: tuple[type[BaseException], ...] = (KafkaError, OSError)
+"""What a client raises when the brokers are away or not ready: worth waiting for. A timeout is an OSError too."""
 
 REQUEST_TIMEOUT_MS = 10_000
 FETCH_WAIT_MS = 50

@@ -6,7 +6,6 @@ position read, so that nobody moves it afterwards.
 """
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
@@ -22,19 +20,17 @@ from aiokafka.structs import OffsetAndMetadata
 from broadcast import metrics
 from broadcast.clock import monotonic
 from broadcast.errors import FencedError, LostTailError, UnavailableError
-from broadcast.kafka.clients import make_admin, make_consumer, make_producer
+from broadcast.kafka.clients import AWAY, make_admin, make_consumer, make_producer
 from broadcast.kafka.transactions import TransactionalProducer
+from broadcast.retry import Backoff
 from broadcast.settings import Settings
-
-log = structlog.get_logger(__name__)
 
 STOP_BUDGET_SECONDS = 2.0
 """For a producer's stop and for an abort: what hangs longer is left to the broker, until the next one fences it."""
 
-FIRST_PAUSE_SECONDS = 0.05
-LONGEST_PAUSE_SECONDS = 2.0
-
 FENCED = (ProducerFenced, InvalidProducerEpoch)
+
+UNREADY: tuple[type[BaseException], ...] = (*AWAY, UnavailableError)
 
 NO_POSITION = -1
 """What the broker answers for a group that never committed: the only sign that a partition was never read."""
@@ -275,7 +271,7 @@ async def _end(task: asyncio.Task[Source]) -> None:
 
 
 async def _make_source(settings: Settings, stage: str, partition: TopicPartition, *, rereads: bool) -> Source:
-    pause = FIRST_PAUSE_SECONDS
+    pause = Backoff()
     while True:
         source = Source(settings, stage, partition)
         try:
@@ -284,14 +280,12 @@ async def _make_source(settings: Settings, stage: str, partition: TopicPartition
             if source.position:
                 await _check_log(settings, source, rereads=rereads)
             return source
-        except (KafkaError, UnavailableError, OSError) as error:
-            log.warning("broker_away", topic=partition.topic, partition=partition.partition, error=repr(error))
+        except UNREADY as error:
             await source.stop()
+            await pause.wait("kafka", f"{stage} on {partition.topic} {partition.partition}", error)
         except BaseException:
             await source.stop()
             raise
-        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)
-        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
 
 async def _check_log(settings: Settings, source: Source, *, rereads: bool) -> None:

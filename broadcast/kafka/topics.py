@@ -1,23 +1,19 @@
 """The topics on the broker: made from the catalogue, and checked against it."""
 
 import asyncio
-import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError
 
 from broadcast.clock import monotonic
 from broadcast.errors import SettingsError, UnavailableError
-from broadcast.kafka.clients import make_admin
+from broadcast.kafka.clients import AWAY, make_admin
+from broadcast.retry import Backoff
 from broadcast.routing import Route
 from broadcast.settings import Settings
 from schemas.topics import Names, RouteTopics, Topic, catalogue
-
-log = structlog.get_logger(__name__)
 
 BROKER_BUDGET_SECONDS = 60.0
 """A broker that was just started with a large log needs tens of seconds; a wrong address needs none."""
@@ -25,8 +21,8 @@ BROKER_BUDGET_SECONDS = 60.0
 LEADERS_BUDGET_SECONDS = 15.0
 """From the answer to CreateTopics until every partition has a leader: well under a second, but for a busy cluster."""
 
-FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 2.0
+LEADERS_PAUSE_SECONDS = 0.1
+"""Between two looks at the leaders of new partitions."""
 
 _EXISTS = 36  # TopicAlreadyExists: another process was first, and the check says whether it fits
 
@@ -84,22 +80,21 @@ def config_of(topic: Topic, settings: Settings) -> dict[str, str]:
 async def wait_for_broker(settings: Settings, *, timeout_seconds: float = BROKER_BUDGET_SECONDS) -> AIOKafkaAdminClient:
     """A started admin client (close it); UnavailableError when no broker answered within the budget."""
     deadline = monotonic() + timeout_seconds
-    pause = FIRST_PAUSE_SECONDS
+    pause = Backoff()
     while True:
         admin = make_admin(settings)
         try:
             await admin.start()
             return admin
-        except (KafkaError, OSError) as error:
+        except AWAY as error:
             await admin.close()
-            if monotonic() >= deadline:
+            left_seconds = deadline - monotonic()
+            if left_seconds <= 0:
                 raise UnavailableError(
                     f"no Kafka broker at BROADCAST_KAFKA_BOOTSTRAP = {settings.kafka_bootstrap} within "
                     f"{timeout_seconds:g} s ({error}); start it, or correct the address"
                 ) from None
-            log.info("broker_away", error=repr(error))
-        await asyncio.sleep(min(pause * random.uniform(0.5, 1.0), max(0.0, deadline - monotonic())))  # noqa: S311
-        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            await pause.wait("kafka", "topics", error, at_most=left_seconds)
 
 
 async def create_topics(
@@ -216,4 +211,4 @@ async def _await_leaders(admin: AIOKafkaAdminClient, names: Sequence[str]) -> di
                 f"topic {waiting[0]} (and {len(waiting) - 1} more) has no leader after {LEADERS_BUDGET_SECONDS:g} s; "
                 "look at the brokers' logs"
             )
-        await asyncio.sleep(FIRST_PAUSE_SECONDS)
+        await asyncio.sleep(LEADERS_PAUSE_SECONDS)
