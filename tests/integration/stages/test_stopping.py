@@ -43,7 +43,7 @@ async def test_a_stop_ends_a_stage_that_waits_for_its_servers(stage: str, tmp_pa
         )
     try:
         async with asyncio.timeout(30):
-            while len(re.findall("_away|is away", log.read_text())) < 2:
+            while len(re.findall("service_awaited|_away|is away", log.read_text())) < 2:
                 assert process.returncode is None, log.read_text()
                 await asyncio.sleep(0.1)
         process.send_signal(signal.SIGTERM)
