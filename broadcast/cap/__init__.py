@@ -1,7 +1,7 @@
 """CAP 1.2 (OASIS 2010-07-01) in and out, its rules, and what recipients read of an alert. Pure."""
 
 from broadcast.cap.findings import CapError, Finding, Level, NotCap12Error
-from broadcast.cap.freshening import freshen
+from broadcast.cap.freshening import freshen, reissue
 from broadcast.cap.lane import lane_of
 from broadcast.cap.language import choose, choose_all, languages_of
 from broadcast.cap.reading import read_cap
@@ -25,6 +25,7 @@ __all__ = [
     "lane_of",
     "languages_of",
     "read_cap",
+    "reissue",
     "render",
     "require_valid",
     "validate",

@@ -16,3 +16,17 @@ def freshen(alert: Alert, identifier: str, now: datetime, lifetime_seconds: floa
     content = alert.model_dump()
     infos = [info | times for info in content["info"]]
     return Alert.model_validate(content | {"identifier": identifier, "sent": sent, "info": infos})
+
+
+def reissue(alert: Alert, identifier: str, now: datetime) -> Alert:
+    """The alert as a new message, sent `now` (aware), its other times moved by the same span.
+
+    `references` stay as they are. Raises pydantic's ValidationError for an identifier that breaks R1 or a time that
+    breaks R2.
+    """
+    sent = now.replace(microsecond=0).astimezone(alert.sent.tzinfo)
+    moved = sent - alert.sent
+    content = alert.model_dump()
+    for info in content["info"]:
+        info |= {name: info[name] + moved for name in ("effective", "onset", "expires") if info[name] is not None}
+    return Alert.model_validate(content | {"identifier": identifier, "sent": sent})

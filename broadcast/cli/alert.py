@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import click
 from rich.table import Column, Table
@@ -17,7 +17,8 @@ from broadcast.errors import InputError
 from broadcast.settings import load_settings
 
 PAGE = 500
-MEDIA_TYPES = {"<": "application/cap+xml", "{": "application/json"}
+CAP_XML = "application/cap+xml"
+MEDIA_TYPES = {"<": CAP_XML, "{": "application/json"}
 
 
 @click.group(name="alert")
@@ -27,13 +28,31 @@ def command() -> None:
 
 @command.command()
 @click.argument("file", type=click.Path(allow_dash=True, path_type=str))
+@click.option(
+    "--now",
+    "reissued",
+    is_flag=True,
+    help="Publish it as a new message: `sent` is now, the other times move by the same span, and `identifier` gets a "
+    "new ending, so each call is another alert.",
+)
+@click.option("--print", "print_only", is_flag=True, help="Write the alert to stdout instead of publishing it.")
 @click.option("--idempotency-key", help="Publishing with the same key again publishes nothing.")
 @click.option("--watch", is_flag=True, help="Show progress until every recipient has a final state.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout (with --watch: one a line).")
-def publish(file: str, idempotency_key: str | None, watch: bool, as_json: bool) -> None:
+def publish(
+    *, file: str, reissued: bool, print_only: bool, idempotency_key: str | None, watch: bool, as_json: bool
+) -> None:
     """Publish the alert of FILE (- is stdin): CAP 1.2 XML or JSON, by what it begins with."""
     content = _read(file)
-    headers = {"Content-Type": _media_type_of(content, file)}
+    media_type = _media_type_of(content, file)
+    if reissued:
+        content, changes = _reissue(content, media_type)
+        for line in changes:
+            click.echo(f"  {line}", err=True)
+    if print_only:
+        sys.stdout.buffer.write(content.rstrip(b"\n") + b"\n")
+        return
+    headers = {"Content-Type": media_type}
     if idempotency_key:
         headers["Idempotency-Key"] = idempotency_key
     with open_client(load_settings()) as api:
@@ -136,6 +155,33 @@ def _media_type_of(content: bytes, file: str) -> str:
     if start not in MEDIA_TYPES:
         raise InputError(f"FILE {file}: begins with {start!r}; an alert is CAP 1.2 XML (<) or JSON ({{)")
     return MEDIA_TYPES[start]
+
+
+def _reissue(content: bytes, media_type: str) -> tuple[bytes, list[str]]:
+    """The alert as a new message in the same form, and a line for each field that differs or was not understood."""
+    from pydantic import ValidationError
+
+    from broadcast.cap import read_cap, reissue, write_cap
+    from broadcast.clock import utc_now
+    from schemas.alert import AlertInvalidError, problems_of, read_alert, write_alert
+    from schemas.scalar import write_instant
+
+    try:
+        alert, warnings = read_cap(content) if media_type == CAP_XML else (read_alert(content), ())
+        new = reissue(alert, f"{alert.identifier}-{uuid4().hex[:8]}", utc_now())
+    except ValidationError as error:
+        raise InputError(f"FILE: {error.error_count()} fields are wrong", tuple(problems_of(error))) from None
+    except AlertInvalidError as error:
+        raise InputError(str(error), error.problems) from None
+    lines = [f"{finding.path}: {finding.message} [{finding.rule}]" for finding in warnings]
+    lines.append(f"identifier: {alert.identifier} -> {new.identifier}")
+    lines.append(f"sent: {write_instant(alert.sent)} -> {write_instant(new.sent)}")
+    for number, (before, after) in enumerate(zip(alert.info, new.info, strict=True)):
+        for name in ("effective", "onset", "expires"):
+            old_time, new_time = getattr(before, name), getattr(after, name)
+            if old_time is not None:
+                lines.append(f"info[{number}].{name}: {write_instant(old_time)} -> {write_instant(new_time)}")
+    return write_cap(new) if media_type == CAP_XML else write_alert(new), lines
 
 
 def _page_through(api: Client, states: tuple[str, ...], limit: int) -> list[dict[str, Any]]:

@@ -54,6 +54,17 @@ async def test_publish_xml_json_and_stdin(api: Any, run: Run, tmp_path: Path) ->
     assert read_event(record.value, record.key).alert == alert
 
 
+async def test_now_publishes_an_old_file_as_a_new_alert_each_time(api: Any, run: Run) -> None:
+    ids = set()
+    for name in ("flood.xml", "flood.json", "flood.json"):
+        published = await run("alert", "publish", "--now", "--json", str(EXAMPLES / name))
+        assert published.exit_code == 0, published.output
+        assert "sent: 2030-03-01T06:00:00-00:00 -> " in published.stderr
+        ids.add(json.loads(published.stdout)["alert_id"])
+    assert len(ids) == 3
+    assert {str(read_event(record.value, record.key).alert_id) for record in await api.records(api.names.alerts)} == ids
+
+
 async def test_refusals_name_field_and_rule(run: Run, tmp_path: Path, new_alert: Any) -> None:
     file = tmp_path / "alert.json"
     file.write_text(json.dumps(new_alert(status="Real")))

@@ -1,0 +1,60 @@
+"""`broadcast alert publish --print`: what would be published, without an API."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from broadcast.cap import read_cap
+from broadcast.cli import root
+from broadcast.errors import InputError
+from schemas.alert import Alert, read_alert
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+def run(*arguments: str, stdin: bytes | None = None) -> Result:
+    return CliRunner().invoke(root, ["alert", "publish", *arguments], input=stdin)
+
+
+def read(name: str, content: bytes) -> Alert:
+    return read_cap(content)[0] if name.endswith(".xml") else read_alert(content)
+
+
+@pytest.mark.parametrize("name", ["flood.xml", "flood.json"])
+def test_now_prints_a_new_message_and_what_it_changed(name: str) -> None:
+    before = read(name, (EXAMPLES / name).read_bytes())
+    first, second = (run("--now", "--print", str(EXAMPLES / name)) for _ in range(2))
+    assert first.exit_code == 0, first.output
+    alert, other = read(name, first.stdout_bytes), read(name, second.stdout_bytes)
+    assert alert.identifier.startswith(f"{before.identifier}-")
+    assert alert.identifier != other.identifier
+    assert abs(alert.sent - datetime.now(UTC)) < timedelta(minutes=1)
+    assert alert.info[0].expires is not None
+    assert before.info[0].expires is not None
+    assert alert.info[0].expires - alert.sent == before.info[0].expires - before.sent
+    assert f"identifier: {before.identifier} -> {alert.identifier}" in first.stderr
+    for field in ("sent: 2030-03-01T06:00:00-00:00 -> ", "info[0].expires: 2030-03-01T12:00:00-00:00 -> "):
+        assert field in first.stderr
+
+
+def test_json_is_printed_on_one_line_so_that_kcat_sends_one_record() -> None:
+    assert run("--now", "--print", str(EXAMPLES / "flood.json")).stdout.count("\n") == 1
+
+
+def test_without_now_the_file_is_printed_as_it_is() -> None:
+    content = (EXAMPLES / "flood.xml").read_bytes()
+    printed = run("--print", "-", stdin=content)
+    assert printed.stdout_bytes == content
+    assert printed.stderr == ""
+
+
+def test_an_alert_that_cannot_be_read_is_refused_with_its_field() -> None:
+    for content in (b'{"identifier": "x"}', b"<alert/>"):
+        refused = run("--now", "--print", "-", stdin=content)
+        assert isinstance(refused.exception, InputError)
+        assert refused.exception.findings
+    refused = run("--now", "-", stdin=(EXAMPLES / "flood.json").read_bytes().replace(b'"Test"', b'"Real"'))
+    assert isinstance(refused.exception, InputError)
+    assert refused.exception.findings[0][:2] == ("status", "6.2")
