@@ -11,9 +11,9 @@ from aiokafka.structs import ConsumerRecord
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.errors import LEASE_EXIT_CODE, SettingsError
 from broadcast.health import Health
+from broadcast.kafka.fencing import find_offsets, take_over
 from broadcast.kafka.lease import End, Lease, Watchdog, end_process
 from broadcast.kafka.position import Position, fresh_position, since, until
-from broadcast.kafka.takeover import find_offsets, take_over
 from broadcast.routes_file import load_routes
 from broadcast.routing import Route
 from broadcast.sending.alarms import raise_alarm
@@ -22,16 +22,16 @@ from broadcast.sending.binds import AccountBinds
 from broadcast.sending.clients import Clients, open_clients
 from broadcast.sending.control import ControlReader, ControlView
 from broadcast.sending.dispatch import Dispatch
-from broadcast.sending.membership import Membership
+from broadcast.sending.forwarding import Receipts
 from broadcast.sending.messages import MessageBook
 from broadcast.sending.outbox import Outbox
-from broadcast.sending.outcomes import longest_wait_ms
 from broadcast.sending.progress import Progress
 from broadcast.sending.reading import Reader
-from broadcast.sending.receipts import Receipts
 from broadcast.sending.rhythm import SLOW_SECONDS, Rhythm
+from broadcast.sending.rules import longest_wait_ms
 from broadcast.sending.settlement import Settlement, Token
 from broadcast.sending.sources import Source
+from broadcast.sending.takeover import Membership
 from broadcast.settings import Settings
 from schemas.lane import LANES, Lane
 from schemas.topics import Names

@@ -10,9 +10,9 @@ import structlog
 from broadcast import metrics
 from broadcast.clock import epoch_milliseconds
 from broadcast.routing import Account
+from broadcast.sending.forwarding import Receipts
 from broadcast.sending.metrics import count_answers
-from broadcast.sending.outcomes import UNANSWERED
-from broadcast.sending.receipts import Receipts
+from broadcast.sending.rules import UNANSWERED
 from broadcast.sending.settlement import Sent, Settlement, Submission, Token
 from broadcast.smpp.account import AccountConfig, BindConfig, Tls
 from broadcast.smpp.codec.errors import SmppError

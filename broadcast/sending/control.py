@@ -13,7 +13,7 @@ from aiokafka.structs import ConsumerRecord
 
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.kafka.clients import make_consumer
-from broadcast.kafka.takeover import find_offsets
+from broadcast.kafka.fencing import find_offsets
 from broadcast.sending.alarms import raise_alarm
 from broadcast.settings import Settings
 from schemas.control import STOP_SUFFIX, Control

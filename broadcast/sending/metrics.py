@@ -6,7 +6,7 @@ from typing import Final
 
 from broadcast import metrics
 from broadcast.sending.outbox import Parcel
-from broadcast.sending.outcomes import UNANSWERED
+from broadcast.sending.rules import UNANSWERED
 from broadcast.sending.settlement import Token
 from broadcast.sending.sources import Source
 from broadcast.smpp.codec.command_status import RMSGQFUL, RTHROTTLED, name_status

@@ -11,7 +11,8 @@ from broadcast.pii import number_hasher
 from broadcast.routing import Account, Route
 from broadcast.sending.messages import Message
 from broadcast.sending.outbox import Outbox, encode_status
-from broadcast.sending.outcomes import (
+from broadcast.sending.progress import Progress
+from broadcast.sending.rules import (
     JITTER_SHARE,
     UNANSWERED,
     choose_delay,
@@ -20,7 +21,6 @@ from broadcast.sending.outcomes import (
     retry_job,
     wants_retry,
 )
-from broadcast.sending.progress import Progress
 from broadcast.smpp.window import Response
 from schemas.job import HIGHEST_ATTEMPT, Job
 from schemas.status import Outcome, Status

@@ -13,7 +13,7 @@ from broadcast.errors import FENCED_EXIT_CODE, LEASE_EXIT_CODE
 from broadcast.settings import Settings
 from schemas.lane import Lane
 from schemas.status import Outcome, Status
-from tests.support.sender_scene import Process, Scene, stage
+from tests.support.sender_setup import Process, Scene, stage
 
 IN_DOUBT = 400
 SESSION_SECONDS = 6.0

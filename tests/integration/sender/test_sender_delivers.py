@@ -17,7 +17,7 @@ from schemas.job import Job
 from schemas.lane import LANES, Lane
 from schemas.receipt import Receipt, ReceiptState
 from schemas.status import Outcome
-from tests.support.sender_scene import ROUTE, Scene, encode, number_of, stage
+from tests.support.sender_setup import ROUTE, Scene, encode, number_of, stage
 
 
 @pytest.fixture

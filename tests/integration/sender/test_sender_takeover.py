@@ -11,8 +11,8 @@ from aiokafka.structs import OffsetAndMetadata
 from broadcast.clock import monotonic
 from broadcast.embedded.servers.kafka import Kafka
 from broadcast.kafka.clients import make_admin, make_producer
+from broadcast.kafka.fencing import read_positions, take_over
 from broadcast.kafka.position import Position, PositionError, fresh_position, write_metadata
-from broadcast.kafka.takeover import read_positions, take_over
 from broadcast.sending.clients import open_clients
 from broadcast.settings import Settings
 

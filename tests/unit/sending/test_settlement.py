@@ -11,8 +11,8 @@ from broadcast.pii import number_hash, number_hasher
 from broadcast.routing import Account, Route
 from broadcast.sending.messages import Message, MessageBook
 from broadcast.sending.outbox import Outbox
-from broadcast.sending.outcomes import UNANSWERED
 from broadcast.sending.progress import Progress
+from broadcast.sending.rules import UNANSWERED
 from broadcast.sending.settlement import Sent, Settlement, Submission, Token
 from broadcast.smpp.codec.command_status import RINVDSTADR, RSYSERR, RTHROTTLED
 from schemas.control import Control, Variant

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcast.routing import Account
-from broadcast.sending.receipts import Receipts
+from broadcast.sending.forwarding import Receipts
 from broadcast.settings import Settings
 from broadcast.smpp.codec.message import Delivery
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from broadcast.sending.outcomes import UNANSWERED, choose_delay, outcome_of, reason_of, retry_job, wants_retry
+from broadcast.sending.rules import UNANSWERED, choose_delay, outcome_of, reason_of, retry_job, wants_retry
 from broadcast.smpp.codec.command_status import RINVBNDSTS, RINVDSTADR, RMSGQFUL, ROK, RSYSERR, RTHROTTLED
 from schemas.job import Job
 from schemas.status import Outcome

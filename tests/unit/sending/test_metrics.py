@@ -6,8 +6,8 @@ from broadcast import metrics
 from broadcast.kafka.position import fresh_position
 from broadcast.sending.metrics import Figures, count_answers
 from broadcast.sending.outbox import Parcel
-from broadcast.sending.outcomes import UNANSWERED
 from broadcast.sending.progress import Progress
+from broadcast.sending.rules import UNANSWERED
 from broadcast.sending.settlement import Token
 from broadcast.sending.sources import Source
 from broadcast.smpp.codec.command_status import RMSGQFUL, ROK, RTHROTTLED
