@@ -17,21 +17,18 @@ from broadcast.kafka.position import Position, fresh_position, since, until
 from broadcast.routes_file import load_routes
 from broadcast.routing import Route
 from broadcast.sending.alarms import raise_alarm
-from broadcast.sending.beat import Beats
+from broadcast.sending.beat import SLOW_SECONDS, Beats, Rhythm
 from broadcast.sending.binds import AccountBinds
-from broadcast.sending.clients import Clients, open_clients
 from broadcast.sending.control import ControlReader, ControlView
 from broadcast.sending.dispatch import Dispatch
 from broadcast.sending.forwarding import Receipts
 from broadcast.sending.messages import MessageBook
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.progress import Progress
-from broadcast.sending.reading import Reader
-from broadcast.sending.rhythm import SLOW_SECONDS, Rhythm
 from broadcast.sending.rules import longest_wait_ms
 from broadcast.sending.settlement import Settlement, Token
-from broadcast.sending.sources import Source
-from broadcast.sending.takeover import Membership
+from broadcast.sending.sources import Reader, Source
+from broadcast.sending.takeover import Clients, Membership, open_clients
 from broadcast.settings import Settings
 from schemas.lane import LANES, Lane
 from schemas.topics import Names

@@ -14,9 +14,9 @@ from broadcast.sending.binds import AccountBinds
 from broadcast.sending.control import ControlView
 from broadcast.sending.messages import LANE_RANK, Message, MessageBook, MessageError
 from broadcast.sending.outbox import Outbox
+from broadcast.sending.rules import OUTCOME_OF, Verdict, judge
 from broadcast.sending.settlement import Settlement, Submission, Token
 from broadcast.sending.sources import Run, Source
-from broadcast.sending.verdicts import OUTCOME_OF, Verdict, judge
 from broadcast.smpp.codec.errors import PduError
 from broadcast.smpp.codec.template import DESTINATION_LIMIT
 from broadcast.smpp.session import Session

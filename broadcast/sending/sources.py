@@ -1,19 +1,22 @@
 """Jobs read ahead, by partition: decoded in batches, kept as runs that share alert and text."""
 
+import asyncio
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import IllegalStateError
 from aiokafka.structs import ConsumerRecord
 
 from broadcast.sending.progress import Progress
+from broadcast.sending.settlement import Token
 from schemas.job import Job
-from schemas.lane import Lane
+from schemas.lane import LANES, Lane
 
 READ_AHEAD: Final = 1_000
 """Jobs of one partition held in memory: enough for the time a fetch takes, and little enough for many partitions."""
@@ -170,3 +173,61 @@ def _decode_singly(records: Sequence[Record], reject: Reject) -> tuple[list[Job]
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             reject(record, str(error))
     return jobs, offsets
+
+
+BUSY_POLL_MS: Final = 10
+IDLE_POLL_MS: Final = 200
+"""With jobs at hand a full partition may want more soon; without, a fetch wakes the reader."""
+
+_NOWHERE: Final = TopicPartition("", -1)
+
+Sources = Mapping[TopicPartition, Source[Token]]
+
+
+class Reader:
+    """Feeds the sources that the group has given us; they come and go in the mapping it was made with."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, sources: Sources, on_jobs: Callable[[], None]) -> None:
+        self._consumer: Final = consumer
+        self._sources: Final = sources
+        self._on_jobs: Final = on_jobs
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        while True:
+            sources = self._sources.values()
+            found = False
+            for lane in LANES:
+                found = await self._fetch([source for source in sources if source.lane is lane]) or found
+            if found:
+                await asyncio.sleep(0)
+            else:
+                await self._fetch(sources, BUSY_POLL_MS if any(source.runs for source in sources) else IDLE_POLL_MS)
+
+    async def skip_gaps(self) -> None:
+        """Where all that was read is taken, the consumer knows where the next record can be; the rest is done."""
+        for partition, source in tuple(self._sources.items()):
+            if source.empty:
+                try:
+                    position = await self._consumer.position(partition)
+                except IllegalStateError:
+                    return
+                if source.empty:
+                    source.progress.skip_to(position)
+
+    async def _fetch(self, sources: Iterable[Source[Token]], timeout_ms: int = 0) -> bool:
+        wanted = [source.partition for source in sources if source.wants_more]
+        if not wanted and not timeout_ms:
+            return False
+        # Asking for a partition that does not exist only waits, and keeps up the membership.
+        records = await self._consumer.getmany(*(wanted or [_NOWHERE]), timeout_ms=timeout_ms, max_records=READ_AHEAD)
+        found = False
+        for partition, batch in records.items():
+            # Whether it is ours now, not when the wait began: what was read for a later source is not read again.
+            source = self._sources.get(partition)
+            if source is not None:
+                source.feed(batch)
+                found = True
+        if found:
+            self._on_jobs()
+        return found

@@ -16,10 +16,9 @@ from broadcast.kafka.position import fresh_position
 from broadcast.kafka.topics import create_topics
 from broadcast.kafka.transactions import TransactionalProducer
 from broadcast.routing import Account, Route
-from broadcast.sending.beat import BATCH, Beats
+from broadcast.sending.beat import BATCH, Beats, Rhythm
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.progress import Progress
-from broadcast.sending.rhythm import Rhythm
 from broadcast.sending.settlement import Settlement, Token
 from broadcast.sending.sources import Source
 from broadcast.settings import Settings

@@ -13,7 +13,7 @@ from broadcast.embedded.servers.kafka import Kafka
 from broadcast.kafka.clients import make_admin, make_producer
 from broadcast.kafka.fencing import read_positions, take_over
 from broadcast.kafka.position import Position, PositionError, fresh_position, write_metadata
-from broadcast.sending.clients import open_clients
+from broadcast.sending.takeover import open_clients
 from broadcast.settings import Settings
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from broadcast.clock import monotonic
-from broadcast.sending.rhythm import SLOW_SECONDS, Rhythm
+from broadcast.sending.beat import SLOW_SECONDS, Rhythm
 
 
 async def test_an_idle_sender_still_beats() -> None:

@@ -9,8 +9,7 @@ from aiokafka import TopicPartition
 
 from broadcast.kafka.position import fresh_position
 from broadcast.sending.progress import Progress
-from broadcast.sending.reading import Reader
-from broadcast.sending.sources import Source
+from broadcast.sending.sources import Reader, Source
 from schemas.job import Job
 from schemas.lane import Lane
 
