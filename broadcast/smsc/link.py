@@ -34,9 +34,9 @@ from broadcast.smpp.codec.pdu import (
 from broadcast.smpp.codec.sequence import SequenceCounter
 from broadcast.smpp.codec.tlv import SC_INTERFACE_VERSION, encode_tlvs
 from broadcast.smsc.metrics import BindFigures
-from broadcast.smsc.outbox import Outbox
+from broadcast.smsc.pdu_writer import Outbox
 from broadcast.smsc.receipts import Run
-from broadcast.smsc.shape import Shape
+from broadcast.smsc.submit_layout import Shape
 
 if TYPE_CHECKING:
     from broadcast.smsc.account import Account

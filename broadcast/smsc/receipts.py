@@ -9,8 +9,8 @@ from broadcast.smpp.codec.message import ShortMessage, encode_message
 from broadcast.smpp.codec.pdu import DELIVER_SM, HEADER, HEADER_LENGTH
 from broadcast.smpp.codec.receipts import MessageState
 from broadcast.smpp.codec.tlv import MESSAGE_STATE, RECEIPTED_MESSAGE_ID, encode_tlvs
-from broadcast.smsc.fate import mix
-from broadcast.smsc.shape import Shape
+from broadcast.smsc.submit_layout import Shape
+from broadcast.smsc.submit_plan import mix
 
 _STATES: Final = {
     MessageState.DELIVERED: (b"DELIVRD", b"001", b"000"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from broadcast.smsc.behaviour import Behaviour
-from broadcast.smsc.endpoint import Endpoint
+from broadcast.smsc.http_api import Endpoint
 from broadcast.smsc.link import Link
 from broadcast.smsc.simulator import Simulator
 

@@ -16,12 +16,12 @@ from broadcast.smpp.codec.pdu import HEADER, HEADER_LENGTH, SUBMIT_SM_RESP
 from broadcast.smpp.codec.receipts import MessageState
 from broadcast.smsc.account import Account
 from broadcast.smsc.behaviour import Behaviour
-from broadcast.smsc.fate import Fate, Fates
-from broadcast.smsc.ledger import Ledger
 from broadcast.smsc.link import Link
 from broadcast.smsc.metrics import BindFigures, Figures
 from broadcast.smsc.receipts import Run, format_ids
-from broadcast.smsc.shape import Shape
+from broadcast.smsc.submit_counts import Ledger
+from broadcast.smsc.submit_layout import Shape
+from broadcast.smsc.submit_plan import Fate, Fates
 
 # The statistics name this many binds, the newest; a fault test makes hundreds.
 BINDS_KEPT: Final = 500

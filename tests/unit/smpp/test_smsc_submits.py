@@ -10,10 +10,10 @@ from broadcast.smpp.codec.message import ShortMessage, encode_message
 from broadcast.smpp.codec.pdu import SUBMIT_SM, encode_pdu
 from broadcast.smpp.codec.tlv import SAR_SEGMENT_SEQNUM, encode_tlvs
 from broadcast.smsc.behaviour import Behaviour, BehaviourError, parse_share, parse_status
-from broadcast.smsc.fate import Fates
-from broadcast.smsc.ledger import Ledger, TextKey
 from broadcast.smsc.receipts import format_ids
-from broadcast.smsc.shape import Shape, identify_text
+from broadcast.smsc.submit_counts import Ledger, TextKey
+from broadcast.smsc.submit_layout import Shape, identify_text
+from broadcast.smsc.submit_plan import Fates
 
 keys = st.builds(TextKey, st.sampled_from([b"a", b"b", b"c"]), st.sampled_from([1, 1, 2]))
 

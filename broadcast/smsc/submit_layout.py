@@ -7,7 +7,7 @@ from typing import Final
 from broadcast.smpp.codec.message import ShortMessage, parse_message
 from broadcast.smpp.codec.pdu import HEADER_LENGTH
 from broadcast.smpp.codec.tlv import MESSAGE_PAYLOAD, SAR_SEGMENT_SEQNUM, parse_tlvs
-from broadcast.smsc.ledger import TextKey
+from broadcast.smsc.submit_counts import TextKey
 
 # Numbers of segments in a UDH: IEI 0x00 with an 8-bit reference, 0x08 with a 16-bit one (TS 23.040, 9.2.3.24).
 _CONCATENATION: Final = {0x00: 2, 0x08: 3}
