@@ -11,15 +11,18 @@ _NUMBERS: Final = {name.removeprefix("ESME_R").lower(): number for number, name 
 
 
 class BehaviourError(InputError):
-    """A behaviour that cannot be; names the field, the value, and what is possible."""
+    """A behaviour that is not possible; names the field, the value, and what is possible."""
 
 
 class Behaviour(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """All switches. Shares are of submits, 0 to 1; a submit's fate depends on seed, destination and repetition only."""
+    """All switches of the simulator; shares are of submits, 0 to 1.
+
+    What happens to a submit depends on seed, destination and number of repetitions only.
+    """
 
     delay_ms: float = 0.0
     receipts: bool = True
-    # From the response, or from when it would have left.
+    # From the response, or from when it would have been sent.
     receipt_delay_ms: float = 0.0
     # command_status (name or number) to share: {"throttled": 0.01, "0x45": 0.02}
     error_shares: dict[str, float] = {}
@@ -49,14 +52,14 @@ class Behaviour(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     coalesce_ms: float = 0.0
     # Take everything, say nothing, not even to enquire_link.
     silent: bool = False
-    # Keep answers and receipts until this is taken back; enquire_link is answered.
+    # Keep responses and receipts until this is set back; enquire_link is answered.
     pause_answers: bool = False
     # A command_status for every bind; 0 accepts.
     refuse_binds: int = 0
 
     @property
     def plain(self) -> bool:
-        """Every submit has the same fate: accepted, one receipt, after the response."""
+        """Every submit is treated the same: accepted, one receipt, after the response."""
         return not (
             self.error_shares
             or self.undelivered_share
@@ -102,7 +105,7 @@ def parse_status(text: str) -> int:
     try:
         return int(name, 0)
     except ValueError:
-        raise BehaviourError(f"status {text!r} is no number and none of {', '.join(sorted(_NUMBERS))}") from None
+        raise BehaviourError(f"status {text!r} is neither a number nor one of {', '.join(sorted(_NUMBERS))}") from None
 
 
 def parse_share(text: str) -> tuple[str, float]:

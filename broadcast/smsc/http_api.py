@@ -1,4 +1,4 @@
-"""The simulator's HTTP endpoint: statistics out, behaviour in. One request per connection, for tests and people."""
+"""The HTTP interface of the simulator: statistics and behaviour. One request per connection."""
 
 import asyncio
 import json
@@ -18,13 +18,18 @@ _NUMBERS_AT_ONCE: Final = 5_000
 _REASONS: Final = {200: "OK", 400: "Bad Request", 404: "Not Found"}
 
 
-class Endpoint:
-    """GET /stats, /behaviour, /destinations?min=2, /numbers; POST /behaviour, /reset, /close, /unbind, /away?seconds=,
-    /messages (a JSON list of {"source", "destination", "text"}: what phones send, to any bind that receives)."""
+_PATHS: Final = (
+    "GET /stats, /behaviour, /destinations?min=2, /numbers; POST /behaviour, /reset, /close, /unbind, /away?seconds=, "
+    '/messages (a JSON list of {"source", "destination", "text"}: what phones send, to any bind that receives)'
+)
 
-    def __init__(self, simulator: Simulator, leave: Callable[[float], None]) -> None:
+
+class HttpApi:
+    """Answers the requests that `_PATHS` lists; `go_away` closes the SMPP port for so many seconds."""
+
+    def __init__(self, simulator: Simulator, go_away: Callable[[float], None]) -> None:
         self._simulator: Final = simulator
-        self._leave: Final = leave
+        self._go_away: Final = go_away
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request and close."""
@@ -46,7 +51,7 @@ class Endpoint:
                 )
             await writer.drain()
         except (TimeoutError, ConnectionError, asyncio.IncompleteReadError, ValueError):
-            pass  # who does not finish the question gets no answer
+            pass  # a request that is not complete gets no answer
         finally:
             writer.close()
 
@@ -59,44 +64,38 @@ class Endpoint:
                 case "GET", "/stats":
                     return 200, simulator.describe()
                 case "GET", "/behaviour":
-                    return 200, _describe(simulator.behaviour)
+                    return 200, _describe(simulator.state.behaviour)
                 case "GET", "/destinations":
                     minimum = int(parse_qs(url.query).get("min", ["2"])[0])
-                    found = simulator.ledger.repeated(minimum)
+                    found = simulator.state.submit_counts.repeated(minimum)
                     return 200, {str(destination): count for destination, count in found.items()}
                 case "POST", "/behaviour":
                     changes = json.loads(body or b"{}")
                     if not isinstance(changes, dict):
                         raise BehaviourError("behaviour: send a JSON object of the fields to change")
-                    simulator.change(simulator.behaviour.change(changes))
-                    return 200, _describe(simulator.behaviour)
+                    simulator.change_behaviour(simulator.state.behaviour.change(changes))
+                    return 200, _describe(simulator.state.behaviour)
                 case "POST", "/reset":
                     simulator.reset()
                     return 200, {}
                 case "POST", "/close":
-                    links = tuple(simulator.links)
-                    for link in links:
-                        link.close()
-                    return 200, {"closed": len(links)}
+                    return 200, {"closed": simulator.close_links()}
                 case "POST", "/away":
                     seconds = float(parse_qs(url.query).get("seconds", ["10"])[0])
-                    self._leave(seconds)
+                    self._go_away(seconds)
                     return 200, {"seconds": seconds}
                 case "POST", "/messages":
                     messages = msgspec.json.decode(body, type=list[PhoneMessage])
-                    return 200, {"sent": simulator.send_messages(messages), "of": len(messages)}
+                    return 200, {"sent": simulator.send_phone_messages(messages), "of": len(messages)}
                 case "POST", "/unbind":
-                    links = tuple(simulator.links)
-                    for link in links:
-                        link.unbind()
-                    return 200, {"unbound": len(links)}
+                    return 200, {"unbound": simulator.unbind_links()}
         except (BehaviourError, ValueError, msgspec.MsgspecError) as error:
             return 400, {"error": str(error)}
-        return 404, {"error": f"no {method} {url.path}; there are: {Endpoint.__doc__}"}
+        return 404, {"error": f"no {method} {url.path}; there are: {_PATHS}"}
 
     async def _numbers(self) -> AsyncIterator[bytes]:
-        """Lines `number count`, in pieces, so that SMPP goes on in between."""
-        numbers = self._simulator.ledger.numbers()
+        """Lines `number count`, in pieces, so that SMPP is served in between."""
+        numbers = self._simulator.state.submit_counts.numbers()
         while piece := list(islice(numbers, _NUMBERS_AT_ONCE)):
             yield b"".join([b"%d %d\n" % pair for pair in piece])
             await asyncio.sleep(0)
@@ -107,7 +106,7 @@ def _describe(behaviour: Behaviour) -> dict[str, object]:
 
 
 async def _read_request(reader: asyncio.StreamReader) -> tuple[str, str, bytes]:
-    """Method, target and body. ValueError when it is no HTTP."""
+    """Method, target and body. ValueError when it is not HTTP."""
     method, target, _ = (await reader.readline()).decode("latin-1").split(" ", 2)
     length = 0
     while line := (await reader.readline()).strip():

@@ -1,10 +1,10 @@
-"""One connection to the simulator: reads a buffer in one pass, answers it in one write."""
+"""One connection to the simulator: reads a buffer in one pass, and writes its responses together."""
 
 import asyncio
 import struct
 from collections.abc import Sequence
 from itertools import repeat
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from broadcast.smpp.codec.bind import parse_bind
 from broadcast.smpp.codec.command_status import RINVBNDSTS, RINVCMDID, RMSGQFUL, ROK, RTHROTTLED, RX_T_APPN
@@ -33,100 +33,101 @@ from broadcast.smpp.codec.pdu import (
 )
 from broadcast.smpp.codec.sequence import SequenceCounter
 from broadcast.smpp.codec.tlv import SC_INTERFACE_VERSION, encode_tlvs
-from broadcast.smsc.metrics import BindFigures
-from broadcast.smsc.pdu_writer import Outbox
-from broadcast.smsc.receipts import Run
-from broadcast.smsc.submit_layout import Shape
-
-if TYPE_CHECKING:
-    from broadcast.smsc.account import Account
-    from broadcast.smsc.simulator import Simulator
+from broadcast.smsc.accounts import Accounts, Bind
+from broadcast.smsc.pdu_writer import PduWriter
+from broadcast.smsc.receipts import ReceiptBatch
+from broadcast.smsc.state import SmscState
+from broadcast.smsc.submit_layout import SubmitLayout
+from broadcast.smsc.submits import SubmitHandler
 
 _ACKNOWLEDGEMENT: Final = struct.Struct(">IIIIB")
 _MODES: Final = {BIND_RECEIVER: "receiver", BIND_TRANSMITTER: "transmitter"}
-_SHAPES_CAP: Final = 64
+_LAYOUTS_CAP: Final = 64
 _RETRYABLE: Final = frozenset([RTHROTTLED, RMSGQFUL, RX_T_APPN])
 
 
 class Link(asyncio.Protocol):
-    """From connection to bind to the end; a client that vanishes ends only its own link."""
+    """One connection, before, during and after its bind; its end does not touch other connections."""
 
-    def __init__(self, simulator: "Simulator") -> None:
-        self.figures: BindFigures | None = None
-        self._simulator: Final = simulator
-        self.account: Account | None = None
-        self.outbox: Outbox
+    # asyncio makes the protocol first and gives it its transport in connection_made.
+    _writer: PduWriter
+
+    def __init__(self, state: SmscState, accounts: Accounts, submits: SubmitHandler) -> None:
+        self._state: Final = state
+        self._accounts: Final = accounts
+        self._submits: Final = submits
+        self._bind: Bind | None = None
         self._rest = b""
-        self._shapes: dict[int, list[Shape]] = {}
+        self._layouts: dict[int, list[SubmitLayout]] = {}
         self._sequences: Final = SequenceCounter()
-        self._receipts: dict[int, tuple[Run, int]] = {}
+        self._receipts: dict[int, tuple[ReceiptBatch, int]] = {}
         self._messages: set[int] = set()
-        self._may_submit = self._may_receive = self._held = False
+        self._may_submit = self._may_receive = self._writing_paused = False
 
     @property
     def receipt_room(self) -> int:
-        """How many receipts may be sent on this bind now."""
-        if not self._may_receive or self._held:
+        """How many receipts may be sent on this bind at this moment; 0 when it is not bound to receive."""
+        if not self._may_receive or self._writing_paused:
             return 0
-        return self._simulator.behaviour.receipt_window - len(self._receipts)
+        return self._state.behaviour.receipt_window - len(self._receipts)
 
     def write(self, data: bytes | bytearray) -> None:
-        """Send what is no answer to a submit."""
-        self.outbox.write(data)
+        """Send PDUs that are not responses to submits."""
+        self._writer.write(data)
 
-    def await_receipts(self, run: Run, start: int, count: int) -> Sequence[int]:
-        """Sequence numbers for the run's receipts from `start`, kept until they are answered."""
+    def register_receipts(self, batch: ReceiptBatch, start: int, count: int) -> Sequence[int]:
+        """Give the batch's receipts from `start` sequence numbers, and keep them until they are answered."""
         sequences = self._sequences.take(count, self._receipts.__contains__)
-        self._receipts.update(zip(sequences, zip(repeat(run), range(start, start + count)), strict=False))
+        self._receipts.update(zip(sequences, zip(repeat(batch), range(start, start + count)), strict=False))
         return sequences
 
-    def send_message(self, message: ShortMessage) -> None:
-        """Send what a phone has sent."""
+    def send_phone_message(self, message: ShortMessage) -> None:
+        """Send a message from a phone as deliver_sm."""
         sequence = self._sequences.take(1, self._receipts.__contains__)[0]
         self._messages.add(sequence)
         self.write(encode_pdu(DELIVER_SM, 0, sequence, encode_message(message)))
 
-    def release(self) -> None:
-        """Send the answers that were kept back while answers were paused."""
-        self.outbox.release()
+    def send_due_responses(self) -> None:
+        """Send the responses that are due, after the behaviour has changed."""
+        self._writer.send_due()
 
     def unbind(self) -> None:
-        """Ask the client to go."""
+        """Ask the client to unbind."""
         self.write(encode_pdu(UNBIND, 0, self._sequences.take(1, self._receipts.__contains__)[0]))
 
     def close(self) -> None:
-        """Drop the connection, buffers and all."""
-        self.outbox.transport.abort()
+        """Close the connection at once and discard what is not sent."""
+        self._writer.transport.abort()
 
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.outbox = Outbox(transport, self._simulator, self._count_answers)  # type: ignore[arg-type]
-        self._simulator.links.add(self)
+        self._writer = PduWriter(transport, self._state, self._count_responses)  # type: ignore[arg-type]
+        self._state.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        self._simulator.links.discard(self)
-        self.outbox.stop()
+        self._state.connections.discard(self)
+        self._writer.discard()
         self._may_submit = self._may_receive = False
-        if self.figures is not None:
-            self.figures.bound = False
-        if self.account is not None:
-            self.account.links.remove(self)
-            if self._simulator.behaviour.resend_receipts:
+        if self._bind is not None:
+            account, metrics = self._bind
+            metrics.bound = False
+            account.connections.remove(self)
+            if self._state.behaviour.resend_receipts:
                 # Before the rest: they were due before.
-                for run, index in self._receipts.values():
-                    self.account.owe(run.single(index, self._simulator.now()))
-                self._simulator.figures.receipts_resent += len(self._receipts)
-            self.account.pump()
+                for batch, index in self._receipts.values():
+                    account.schedule_receipts(batch.single(index, self._state.now()))
+                self._state.metrics.receipts_resent += len(self._receipts)
+            account.send_due_receipts()
         self._receipts.clear()
 
     def pause_writing(self) -> None:
-        self._held = True
+        self._writing_paused = True
 
     def resume_writing(self) -> None:
-        self._held = False
-        if self.account is not None:
-            self.account.pump()
+        self._writing_paused = False
+        if self._bind is not None:
+            self._bind.account.send_due_receipts()
 
     def data_received(self, data: bytes) -> None:
         if self._rest:
@@ -146,75 +147,75 @@ class Link(asyncio.Protocol):
                     self._handle(command, sequence, data[offset + HEADER_LENGTH : offset + length])
                     offset += length
         except FrameError as error:
-            self._simulator.figures.unreadable += 1
+            self._state.metrics.unreadable += 1
             self.write(encode_pdu(GENERIC_NACK, error.command_status, 0))
-            self.outbox.transport.close()
+            self._writer.transport.close()
             return
         self._rest = data[offset:]
-        self.outbox.flush()
-        if self.account is not None:
-            self.account.pump()
+        self._writer.flush()
+        if self._bind is not None:
+            self._bind.account.send_due_receipts()
 
     # Inside
 
     def _read_submits(self, data: bytes, offset: int, length: int, sequence: int) -> int:
-        """Take a run of submits of one length and layout; returns the offset behind it."""
-        if not self._may_submit:
-            self._answer_alone(SUBMIT_SM | RESPONSE, RINVBNDSTS, sequence)
+        """Take consecutive submits of one length and layout; returns the offset behind them."""
+        bind = self._bind
+        if bind is None or not self._may_submit:
+            self._respond_alone(SUBMIT_SM | RESPONSE, RINVBNDSTS, sequence)
             return offset + length
         try:
-            shape = self._find_shape(data, offset, length)
+            layout = self._find_layout(data, offset, length)
         except PduError as error:
-            self._simulator.figures.unreadable += 1
-            self._answer_alone(SUBMIT_SM | RESPONSE, error.command_status, sequence)
+            self._state.metrics.unreadable += 1
+            self._respond_alone(SUBMIT_SM | RESPONSE, error.command_status, sequence)
             return offset + length
-        head, tail = shape.head, shape.tail
-        for count, columns in iterate_runs(data, offset, length, shape.struct, SUBMIT_SM):
+        head, tail = layout.head, layout.tail
+        for count, columns in iterate_runs(data, offset, length, layout.struct, SUBMIT_SM):
             _, _, _, sequences, heads, destinations, tails = columns
             if heads.count(head) != count or tails.count(tail) != count:
                 fitting = 0
                 while heads[fitting] == head and tails[fitting] == tail:
                     fitting += 1
                 if fitting:
-                    self._take(shape, sequences[:fitting], destinations[:fitting])
+                    self._take(bind, layout, sequences[:fitting], destinations[:fitting])
                 return offset + fitting * length
-            self._take(shape, sequences, destinations)
+            self._take(bind, layout, sequences, destinations)
             offset += count * length
         return offset
 
-    def _find_shape(self, data: bytes, offset: int, length: int) -> Shape:
+    def _find_layout(self, data: bytes, offset: int, length: int) -> SubmitLayout:
         """The layout that fits the PDU at `offset`. PduError when it is no submit_sm."""
-        shapes = self._shapes.setdefault(length, [])
-        for position, shape in enumerate(shapes):
-            if data.startswith(shape.head, offset + HEADER_LENGTH) and data.startswith(
-                shape.tail, offset + length - len(shape.tail)
+        layouts = self._layouts.setdefault(length, [])
+        for position, layout in enumerate(layouts):
+            if data.startswith(layout.head, offset + HEADER_LENGTH) and data.startswith(
+                layout.tail, offset + length - len(layout.tail)
             ):
                 if position:
-                    shapes.insert(0, shapes.pop(position))
-                return shape
-        shape = Shape(data[offset : offset + length])
-        shapes.insert(0, shape)
-        del shapes[_SHAPES_CAP:]
-        return shape
+                    layouts.insert(0, layouts.pop(position))
+                return layout
+        layout = SubmitLayout(data[offset : offset + length])
+        layouts.insert(0, layout)
+        del layouts[_LAYOUTS_CAP:]
+        return layout
 
-    def _take(self, shape: Shape, sequences: Sequence[int], destinations: Sequence[bytes]) -> None:
-        figures = self.figures
-        assert figures is not None  # noqa: S101 - bound, or it would not have come here
-        figures.submits += len(sequences)
-        figures.unanswered += len(sequences)
-        figures.highest_unanswered = max(figures.highest_unanswered, figures.unanswered)
-        self._simulator.take(self, shape, sequences, destinations)
+    def _take(self, bind: Bind, layout: SubmitLayout, sequences: Sequence[int], destinations: Sequence[bytes]) -> None:
+        metrics = bind.metrics
+        metrics.submits += len(sequences)
+        metrics.unanswered += len(sequences)
+        metrics.highest_unanswered = max(metrics.highest_unanswered, metrics.unanswered)
+        self._submits.take(bind, self._writer, layout, sequences, destinations)
 
-    def _count_answers(self, count: int) -> None:
-        if self.figures is not None:
-            self.figures.unanswered -= count
+    def _count_responses(self, count: int) -> None:
+        if self._bind is not None:
+            self._bind.metrics.unanswered -= count
 
-    def _answer_alone(self, command: int, status: int, sequence: int) -> None:
-        self.outbox.flush()
+    def _respond_alone(self, command: int, status: int, sequence: int) -> None:
+        self._writer.flush()
         self.write(encode_pdu(command, status, sequence))
 
     def _read_acknowledgements(self, data: bytes, offset: int) -> int:
-        """Take a run of answers to receipts; returns the offset behind it."""
+        """Take consecutive answers to receipts; returns the offset behind them."""
         length: int
         length, command, status, sequence = HEADER.unpack_from(data, offset)
         if length != _ACKNOWLEDGEMENT.size:
@@ -226,7 +227,7 @@ class Link(asyncio.Protocol):
         return offset
 
     def _acknowledge(self, sequences: Sequence[int], statuses: Sequence[int]) -> None:
-        totals = self._simulator.figures
+        totals = self._state.metrics
         if self._messages:
             for sequence, status in zip(sequences, statuses, strict=True):
                 if sequence in self._messages and status == ROK:
@@ -242,44 +243,44 @@ class Link(asyncio.Protocol):
                 continue
             if status == ROK:
                 totals.receipts_answered += 1
-            elif status in _RETRYABLE and self.account is not None:
-                run, index = receipt
-                due_at = self._simulator.now() + self._simulator.behaviour.receipt_retry_ms / 1000
-                self.account.owe(run.single(index, due_at))
+            elif status in _RETRYABLE and self._bind is not None:
+                batch, index = receipt
+                due_at = self._state.now() + self._state.behaviour.receipt_retry_ms / 1000
+                self._bind.account.schedule_receipts(batch.single(index, due_at))
                 totals.receipts_resent += 1
             else:
                 totals.receipts_refused += 1
 
     def _handle(self, command: int, sequence: int, body: bytes) -> None:
         if command == ENQUIRE_LINK:
-            self._simulator.figures.enquire_links += 1
+            self._state.metrics.enquire_links += 1
             self.write(encode_pdu(ENQUIRE_LINK_RESP, 0, sequence))
         elif command in BINDS:
-            self._bind(command, sequence, body)
+            self._accept_bind(command, sequence, body)
         elif command == UNBIND:
-            self.outbox.flush()
+            self._writer.flush()
             self._may_submit = self._may_receive = False
             self.write(encode_pdu(UNBIND_RESP, 0, sequence))
-            self.outbox.close()
+            self._writer.close()
         elif command == UNBIND_RESP:
-            self.outbox.close()
+            self._writer.close()
         elif not command & RESPONSE:
-            self._simulator.figures.unreadable += 1
+            self._state.metrics.unreadable += 1
             self.write(encode_pdu(GENERIC_NACK, RINVCMDID, sequence))
 
-    def _bind(self, command: int, sequence: int, body: bytes) -> None:
+    def _accept_bind(self, command: int, sequence: int, body: bytes) -> None:
         try:
             request = parse_bind(body)
         except PduError as error:
             self.write(encode_pdu(command | RESPONSE, error.command_status, sequence))
             return
-        status = RINVBNDSTS if self.account is not None else self._simulator.judge_bind(request)
+        status = RINVBNDSTS if self._bind is not None else self._accounts.check_bind(request)
         if status:
-            self._simulator.figures.binds_refused += 1
+            self._state.metrics.binds_refused += 1
             self.write(encode_pdu(command | RESPONSE, status, sequence))
             return
         self._may_submit = command != BIND_RECEIVER
         self._may_receive = command != BIND_TRANSMITTER
-        self.account, self.figures = self._simulator.admit(self, request, _MODES.get(command, "transceiver"))
+        self._bind = self._accounts.add_bind(self, request, _MODES.get(command, "transceiver"))
         version = encode_tlvs([(SC_INTERFACE_VERSION, b"\x34")])
         self.write(encode_pdu(command | RESPONSE, 0, sequence, b"tocsin-smsc\0" + version))

@@ -1,9 +1,9 @@
-"""What the simulator counts."""
+"""What the simulator counts; GET /stats gives these fields by their names."""
 
 import msgspec
 
 
-class BindFigures(msgspec.Struct, kw_only=True):
+class BindMetrics(msgspec.Struct, kw_only=True):
     """One bind, past or present."""
 
     number: int
@@ -17,11 +17,11 @@ class BindFigures(msgspec.Struct, kw_only=True):
     receipts_unanswered: int = 0
 
 
-class Figures(msgspec.Struct, kw_only=True):
-    """Totals since the start or the last reset. Instants are Unix seconds, null before the first submit.
+class SmscMetrics(msgspec.Struct, kw_only=True):
+    """Totals since the start or the last reset; instants are Unix seconds, null before the first submit.
 
-    submits = accepted + refused + unanswered (never answered: hung or silent); those still to be answered are counted
-    by the fate that is already decided.
+    submits = accepted + refused + unanswered (never answered: by its plan, or because the SMSC is silent). A submit
+    whose response is delayed is already counted by what the response will say.
     """
 
     binds_total: int = 0
@@ -31,6 +31,7 @@ class Figures(msgspec.Struct, kw_only=True):
     refused: int = 0
     unanswered: int = 0
     refused_by_status: dict[str, int] = {}
+    # All that were scheduled, sent or not.
     receipts_owed: int = 0
     receipts_sent: int = 0
     receipts_answered: int = 0

@@ -1,4 +1,4 @@
-"""Receipts that wait, are due, are sent and unanswered; and their PDUs (SMPP 3.4, 4.6.1 and Appendix B)."""
+"""Receipts that the simulator sends, in batches, and their PDUs (SMPP 3.4, 4.6.1 and Appendix B)."""
 
 import struct
 import time
@@ -9,7 +9,7 @@ from broadcast.smpp.codec.message import ShortMessage, encode_message
 from broadcast.smpp.codec.pdu import DELIVER_SM, HEADER, HEADER_LENGTH
 from broadcast.smpp.codec.receipts import MessageState
 from broadcast.smpp.codec.tlv import MESSAGE_STATE, RECEIPTED_MESSAGE_ID, encode_tlvs
-from broadcast.smsc.submit_layout import Shape
+from broadcast.smsc.submit_layout import SubmitLayout
 from broadcast.smsc.submit_plan import mix
 
 _STATES: Final = {
@@ -33,43 +33,43 @@ def format_ids(numbers: Sequence[int], form: str, modulus: int) -> list[bytes]:
     ]
 
 
-class Run:
-    """Receipts of one text and state that fall due together: `numbers` are message numbers, one per destination.
+class ReceiptBatch:
+    """Receipts of one text and state that are due together; `message_numbers` has one number per destination.
 
-    `taken` is how far it has been sent.
+    `sent` counts those at the start that have been sent.
     """
 
-    __slots__ = ("destinations", "due_at", "numbers", "shape", "state", "submitted_at", "taken")
+    __slots__ = ("destinations", "due_at", "layout", "message_numbers", "sent", "state", "submitted_at")
 
     def __init__(
         self,
-        shape: Shape,
-        numbers: Sequence[int],
+        layout: SubmitLayout,
+        message_numbers: Sequence[int],
         destinations: Sequence[int],
         *,
         due_at: float,
         submitted_at: float,
         state: MessageState = MessageState.DELIVERED,
     ) -> None:
-        self.shape = shape
-        self.numbers = numbers
+        self.layout = layout
+        self.message_numbers = message_numbers
         self.destinations = destinations
         self.due_at = due_at
         self.submitted_at = submitted_at
         self.state = state
-        self.taken = 0
+        self.sent = 0
 
     def __len__(self) -> int:
-        return len(self.destinations) - self.taken
+        return len(self.destinations) - self.sent
 
-    def __lt__(self, other: "Run") -> bool:
+    def __lt__(self, other: "ReceiptBatch") -> bool:
         return self.due_at < other.due_at
 
-    def single(self, index: int, due_at: float) -> "Run":
-        """The receipt at `index` alone, to be sent again."""
-        return Run(
-            self.shape,
-            self.numbers[index : index + 1],
+    def single(self, index: int, due_at: float) -> "ReceiptBatch":
+        """A batch of the one receipt at `index`, to send it again."""
+        return ReceiptBatch(
+            self.layout,
+            self.message_numbers[index : index + 1],
             self.destinations[index : index + 1],
             due_at=due_at,
             submitted_at=self.submitted_at,
@@ -82,41 +82,41 @@ def format_date(at: float) -> bytes:
     return time.strftime("%y%m%d%H%M", time.gmtime(at)).encode()
 
 
-_Layout = tuple[bytes, struct.Struct, bytes, bytes, bytes]
+_ReceiptLayout = tuple[bytes, struct.Struct, bytes, bytes, bytes]
 
 
 def render_receipts(
-    run: Run, sequences: Sequence[int], ids: Sequence[bytes], *, done_at: float, tlvs: bool
+    batch: ReceiptBatch, sequences: Sequence[int], ids: Sequence[bytes], *, done_at: float, tlvs: bool
 ) -> bytearray:
-    """deliver_sm for the next len(sequences) receipts of the run, as one piece."""
-    layouts: dict[tuple[int, int], _Layout] = {}
-    destinations = [b"%d" % number for number in run.destinations[run.taken : run.taken + len(sequences)]]
+    """deliver_sm for the next len(sequences) receipts of the batch, as one piece."""
+    layouts: dict[tuple[int, int], _ReceiptLayout] = {}
+    destinations = [b"%d" % number for number in batch.destinations[batch.sent : batch.sent + len(sequences)]]
     buffer = bytearray()
     for sequence, destination, message_id in zip(sequences, destinations, ids, strict=True):
         key = (len(destination), len(message_id))
         layout = layouts.get(key)
         if layout is None:
-            layout = layouts[key] = _lay_out(run, *key, done_at, tlvs)
-        pdu, shape, before, between, middle = layout
+            layout = layouts[key] = _make_layout(batch, *key, done_at, tlvs)
+        pdu, struct_, before, between, middle = layout
         offset = len(buffer) + 12
         buffer += pdu
         if tlvs:
-            shape.pack_into(buffer, offset, sequence, before, destination, between, message_id, middle, message_id)
+            struct_.pack_into(buffer, offset, sequence, before, destination, between, message_id, middle, message_id)
         else:
-            shape.pack_into(buffer, offset, sequence, before, destination, between, message_id)
+            struct_.pack_into(buffer, offset, sequence, before, destination, between, message_id)
     return buffer
 
 
-def _lay_out(run: Run, digits: int, width: int, done_at: float, tlvs: bool) -> _Layout:
+def _make_layout(batch: ReceiptBatch, digits: int, width: int, done_at: float, tlvs: bool) -> _ReceiptLayout:
     """The PDU with blanks for a destination of `digits` and an id of `width` octets, and how to fill them."""
-    stat, delivered, error = _STATES[run.state]
-    message = run.shape.message
+    stat, delivered, error = _STATES[batch.state]
+    message = batch.layout.message
     marker, mark = b"\1" * digits, b"\2" * width
-    optional = [(RECEIPTED_MESSAGE_ID, mark + b"\0"), (MESSAGE_STATE, bytes([run.state]))] if tlvs else []
+    optional = [(RECEIPTED_MESSAGE_ID, mark + b"\0"), (MESSAGE_STATE, bytes([batch.state]))] if tlvs else []
     text = b"id:%b sub:001 dlvrd:%b submit date:%b done date:%b stat:%b err:%b text:%b" % (
         mark,
         delivered,
-        format_date(run.submitted_at),
+        format_date(batch.submitted_at),
         format_date(done_at),
         stat,
         error,

@@ -1,4 +1,4 @@
-"""The simulator on its two ports."""
+"""The simulator on its two ports: SMPP and HTTP."""
 
 import asyncio
 import ssl
@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Final
 
 from broadcast.smsc.behaviour import Behaviour
-from broadcast.smsc.http_api import Endpoint
-from broadcast.smsc.link import Link
+from broadcast.smsc.http_api import HttpApi
 from broadcast.smsc.simulator import Simulator
 
-# More than a simulator can give out: so a restart never gives out an id again.
+# More than a simulator can give out, so that a restart never gives out an id again.
 NUMBERS_PER_SECOND: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class SmscConfig:
-    """Where it listens (port 0: a free one), whom it admits, how it begins."""
+    """Where the simulator listens (port 0: a free one), which binds it accepts, where its numbers begin."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -32,25 +31,68 @@ class SmscConfig:
     tls_key: Path | None = None
 
 
-class SmscServer:
-    """Listens on construction by `start`; `port` and `stats_port` are the real ones."""
+class SmppPort:
+    """The SMPP port of the simulator, which can be closed for some time; `number` is the real port."""
 
-    def __init__(self, simulator: Simulator, config: SmscConfig, tls: ssl.SSLContext | None) -> None:
-        self.simulator: Final = simulator
-        self.port = config.port
-        self.stats_port = config.stats_port
-        self._host: Final = config.host
+    def __init__(self, simulator: Simulator, host: str, tls: ssl.SSLContext | None, server: asyncio.Server) -> None:
+        self.number: Final[int] = server.sockets[0].getsockname()[1]
+        self._simulator: Final = simulator
+        self._host: Final = host
         self._tls: Final = tls
-        self._smpp: asyncio.Server | None = None
-        self._stats: asyncio.Server | None = None
+        self._server: asyncio.Server | None = server
         self._returning: asyncio.Task[None] | None = None
 
     @classmethod
+    async def open(cls, simulator: Simulator, host: str, port: int, tls: ssl.SSLContext | None) -> "SmppPort":
+        """Listen. OSError when the port is taken."""
+        return cls(simulator, host, tls, await _listen(simulator, host, port, tls))
+
+    def go_away(self, seconds: float) -> None:
+        """Refuse connections for so long, and close all links, as after a crash; counts and receipts are kept."""
+        self._close_server()
+        self._simulator.close_links()
+        if self._returning is not None:
+            self._returning.cancel()
+        self._returning = asyncio.create_task(self._return_after(seconds))
+
+    async def _return_after(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self._server = await _listen(self._simulator, self._host, self.number, self._tls)
+
+    def close(self) -> None:
+        """Refuse connections for good, and close all links."""
+        if self._returning is not None:
+            self._returning.cancel()
+        self._close_server()
+        self._simulator.close_links()
+
+    def _close_server(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+
+async def _listen(simulator: Simulator, host: str, port: int, tls: ssl.SSLContext | None) -> asyncio.Server:
+    return await asyncio.get_running_loop().create_server(simulator.make_link, host, port, ssl=tls, backlog=512)
+
+
+class SmscServer:
+    """A simulator that listens, made by `start`; `port` and `stats_port` are the real ports."""
+
+    def __init__(self, simulator: Simulator, smpp: SmppPort, stats: asyncio.Server) -> None:
+        self.simulator: Final = simulator
+        self.port = smpp.number
+        self.stats_port = stats.sockets[0].getsockname()[1]
+        self._smpp: Final = smpp
+        self._stats: Final = stats
+
+    @classmethod
     async def start(cls, config: SmscConfig, behaviour: Behaviour) -> "SmscServer":
-        """Listen. OSError when a port is taken or the certificate cannot be read."""
+        """Listen on both ports. OSError when a port is taken or the certificate cannot be read."""
         behaviour.check()
         simulator = Simulator(
             behaviour,
+            now=asyncio.get_running_loop().time,
             seed=config.seed,
             system_id=config.system_id,
             password=config.password,
@@ -60,48 +102,17 @@ class SmscServer:
         if config.tls_certificate is not None:
             tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             tls.load_cert_chain(config.tls_certificate, config.tls_key)
-        server = cls(simulator, config, tls)
-        await server.listen()
-        endpoint = Endpoint(simulator, server.leave)
+        smpp = await SmppPort.open(simulator, config.host, config.port, tls)
         try:
-            server._stats = await asyncio.start_server(endpoint.serve, config.host, config.stats_port)
+            stats = await asyncio.start_server(HttpApi(simulator, smpp.go_away).serve, config.host, config.stats_port)
         except OSError:
-            await server.stop()
+            smpp.close()
             raise
-        server.stats_port = server._stats.sockets[0].getsockname()[1]
-        return server
-
-    async def listen(self) -> None:
-        """Take connections (again). OSError when the port is taken."""
-        loop = asyncio.get_running_loop()
-        self._smpp = await loop.create_server(
-            lambda: Link(self.simulator), self._host, self.port, ssl=self._tls, backlog=512
-        )
-        self.port = self._smpp.sockets[0].getsockname()[1]
-
-    def leave(self, seconds: float) -> None:
-        """Be away as after a crash or a cut, for so long: no listener, no link. What is owed and counted is kept."""
-        if self._smpp is not None:
-            self._smpp.close()
-            self._smpp = None
-        for link in tuple(self.simulator.links):
-            link.close()
-        if self._returning is not None:
-            self._returning.cancel()
-        self._returning = asyncio.create_task(self._return_after(seconds))
-
-    async def _return_after(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        await self.listen()
+        return cls(simulator, smpp, stats)
 
     async def stop(self) -> None:
-        """Close both ports and drop all links."""
-        if self._returning is not None:
-            self._returning.cancel()
-        for server in (self._smpp, self._stats):
-            if server is not None:
-                server.close()
-        for link in tuple(self.simulator.links):
-            link.close()
-        # One turn of the loop for each connection to hear of it.
+        """Close both ports and all links."""
+        self._smpp.close()
+        self._stats.close()
+        # One turn of the loop, so that each connection sees its end.
         await asyncio.sleep(0)

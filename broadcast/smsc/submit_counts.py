@@ -1,4 +1,4 @@
-"""Who was sent what, how often: counts by destination, as integers, so that a million fit in 100 MB."""
+"""How often each destination was sent each text; destinations are integers, so that a million fit in 100 MB."""
 
 from array import array
 from collections import Counter
@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 
 class TextKey(NamedTuple):
-    """What makes two submits to one destination copies: text without UDH, and the number of the segment (from 1)."""
+    """Two submits to one destination with equal keys are copies: text without UDH, and segment number (from 1)."""
 
     digest: bytes
     segment: int
 
 
-class Ledger:
+class SubmitCounts:
     """Counts the submits that the SMSC took (accepted, or taken without an answer), as a phone would see them."""
 
     def __init__(self) -> None:
@@ -27,13 +27,13 @@ class Ledger:
         self._total += len(destinations)
         counter = self._by_text.get(key)
         if counter is None:
-            counter = self._open(key)
+            counter = self._add_counter(key)
         counter.update(destinations)
         merged = self._by_segment[key.segment]
         if merged is not counter:
             merged.update(destinations)
 
-    def _open(self, key: TextKey) -> Counter[int]:
+    def _add_counter(self, key: TextKey) -> Counter[int]:
         shared = self._by_segment.get(key.segment)
         counter: Counter[int] = Counter()
         self._by_text[key] = counter
@@ -50,7 +50,7 @@ class Ledger:
 
     @property
     def unique_destinations(self) -> int:
-        """Distinct destinations. Every message has a first segment, so those are counted; else the largest table."""
+        """Distinct destinations: the largest count of any segment number, which is that of the first segments."""
         return max((len(counter) for counter in self._by_segment.values()), default=0)
 
     @property
@@ -75,7 +75,10 @@ class Ledger:
         return found
 
     def numbers(self) -> Iterator[tuple[int, int]]:
-        """Every destination with its number of messages (highest count of any segment), while counting goes on."""
+        """Every destination with its number of messages (highest count of any segment).
+
+        Counting may go on while the iterator is in use.
+        """
         counters = list(self._by_segment.values())
         for position, counter in enumerate(counters):
             for destination in array("Q", counter):

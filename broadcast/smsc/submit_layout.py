@@ -1,4 +1,4 @@
-"""The mirror of a submit template: PDUs that differ in sequence number and destination only are read by one struct."""
+"""Submits that differ in sequence number and destination only have one layout, and are read by one struct."""
 
 import struct
 from hashlib import blake2b
@@ -13,13 +13,13 @@ from broadcast.smsc.submit_counts import TextKey
 _CONCATENATION: Final = {0x00: 2, 0x08: 3}
 
 
-class Shape:
+class SubmitLayout:
     """One layout: `struct` unpacks a PDU to header, `head`, destination, `tail`."""
 
     __slots__ = ("head", "key", "message", "struct", "tail", "wants_failure", "wants_success")
 
     def __init__(self, pdu: bytes) -> None:
-        """From one whole submit_sm. PduError when its body is cut short."""
+        """Take the layout from one whole submit_sm. PduError when its body is cut short."""
         message = parse_message(pdu, HEADER_LENGTH, len(pdu))
         before = len(message.service_type) + 1 + 2 + len(message.source) + 1 + 2
         digits = len(message.destination)

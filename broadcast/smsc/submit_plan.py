@@ -1,4 +1,4 @@
-"""What happens to one submit: a function of seed, destination and how often it was submitted before. Pure."""
+"""What the simulator does with one submit: a function of seed, destination and number of repetitions. Pure."""
 
 from typing import Final, NamedTuple
 
@@ -8,11 +8,11 @@ _MASK: Final = 0xFFFFFFFFFFFFFFFF
 _WORD: Final = 1 << 32
 
 
-class Fate(NamedTuple):
-    """command_status of the response (0: accepted), and what is odd about response and receipt."""
+class SubmitPlan(NamedTuple):
+    """command_status of the response (0: accepted), and how response and receipt differ from the normal case."""
 
     status: int
-    hangs: bool
+    unanswered: bool
     undelivered: bool
     receipt_first: bool
     receipt_twice: bool
@@ -27,8 +27,8 @@ def mix(value: int) -> int:
     return value ^ (value >> 31)
 
 
-class Fates:
-    """Decides fates. The order in which submits come, on which bind and in which TCP segment, changes nothing."""
+class SubmitPlanner:
+    """Makes plans that do not depend on the order of submits, on their bind or on their TCP segment."""
 
     def __init__(self, seed: int, behaviour: Behaviour) -> None:
         self._seed: Final = mix(seed)
@@ -37,14 +37,14 @@ class Fates:
         for status, share in behaviour.statuses():
             reached += share
             self._thresholds.append((reached * _WORD, status))
-        self._hang: Final = (reached * _WORD, (reached + behaviour.hang_share) * _WORD)
+        self._unanswered: Final = (reached * _WORD, (reached + behaviour.hang_share) * _WORD)
         self._undelivered: Final = behaviour.undelivered_share * _WORD
         self._first: Final = behaviour.receipt_first_share * _WORD
         self._twice: Final = behaviour.receipt_twice_share * _WORD
         self._unknown: Final = behaviour.receipt_unknown_share * _WORD
 
-    def decide(self, destination: int, repetition: int) -> Fate:
-        """The fate of the submit to `destination` that had `repetition` submits of the same before it."""
+    def plan(self, destination: int, repetition: int) -> SubmitPlan:
+        """The plan for a submit to `destination` after `repetition` submits of the same message to it."""
         first = mix(self._seed ^ (destination * 31 + repetition))
         second = mix(first)
         third = mix(second)
@@ -54,9 +54,9 @@ class Fates:
             if draw < threshold:
                 status = candidate
                 break
-        return Fate(
+        return SubmitPlan(
             status,
-            self._hang[0] <= draw < self._hang[1],
+            self._unanswered[0] <= draw < self._unanswered[1],
             first >> 32 < self._undelivered,
             second & 0xFFFFFFFF < self._first,
             second >> 32 < self._twice,

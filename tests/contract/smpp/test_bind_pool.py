@@ -35,8 +35,7 @@ async def test_binds_come_up_and_come_back_and_nothing_is_counted_twice(start: S
         desk.on_room(session)
     for _ in range(3):
         await asyncio.sleep(0.02)
-        for link in tuple(desk.smsc.simulator.links):
-            link.close()
+        desk.smsc.simulator.close_links()
         await desk.until(lambda: len(pool.sessions) < 3)
         await desk.until(lambda: len(pool.sessions) == 3)
     await desk.until(lambda: len(desk.outcomes) == 5000)
@@ -59,7 +58,7 @@ async def test_an_smsc_that_is_away_is_waited_for(start: Start) -> None:
     await desk.until(lambda: len(pool.sessions) == 1)
     assert pool.last_error is None
     await pool.stop(1.0)
-    assert again.smsc.simulator.figures.binds_total == 1
+    assert again.smsc.simulator.state.metrics.binds_total == 1
 
 
 async def test_a_host_that_is_no_name_is_tried_again_like_a_refused_bind(start: Start) -> None:
@@ -79,7 +78,7 @@ async def test_wrong_password_is_not_hammered(start: Start) -> None:
     pool = Pool(account(desk.smsc.port, binds=1, bind={"password": "wrong"}), desk)
     pool.start()
     await asyncio.sleep(0.4)
-    assert desk.smsc.simulator.figures.binds_refused == 1
+    assert desk.smsc.simulator.state.metrics.binds_refused == 1
     await pool.stop(1.0)
 
 

@@ -24,7 +24,7 @@ CERTIFICATE, KEY = (Path(__file__).with_name(name) for name in ("localhost.pem",
 
 
 def behave(desk: Any, **changes: Any) -> None:
-    desk.smsc.simulator.change(desk.smsc.simulator.behaviour.change(changes))
+    desk.smsc.simulator.change_behaviour(desk.smsc.simulator.state.behaviour.change(changes))
 
 
 @pytest.mark.parametrize("window", [1, 10, 64, 1000])
@@ -87,7 +87,7 @@ async def test_throttled_submits_come_again_until_each_phone_has_one(start: Star
     assert stats["refused"] == len(desk.refused)
 
 
-async def test_fates_depend_on_the_seed_and_not_on_window_or_order(start: Start) -> None:
+async def test_plans_depend_on_the_seed_and_not_on_window_or_order(start: Start) -> None:
     async def refused(seed: int, window: int, backwards: bool) -> set[int]:
         desk = await start(SmscConfig(seed=seed), error_shares={"invdstadr": 0.1}, receipts=False)
         desk.offer(1000)
@@ -109,8 +109,7 @@ async def test_closed_links_leave_each_token_with_one_outcome(start: Start) -> N
     for _ in range(5):
         await desk.connect(window=100)
         await asyncio.sleep(0.03)
-        for link in tuple(desk.smsc.simulator.links):
-            link.close()
+        desk.smsc.simulator.close_links()
         await desk.sessions[-1].closed.wait()
     assert all(isinstance(error, LinkLostError) for error in desk.errors)
     assert desk.unknown
@@ -168,14 +167,13 @@ async def test_enquire_link_is_answered_while_busy(start: Start) -> None:
     await desk.until(lambda: len(desk.accepted) == 20_000)
     await asyncio.sleep(0.5)
     assert not session.closed.is_set()
-    assert desk.smsc.simulator.figures.enquire_links >= 3
+    assert desk.smsc.simulator.state.metrics.enquire_links >= 3
 
 
 async def test_unbind_by_the_smsc(start: Start) -> None:
     desk = await start()
     session = await desk.connect()
-    for link in tuple(desk.smsc.simulator.links):
-        link.unbind()
+    desk.smsc.simulator.unbind_links()
     async with asyncio.timeout(3.0):
         await session.closed.wait()
     assert session.room == 0
@@ -200,7 +198,7 @@ async def test_refused_binds(start: Start, status: int, retryable: bool) -> None
     with pytest.raises(BindError) as caught:
         await desk.connect()
     assert (caught.value.command_status, caught.value.retryable) == (status, retryable)
-    await desk.until(lambda: not desk.smsc.simulator.links)
+    await desk.until(lambda: not desk.smsc.simulator.state.connections)
     assert desk.errors == []
 
 
@@ -272,8 +270,8 @@ async def test_unanswered_receipts_come_again_on_the_next_bind_of_the_account(st
     await desk.connect()
     await desk.until(lambda: len(desk.deliveries) == 200)
     assert {delivery.short_message for delivery in desk.deliveries[100:]} == first
-    await desk.until(lambda: desk.smsc.simulator.figures.receipts_answered == 100)
-    assert desk.smsc.simulator.figures.receipts_resent == 100
+    await desk.until(lambda: desk.smsc.simulator.state.metrics.receipts_answered == 100)
+    assert desk.smsc.simulator.state.metrics.receipts_resent == 100
 
 
 async def test_receipts_refused_for_now_come_again(start: Start) -> None:
@@ -284,7 +282,7 @@ async def test_receipts_refused_for_now_come_again(start: Start) -> None:
     await desk.until(lambda: len(desk.deliveries) == 5)
     desk.answer_status = 0
     await desk.until(lambda: len(desk.deliveries) == 10)
-    await desk.until(lambda: desk.smsc.simulator.figures.receipts_answered == 5)
+    await desk.until(lambda: desk.smsc.simulator.state.metrics.receipts_answered == 5)
 
 
 async def test_an_smsc_that_allows_one_unanswered_receipt(start: Start) -> None:

@@ -138,6 +138,6 @@ async def test_submits_before_a_bind_are_refused(start: Any) -> None:
     writer.write(bytes(SubmitTemplate(source=b"T", text=b"x").render([9], [b"49151"])))
     assert await asyncio.wait_for(reader.readexactly(16), 5.0) == bytes.fromhex("00000010800000040000000400000009")
     writer.close()
-    assert desk.smsc.simulator.figures.submits == 0
+    assert desk.smsc.simulator.state.metrics.submits == 0
     session = await connect(BindConfig(host="127.0.0.1", port=desk.smsc.port, system_id="x"), desk)
     await session.unbind(1.0)

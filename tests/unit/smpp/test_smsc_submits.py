@@ -1,4 +1,4 @@
-"""What the simulator counts, and that fates are what was asked for."""
+"""What the simulator counts, and that its plans have the shares that were asked for."""
 
 from collections import Counter
 
@@ -11,35 +11,35 @@ from broadcast.smpp.codec.pdu import SUBMIT_SM, encode_pdu
 from broadcast.smpp.codec.tlv import SAR_SEGMENT_SEQNUM, encode_tlvs
 from broadcast.smsc.behaviour import Behaviour, BehaviourError, parse_share, parse_status
 from broadcast.smsc.receipts import format_ids
-from broadcast.smsc.submit_counts import Ledger, TextKey
-from broadcast.smsc.submit_layout import Shape, identify_text
-from broadcast.smsc.submit_plan import Fates
+from broadcast.smsc.submit_counts import SubmitCounts, TextKey
+from broadcast.smsc.submit_layout import SubmitLayout, identify_text
+from broadcast.smsc.submit_plan import SubmitPlanner
 
 keys = st.builds(TextKey, st.sampled_from([b"a", b"b", b"c"]), st.sampled_from([1, 1, 2]))
 
 
 @given(st.lists(st.tuples(keys, st.lists(st.integers(1, 6), max_size=5)), max_size=15))
 def test_counts_agree_with_a_plain_list(batches: list[tuple[TextKey, list[int]]]) -> None:
-    ledger = Ledger()
+    counts = SubmitCounts()
     submits: list[tuple[TextKey, int]] = []
     for key, destinations in batches:
-        ledger.add(key, destinations)
+        counts.add(key, destinations)
         submits += [(key, destination) for destination in destinations]
-    assert ledger.duplicates == len(submits) - len(set(submits))
+    assert counts.duplicates == len(submits) - len(set(submits))
     by_segment = Counter((key.segment, destination) for key, destination in submits)
-    assert ledger.repeats == len(submits) - len(by_segment)
+    assert counts.repeats == len(submits) - len(by_segment)
     expected: dict[int, int] = {}
     for (_, destination), count in by_segment.items():
         expected[destination] = max(count, expected.get(destination, 0))
-    assert dict(ledger.numbers()) == expected
+    assert dict(counts.numbers()) == expected
     exact = Counter(submits)
-    assert ledger.repeated(2) == {
+    assert counts.repeated(2) == {
         destination: max(count for (_, other), count in exact.items() if other == destination)
         for (_, destination), count in exact.items()
         if count >= 2
     }
     for key, destination in set(submits):
-        assert ledger.count(key, destination) == exact[key, destination]
+        assert counts.count(key, destination) == exact[key, destination]
 
 
 @given(st.integers(0, 255), st.binary(min_size=1, max_size=50), st.integers(1, 9))
@@ -58,28 +58,28 @@ def test_a_segment_is_known_by_its_text_and_number_whatever_its_reference(ref: i
 
 
 @given(st.binary(max_size=30), st.integers(1, 15))
-def test_a_shape_reads_what_it_was_made_from(text: bytes, digits: int) -> None:
+def test_a_layout_reads_what_it_was_made_from(text: bytes, digits: int) -> None:
     message = ShortMessage(service_type=b"CMT", source=b"TOCSIN", destination=b"7" * digits, short_message=text)
     pdu = encode_pdu(SUBMIT_SM, 0, 5, encode_message(message))
-    shape = Shape(pdu)
-    assert shape.message == message
-    assert shape.struct.unpack(pdu)[3:] == (5, shape.head, b"7" * digits, shape.tail)
+    layout = SubmitLayout(pdu)
+    assert layout.message == message
+    assert layout.struct.unpack(pdu)[3:] == (5, layout.head, b"7" * digits, layout.tail)
 
 
 def test_shares_come_out_as_asked() -> None:
     behaviour = Behaviour(error_shares={"throttled": 0.1, "0x45": 0.05}, hang_share=0.02, undelivered_share=0.25)
-    fates = [Fates(3, behaviour).decide(4915100000000 + number, 0) for number in range(20_000)]
-    statuses = Counter(fate.status for fate in fates)
+    plans = [SubmitPlanner(3, behaviour).plan(4915100000000 + number, 0) for number in range(20_000)]
+    statuses = Counter(plan.status for plan in plans)
     assert statuses[0x58] == pytest.approx(2000, rel=0.1)
     assert statuses[0x45] == pytest.approx(1000, rel=0.15)
-    assert sum(fate.hangs for fate in fates) == pytest.approx(400, rel=0.2)
-    assert not any(fate.hangs and fate.status for fate in fates)
-    assert sum(fate.undelivered for fate in fates) == pytest.approx(5000, rel=0.1)
+    assert sum(plan.unanswered for plan in plans) == pytest.approx(400, rel=0.2)
+    assert not any(plan.unanswered and plan.status for plan in plans)
+    assert sum(plan.undelivered for plan in plans) == pytest.approx(5000, rel=0.1)
 
 
-def test_a_submit_sent_again_has_a_new_fate() -> None:
-    fates = Fates(1, Behaviour(error_shares={"throttled": 0.5}))
-    assert len({fates.decide(49151, repetition).status for repetition in range(20)}) == 2
+def test_a_submit_sent_again_has_a_new_plan() -> None:
+    planner = SubmitPlanner(1, Behaviour(error_shares={"throttled": 0.5}))
+    assert len({planner.plan(49151, repetition).status for repetition in range(20)}) == 2
 
 
 @pytest.mark.parametrize("text", ["throttled", "ESME_RTHROTTLED", "rthrottled", "0x58", "88", " Throttled "])
