@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from broadcast.alerts.testing import TEXT, TEXT_LENGTH_MAX, ensure_recipient, make_test_alert, require_route
+from broadcast.alerts.trial import TEXT, TEXT_LENGTH_MAX, ensure_recipient, make_test_alert, require_route
 from broadcast.api.authorization import Actor, Backing
 from broadcast.api.bodies import Links, links_of
 from broadcast.api.routes.alerts import problems
