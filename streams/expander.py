@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from broadcast import metrics
 from broadcast.alerts.jobs import Batch, Columns, fill_batches, fill_status_batches, find_unreadable
-from broadcast.alerts.store import StoredAlert, durable, find_alert, is_stored, move_alert, set_audience
+from broadcast.alerts.store import StoredAlert, durable_transaction, is_stored, lock_alert, move_alert, set_audience
 from broadcast.audience import ChunkError, ChunkRows, read_chunk, resolve
 from broadcast.cap import choose_all
 from broadcast.clock import epoch_milliseconds, utc_now
@@ -24,7 +24,7 @@ from broadcast.database import Connection, create_pool, wait_for_database
 from broadcast.errors import PoisonError
 from broadcast.health import Health
 from broadcast.kafka.events import Event, Output, Source
-from broadcast.lifecycle import Happening, may_happen
+from broadcast.lifecycle import Transition, may_happen
 from broadcast.logs import bound_alert
 from broadcast.pii import number_hash
 from broadcast.routes_file import load_routes
@@ -123,7 +123,7 @@ class Expander:
 
     async def _resolve(self, expansion: Expansion) -> int:
         # The number of chunks; 0 when there is nobody to send to.
-        async with durable(self.pool) as connection:
+        async with durable_transaction(self.pool) as connection:
             if not await is_stored(connection, expansion.alert_id):
                 raise self._not_stored(expansion)
             # Not locked before: a stop of this alert must not keep the planner waiting for its audience.
@@ -143,11 +143,11 @@ class Expander:
                 chunks=audience.chunks,
                 chain=audience.chain,
             )
-            if audience.count == 0 and may_happen(stored.state, Happening.REFUSED):
+            if audience.count == 0 and may_happen(stored.state, Transition.REFUSED):
                 reason = _emptiness(expansion, audience.missing)
-                log.warning("audience_empty", reason=reason)
+                log.warning("alert_refused", reason=reason)
                 await move_alert(
-                    connection, stored.alert_id, stored.state, Happening.REFUSED, at=utc_now(), reason=reason
+                    connection, stored.alert_id, stored.state, Transition.REFUSED, at=utc_now(), reason=reason
                 )
         if stored.audience is None:
             log.info("audience_resolved", audience=audience.count, chunks=audience.chunks, lane=expansion.lane)
@@ -177,12 +177,12 @@ class Expander:
             except ChunkError as error:
                 raise PoisonError(str(error)) from None
         if expansion.chunk + 1 == expansion.chunks:
-            async with durable(self.pool) as connection:
+            async with durable_transaction(self.pool) as connection:
                 stored = await self._find(connection, expansion)
-                if may_happen(stored.state, Happening.EXPANDED):
+                if may_happen(stored.state, Transition.EXPANDED):
                     # Also of an alert that was withdrawn meanwhile, whose recipients senders write off.
                     now = utc_now()
-                    await move_alert(connection, stored.alert_id, stored.state, Happening.EXPANDED, at=now)
+                    await move_alert(connection, stored.alert_id, stored.state, Transition.EXPANDED, at=now)
                     metrics.alert_expand_duration.observe((now - stored.accepted_at).total_seconds())
         return rows
 
@@ -234,7 +234,7 @@ class Expander:
         return [Output(topic, key, event.model_dump_json().encode()) for event in events]
 
     async def _find(self, connection: Connection, expansion: Expansion) -> StoredAlert:
-        stored = await find_alert(connection, expansion.alert_id)
+        stored = await lock_alert(connection, expansion.alert_id)
         if stored is None:
             raise self._not_stored(expansion)
         return stored

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import asyncpg
 
 from broadcast.alerts.planning import Planning
-from broadcast.alerts.store import durable
+from broadcast.alerts.store import durable_transaction
 from broadcast.clock import utc_now
 from broadcast.database import create_pool, wait_for_database
 from broadcast.errors import PoisonError
@@ -55,7 +55,7 @@ class Planner:
 
     async def _plan(self, asked: AlertEvent, offset: int) -> list[Output]:
         try:
-            async with durable(self.pool) as connection:
+            async with durable_transaction(self.pool) as connection:
                 return await Planning(connection, asked, offset, self.settings, self.routes, utc_now()).plan()
         except (asyncpg.DataError, OverflowError) as error:
             raise PoisonError(f"the alert holds a value that cannot be stored: {error}") from None

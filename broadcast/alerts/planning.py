@@ -16,10 +16,10 @@ from broadcast import metrics
 from broadcast.alerts.publishing import digest_of, stop_record
 from broadcast.alerts.store import (
     StoredAlert,
-    find_alert,
-    find_known,
     find_namesake,
-    insert_alert,
+    insert_and_lock,
+    lock_alert,
+    lock_known,
     move_alert,
     record_event,
     recorded_at,
@@ -34,7 +34,7 @@ from broadcast.lifecycle import (
     Action,
     AlertState,
     Decision,
-    Happening,
+    Transition,
     decide,
     expires_at,
     may_carry,
@@ -54,16 +54,16 @@ DUPLICATE = "duplicate"
 CONFLICT = "conflict"
 IGNORED = "ignored"
 
-ASKED: dict[AlertAction, Happening] = {
-    AlertAction.APPROVED: Happening.APPROVED,
-    AlertAction.REJECTED: Happening.REJECTED,
-    AlertAction.RETURNED: Happening.RETURNED,
-    AlertAction.CANCELLED: Happening.CANCELLED,
+ASKED: dict[AlertAction, Transition] = {
+    AlertAction.APPROVED: Transition.APPROVED,
+    AlertAction.REJECTED: Transition.REJECTED,
+    AlertAction.RETURNED: Transition.RETURNED,
+    AlertAction.CANCELLED: Transition.CANCELLED,
 }
 """What an event other than `submitted` asks to happen."""
 
-PLANNED = frozenset({Happening.PLANNED.value, Happening.APPROVED.value})
-STOPPED = frozenset({Happening.CANCELLED.value, Happening.SUPERSEDED.value})
+PLANNED = frozenset({Transition.PLANNED.value, Transition.APPROVED.value})
+STOPPED = frozenset({Transition.CANCELLED.value, Transition.SUPERSEDED.value})
 
 
 @dataclass
@@ -90,7 +90,7 @@ class Planning:
 
     async def _submit(self, alert: Alert) -> bool:
         groups, fault = _targets(alert)
-        stored = await insert_alert(
+        stored = await insert_and_lock(
             self.connection,
             self.asked,
             offset=self.offset,
@@ -106,43 +106,45 @@ class Planning:
         if stored.event_offset != self.offset or stored.digest != digest_of(alert):
             await self._note_again(alert, stored)
             return False
-        known = await find_known(self.connection, alert.referred) if alert.referred else []
+        known = await lock_known(self.connection, alert.referred) if alert.referred else []
         self.touched += [entry.alert_id for entry in known]
         if stored.state is AlertState.ACCEPTED:
             await self._note(stored.alert_id, AlertAction.SUBMITTED)
             decision = decide(alert, known)
-            happening, reason = await self._judge(alert, stored, decision, fault)
-            metrics.alerts.labels(alert.status, alert.msg_type, happening).inc()
-            log.info("alert_decided", happening=happening, action=decision.action, lane=stored.lane, reason=reason)
-            await self._move(stored.alert_id, stored.state, happening, reason)
-            if happening is Happening.PLANNED:
+            transition, reason = await self._decide(alert, stored, decision, fault)
+            metrics.alerts.labels(alert.status, alert.msg_type, transition).inc()
+            log.info("alert_decided", transition=transition, action=decision.action, lane=stored.lane, reason=reason)
+            await self._move(stored.alert_id, stored.state, transition, reason)
+            if transition is Transition.PLANNED:
                 await self._replace(alert, stored, decision, {entry.alert_id: entry.state for entry in known})
         return True
 
-    async def _judge(self, alert: Alert, stored: StoredAlert, decision: Decision, fault: str) -> tuple[Happening, str]:
+    async def _decide(
+        self, alert: Alert, stored: StoredAlert, decision: Decision, fault: str
+    ) -> tuple[Transition, str]:
         # What happens to an accepted alert, and why.
         namesake = await find_namesake(self.connection, stored.alert_id, alert)
         if namesake is not None:
-            return Happening.REFUSED, f"is alert {namesake} under another id; nothing is sent twice"
+            return Transition.REFUSED, f"is alert {namesake} under another id; nothing is sent twice"
         if await was_cancelled(self.connection, stored.alert_id, self.offset):
-            return Happening.CANCELLED, "was cancelled before it came"
+            return Transition.CANCELLED, "was cancelled before it came"
         if decision.action is Action.REFUSE:
-            return Happening.REFUSED, decision.reason
+            return Transition.REFUSED, decision.reason
         if decision.action is Action.STOP:
-            return Happening.PLANNED, decision.reason
+            return Transition.PLANNED, decision.reason
         fault = fault or await self._find_fault(alert, stored)
         if fault:
-            return Happening.REFUSED, fault
+            return Transition.REFUSED, fault
         drill = participants_only(alert.status)
         if decision.action is Action.SUPERSEDE and not await has_people(
             self.connection, stored.groups, participants_only=drill
         ):
             # What it would replace still speaks to somebody.
             who = "marked participant" if drill else "recipient"
-            return Happening.REFUSED, f"addresses: no {who} is in {', '.join(stored.groups)}, so it replaces nothing"
+            return Transition.REFUSED, f"addresses: no {who} is in {', '.join(stored.groups)}, so it replaces nothing"
         if stored.expires_at <= self.now:
-            return Happening.EXPIRED, f"expired at {stored.expires_at.isoformat()}, before it came"
-        return Happening.PLANNED, decision.reason
+            return Transition.EXPIRED, f"expired at {stored.expires_at.isoformat()}, before it came"
+        return Transition.PLANNED, decision.reason
 
     async def _find_fault(self, alert: Alert, stored: StoredAlert) -> str:
         # Why an alert cannot be sent; empty when it can.
@@ -160,36 +162,36 @@ class Planning:
     ) -> None:
         # What an Update or a Cancel names comes to its end with it (L2, L3).
         cancels = decision.action is Action.STOP
-        happening = Happening.CANCELLED if cancels else Happening.SUPERSEDED
+        transition = Transition.CANCELLED if cancels else Transition.SUPERSEDED
         for alert_id in decision.alert_ids:
-            await self._move(alert_id, states[alert_id], happening, f"by {alert.reference}")
+            await self._move(alert_id, states[alert_id], transition, f"by {alert.reference}")
         if cancels:
             # It is sent to nobody, so it is done when what it names is stopped.
             await set_audience(self.connection, stored.alert_id, audience=0, suppressed=0, chunks=0, chain=None)
-            state = await self._move(stored.alert_id, AlertState.EXPANDING, Happening.EXPANDED)
-            await self._move(stored.alert_id, state, Happening.FINISHED)
+            state = await self._move(stored.alert_id, AlertState.EXPANDING, Transition.EXPANDED)
+            await self._move(stored.alert_id, state, Transition.FINISHED)
 
     async def _note_again(self, alert: Alert, stored: StoredAlert) -> None:
         # L1: the same again is nothing new; another alert by the same name is a conflict, and is not sent.
         same = stored.digest == digest_of(alert)
         word = DUPLICATE if same else CONFLICT
         why = None if same else "another alert has this sender, identifier and sent; give this one its own identifier"
-        log.info("alert_again", word=word, first_offset=stored.event_offset, offset=self.offset)
+        log.info("alert_repeated", result=word, first_offset=stored.event_offset, offset=self.offset)
         metrics.alerts.labels(alert.status, alert.msg_type, word).inc()
         await self._note(stored.alert_id, word, why)
 
-    async def _apply(self, happening: Happening) -> None:
+    async def _apply(self, transition: Transition) -> None:
         alert_id = self.asked.alert_id
-        stored = await find_alert(self.connection, alert_id)
-        if (alert_id, happening.value) in await recorded_at(self.connection, [alert_id], self.offset):
+        stored = await lock_alert(self.connection, alert_id)
+        if (alert_id, transition.value) in await recorded_at(self.connection, [alert_id], self.offset):
             return
-        if stored is not None and may_happen(stored.state, happening):
-            await self._move(alert_id, stored.state, happening, self.asked.reason)
-        elif stored is None and happening is Happening.CANCELLED:
+        if stored is not None and may_happen(stored.state, transition):
+            await self._move(alert_id, stored.state, transition, self.asked.reason)
+        elif stored is None and transition is Transition.CANCELLED:
             # The alert may come later: it will find this note, and the stop stands (L5).
-            await self._note(alert_id, happening, self.asked.reason)
+            await self._note(alert_id, transition, self.asked.reason)
         else:
-            await self._note(alert_id, IGNORED, f"{happening}: the alert is {stored.state if stored else 'not known'}")
+            await self._note(alert_id, IGNORED, f"{transition}: the alert is {stored.state if stored else 'not known'}")
 
     async def _outputs(self) -> list[Output]:
         facts = await recorded_at(self.connection, self.touched, self.offset)
@@ -198,7 +200,7 @@ class Planning:
             stopped.add(self.asked.alert_id)
         outputs = [self._stop_of(alert_id) for alert_id in sorted(stopped)]
         if any(alert_id == self.asked.alert_id and event in PLANNED for alert_id, event in facts):
-            stored = await find_alert(self.connection, self.asked.alert_id)
+            stored = await lock_alert(self.connection, self.asked.alert_id)
             # An audience that is known was asked for by a transaction that is long committed.
             if stored is not None and stored.state is AlertState.EXPANDING and stored.audience is None:
                 outputs += self._records_of(stored)
@@ -237,10 +239,10 @@ class Planning:
         return Output(record.topic, record.key, record.value)
 
     async def _move(
-        self, alert_id: UUID, state: AlertState, happening: Happening, reason: str | None = None
+        self, alert_id: UUID, state: AlertState, transition: Transition, reason: str | None = None
     ) -> AlertState:
-        following = await move_alert(self.connection, alert_id, state, happening, at=self.now, reason=reason or None)
-        await self._note(alert_id, happening, reason)
+        following = await move_alert(self.connection, alert_id, state, transition, at=self.now, reason=reason or None)
+        await self._note(alert_id, transition, reason)
         return following
 
     async def _note(self, alert_id: UUID, event: str, reason: str | None = None) -> None:

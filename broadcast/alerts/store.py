@@ -16,7 +16,7 @@ import asyncpg
 
 from broadcast.alerts.publishing import digest_of
 from broadcast.database import Connection
-from broadcast.lifecycle import AlertState, Happening, Known, next_state
+from broadcast.lifecycle import AlertState, Known, Transition, next_state
 from schemas.alert import Alert, AlertEvent, Reference, Status, write_alert
 from schemas.lane import Lane
 
@@ -45,7 +45,7 @@ class StoredAlert:
 
 
 @asynccontextmanager
-async def durable(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
+async def durable_transaction(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
     """A transaction whose commit is on disk, whatever the server's default."""
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL synchronous_commit = on")
@@ -58,7 +58,7 @@ _COLUMNS = (
 )
 
 
-async def insert_alert(
+async def insert_and_lock(
     connection: Connection,
     event: AlertEvent,
     *,
@@ -82,13 +82,13 @@ async def insert_alert(
         *(alert.status.value, alert.msg_type.value, write_alert(alert).decode(), digest_of(alert)),
         *(list(groups), offset, event.actor, expires_at, event.at),
     )
-    stored = await find_alert(connection, event.alert_id)
+    stored = await lock_alert(connection, event.alert_id)
     if stored is None:
         raise LookupError(f"alert {event.alert_id} was inserted and is not there")
     return stored
 
 
-async def find_alert(connection: Connection, alert_id: UUID) -> StoredAlert | None:
+async def lock_alert(connection: Connection, alert_id: UUID) -> StoredAlert | None:
     """The row of an alert, locked until the transaction ends."""
     row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM alerts WHERE alert_id = $1 FOR UPDATE", alert_id)
     return None if row is None else _stored(row)
@@ -100,7 +100,7 @@ async def is_stored(connection: Connection, alert_id: UUID) -> bool:
     return found
 
 
-async def find_known(connection: Connection, references: Sequence[Reference]) -> list[Known]:
+async def lock_known(connection: Connection, references: Sequence[Reference]) -> list[Known]:
     """Those alerts that references name and that are here, locked. Their ids may come from an Idempotency-Key."""
     rows = await connection.fetch(
         """
@@ -165,18 +165,18 @@ async def was_cancelled(connection: Connection, alert_id: UUID, before: int) -> 
     """Whether an event before `before` cancelled this alert, which was not known then (`docs/cap.md`, L5)."""
     found: bool = await connection.fetchval(
         "SELECT EXISTS (SELECT FROM alert_events WHERE alert_id = $1 AND event = $2 AND event_offset < $3)",
-        *(alert_id, Happening.CANCELLED.value, before),
+        *(alert_id, Transition.CANCELLED.value, before),
     )
     return found
 
 
 _INSTANTS = {
-    Happening.PLANNED: "planned_at",
-    Happening.APPROVED: "planned_at",
-    Happening.EXPANDED: "expanded_at",
-    Happening.CANCELLED: "stopped_at",
-    Happening.SUPERSEDED: "stopped_at",
-    Happening.FINISHED: "completed_at",
+    Transition.PLANNED: "planned_at",
+    Transition.APPROVED: "planned_at",
+    Transition.EXPANDED: "expanded_at",
+    Transition.CANCELLED: "stopped_at",
+    Transition.SUPERSEDED: "stopped_at",
+    Transition.FINISHED: "completed_at",
 }
 """The column that keeps when it happened, where there is one; the first time counts."""
 
@@ -185,14 +185,14 @@ async def move_alert(
     connection: Connection,
     alert_id: UUID,
     state: AlertState,
-    happening: Happening,
+    transition: Transition,
     *,
     at: datetime,
     reason: str | None = None,
 ) -> AlertState:
     """Take an alert, whose row the caller has locked in `state`, to what follows; raises TransitionError."""
-    following = next_state(state, happening)
-    column = _INSTANTS.get(happening)
+    following = next_state(state, transition)
+    column = _INSTANTS.get(transition)
     instant = f", {column} = coalesce({column}, $4)" if column else ""
     await connection.execute(
         f"UPDATE alerts SET state = $2, reason = coalesce($3, reason){instant} WHERE alert_id = $1",

@@ -23,8 +23,8 @@ class AlertState(StrEnum):
     SUPERSEDED = "superseded"
 
 
-class Happening(StrEnum):
-    """What can happen to an alert: asked for by an alert event, or found by a stage."""
+class Transition(StrEnum):
+    """What can happen to an alert: asked for by an alert event, or decided by a stage."""
 
     SUBMITTED = "submitted"
     HELD = "held"
@@ -50,64 +50,64 @@ FINAL_STATES = frozenset(
 )
 """States in which nothing more is submitted."""
 
-_S, _H = AlertState, Happening
+_S, _T = AlertState, Transition
 
-TRANSITIONS: dict[tuple[AlertState | None, Happening], AlertState] = {
-    (None, _H.SUBMITTED): _S.ACCEPTED,
-    (_S.ACCEPTED, _H.PLANNED): _S.EXPANDING,
-    (_S.ACCEPTED, _H.HELD): _S.PENDING_APPROVAL,
-    (_S.ACCEPTED, _H.REFUSED): _S.REFUSED,
-    (_S.ACCEPTED, _H.CANCELLED): _S.CANCELLED,
-    (_S.ACCEPTED, _H.EXPIRED): _S.EXPIRED,
-    (_S.ACCEPTED, _H.SUPERSEDED): _S.SUPERSEDED,
-    (_S.PENDING_APPROVAL, _H.APPROVED): _S.EXPANDING,
-    (_S.PENDING_APPROVAL, _H.REJECTED): _S.REFUSED,
-    (_S.PENDING_APPROVAL, _H.RETURNED): _S.REFUSED,
+TRANSITIONS: dict[tuple[AlertState | None, Transition], AlertState] = {
+    (None, _T.SUBMITTED): _S.ACCEPTED,
+    (_S.ACCEPTED, _T.PLANNED): _S.EXPANDING,
+    (_S.ACCEPTED, _T.HELD): _S.PENDING_APPROVAL,
+    (_S.ACCEPTED, _T.REFUSED): _S.REFUSED,
+    (_S.ACCEPTED, _T.CANCELLED): _S.CANCELLED,
+    (_S.ACCEPTED, _T.EXPIRED): _S.EXPIRED,
+    (_S.ACCEPTED, _T.SUPERSEDED): _S.SUPERSEDED,
+    (_S.PENDING_APPROVAL, _T.APPROVED): _S.EXPANDING,
+    (_S.PENDING_APPROVAL, _T.REJECTED): _S.REFUSED,
+    (_S.PENDING_APPROVAL, _T.RETURNED): _S.REFUSED,
     # Nothing of it was sent, so nothing is there to cancel: it is refused (docs/cap.md, L3).
-    (_S.PENDING_APPROVAL, _H.CANCELLED): _S.REFUSED,
-    (_S.PENDING_APPROVAL, _H.EXPIRED): _S.EXPIRED,
-    (_S.PENDING_APPROVAL, _H.SUPERSEDED): _S.SUPERSEDED,
-    (_S.EXPANDING, _H.EXPANDED): _S.SENDING,
+    (_S.PENDING_APPROVAL, _T.CANCELLED): _S.REFUSED,
+    (_S.PENDING_APPROVAL, _T.EXPIRED): _S.EXPIRED,
+    (_S.PENDING_APPROVAL, _T.SUPERSEDED): _S.SUPERSEDED,
+    (_S.EXPANDING, _T.EXPANDED): _S.SENDING,
     # Its groups turned out to be missing or empty.
-    (_S.EXPANDING, _H.REFUSED): _S.REFUSED,
-    (_S.EXPANDING, _H.CANCELLED): _S.CANCELLED,
-    (_S.EXPANDING, _H.EXPIRED): _S.EXPIRED,
-    (_S.EXPANDING, _H.SUPERSEDED): _S.SUPERSEDED,
-    (_S.SENDING, _H.FINISHED): _S.COMPLETED,
-    (_S.SENDING, _H.CANCELLED): _S.CANCELLED,
-    (_S.SENDING, _H.EXPIRED): _S.EXPIRED,
-    (_S.SENDING, _H.SUPERSEDED): _S.SUPERSEDED,
-    (_S.COMPLETED, _H.CANCELLED): _S.CANCELLED,
-    (_S.COMPLETED, _H.SUPERSEDED): _S.SUPERSEDED,
+    (_S.EXPANDING, _T.REFUSED): _S.REFUSED,
+    (_S.EXPANDING, _T.CANCELLED): _S.CANCELLED,
+    (_S.EXPANDING, _T.EXPIRED): _S.EXPIRED,
+    (_S.EXPANDING, _T.SUPERSEDED): _S.SUPERSEDED,
+    (_S.SENDING, _T.FINISHED): _S.COMPLETED,
+    (_S.SENDING, _T.CANCELLED): _S.CANCELLED,
+    (_S.SENDING, _T.EXPIRED): _S.EXPIRED,
+    (_S.SENDING, _T.SUPERSEDED): _S.SUPERSEDED,
+    (_S.COMPLETED, _T.CANCELLED): _S.CANCELLED,
+    (_S.COMPLETED, _T.SUPERSEDED): _S.SUPERSEDED,
     # What a stage had begun before the end arrives after it, and changes nothing.
-    (_S.CANCELLED, _H.EXPANDED): _S.CANCELLED,
-    (_S.CANCELLED, _H.FINISHED): _S.CANCELLED,
-    (_S.CANCELLED, _H.CANCELLED): _S.CANCELLED,
-    (_S.EXPIRED, _H.EXPANDED): _S.EXPIRED,
-    (_S.EXPIRED, _H.FINISHED): _S.EXPIRED,
-    (_S.SUPERSEDED, _H.EXPANDED): _S.SUPERSEDED,
-    (_S.SUPERSEDED, _H.FINISHED): _S.SUPERSEDED,
+    (_S.CANCELLED, _T.EXPANDED): _S.CANCELLED,
+    (_S.CANCELLED, _T.FINISHED): _S.CANCELLED,
+    (_S.CANCELLED, _T.CANCELLED): _S.CANCELLED,
+    (_S.EXPIRED, _T.EXPANDED): _S.EXPIRED,
+    (_S.EXPIRED, _T.FINISHED): _S.EXPIRED,
+    (_S.SUPERSEDED, _T.EXPANDED): _S.SUPERSEDED,
+    (_S.SUPERSEDED, _T.FINISHED): _S.SUPERSEDED,
 }
-"""The next state by (state, happening); None is the state of an alert not yet known. What is absent cannot happen."""
+"""The next state by (state, transition); None is the state of an alert not yet known. What is absent cannot happen."""
 
 
 class TransitionError(BroadcastError):
-    """Something cannot happen to an alert in its state: `state`, `happening`, and what can."""
+    """A transition that an alert cannot make in its state: `state`, `transition`, and what can."""
 
-    def __init__(self, state: AlertState | None, happening: Happening) -> None:
-        self.state, self.happening = state, happening
+    def __init__(self, state: AlertState | None, transition: Transition) -> None:
+        self.state, self.transition = state, transition
         possible = ", ".join(other for known, other in TRANSITIONS if known == state) or "nothing"
-        super().__init__(f"an alert that is {state or 'not known'} cannot be {happening}; possible is: {possible}")
+        super().__init__(f"an alert that is {state or 'not known'} cannot be {transition}; possible is: {possible}")
 
 
-def next_state(state: AlertState | None, happening: Happening) -> AlertState:
+def next_state(state: AlertState | None, transition: Transition) -> AlertState:
     """The state that follows; raises `TransitionError`."""
     try:
-        return TRANSITIONS[state, happening]
+        return TRANSITIONS[state, transition]
     except KeyError:
-        raise TransitionError(state, happening) from None
+        raise TransitionError(state, transition) from None
 
 
-def may_happen(state: AlertState | None, happening: Happening) -> bool:
-    """Whether something can happen to an alert in a state."""
-    return (state, happening) in TRANSITIONS
+def may_happen(state: AlertState | None, transition: Transition) -> bool:
+    """Whether an alert in a state can make a transition."""
+    return (state, transition) in TRANSITIONS

@@ -52,7 +52,7 @@ class DeliveryPageBody(BaseModel):
     next_cursor: int | None = None
 
 
-class HappeningBody(BaseModel):
+class HistoryEventBody(BaseModel):
     """One thing that happened: `source` names the evidence, `raw` is the record as Kafka had it."""
 
     model_config = ConfigDict(from_attributes=True)
@@ -69,7 +69,7 @@ class HistoryBody(BaseModel):
 
     alert_id: UUID
     recipient_id: int
-    events: list[HappeningBody]
+    events: list[HistoryEventBody]
 
 
 @router.get("/summary", response_model=Summary, responses=problems(404))
@@ -128,7 +128,7 @@ async def show_history(
     return HistoryBody(
         alert_id=alert_id,
         recipient_id=recipient_id,
-        events=[HappeningBody.model_validate(event) for event in events],
+        events=[HistoryEventBody.model_validate(event) for event in events],
     )
 
 

@@ -22,7 +22,7 @@ from broadcast.audit.watch.lag import work_left
 from broadcast.clock import utc_now
 from broadcast.database.pool import AWAY, wait_for_database
 from broadcast.deadletters import OpenLetters
-from broadcast.lifecycle import FINAL_STATES, AlertState, Happening, may_happen, next_state
+from broadcast.lifecycle import FINAL_STATES, AlertState, Transition, may_happen, next_state
 from broadcast.settings import Settings
 from schemas.status import DeliveryState
 
@@ -171,8 +171,8 @@ async def _sweep_alert(connection: asyncpg.Connection, row: asyncpg.Record, now:
     alert_id, state = str(row["alert_id"]), AlertState(row["state"])
     past = now > row["expires_at"] + EXPIRY_GRACE
     if row["audience"] is None:
-        if past and may_happen(state, Happening.EXPIRED):
-            await _move(connection, alert_id, state, Happening.EXPIRED, now)
+        if past and may_happen(state, Transition.EXPIRED):
+            await _move(connection, alert_id, state, Transition.EXPIRED, now)
         elif past and state in FINAL_STATES:
             # Withdrawn before it had an audience: nobody will be sent anything.
             await connection.execute(
@@ -203,7 +203,7 @@ async def _sweep_alert(connection: asyncpg.Connection, row: asyncpg.Record, now:
             )
             return int(abs(stored - row["audience"]))
         late = row["expired"] > 0 and now > row["expires_at"]
-        await _move(connection, alert_id, state, Happening.EXPIRED if late else Happening.FINISHED, now)
+        await _move(connection, alert_id, state, Transition.EXPIRED if late else Transition.FINISHED, now)
     elif queued > 0 and past:
         await raise_alarm(
             connection,
@@ -212,24 +212,24 @@ async def _sweep_alert(connection: asyncpg.Connection, row: asyncpg.Record, now:
             f"{queued} of {row['audience']} recipients are still queued after the alert expired at "
             f"{row['expires_at'].isoformat()}. Look for a sender that does not run, and for dead letters.",
         )
-        if state is not AlertState.EXPIRED and may_happen(state, Happening.EXPIRED):
+        if state is not AlertState.EXPIRED and may_happen(state, Transition.EXPIRED):
             await connection.execute(
                 "UPDATE alerts SET state = $3 WHERE alert_id = $1::text::uuid AND state = $2",
                 alert_id,
                 state.value,
-                next_state(state, Happening.EXPIRED).value,
+                next_state(state, Transition.EXPIRED).value,
             )
     return 0
 
 
 async def _move(
-    connection: asyncpg.Connection, alert_id: str, state: AlertState, happening: Happening, now: datetime
+    connection: asyncpg.Connection, alert_id: str, state: AlertState, transition: Transition, now: datetime
 ) -> None:
-    if not may_happen(state, happening):
-        happening = Happening.FINISHED
-    if not may_happen(state, happening):
+    if not may_happen(state, transition):
+        transition = Transition.FINISHED
+    if not may_happen(state, transition):
         return
-    after = next_state(state, happening)
+    after = next_state(state, transition)
     moved = await connection.fetchval(
         "UPDATE alerts SET state = $3, completed_at = $4 "
         "WHERE alert_id = $1::text::uuid AND state = $2 AND completed_at IS NULL RETURNING true",

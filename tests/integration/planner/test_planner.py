@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from broadcast.alerts.planning import Planning
-from broadcast.alerts.store import durable
+from broadcast.alerts.store import durable_transaction
 from broadcast.clock import utc_now
 from broadcast.database import create_pool
 from broadcast.embedded.servers.kafka import Kafka
@@ -290,7 +290,7 @@ async def test_a_crash_between_database_and_broker_sends_what_was_decided(stage:
         await stage.until(lambda: _count(stage, 1))
     # What a planner leaves that dies after its database transaction and before its Kafka transaction.
     pool = await create_pool(stage.settings)
-    async with durable(pool) as connection:
+    async with durable_transaction(pool) as connection:
         asked = read_event(json.dumps(update).encode())
         decided = await Planning(connection, asked, 1, stage.settings, load_routes(stage.settings), utc_now()).plan()
     await pool.close()

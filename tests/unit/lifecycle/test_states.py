@@ -1,4 +1,4 @@
-"""The whole matrix of states and happenings."""
+"""The whole matrix of states and transitions."""
 
 from itertools import product
 
@@ -8,7 +8,7 @@ from broadcast.lifecycle import (
     FINAL_STATES,
     LIVE_STATES,
     AlertState,
-    Happening,
+    Transition,
     TransitionError,
     may_happen,
     next_state,
@@ -29,29 +29,29 @@ superseded        -         -                -         -       -         -      
 """  # noqa: E501
 
 
-def cells() -> list[tuple[AlertState | None, Happening, AlertState | None]]:
+def cells() -> list[tuple[AlertState | None, Transition, AlertState | None]]:
     header, *rows = [line.split() for line in MATRIX.strip().splitlines()]
     return [
-        (None if row[0] == "-" else AlertState(row[0]), Happening(name), None if cell == "-" else AlertState(cell))
+        (None if row[0] == "-" else AlertState(row[0]), Transition(name), None if cell == "-" else AlertState(cell))
         for row in rows
         for name, cell in zip(header, row[1:], strict=True)
     ]
 
 
 def test_the_matrix_has_every_cell() -> None:
-    assert {(state, happening) for state, happening, _ in cells()} == set(product([None, *AlertState], Happening))
+    assert {(state, transition) for state, transition, _ in cells()} == set(product([None, *AlertState], Transition))
 
 
-@pytest.mark.parametrize(("state", "happening", "expected"), cells())
-def test_a_cell(state: AlertState | None, happening: Happening, expected: AlertState | None) -> None:
-    assert may_happen(state, happening) == (expected is not None)
+@pytest.mark.parametrize(("state", "transition", "expected"), cells())
+def test_a_cell(state: AlertState | None, transition: Transition, expected: AlertState | None) -> None:
+    assert may_happen(state, transition) == (expected is not None)
     if expected is not None:
-        assert next_state(state, happening) is expected
+        assert next_state(state, transition) is expected
         return
     with pytest.raises(TransitionError) as caught:
-        next_state(state, happening)
-    assert (caught.value.state, caught.value.happening) == (state, happening)
-    assert f"cannot be {happening}" in str(caught.value)
+        next_state(state, transition)
+    assert (caught.value.state, caught.value.transition) == (state, transition)
+    assert f"cannot be {transition}" in str(caught.value)
 
 
 def test_nothing_leads_from_a_final_state_back_to_sending() -> None:
@@ -61,4 +61,4 @@ def test_nothing_leads_from_a_final_state_back_to_sending() -> None:
 
 
 def test_live_states_are_those_that_can_be_superseded() -> None:
-    assert {state for state in AlertState if may_happen(state, Happening.SUPERSEDED)} == LIVE_STATES
+    assert {state for state in AlertState if may_happen(state, Transition.SUPERSEDED)} == LIVE_STATES
