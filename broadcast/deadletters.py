@@ -14,7 +14,8 @@ from aiokafka.errors import IllegalOperation, KafkaError
 from broadcast.clock import epoch_milliseconds
 from broadcast.errors import FencedError, InputError, UnavailableError
 from broadcast.kafka.clients import make_consumer, make_producer
-from broadcast.kafka.events import FENCED, Event, Output, ending_of, stop_producer
+from broadcast.kafka.events import FENCED, Event, ending_of, stop_producer
+from broadcast.kafka.records import Record
 from broadcast.settings import Settings
 from schemas.deadletter import DeadLetter, make_letter
 from schemas.topics import Names
@@ -50,7 +51,7 @@ class Found:
         return not (self.replayed or self.dismissed)
 
 
-def deadletter_of(settings: Settings, stage: str, event: Event, error: str) -> Output:
+def deadletter_of(settings: Settings, stage: str, event: Event, error: str) -> Record:
     """The record that puts an event aside."""
     again = dict(event.headers).get(REPLAY_HEADER)
     letter = make_letter(
@@ -63,7 +64,7 @@ def deadletter_of(settings: Settings, stage: str, event: Event, error: str) -> O
         key=event.key,
         value=event.value,
     )
-    return Output(Names(settings.topic_prefix).deadletters, event.topic.encode(), _encoder.encode(letter))
+    return Record(Names(settings.topic_prefix).deadletters, event.topic.encode(), _encoder.encode(letter))
 
 
 async def read_deadletters(settings: Settings) -> list[Found]:

@@ -23,7 +23,8 @@ from broadcast.clock import epoch_milliseconds, utc_now
 from broadcast.database import Connection, create_pool, wait_for_database
 from broadcast.errors import PoisonError
 from broadcast.health import Health
-from broadcast.kafka.events import Event, Output, Source
+from broadcast.kafka.events import Event, Source
+from broadcast.kafka.records import Record
 from broadcast.lifecycle import Transition, may_happen
 from broadcast.logs import bound_alert
 from broadcast.pii import number_hash
@@ -225,13 +226,13 @@ class Expander:
             at=now,
         )
 
-    def _chunk_events(self, expansion: Expansion, chunks: int) -> list[Output]:
+    def _chunk_events(self, expansion: Expansion, chunks: int) -> list[Record]:
         # One partition for all of an alert (its key decides), so that the last chunk comes last.
         topic, key = self.names.expansions(expansion.lane), str(expansion.alert_id).encode()
         events = (
             expansion.model_copy(update={"kind": "chunk", "chunk": chunk, "chunks": chunks}) for chunk in range(chunks)
         )
-        return [Output(topic, key, event.model_dump_json().encode()) for event in events]
+        return [Record(topic, key, event.model_dump_json().encode()) for event in events]
 
     async def _find(self, connection: Connection, expansion: Expansion) -> StoredAlert:
         stored = await lock_alert(connection, expansion.alert_id)

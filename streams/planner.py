@@ -16,7 +16,8 @@ from broadcast.clock import utc_now
 from broadcast.database import create_pool, wait_for_database
 from broadcast.errors import PoisonError
 from broadcast.health import Health
-from broadcast.kafka.events import Event, Output, Source
+from broadcast.kafka.events import Event, Source
+from broadcast.kafka.records import Record
 from broadcast.logs import bound_alert
 from broadcast.routes_file import load_routes
 from broadcast.routing import Route
@@ -50,10 +51,10 @@ class Planner:
         """Read, store, send."""
         asked = read(event)
         with bound_alert(asked.alert_id):
-            outputs = await wait_for_database("planning", lambda: self._plan(asked, event.offset))
-            await source.commit(event.offset, outputs)
+            records = await wait_for_database("planning", lambda: self._plan(asked, event.offset))
+            await source.commit(event.offset, records)
 
-    async def _plan(self, asked: AlertEvent, offset: int) -> list[Output]:
+    async def _plan(self, asked: AlertEvent, offset: int) -> list[Record]:
         try:
             async with durable_transaction(self.pool) as connection:
                 return await Planning(connection, asked, offset, self.settings, self.routes, utc_now()).plan()

@@ -29,7 +29,7 @@ from broadcast.alerts.store import (
 from broadcast.audience import has_people, missing_groups
 from broadcast.cap import RenderingError, TargetError, groups_of, lane_of, languages_of, render
 from broadcast.database import Connection
-from broadcast.kafka.events import Output
+from broadcast.kafka.records import Record
 from broadcast.lifecycle import (
     Action,
     AlertState,
@@ -78,7 +78,7 @@ class Planning:
     now: datetime
     touched: list[UUID] = field(default_factory=list)
 
-    async def plan(self) -> list[Output]:
+    async def plan(self) -> list[Record]:
         """Store what the event does; the records that follow."""
         self.touched.append(self.asked.alert_id)
         if self.asked.event is AlertAction.SUBMITTED and self.asked.alert is not None:
@@ -86,7 +86,7 @@ class Planning:
                 return []
         else:
             await self._apply(ASKED[self.asked.event])
-        return await self._outputs()
+        return await self._records()
 
     async def _submit(self, alert: Alert) -> bool:
         groups, fault = _targets(alert)
@@ -193,20 +193,20 @@ class Planning:
         else:
             await self._note(alert_id, IGNORED, f"{transition}: the alert is {stored.state if stored else 'not known'}")
 
-    async def _outputs(self) -> list[Output]:
+    async def _records(self) -> list[Record]:
         facts = await recorded_at(self.connection, self.touched, self.offset)
         stopped = {alert_id for alert_id, event in facts if event in STOPPED}
         if self.asked.event is AlertAction.CANCELLED:
             stopped.add(self.asked.alert_id)
-        outputs = [self._stop_of(alert_id) for alert_id in sorted(stopped)]
+        records = [self._stop_of(alert_id) for alert_id in sorted(stopped)]
         if any(alert_id == self.asked.alert_id and event in PLANNED for alert_id, event in facts):
             stored = await lock_alert(self.connection, self.asked.alert_id)
             # An audience that is known was asked for by a transaction that is long committed.
             if stored is not None and stored.state is AlertState.EXPANDING and stored.audience is None:
-                outputs += self._records_of(stored)
-        return outputs
+                records += self._records_of(stored)
+        return records
 
-    def _records_of(self, stored: StoredAlert) -> list[Output]:
+    def _records_of(self, stored: StoredAlert) -> list[Record]:
         names = Names(self.settings.topic_prefix)
         key = str(stored.alert_id).encode()
         ends = int(stored.expires_at.timestamp() * 1000)
@@ -229,14 +229,13 @@ class Planning:
             participants_only=participants_only(stored.status),
         )
         return [
-            Output(names.control, key, msgspec.json.encode(control)),
-            Output(names.expansions(stored.lane), key, expansion.model_dump_json().encode()),
+            Record(names.control, key, msgspec.json.encode(control)),
+            Record(names.expansions(stored.lane), key, expansion.model_dump_json().encode()),
         ]
 
-    def _stop_of(self, alert_id: UUID) -> Output:
+    def _stop_of(self, alert_id: UUID) -> Record:
         names, asked = Names(self.settings.topic_prefix), self.asked
-        record = stop_record(names, alert_id, actor=asked.actor, reason=asked.reason or "", now=asked.at)
-        return Output(record.topic, record.key, record.value)
+        return stop_record(names, alert_id, actor=asked.actor, reason=asked.reason or "", now=asked.at)
 
     async def _move(
         self, alert_id: UUID, state: AlertState, transition: Transition, reason: str | None = None

@@ -12,10 +12,10 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from broadcast.alerts.publishing import Record, write
 from broadcast.api.problems import unavailable
 from broadcast.health import Health
 from broadcast.kafka.clients import AWAY, make_producer
+from broadcast.kafka.records import Record, write_records
 from broadcast.retry import Backoff
 from broadcast.settings import Settings
 from schemas.topics import Names
@@ -75,7 +75,7 @@ class Publisher:
             raise unavailable("kafka", "Kafka cannot be reached, and nothing was accepted; repeat the request")
         try:
             async with asyncio.timeout(WRITE_BUDGET_SECONDS):
-                await write(producer, records)
+                await write_records(producer, records)
         except (TimeoutError, KafkaError) as error:
             log.warning("publish_failed", error=repr(error))
             self._discard(producer, repr(error))

@@ -6,11 +6,12 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-Record = tuple[bytes, bytes]
+KeyValue = tuple[bytes, bytes]
+"""Key and value of a record: plain pairs, because there is one for every message sent."""
 
 
 async def send_records(
-    producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[Record], timestamp: int
+    producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[KeyValue], timestamp: int
 ) -> list["asyncio.Future[Any]"]:
     """Hand records to a producer in as few batches as hold them; one future for each batch.
 

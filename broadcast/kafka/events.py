@@ -21,6 +21,7 @@ from broadcast import metrics
 from broadcast.clock import monotonic
 from broadcast.errors import FencedError, LostTailError, UnavailableError
 from broadcast.kafka.clients import AWAY, make_admin, make_consumer, make_producer
+from broadcast.kafka.records import Record, send_record
 from broadcast.kafka.transactions import TransactionalProducer
 from broadcast.retry import Backoff
 from broadcast.settings import Settings
@@ -49,17 +50,6 @@ class Event:
     timestamp: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
-    """One record to produce; without `partition` the key decides."""
-
-    topic: str
-    key: bytes
-    value: bytes
-    partition: int | None = None
-    headers: tuple[tuple[str, bytes], ...] = ()
-
-
 def group_of(settings: Settings, stage: str) -> str:
     """The consumer group of a stage; it contains the prefix, because systems may share one broker."""
     return f"{settings.topic_prefix}{stage}"
@@ -83,19 +73,11 @@ class Source:
         self.on_unsettled: Callable[[Source], None] = lambda _: None
         self._confirming: asyncio.Task[None] | None = None
 
-    async def commit(self, offset: int, outputs: Iterable[Output] = ()) -> None:
-        """Send outputs and the position after `offset` as one; FencedError when another has taken the partition."""
+    async def commit(self, offset: int, records: Iterable[Record] = ()) -> None:
+        """Send records and the position after `offset` as one; FencedError when another has taken the partition."""
         async with self.transaction(offset) as sending:
-            for output in outputs:
-                sending.add(
-                    await self.producer.send(
-                        output.topic,
-                        output.value,
-                        key=output.key,
-                        partition=output.partition,
-                        headers=list(output.headers),
-                    )
-                )
+            for record in records:
+                sending.add(await send_record(self.producer, record))
 
     @asynccontextmanager
     async def transaction(self, offset: int) -> AsyncIterator["_Sending"]:

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from broadcast import metrics
 from broadcast.clock import epoch_milliseconds
-from broadcast.kafka.batches import Record, send_records
+from broadcast.kafka.batches import KeyValue, send_records
 from broadcast.kafka.clients import make_producer
 from broadcast.pii import number_hasher
 from broadcast.routing import Account
@@ -97,8 +97,8 @@ class Receipts:
 
     async def _send(self, arrivals: list[Arrival]) -> int:
         now = epoch_milliseconds()
-        receipts: dict[int, list[Record]] = {}
-        inbound: list[Record] = []
+        receipts: dict[int, list[KeyValue]] = {}
+        inbound: list[KeyValue] = []
         for account, _, deliveries in arrivals:
             records = receipts.setdefault(partition_of_account(account.name, self._partitions), [])
             self._encode(account, deliveries, now, records, inbound)
@@ -133,7 +133,7 @@ class Receipts:
                 await asyncio.sleep(RENEW_SECONDS)
 
     def _encode(
-        self, account: Account, deliveries: list[Delivery], now: int, receipts: list[Record], inbound: list[Record]
+        self, account: Account, deliveries: list[Delivery], now: int, receipts: list[KeyValue], inbound: list[KeyValue]
     ) -> None:
         parsed = []
         dropped: list[str] = []

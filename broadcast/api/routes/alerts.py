@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from broadcast import metrics
-from broadcast.alerts.publishing import cancelled_event, event_record, stop_record
+from broadcast.alerts.publishing import cancellation_records
 from broadcast.alerts.queries import find_alert, find_state, list_alerts, list_events, read_document
 from broadcast.api.authorization import Actor, Backing
 from broadcast.api.bodies import (
@@ -132,10 +132,10 @@ async def cancel_alert(
     """
     request.state.alert_id = alert_id
     if await _may_be_stopped(services, alert_id):
-        now, reason = utc_now(), body.reason if body else ""
-        event = cancelled_event(alert_id, actor=actor, reason=reason, now=now)
-        stop = stop_record(services.names, alert_id, actor=actor, reason=reason, now=now)
-        await services.publisher.write([stop, event_record(services.names, event)])
+        reason = body.reason if body else ""
+        await services.publisher.write(
+            cancellation_records(services.names, alert_id, actor=actor, reason=reason, now=utc_now())
+        )
         metrics.stops.labels("api").inc()
     return CancelledBody(alert_id=alert_id, state=AlertState.CANCELLED, links=links_of(alert_id))
 

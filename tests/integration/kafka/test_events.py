@@ -6,7 +6,8 @@ import pytest
 from aiokafka import TopicPartition
 
 from broadcast.errors import FencedError, LostTailError
-from broadcast.kafka.events import Output, Source, Sources, find_position, group_of
+from broadcast.kafka.events import Source, Sources, find_position, group_of
+from broadcast.kafka.records import Record
 from broadcast.settings import Settings
 
 from .conftest import Make, Read
@@ -32,7 +33,7 @@ async def test_a_commit_moves_outputs_and_position_together(
     async with Sources(kafka_settings, "trial") as sources:
         source = await sources.get(partition)
         assert source.position == 0
-        await source.commit(7, [Output(out, b"k", b"one"), Output(out, b"k", b"two", headers=(("h", b"x"),))])
+        await source.commit(7, [Record(out, b"k", b"one"), Record(out, b"k", b"two", headers=(("h", b"x"),))])
         assert source.position == 8
     records = await read_topic(out)
     assert [record.value for record in records] == [b"one", b"two"]
@@ -49,7 +50,7 @@ async def test_an_aborted_transaction_leaves_neither(
         with pytest.raises(RuntimeError, match="half way"):
             await _fail_half_way(source, out)
         assert source.position == 0
-        await source.commit(0, [Output(out, b"k", b"whole")])
+        await source.commit(0, [Record(out, b"k", b"whole")])
     assert [record.value for record in await read_topic(out)] == [b"whole"]
     assert await find_position(kafka_settings, group_of(kafka_settings, "trial"), partition) == 1
 
@@ -60,12 +61,12 @@ async def test_a_second_process_fences_the_first_and_reads_its_position(
     partition, out = topics
     async with Sources(kafka_settings, "trial") as first, Sources(kafka_settings, "trial") as second:
         old = await first.get(partition)
-        await old.commit(0, [Output(out, b"k", b"old"), Output(partition.topic, b"k", b"an event")])
+        await old.commit(0, [Record(out, b"k", b"old"), Record(partition.topic, b"k", b"an event")])
         with pytest.raises(FencedError, match="another process reads this partition"):
             await _overtake(old, second, out)
         new = await second.get(partition)
         assert new.position == 1
-        await new.commit(1, [Output(out, b"k", b"new")])
+        await new.commit(1, [Record(out, b"k", b"new")])
         assert old.position == 1
     assert [record.value for record in await read_topic(out)] == [b"old", b"new"]
 
@@ -80,7 +81,7 @@ async def test_a_fence_is_a_fence_at_whatever_step_it_is_noticed(
         await second.get(partition)
         for _ in range(2):  # the second time it is known from the start
             with pytest.raises(FencedError, match="another process reads this partition"):
-                await old.commit(0, [Output(out, b"k", b"%d" % number) for number in range(count)])
+                await old.commit(0, [Record(out, b"k", b"%d" % number) for number in range(count)])
         with pytest.raises(FencedError, match="another process reads this partition"):
             await _send_slowly(old, out)
 
@@ -104,7 +105,7 @@ async def test_a_log_that_lost_its_tail_does_not_swallow_what_comes_next(
 ) -> None:
     partition, _ = topics
     async with Sources(kafka_settings, "trial", rereads=rereads) as sources:
-        await (await sources.get(partition)).commit(99, [Output(partition.topic, b"k", b"first")])
+        await (await sources.get(partition)).commit(99, [Record(partition.topic, b"k", b"first")])
         await sources.drop([partition])
         # The log holds the record and the end of its transaction, not a hundred records.
         with pytest.raises(LostTailError, match=f"ends at 2, and 100 was read.*The position is {position} now"):

@@ -19,7 +19,8 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from broadcast.errors import UnavailableError
 from broadcast.kafka.clients import make_admin, make_consumer, make_producer, security
-from broadcast.kafka.events import Output, Sources, find_position, group_of
+from broadcast.kafka.events import Sources, find_position, group_of
+from broadcast.kafka.records import Record
 from broadcast.kafka.requests import DescribeTransactionsRequest
 from broadcast.kafka.transactions import OFFSETS_TOPIC, UnsettledError, settle
 from broadcast.settings import Settings
@@ -193,7 +194,7 @@ async def test_a_source_that_lost_its_broker_at_the_end_is_made_anew_without_ano
             await look()
 
         monkeypatch.setattr(source.producer._coordinator, "look", look_late)
-        await source.commit(0, [Output(forge.name("written"), b"k", value) for value in VALUES])
+        await source.commit(0, [Record(forge.name("written"), b"k", value) for value in VALUES])
         async with asyncio.timeout(10):
             while await sources.get(read) is source:
                 await asyncio.sleep(0.02)

@@ -6,7 +6,8 @@ import sys
 
 from broadcast.errors import FENCED_EXIT_CODE, FencedError, LostTailError
 from broadcast.health import Health
-from broadcast.kafka.events import Event, Output, Source
+from broadcast.kafka.events import Event, Source
+from broadcast.kafka.records import Record
 from broadcast.settings import Settings
 from streams.app import Stage
 
@@ -21,7 +22,7 @@ async def main(bootstrap: str, prefix: str, slot: str) -> None:
     aborted: set[tuple[int, int]] = set()
 
     async def handle(event: Event, source: Source) -> None:
-        outputs = [Output(f"{prefix}out", event.key or b"", b"%b/%d" % (event.value or b"", n)) for n in range(OUTPUTS)]
+        outputs = [Record(f"{prefix}out", event.key or b"", b"%b/%d" % (event.value or b"", n)) for n in range(OUTPUTS)]
         mark = (event.partition, event.offset)
         if event.offset % 5 == 0 and mark not in aborted:
             aborted.add(mark)
