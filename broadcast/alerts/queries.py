@@ -74,6 +74,12 @@ async def find_state(connection: Connection, alert_id: UUID) -> AlertState | Non
     return AlertState(state) if state is not None else None
 
 
+async def find_digest(connection: Connection, alert_id: UUID) -> bytes | None:
+    """The digest of a stored alert (`publishing.digest_of`), or None."""
+    digest: bytes | None = await connection.fetchval("SELECT digest FROM alerts WHERE alert_id = $1", alert_id)
+    return digest
+
+
 async def read_document(connection: Connection, alert_id: UUID) -> bytes | None:
     """The JSON of an alert, or None."""
     document = await connection.fetchval("SELECT document::text FROM alerts WHERE alert_id = $1", alert_id)

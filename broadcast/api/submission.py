@@ -2,20 +2,19 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from uuid import UUID
 
 from broadcast import metrics
 from broadcast.alerts.publishing import alert_event, digest_of, event_record, request_id_of
+from broadcast.alerts.queries import find_digest
 from broadcast.api.problems import Problem, unavailable
 from broadcast.api.reading import assess, check_purpose, too_large
 from broadcast.api.register import Published
 from broadcast.api.services import Services
 from broadcast.cap import Finding
-from broadcast.database import Connection
 from schemas.alert import ALERT_BYTES_MAX, Alert, AlertEvent, alert_id_of
-
-_STORED_DIGEST = "SELECT digest FROM alerts WHERE alert_id = $1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +84,5 @@ async def _submit(services: Services, asked: Published, request_id: UUID | None,
 
 
 async def _stored(services: Services, alert_id: UUID) -> Published | None:
-    async def question(connection: Connection) -> bytes | None:
-        digest: bytes | None = await connection.fetchval(_STORED_DIGEST, alert_id)
-        return digest
-
-    _, digest = await services.ask(question)
+    _, digest = await services.ask(partial(find_digest, alert_id=alert_id))
     return Published(alert_id, digest) if digest is not None else None

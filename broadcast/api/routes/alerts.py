@@ -1,5 +1,6 @@
 """`/v1/alerts`: publish, cancel, list, show."""
 
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
@@ -27,7 +28,6 @@ from broadcast.api.submission import submit
 from broadcast.cap import MEDIA_TYPE as CAP_TYPE
 from broadcast.cap import write_cap
 from broadcast.clock import utc_now
-from broadcast.database import Connection
 from broadcast.lifecycle import FINAL_STATES, AlertState
 from schemas.alert import Alert, read_alert
 
@@ -141,10 +141,7 @@ async def cancel_alert(
 
 
 async def _may_be_stopped(services: Services, alert_id: UUID) -> bool:
-    async def question(connection: Connection) -> AlertState | None:
-        return await find_state(connection, alert_id)
-
-    answered, state = await services.ask(question)
+    answered, state = await services.ask(partial(find_state, alert_id=alert_id))
     if answered and state is None and services.register.alert(alert_id) is None:
         raise unknown(alert_id)
     if state in FINAL_STATES and state is not AlertState.CANCELLED:
