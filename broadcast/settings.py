@@ -13,8 +13,6 @@ from broadcast.errors import SettingsError
 
 DAY_SECONDS = 86_400
 
-LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-
 
 class Settings(BaseSettings):
     """One process's settings. Every field is `BROADCAST_` and its name in upper case."""

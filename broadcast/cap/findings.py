@@ -1,14 +1,11 @@
 """Findings: what is wrong, or merely unwise, with an alert, and where."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from broadcast.errors import InputError
 from schemas.alert import PROBLEMS_MAX
-
-_STEP = re.compile(r"\[(\d+)\]")
 
 
 class Level(StrEnum):
@@ -27,12 +24,6 @@ class Finding:
     path: str
     rule: str
     message: str
-
-    @property
-    def xpath(self) -> str:
-        """The path as XPath, counted from 1: `/alert/info[1]/area[2]/polygon[1]`."""
-        steps = _STEP.sub(lambda step: f"[{int(step.group(1)) + 1}]", self.path).replace(".", "/")
-        return f"/alert/{steps}".rstrip("/")
 
 
 class CapError(InputError):

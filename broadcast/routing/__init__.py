@@ -2,7 +2,7 @@
 
 from broadcast.routing.reading import RoutesError, read_routes
 from broadcast.routing.routes import Account, Route, Tls, UnknownPolicy
-from broadcast.routing.table import NO_ROUTE, RouteTable, partition_of
+from broadcast.routing.table import NO_ROUTE, RouteTable
 
 __all__ = [
     "NO_ROUTE",
@@ -12,6 +12,5 @@ __all__ = [
     "RoutesError",
     "Tls",
     "UnknownPolicy",
-    "partition_of",
     "read_routes",
 ]

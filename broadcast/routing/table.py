@@ -12,11 +12,6 @@ NO_ROUTE = -1
 _MEMO_LIMIT = 100_000
 
 
-def partition_of(recipient_id: int, partitions: int) -> int:
-    """The partition of a recipient: the same number on every topic of a route."""
-    return recipient_id % partitions
-
-
 class RouteTable:
     """The routes, by index, and the route of each number.
 
@@ -40,13 +35,6 @@ class RouteTable:
         """The route of one number for a CAP status."""
         index = self.routes_of((msisdn,), status)[0]
         return None if index == NO_ROUTE else self.routes[index]
-
-    def named(self, name: str) -> Route:
-        """The route of a name; RoutesError names those there are."""
-        for route in self.routes:
-            if route.name == name:
-                return route
-        raise RoutesError(f"no route {name!r}; there are {', '.join(route.name for route in self.routes)}")
 
     def _prefixes_for(self, status: Status) -> Mapping[str, int]:
         open_routes = [(index, route) for index, route in enumerate(self.routes) if may_carry(status, route.live)]

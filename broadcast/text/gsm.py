@@ -40,11 +40,6 @@ def fits(text: str) -> bool:
     return _CHARACTERS.issuperset(text)
 
 
-def count_septets(text: str) -> int:
-    """Septets of a text that fits; KeyError if it does not."""
-    return sum(len(SEPTETS[character]) for character in text)
-
-
 def encode(text: str) -> bytes:
     """A text that fits as unpacked octets, one septet in each; KeyError if it does not."""
     return b"".join(SEPTETS[character] for character in text)

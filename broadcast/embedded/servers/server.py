@@ -1,6 +1,5 @@
 """What the embedded servers have in common: one child process, its data in one directory, its port remembered there."""
 
-import signal
 from pathlib import Path
 
 from broadcast.embedded.errors import StartError
@@ -49,11 +48,3 @@ class Server:
     async def kill9(self) -> None:
         """SIGKILL all its processes, and wait until they are gone; a start brings it back on its data and its port."""
         await self.process.kill_all()
-
-    def freeze(self) -> None:
-        """SIGSTOP to the first process: connections stay, nothing answers."""
-        self.process.kill(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """SIGCONT."""
-        self.process.kill(signal.SIGCONT)

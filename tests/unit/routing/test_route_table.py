@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadcast.routing import NO_ROUTE, Account, Route, RoutesError, RouteTable, partition_of
+from broadcast.routing import NO_ROUTE, Account, Route, RoutesError, RouteTable
 from schemas.alert import Status
 
 ACCOUNT = Account(name="a", host="h", port=1, system_id="s")
@@ -53,13 +53,6 @@ def test_two_live_routes_cannot_share_a_prefix() -> None:
     RouteTable([route("a", "+49"), route("b", "+49", live=False)])
 
 
-def test_a_route_has_a_name() -> None:
-    table = RouteTable([route("a", "+49")])
-    assert table.named("a") is table.routes[0]
-    with pytest.raises(RoutesError, match="no route 'b'; there are a"):
-        table.named("b")
-
-
 PREFIXES = st.text("0123", max_size=4).map("+".__add__)
 
 
@@ -71,8 +64,3 @@ def test_a_batch_agrees_with_the_rule(prefixes: Sequence[str], numbers: list[str
     ]
     assert table.routes_of(numbers, Status.ACTUAL) == expected
     assert table.routes_of(numbers, Status.ACTUAL) == expected
-
-
-@given(st.integers(0, 2**63), st.integers(1, 64))
-def test_partitions_are_the_remainder(recipient_id: int, partitions: int) -> None:
-    assert partition_of(recipient_id, partitions) == recipient_id % partitions
