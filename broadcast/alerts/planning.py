@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from broadcast import metrics
+from broadcast.alerts.assessment import Content, Facts, assess, read_content
 from broadcast.alerts.publishing import digest_of, stop_record
 from broadcast.alerts.store import (
     StoredAlert,
@@ -27,17 +28,16 @@ from broadcast.alerts.store import (
     was_cancelled,
 )
 from broadcast.audience import has_people, missing_groups
-from broadcast.cap import RenderingError, TargetError, groups_of, lane_of, languages_of, render
+from broadcast.cap import languages_of
 from broadcast.database import Connection
 from broadcast.kafka.records import Record
 from broadcast.lifecycle import (
+    ACTIONS,
     Action,
     AlertState,
     Decision,
+    Known,
     Transition,
-    decide,
-    expires_at,
-    may_carry,
     may_happen,
     participants_only,
 )
@@ -77,6 +77,7 @@ class Planning:
     routes: Sequence[Route]
     now: datetime
     touched: list[UUID] = field(default_factory=list)
+    content: Content | None = None
 
     async def plan(self) -> list[Record]:
         """Store what the event does; the records that follow."""
@@ -89,73 +90,43 @@ class Planning:
         return await self._records()
 
     async def _submit(self, alert: Alert) -> bool:
-        groups, fault = _targets(alert)
+        content = self.content = read_content(alert, self.settings, now=self.now)
         stored = await insert_and_lock(
             self.connection,
             self.asked,
             offset=self.offset,
-            lane=lane_of(alert),
-            groups=groups,
-            expires_at=expires_at(
-                alert,
-                default_seconds=self.settings.default_expiry_seconds,
-                ceiling_seconds=self.settings.longest_expiry_seconds,
-                now=self.now,
-            ),
+            lane=content.lane,
+            groups=content.groups,
+            expires_at=content.expires_at,
         )
         if stored.event_offset != self.offset or stored.digest != digest_of(alert):
-            await self._note_again(alert, stored)
+            await self._note_repeated(alert, stored)
             return False
         known = await lock_known(self.connection, alert.referred) if alert.referred else []
         self.touched += [entry.alert_id for entry in known]
         if stored.state is AlertState.ACCEPTED:
             await self._note(stored.alert_id, AlertAction.SUBMITTED)
-            decision = decide(alert, known)
-            transition, reason = await self._decide(alert, stored, decision, fault)
-            metrics.alerts.labels(alert.status, alert.msg_type, transition).inc()
-            log.info("alert_decided", transition=transition, action=decision.action, lane=stored.lane, reason=reason)
-            await self._move(stored.alert_id, stored.state, transition, reason)
-            if transition is Transition.PLANNED:
-                await self._replace(alert, stored, decision, {entry.alert_id: entry.state for entry in known})
+            facts = await self._read_facts(alert, stored, known)
+            found = assess(alert, content, now=self.now, routes=self.routes, facts=facts)
+            action = found.decision.action
+            metrics.alerts.labels(alert.status, alert.msg_type, found.transition).inc()
+            log.info("alert_decided", transition=found.transition, action=action, lane=stored.lane, reason=found.reason)
+            await self._move(stored.alert_id, stored.state, found.transition, found.reason)
+            if found.transition is Transition.PLANNED:
+                await self._replace(alert, stored, found.decision, {entry.alert_id: entry.state for entry in known})
         return True
 
-    async def _decide(
-        self, alert: Alert, stored: StoredAlert, decision: Decision, fault: str
-    ) -> tuple[Transition, str]:
-        # What happens to an accepted alert, and why.
-        namesake = await find_namesake(self.connection, stored.alert_id, alert)
-        if namesake is not None:
-            return Transition.REFUSED, f"is alert {namesake} under another id; nothing is sent twice"
-        if await was_cancelled(self.connection, stored.alert_id, self.offset):
-            return Transition.CANCELLED, "was cancelled before it came"
-        if decision.action is Action.REFUSE:
-            return Transition.REFUSED, decision.reason
-        if decision.action is Action.STOP:
-            return Transition.PLANNED, decision.reason
-        fault = fault or await self._find_fault(alert, stored)
-        if fault:
-            return Transition.REFUSED, fault
-        drill = participants_only(alert.status)
-        if decision.action is Action.SUPERSEDE and not await has_people(
-            self.connection, stored.groups, participants_only=drill
-        ):
-            # What it would replace still speaks to somebody.
-            who = "marked participant" if drill else "recipient"
-            return Transition.REFUSED, f"addresses: no {who} is in {', '.join(stored.groups)}, so it replaces nothing"
-        if stored.expires_at <= self.now:
-            return Transition.EXPIRED, f"expired at {stored.expires_at.isoformat()}, before it came"
-        return Transition.PLANNED, decision.reason
-
-    async def _find_fault(self, alert: Alert, stored: StoredAlert) -> str:
-        # Why an alert cannot be sent; empty when it can.
-        try:
-            render(alert, highest_segments=self.settings.highest_segments)
-        except RenderingError as error:
-            return str(error)
-        if not any(may_carry(alert.status, route.live) for route in self.routes):
-            return f"status {alert.status}: no route may carry it; add a simulated route, or publish it as Actual"
-        missing = await missing_groups(self.connection, stored.groups)
-        return f"addresses: no group {', '.join(missing)} is known; import it, or correct the name" if missing else ""
+    async def _read_facts(self, alert: Alert, stored: StoredAlert, known: Sequence[Known]) -> Facts:
+        connection = self.connection
+        updates = ACTIONS[alert.status, alert.msg_type] is Action.SUPERSEDE
+        return Facts(
+            known=known,
+            namesake=await find_namesake(connection, stored.alert_id, alert),
+            cancelled=await was_cancelled(connection, stored.alert_id, self.offset),
+            missing_groups=await missing_groups(connection, stored.groups),
+            has_people=not updates
+            or await has_people(connection, stored.groups, participants_only=participants_only(alert.status)),
+        )
 
     async def _replace(
         self, alert: Alert, stored: StoredAlert, decision: Decision, states: dict[UUID, AlertState]
@@ -171,7 +142,7 @@ class Planning:
             state = await self._move(stored.alert_id, AlertState.EXPANDING, Transition.EXPANDED)
             await self._move(stored.alert_id, state, Transition.FINISHED)
 
-    async def _note_again(self, alert: Alert, stored: StoredAlert) -> None:
+    async def _note_repeated(self, alert: Alert, stored: StoredAlert) -> None:
         # L1: the same again is nothing new; another alert by the same name is a conflict, and is not sent.
         same = stored.digest == digest_of(alert)
         word = DUPLICATE if same else CONFLICT
@@ -210,7 +181,8 @@ class Planning:
         names = Names(self.settings.topic_prefix)
         key = str(stored.alert_id).encode()
         ends = int(stored.expires_at.timestamp() * 1000)
-        variants = render(stored.alert, highest_segments=self.settings.highest_segments)
+        content = self.content or read_content(stored.alert, self.settings, now=self.now)
+        variants = content.require_variants()
         control = Control(
             alert_id=str(stored.alert_id),
             lane=stored.lane,
@@ -252,10 +224,3 @@ class Planning:
             at=asked.at,
             reason=reason or None,
         )
-
-
-def _targets(alert: Alert) -> tuple[tuple[str, ...], str]:
-    try:
-        return groups_of(alert), ""
-    except TargetError as error:
-        return (), str(error)

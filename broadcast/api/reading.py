@@ -6,11 +6,10 @@ from http import HTTPStatus
 
 from fastapi import Request
 
+from broadcast.alerts.assessment import assess, read_content
 from broadcast.api.problems import Problem
-from broadcast.cap import Finding, groups_of, read_cap, render, require_valid
+from broadcast.cap import Finding, read_cap, require_valid
 from broadcast.errors import InputError
-from broadcast.lifecycle import Action, expires_at
-from broadcast.lifecycle.decisions import ACTIONS
 from broadcast.settings import Settings
 from schemas.alert import ALERT_BYTES_MAX, Alert, AlertInvalidError, read_alert
 
@@ -70,7 +69,7 @@ async def read(body: bytes, media_type: str) -> tuple[Alert, tuple[Finding, ...]
         raise _refusal(error) from error
 
 
-async def assess(alert: Alert) -> tuple[Finding, ...]:
+async def check_rules(alert: Alert) -> tuple[Finding, ...]:
     """The warnings on an alert; a 422 problem if it breaks a rule of CAP's."""
     drawn = any(area.polygon for info in alert.info for area in info.area)
     try:
@@ -81,30 +80,9 @@ async def assess(alert: Alert) -> tuple[Finding, ...]:
 
 def check_purpose(alert: Alert, settings: Settings, now: datetime) -> None:
     """A 422 problem if an alert cannot reach anyone or stop anything, whatever the directory holds."""
-    try:
-        _check_purpose(alert, settings, now)
-    except InputError as error:
+    error = assess(alert, read_content(alert, settings, now=now), now=now).error
+    if error is not None:
         raise _refusal(error) from error
-
-
-def _check_purpose(alert: Alert, settings: Settings, now: datetime) -> None:
-    action = ACTIONS[alert.status, alert.msg_type]
-    if action is Action.REFUSE:
-        message = f"{alert.status} {alert.msg_type} is not for recipients: nothing would be sent"
-        raise InputError(f"status: {message} [6.2]", (("status", "6.2", message),))
-    if action is Action.STOP:
-        return
-    groups_of(alert)
-    render(alert, highest_segments=settings.highest_segments)
-    ends_at = expires_at(
-        alert,
-        default_seconds=settings.default_expiry_seconds,
-        ceiling_seconds=settings.longest_expiry_seconds,
-        now=now,
-    )
-    if ends_at <= now:
-        message = f"the alert expired at {ends_at.isoformat()}: nothing would be sent"
-        raise InputError(f"expires: {message} [R8]", (("info.expires", "R8", message),))
 
 
 def _read_xml(body: bytes) -> tuple[Alert, tuple[Finding, ...]]:

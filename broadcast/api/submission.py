@@ -10,7 +10,7 @@ from broadcast import metrics
 from broadcast.alerts.publishing import alert_event, digest_of, event_record, request_id_of
 from broadcast.alerts.queries import find_digest
 from broadcast.api.problems import Problem, unavailable
-from broadcast.api.reading import assess, check_purpose, too_large
+from broadcast.api.reading import check_purpose, check_rules, too_large
 from broadcast.api.register import Published
 from broadcast.api.services import Services
 from broadcast.cap import Finding
@@ -68,7 +68,7 @@ async def _submit(services: Services, asked: Published, request_id: UUID | None,
             findings=[("identifier", "L1", message)],
             alert_id=str(asked.alert_id),
         )
-    warnings = await assess(alert)
+    warnings = await check_rules(alert)
     if known is not None:
         services.register.remember(known, request_id)
         metrics.alerts.labels(alert.status, alert.msg_type, "repeated").inc()

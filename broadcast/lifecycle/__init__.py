@@ -1,6 +1,6 @@
 """The life of an alert: its states, what an alert message does to others, and what may be sent where. Pure."""
 
-from broadcast.lifecycle.decisions import Action, Decision, Known, decide
+from broadcast.lifecycle.decisions import ACTIONS, Action, Decision, Known, decide
 from broadcast.lifecycle.guards import expires_at, may_carry, participants_only
 from broadcast.lifecycle.states import (
     FINAL_STATES,
@@ -13,6 +13,7 @@ from broadcast.lifecycle.states import (
 )
 
 __all__ = [
+    "ACTIONS",
     "FINAL_STATES",
     "LIVE_STATES",
     "Action",

@@ -1,0 +1,164 @@
+"""Whether an alert is sent, to whom, in which words and until when; or why not. Pure.
+
+API and planner both ask here. The API asks before anything is stored, so without routes and without what
+PostgreSQL holds (`Facts`); the planner asks with both. What the API refuses, the planner refuses at the same instant.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from broadcast.cap import RenderingError, TargetError, groups_of, lane_of, render
+from broadcast.errors import InputError
+from broadcast.lifecycle import (
+    ACTIONS,
+    Action,
+    Decision,
+    Known,
+    Transition,
+    decide,
+    expires_at,
+    may_carry,
+    participants_only,
+)
+from broadcast.routing import Route
+from broadcast.settings import Settings
+from schemas.alert import Alert
+from schemas.control import Variant
+from schemas.lane import Lane
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What an alert says of itself. `faults` say why `groups` or `variants` are empty.
+
+    `variants` are the texts as phones show them, rendered once, here. Nothing is sent from `expires_at` on.
+    """
+
+    lane: Lane
+    groups: tuple[str, ...]
+    variants: tuple[Variant, ...]
+    expires_at: datetime
+    faults: tuple[InputError, ...] = ()
+
+    def require_variants(self) -> tuple[Variant, ...]:
+        """The texts; raises the fault that leaves none."""
+        for fault in self.faults:
+            raise fault
+        return self.variants
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What PostgreSQL holds that bears on one alert.
+
+    `known` are those alerts that its references name; `namesake` is the same alert under another id. `has_people` says
+    whether its groups hold anybody it may be sent to; only an Update is asked that.
+    """
+
+    known: Sequence[Known] = ()
+    namesake: UUID | None = None
+    cancelled: bool = False
+    missing_groups: Sequence[str] = ()
+    has_people: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What becomes of an alert, and why.
+
+    `transition` is `planned`, or how it ends unsent, and `reason` is kept with the alert. `error` is what its publisher
+    is told when it is not sent.
+    """
+
+    decision: Decision
+    transition: Transition
+    reason: str
+    error: InputError | None = None
+
+
+def read_content(alert: Alert, settings: Settings, *, now: datetime) -> Content:
+    """What an alert says of itself; raises nothing: what is wrong with it stands in `faults`."""
+    groups: tuple[str, ...] = ()
+    variants: tuple[Variant, ...] = ()
+    faults: list[InputError] = []
+    try:
+        groups = groups_of(alert)
+    except TargetError as error:
+        faults.append(error)
+    try:
+        variants = render(alert, highest_segments=settings.highest_segments)
+    except RenderingError as error:
+        faults.append(error)
+    ends_at = expires_at(
+        alert,
+        default_seconds=settings.default_expiry_seconds,
+        ceiling_seconds=settings.longest_expiry_seconds,
+        now=now,
+    )
+    return Content(lane_of(alert), groups, variants, ends_at, tuple(faults))
+
+
+def assess(
+    alert: Alert,
+    content: Content,
+    *,
+    now: datetime,
+    routes: Sequence[Route] | None = None,
+    facts: Facts | None = None,
+) -> Assessment:
+    """What becomes of an alert at the instant `now`; `content` is its own.
+
+    Rules that need routes or facts are left out when these are None.
+    """
+    decision = Decision(ACTIONS[alert.status, alert.msg_type]) if facts is None else decide(alert, facts.known)
+    refusals = _refusals(alert, content, decision, now=now, routes=routes, facts=facts or Facts())
+    return next(refusals, None) or Assessment(decision, Transition.PLANNED, decision.reason)
+
+
+def _refusals(
+    alert: Alert,
+    content: Content,
+    decision: Decision,
+    *,
+    now: datetime,
+    routes: Sequence[Route] | None,
+    facts: Facts,
+) -> Iterator[Assessment]:
+    # Every reason not to send; the first one counts.
+    def refused(reason: str, error: InputError | None = None, by: Transition = Transition.REFUSED) -> Assessment:
+        return Assessment(decision, by, reason, error or InputError(reason))
+
+    if facts.namesake is not None:
+        yield refused(f"is alert {facts.namesake} under another id; nothing is sent twice")
+    if facts.cancelled:
+        yield refused("was cancelled before it came", by=Transition.CANCELLED)
+    if decision.action is Action.REFUSE:
+        yield refused(decision.reason, _not_for_recipients(alert))
+    if decision.action is Action.STOP:
+        return  # it is sent to nobody, so nothing that follows concerns it
+    for fault in content.faults:
+        yield refused(str(fault), fault)
+    if routes is not None and not any(may_carry(alert.status, route.live) for route in routes):
+        yield refused(f"status {alert.status}: no route may carry it; add a simulated route, or publish it as Actual")
+    if facts.missing_groups:
+        missing = ", ".join(facts.missing_groups)
+        yield refused(f"addresses: no group {missing} is known; import it, or correct the name")
+    if decision.action is Action.SUPERSEDE and not facts.has_people:
+        # What it would replace still speaks to somebody.
+        who = "marked participant" if participants_only(alert.status) else "recipient"
+        yield refused(f"addresses: no {who} is in {', '.join(content.groups)}, so it replaces nothing")
+    if content.expires_at <= now:
+        reason = f"expired at {content.expires_at.astimezone(UTC).isoformat()}, before it came"
+        yield refused(reason, _expired(content.expires_at), by=Transition.EXPIRED)
+
+
+def _not_for_recipients(alert: Alert) -> InputError:
+    message = f"{alert.status} {alert.msg_type} is not for recipients: nothing would be sent"
+    return InputError(f"status: {message} [6.2]", (("status", "6.2", message),))
+
+
+def _expired(ended: datetime) -> InputError:
+    message = f"the alert expired at {ended.isoformat()}: nothing would be sent"
+    return InputError(f"expires: {message} [R8]", (("info.expires", "R8", message),))
