@@ -70,6 +70,7 @@ def test_there_are_examples_of_every_country() -> None:
     assert {ours(text, None) for text in EXAMPLES} == {library(text, None) for text in EXAMPLES}
 
 
+@pytest.mark.timeout(600)
 @settings(max_examples=3000, deadline=None)
 @given(near_numbers(), st.sampled_from((None, "DE", "US", "IT", "AR")))
 @example("+49 (0)151 12345678", None)
