@@ -10,6 +10,7 @@ import asyncpg
 import msgspec
 import pytest
 
+from broadcast.alerts import expanding
 from broadcast.alerts.store import set_audience
 from broadcast.audience import resolve
 from broadcast.clock import epoch_milliseconds
@@ -87,8 +88,8 @@ async def test_those_without_number_or_route_have_a_final_state_and_the_suppress
     assert [msgspec.json.decode(record.value, type=Job).recipient_id for record in await jobs(stage)] == [3]
     found = {status.recipient_id: status for status in await statuses(stage)}
     assert set(found) == {2, 4, 5}
-    assert found[2].reason == expander.UNREADABLE_NUMBER
-    assert found[4].reason == expander.UNROUTED
+    assert found[2].reason == expanding.UNREADABLE_NUMBER
+    assert found[4].reason == expanding.UNROUTED
     assert {(status.outcome, status.segment, status.attempt) for status in found.values()} == {(Outcome.FAILED, 0, 1)}
     assert "+" not in "".join(status.reason for status in found.values())
 
@@ -102,7 +103,7 @@ async def test_someone_who_left_between_audience_and_chunk_has_a_final_state(sta
     async with stage.running(expander.run, "expander"):
         await stage.until(lambda: _count(stage, 11))
     (status,) = await statuses(stage)
-    assert (status.recipient_id, status.reason, status.number_hash) == (12, expander.NO_NUMBER, 0)
+    assert (status.recipient_id, status.reason, status.number_hash) == (12, expanding.NO_NUMBER, 0)
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["empty", "gone"])
