@@ -3,9 +3,8 @@
 from broadcast.cap.findings import CapError, Finding, Level, NotCap12Error
 from broadcast.cap.freshening import freshen, reissue
 from broadcast.cap.lane import lane_of
-from broadcast.cap.language import choose, choose_all, languages_of
 from broadcast.cap.reading import read_cap
-from broadcast.cap.rendering import RenderingError, render
+from broadcast.cap.rendering import RenderingError, choose, choose_all, languages_of, render
 from broadcast.cap.targets import TargetError, groups_of
 from broadcast.cap.validation import require_valid, validate
 from broadcast.cap.writing import MEDIA_TYPE, write_cap

@@ -1,7 +1,7 @@
-"""What recipients read of an alert: one text for each of its languages."""
+"""What recipients read of an alert: one text for each of its languages, and which of them whom."""
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from broadcast.errors import InputError
 from broadcast.text import plain, segment_count
@@ -14,6 +14,8 @@ PARAMETERS = ("SMS", "CMAMlongtext", "CMAMtext")
 MARKS = {Status.EXERCISE: "EXERCISE", Status.TEST: "TEST"}
 """What stands before a text that is no warning, so that nobody takes a drill for the real thing."""
 
+DEFAULT = 0
+"""The variant of the alert's first info, for those whose language it does not have."""
 
 _UNSEEN = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 """Unicode categories of controls, formats (zero-width ones among them) and separators."""
@@ -54,6 +56,25 @@ def render(alert: Alert, *, highest_segments: int) -> tuple[Variant, ...]:
     return tuple(variants)
 
 
+def languages_of(variants: Sequence[Variant]) -> dict[str, int]:
+    """The index of the variant for each lower-case tag, and for each primary subtag that has no variant of its own."""
+    exact = {variant.language.lower(): index for index, variant in reversed(list(enumerate(variants)))}
+    primary = {tag.partition("-")[0]: index for tag, index in sorted(exact.items(), key=lambda item: -item[1])}
+    return primary | exact
+
+
+def choose(languages: Mapping[str, int], language: str | None, default: int = DEFAULT) -> int:
+    """The index of the variant for a recipient's language (`de-AT`, `de_AT`, None)."""
+    tag = (language or "").strip().lower().replace("_", "-")
+    return languages.get(tag, languages.get(tag.partition("-")[0], default))
+
+
+def choose_all(languages: Mapping[str, int], recipients: Iterable[str | None], default: int = DEFAULT) -> list[int]:
+    """`choose` for a chunk of recipients' languages, each language looked up once."""
+    chosen = _Chosen(languages, default)
+    return [chosen[language] for language in recipients]
+
+
 def _text_of(infos: Sequence[Info], mark: str | None) -> str:
     bodies = [line for info in infos for line in _lines_of(info)]
     names = [info.sender_name for info in infos if not _own_text_of(info) and info.sender_name]
@@ -84,3 +105,13 @@ def _can_be_read(text: str) -> bool:
 
 def _broken(path: str, rule: str, message: str) -> RenderingError:
     return RenderingError(f"{path}: {message} [{rule}]", ((path, rule, message),))
+
+
+class _Chosen(dict[str | None, int]):
+    def __init__(self, languages: Mapping[str, int], default: int) -> None:
+        super().__init__()
+        self.languages, self.default = languages, default
+
+    def __missing__(self, language: str | None) -> int:
+        self[language] = choose(self.languages, language, self.default)
+        return self[language]

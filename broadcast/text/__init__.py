@@ -1,7 +1,14 @@
 """Texts as phones take them: GSM 03.38 (3GPP TS 23.038), UCS-2, segments. Pure."""
 
-from broadcast.text.references import reference_of
-from broadcast.text.segments import Encoding, Segment, TextTooLongError, encoding_of, segment_count, split
+from broadcast.text.segments import (
+    Encoding,
+    Segment,
+    TextTooLongError,
+    encoding_of,
+    reference_of,
+    segment_count,
+    split,
+)
 from broadcast.text.typography import plain
 
 __all__ = ["Encoding", "Segment", "TextTooLongError", "encoding_of", "plain", "reference_of", "segment_count", "split"]

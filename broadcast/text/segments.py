@@ -8,6 +8,8 @@ header of 7 octets (its length, IEI 0x08, 4, the 16-bit reference, how many segm
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from uuid import UUID
+from zlib import crc32
 
 from broadcast.text import gsm, ucs2
 
@@ -79,6 +81,15 @@ def split(text: str, *, reference: int, limit: int = SEGMENTS_MAX) -> list[Segme
         Segment(number, total, encoding, ESM_CLASS_UDHI, data_coding, write_header(reference, total, number) + body)
         for number, body in enumerate(bodies, 1)
     ]
+
+
+def reference_of(alert_id: UUID | str, variant: int = 0) -> int:
+    """The reference of an alert's variant: 0 to 65535, the same in every process and at every retry.
+
+    One for all recipients, so that one templated PDU serves them all. Two live alerts to the same phone share one by
+    chance in 1 of 65,536; variants of one alert never do.
+    """
+    return (crc32(str(alert_id).encode()) + variant) & 0xFFFF
 
 
 def write_header(reference: int, total: int, number: int) -> bytes:
