@@ -1,1 +1,1 @@
-"""What travels: the models of every record on Kafka. No I/O."""
+"""The models of every record on Kafka. No I/O."""

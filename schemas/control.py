@@ -1,4 +1,4 @@
-"""What senders must know now: the records of `control.v1`, compacted."""
+"""What senders must know of each alert: the records of `control.v1`, compacted."""
 
 import msgspec
 

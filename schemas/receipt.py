@@ -38,7 +38,7 @@ FINAL_RECEIPT_STATES = frozenset(
 
 
 class Receipt(msgspec.Struct, omit_defaults=True, gc=False):
-    """A receipt as the sender heard it: not correlated, without a phone number.
+    """A receipt as the sender received it: not joined to its message, without a phone number.
 
     Key on Kafka: the account. `message_id` is normalised by the account's rule, `number_hash` is the
     keyed signed 64-bit hash of the number, instants are milliseconds since the epoch (0: not given),

@@ -10,7 +10,7 @@ from schemas.receipt import Milliseconds, ReceiptState, Signed64
 
 
 class Outcome(StrEnum):
-    """What became of one submit, or of a job that was not submitted. Never collapsed (`docs/recorder.md`)."""
+    """What became of one submit, or of a job that was not submitted. Each is counted by itself (`docs/recorder.md`)."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"

@@ -1,4 +1,4 @@
-"""The planner: one alert event at a time, from what is asked to what senders must know and the expander must do.
+"""The planner: what each alert event does to alerts, and what senders and expander are told of it.
 
 Read the event, store what it does in one PostgreSQL transaction, then send what follows from what is stored together
 with the position. It never waits for an audience.

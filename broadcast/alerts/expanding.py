@@ -57,10 +57,10 @@ def read_expansion(value: bytes | None) -> Expansion:
 
 
 async def commit_audience(pool: asyncpg.Pool, expansion: Expansion, settings: Settings) -> int:
-    """Resolve the whole audience at one instant, and store it; the number of its chunks, 0 when nobody is in it.
+    """Resolve the whole audience at one instant, store it, and return the number of its chunks.
 
-    An audience that is stored already stays as it is. An alert to nobody is refused. PoisonError for an alert that is
-    not stored.
+    It is 0 when nobody is in the audience; then the alert is refused. An audience that is stored already stays as it
+    is. PoisonError for an alert that is not stored.
     """
     async with durable_transaction(pool) as connection:
         if not await is_stored(connection, expansion.alert_id):

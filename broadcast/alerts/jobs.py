@@ -15,7 +15,7 @@ import msgspec
 from schemas.status import Status
 
 NUMBER = re.compile(r"\+\d{1,15}", re.ASCII)
-"""E.164 with its plus sign. Nothing else may stand in a value that is put together from pieces."""
+"""E.164 with its plus sign. Values of jobs are put together from pieces, so a number must be nothing else."""
 
 _NUMBERS = re.compile(r"(?:\+\d{1,15},)*+", re.ASCII)
 

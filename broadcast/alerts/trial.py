@@ -1,8 +1,8 @@
 """A test message to one number: an alert of CAP status Test to a group that holds one recipient.
 
-It goes the way of every alert, so that it tests that way. A group of its own for each recipient, because an audience is
-resolved later: one shared group would send the second test to the first number as well. Since only simulated routes
-carry Test, no phone is ever reached; `require_route` says so before anything is published.
+It takes the path of every alert, so that it tests that path. Each recipient has a group of their own, because an
+audience is resolved later: one shared group would send the second test to the first number as well. Since only
+simulated routes carry Test, no phone is ever reached; `require_route` says so before anything is published.
 """
 
 from datetime import datetime, timedelta
@@ -27,7 +27,7 @@ from schemas.alert import (
 GROUP_PREFIX = "test-send-"
 SENDER = "tocsin-test-send"
 EXPIRY = timedelta(minutes=10)
-"""A test that was not sent by then would only puzzle."""
+"""A test message that comes later would only confuse."""
 
 TEXT = "Test message. No action is needed."
 TEXT_LENGTH_MAX = 300

@@ -1,4 +1,4 @@
-"""The API from the other side: what the commands call it with."""
+"""The HTTP client with which the commands call the API."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from broadcast.errors import InputError, SettingsError, UnavailableError
 from broadcast.settings import Settings
 
 TIMEOUT_SECONDS = 15.0
-"""Three of the API's own budgets."""
+"""Three times what the API itself waits for Kafka or PostgreSQL."""
 
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
@@ -39,7 +39,7 @@ def open_client(settings: Settings) -> Iterator["Client"]:
 
 
 class Client:
-    """Requests whose failures are errors of ours: what the problem document says, with its findings."""
+    """Requests to the API; a problem document becomes an InputError or an UnavailableError with its findings."""
 
     def __init__(self, http: httpx.Client) -> None:
         self._http = http

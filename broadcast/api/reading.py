@@ -17,7 +17,7 @@ XML_TYPES = frozenset({"application/cap+xml", "application/xml", "text/xml"})
 JSON_TYPE = "application/json"
 
 INLINE_BYTES_MAX = 32_768
-"""Larger bodies are read in a thread, so that a polygon of a thousand points delays nobody else."""
+"""Larger bodies are read in a thread, so that a polygon of a thousand points delays no other request."""
 
 _SYNTAX_RULES = frozenset({"json", "xml"})
 

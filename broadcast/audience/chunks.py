@@ -66,7 +66,7 @@ def chunk_digest(alert_id: UUID, chunk: int, recipients: Iterable[int], suppress
 
 
 def chain(previous: bytes, digest: bytes) -> bytes:
-    """The SHA-256 of the 32 bytes of the chain before and the 32 bytes of this digest; `GENESIS` before the first."""
+    """The next link: SHA-256 of the chain before and this digest, 32 bytes each; `GENESIS` before the first."""
     return sha256(previous + digest).digest()
 
 

@@ -145,7 +145,7 @@ class Plan:
 
 
 def _expression(kind: PhoneNumberDesc | None, length: int) -> str | None:
-    """The regular expression of one kind of number, as the metadata has it; None if it has none of this length."""
+    """The metadata's regular expression of one kind of number; None if it has none of this length."""
     if kind is None or (kind.possible_length and length not in kind.possible_length):
         return None
     return kind.national_number_pattern

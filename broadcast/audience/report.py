@@ -1,4 +1,7 @@
-"""The report of an import: a CSV of what was wrong, by line of the file, written while it is found."""
+"""The report of an import: a CSV of what was wrong, by line of the file.
+
+It is written while faults are found.
+"""
 
 import csv
 from collections.abc import Iterable
@@ -12,7 +15,10 @@ HEADER = ("line", "field", "value", "loaded", "reason")
 
 
 class Report:
-    """A report file that exists only if there is something to report (an older one goes); numbers in it are masked."""
+    """A report file that exists only if there is something to report. Numbers in it are masked.
+
+    A file of that name that is there already is removed.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""An example or a template as an alert of now."""
+"""An example or a template made into an alert that is sent now."""
 
 from datetime import UTC, datetime, timedelta
 

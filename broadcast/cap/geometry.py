@@ -6,9 +6,10 @@ Point = tuple[float, float]
 
 
 def intersects_itself(points: Sequence[Point]) -> bool:
-    """Whether two sides of a closed polygon (last point equal to the first) meet but at the corner they share (R11).
+    """Whether two sides of a closed polygon meet elsewhere than at the corner they share (R11).
 
-    Sides are compared two by two, nearest in latitude first: the caller bounds the number of points (R22).
+    The last point equals the first. Sides are compared two by two, nearest in latitude first: the caller bounds the
+    number of points (R22).
     """
     corners = [point for index, point in enumerate(points[:-1]) if point != points[index + 1]]
     count = len(corners)

@@ -1,4 +1,4 @@
-"""What recipients read of an alert: one text for each of its languages, and which of them whom."""
+"""What recipients read of an alert: a text for each of its languages, and who reads which."""
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ PARAMETERS = ("SMS", "CMAMlongtext", "CMAMtext")
 """CAP parameters that hold a text for phones, the first that is there counts (CMAM: IPAWS profile)."""
 
 MARKS = {Status.EXERCISE: "EXERCISE", Status.TEST: "TEST"}
-"""What stands before a text that is no warning, so that nobody takes a drill for the real thing."""
+"""What stands before a text that is no warning, so that nobody takes an exercise for an actual alert."""
 
 DEFAULT = 0
 """The variant of the alert's first info, for those whose language it does not have."""
@@ -57,7 +57,7 @@ def render(alert: Alert, *, highest_segments: int) -> tuple[Variant, ...]:
 
 
 def languages_of(variants: Sequence[Variant]) -> dict[str, int]:
-    """The index of the variant for each lower-case tag, and for each primary subtag that has no variant of its own."""
+    """The index of the variant for each lower-case tag, and for each primary subtag without a variant of its own."""
     exact = {variant.language.lower(): index for index, variant in reversed(list(enumerate(variants)))}
     primary = {tag.partition("-")[0]: index for tag, index in sorted(exact.items(), key=lambda item: -item[1])}
     return primary | exact

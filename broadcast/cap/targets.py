@@ -15,7 +15,7 @@ class TargetError(InputError):
 def groups_of(alert: Alert) -> tuple[str, ...]:
     """The groups that an alert names in `addresses` (as `NAME` or `group:NAME`) and in `groups`, each once, in order.
 
-    Raises `TargetError` when there are none: an empty target refuses, it never widens (`docs/cap.md`).
+    Raises `TargetError` when there are none: an empty target never means everybody (`docs/cap.md`).
     """
     addressed = (name.removeprefix(PREFIX) for name in alert.addressed)
     names = (unicodedata.normalize("NFC", name) for name in (*addressed, *alert.groups))

@@ -1,4 +1,4 @@
-"""CAP's rules on a whole alert, as a table: what the model cannot see, and what is unwise though allowed (docs/cap.md).
+"""CAP's rules on a whole alert, as a table (docs/cap.md): those that the model cannot check, and warnings.
 
 What the model itself refuses (R1 to R6, R8, R11, R12, R14 and the enumerations) never gets here.
 """

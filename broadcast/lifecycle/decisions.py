@@ -74,7 +74,7 @@ def decide(alert: Alert, known: Iterable[Known] = ()) -> Decision:
     An Update is sent in place of what it names; it is refused if it names anything unknown, anything newer than itself,
     or nothing that is still live: it never becomes a new alert by itself. A Cancel stops whatever live alert it names,
     since stopping is the safe side; it is refused if it names none that is known. Both are refused across senders (L6)
-    and across CAP statuses: a drill cannot end the real thing.
+    and across CAP statuses: an exercise cannot end an actual alert.
     """
     action = ACTIONS[alert.status, alert.msg_type]
     if action is Action.REFUSE:
@@ -83,12 +83,12 @@ def decide(alert: Alert, known: Iterable[Known] = ()) -> Decision:
         return Decision(Action.SEND)
     found: dict[UUID, list[Known]] = {}
     for entry in known:
-        # Several may have one name: one that was refused under another id must not hide the one that lives.
+        # Several may have one name: one that was refused under another id must not hide one that is live.
         found.setdefault(entry.reference.alert_id, []).append(entry)
-    named = {reference: _standing(found.get(reference.alert_id, [])) for reference in alert.referred}
-    strange = [str(reference) for reference in named if reference.sender != alert.sender]
-    if strange:
-        return _refuse(f"only the sender of {strange[0]} can {_VERBS[action]} it, and this is {alert.sender}")
+    named = {reference: _not_refused(found.get(reference.alert_id, [])) for reference in alert.referred}
+    foreign = [str(reference) for reference in named if reference.sender != alert.sender]
+    if foreign:
+        return _refuse(f"only the sender of {foreign[0]} can {_VERBS[action]} it, and this is {alert.sender}")
     entries = [entry for several in named.values() for entry in several]
     others = [entry for entry in entries if entry.status is not alert.status]
     if others:
@@ -100,7 +100,7 @@ def decide(alert: Alert, known: Iterable[Known] = ()) -> Decision:
     return _stop(live, unknown, len(named)) if action is Action.STOP else _supersede(alert, live, unknown)
 
 
-def _standing(entries: list[Known]) -> list[Known]:
+def _not_refused(entries: list[Known]) -> list[Known]:
     """Without those that were refused, unless all were."""
     return [entry for entry in entries if entry.state is not AlertState.REFUSED] or entries
 

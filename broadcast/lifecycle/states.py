@@ -43,7 +43,7 @@ class Transition(StrEnum):
 LIVE_STATES = frozenset(
     {AlertState.ACCEPTED, AlertState.PENDING_APPROVAL, AlertState.EXPANDING, AlertState.SENDING, AlertState.COMPLETED}
 )
-"""States in which an alert still speaks: a Cancel or an Update of it has something to withdraw."""
+"""States in which a Cancel or an Update of the alert has something to withdraw."""
 
 FINAL_STATES = frozenset(
     {AlertState.COMPLETED, AlertState.REFUSED, AlertState.CANCELLED, AlertState.EXPIRED, AlertState.SUPERSEDED}

@@ -1,5 +1,6 @@
-"""Characters of print in the plain form that GSM 03.38 has, so that one of them does not halve a message's room.
+"""Typographic characters and the plain forms that GSM 03.38 has for them.
 
+One such character would put the whole text into UCS-2, which has room for half as many characters.
 Only forms that read the same aloud: quotation marks, dashes, spaces, the ellipsis, ligatures, characters of no width.
 Letters with accents are left alone, because a name with another letter is another name.
 """
@@ -19,13 +20,13 @@ PLAIN = {
     "\ufb01": "fi", "\ufb02": "fl",
     "\u2022": "-", "\u00b7": "-",
 }  # fmt: skip
-"""The plain form of each character of print."""
+"""The plain form of each typographic character."""
 
 _PLAIN = str.maketrans(PLAIN)
 
 
 def plain(text: str) -> str:
-    """The text in plain characters if all of it then fits GSM 03.38, else as it is (in UCS-2 print costs nothing).
+    """The text in plain characters if all of it then fits GSM 03.38, else as it is.
 
     Composed (NFC) either way: a letter and its accent as two characters cost two, and GSM 03.38 has neither.
     """

@@ -53,7 +53,7 @@ class DeliveryPageBody(BaseModel):
 
 
 class HistoryEventBody(BaseModel):
-    """One thing that happened: `source` names the evidence, `raw` is the record as Kafka had it."""
+    """One event of a history: `source` names the evidence, `raw` is the record as Kafka had it."""
 
     model_config = ConfigDict(from_attributes=True)
 

@@ -1,4 +1,4 @@
-"""`/v1/test-messages`: one test message to one number, by the way of every alert."""
+"""`/v1/test-messages`: one test message to one number, on the path of every alert."""
 
 from http import HTTPStatus
 from typing import Annotated
