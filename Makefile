@@ -3,6 +3,7 @@
 PYTHON ?= python3
 UV ?= uv
 N ?= 200000
+PAIRS ?= 5
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +13,7 @@ DEMO := $(VENV)/.installed-demo
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fault bench lint format wheel lock clean
+.PHONY: help install demo test fault bench compare lint format wheel lock clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -32,6 +33,10 @@ fault: $(DEV)  ## every fault test, the long form too, with their report
 
 bench: $(DEV)  ## measure the whole way, N=200000 recipients unless given
 	$(BIN)/python -m bench --recipients $(N)
+
+compare: $(DEV)  ## measure BASE=commit and this tree in turns, PAIRS=5 times; fails if this tree is slower
+	@test -n "$(BASE)" || { echo "name the commit to compare with: make compare BASE=main" >&2; exit 1; }
+	$(BIN)/python -m bench.compare --base $(BASE) --recipients $(N) --pairs $(PAIRS)
 
 lint: $(DEV)  ## style, types and the rules of who may import whom
 	$(BIN)/ruff check .

@@ -158,7 +158,7 @@ def _media_type_of(content: bytes, file: str) -> str:
 
 
 def _reissue(content: bytes, media_type: str) -> tuple[bytes, list[str]]:
-    """The alert as a new message in the same form, and a line for each field that differs or was not understood."""
+    """The alert as a new message in the same form, and a line for each field that changed."""
     from pydantic import ValidationError
 
     from broadcast.cap import read_cap, reissue, write_cap
