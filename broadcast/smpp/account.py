@@ -1,4 +1,4 @@
-"""What is known of an SMSC account: where it binds, as whom, and by which limits."""
+"""The settings of an SMSC account: address, login, limits and pauses."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from broadcast.smpp.codec.receipts import MessageIdRule
 
 
 class BindMode(Enum):
-    """Which of the three binds (SMPP 3.4, 2.2)."""
+    """The three kinds of bind (SMPP 3.4, 2.2)."""
 
     TRANSCEIVER = BIND_TRANSCEIVER
     TRANSMITTER = BIND_TRANSMITTER
@@ -19,7 +19,7 @@ class BindMode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """TLS towards the SMSC, always verified; `ca_file` for a private CA, certificate and key for mutual TLS."""
+    """TLS to the SMSC, always verified; `ca_file` for a private CA, certificate and key for mutual TLS."""
 
     ca_file: Path | None = None
     certificate_file: Path | None = None
@@ -51,19 +51,19 @@ class BindConfig:
     tls: Tls | None = None
     window: int = 64
     rate_per_second: float | None = None
-    # TCP and TLS; a host that does not answer by then is down.
+    # TCP and TLS; a host that does not answer in this time counts as down.
     connect_timeout_seconds: float = 5.0
     # From the bind to its response (session_init_timer, 7.2).
     session_init_seconds: float = 10.0
-    # Some SMSCs slow their answers to enforce a rate: a short timer turns that into doubts and duplicates.
+    # Some SMSCs delay responses to enforce a rate: a short timer would make unknown outcomes and duplicates of that.
     response_timeout_seconds: float = 30.0
     enquire_link_seconds: float = 15.0
-    # After RTHROTTLED or RMSGQFUL; doubles while one follows another.
+    # After RTHROTTLED or RMSGQFUL; doubles while such answers follow one another.
     throttle_pause_seconds: float = 0.1
-    # Longer than two enquire_links: it only fires when those fail to.
+    # Longer than two enquire_links: it only acts when those did not end the link.
     inactivity_seconds: float = 90.0
     pdu_cap: int = PDU_CAP
-    # deliver_sm that wait for our answer; beyond it the SMSC is told to come again (RX_T_APPN).
+    # deliver_sm that wait for our response; beyond it the SMSC is told to send again later (RX_T_APPN).
     deliveries_limit: int = 50_000
 
 
@@ -76,9 +76,9 @@ class AccountConfig:
     binds: int = 1
     rate_per_second: float | None = None
     message_id_rule: MessageIdRule = MessageIdRule.AS_IS
-    # Reconnect: exponential with full jitter between the two; what the SMSC refused waits at least `refused`.
+    # Pauses before a new bind: exponential with jitter between the two; after a refusal at least `refused`.
     backoff_seconds: float = 0.5
     backoff_limit_seconds: float = 30.0
     refused_backoff_seconds: float = 60.0
-    # RALYBND: the SMSC still holds the session before; it lets go after its own enquire_link fails.
+    # RALYBND: the SMSC still has the session before; it ends it after its own enquire_link fails.
     already_bound_backoff_seconds: float = 10.0

@@ -1,4 +1,4 @@
-"""From a bind's settings to a bound session."""
+"""Connects to an SMSC and binds: from settings to a bound session."""
 
 import asyncio
 import ssl
@@ -43,7 +43,7 @@ async def connect(
     except ssl.SSLError as error:
         raise BindError(f"TLS with {where} failed: {error}; check tls.ca_file", retryable=True) from error
     except UnicodeError as error:
-        raise BindError(f"host {config.host!r} is no host name ({error}); correct it", retryable=False) from error
+        raise BindError(f"host {config.host!r} is not a host name ({error}); correct it", retryable=False) from error
     except (OSError, TimeoutError) as error:
         raise BindError(f"no connection to {where}: {error or 'timed out'}", retryable=True) from error
     body = encode_bind(

@@ -24,112 +24,106 @@ from broadcast.smpp.codec.sequence import SequenceCounter
 from broadcast.smpp.errors import LinkLostError
 
 R = TypeVar("R")
-# A window of long messages must fit, or the transport would hold up what the window has admitted.
+# A whole window of long messages must fit, or the transport would pause writing before the window is full.
 WRITE_BUFFER_BYTES: Final = 4 * 1024 * 1024
 TICK_SECONDS: Final = 0.1
-# After our unbind_resp the SMSC should close; we do not wait for it longer than this.
+# After our unbind_resp the SMSC should close the connection; this side does not wait longer for it.
 UNBOUND_SECONDS: Final = 1.0
 # An enquire_link that the SMSC has not answered when the next is due is missed; after two the link is dropped.
 MISSED_LIMIT: Final = 2
 
 
 class Link(asyncio.Protocol):
-    """What every bind does whatever it carries. `Session` adds submits and deliveries."""
+    """The part of a bind that is the same for every kind of message. `Session` adds submits and deliveries."""
 
     def __init__(self, config: BindConfig, clock: Callable[[], float], sequences: SequenceCounter | None) -> None:
         self.config: Final = config
         self.sequences: Final = sequences or SequenceCounter()
         self.closed: Final = asyncio.Event()
         self.unexpected: Counter[str] = Counter()
-        # Hears how long each enquire_link took, in seconds.
-        self.on_enquired: Callable[[float], None] | None = None
+        # Called with the seconds from each enquire_link to its response.
+        self.on_enquire_link_answered: Callable[[float], None] | None = None
         self._clock: Final = clock
         self._reader: Final = Reader(config.pdu_cap)
         self._transport: asyncio.Transport | None = None
-        self._bound = self._stopping = self._held = False
+        self._bound = self._stopping = self._writing_paused = False
         self._error: SmppError | None = None
-        self._awaited: dict[int, asyncio.Future[Pdu]] = {}
-        self._enquiries: set[int] = set()
-        self._heard_at = self._enquired_at = clock()
+        self._requests: dict[int, asyncio.Future[Pdu]] = {}
+        self._enquire_links: set[int] = set()
+        self._received_at = self._enquire_link_at = clock()
         self._unbound_at: float | None = None
         self._ticker: asyncio.TimerHandle | None = None
 
-    # For those who add to it
-
     def _receive(self, batch: Batch, now: float) -> None:
-        """Take the rest of a received batch."""
+        """Process the submit responses and deliveries of a received batch."""
         raise NotImplementedError
 
-    def _expire(self, now: float) -> None:
-        """Look at timers of one's own."""
+    def _check_timers(self, now: float) -> None:
+        """Check the timers of the subclass."""
         raise NotImplementedError
 
     def _resume(self) -> None:
-        """The transport takes bytes again."""
+        """Continue to write: the transport accepts bytes again."""
         raise NotImplementedError
 
-    def _lose(self, error: SmppError) -> None:
-        """The link is gone. Called once, and only if it had been bound."""
+    def _report_loss(self, error: SmppError) -> None:
+        """Report the end of the link. Called once, and only if it had been bound."""
         raise NotImplementedError
 
     def _in_use(self, sequence: int) -> bool:
         """Whether a request with this sequence number is unanswered."""
-        return sequence in self._awaited or sequence in self._enquiries
-
-    # For callers
+        return sequence in self._requests or sequence in self._enquire_links
 
     async def request(self, command: int, body: bytes = b"") -> Pdu:
-        """Send a request that is no submit, and wait for its response. SmppError when the link ends first."""
+        """Send a request other than a submit, and wait for its response. SmppError when the link ends first."""
         sequence = self._take_sequence()
         future: asyncio.Future[Pdu] = asyncio.get_running_loop().create_future()
-        self._awaited[sequence] = future
+        self._requests[sequence] = future
         self._write(encode_pdu(command, 0, sequence, body))
         try:
             return await future
         finally:
-            self._awaited.pop(sequence, None)
+            self._requests.pop(sequence, None)
 
     def abort(self) -> None:
-        """Drop the link now."""
-        self._end(LinkLostError("aborted"))
+        """Close the link at once."""
+        self._close(LinkLostError("aborted"))
 
     def tick(self, now: float) -> None:
-        """Look at all timers; called every 0.1 s. `now` is of the session's clock."""
-        self._expire(now)
-        if now - self._heard_at >= self.config.inactivity_seconds:
-            self._end(LinkLostError(f"nothing heard for {self.config.inactivity_seconds} s"))
+        """Check all timers; called every 0.1 s. `now` is in seconds of the session's clock."""
+        self._check_timers(now)
+        if now - self._received_at >= self.config.inactivity_seconds:
+            self._close(LinkLostError(f"nothing received for {self.config.inactivity_seconds} s"))
         elif self._unbound_at is not None and now - self._unbound_at >= UNBOUND_SECONDS:
-            self._end(LinkLostError("unbound by the SMSC"))
-        elif now - self._enquired_at >= self.config.enquire_link_seconds:
-            if len(self._enquiries) >= MISSED_LIMIT:
-                self._end(LinkLostError(f"{MISSED_LIMIT} enquire_links without an answer"))
+            self._close(LinkLostError("unbound by the SMSC"))
+        elif now - self._enquire_link_at >= self.config.enquire_link_seconds:
+            if len(self._enquire_links) >= MISSED_LIMIT:
+                self._close(LinkLostError(f"{MISSED_LIMIT} enquire_links without a response"))
                 return
-            self._enquired_at = now
+            self._enquire_link_at = now
             sequence = self._take_sequence()
-            self._enquiries.add(sequence)
+            self._enquire_links.add(sequence)
             self._write(encode_pdu(ENQUIRE_LINK, 0, sequence))
-
-    # What asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # asyncio gives protocols of streams a Transport
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
-        now = self._heard_at = self._clock()
+        now = self._received_at = self._clock()
         batch = self._reader.feed(data)
         for pdu in batch.others:
             self._handle(pdu, batch)
         self._receive(batch, now)
         if batch.error is not None:
             self._write(encode_pdu(GENERIC_NACK, batch.error.command_status, 0))
-            self._end(batch.error)
+            self._close(batch.error)
 
     def pause_writing(self) -> None:
-        self._held = True
+        self._writing_paused = True
 
     def resume_writing(self) -> None:
-        self._held = False
+        self._writing_paused = False
         self._resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -138,19 +132,17 @@ class Link(asyncio.Protocol):
         self._transport = None
         if self._ticker is not None:
             self._ticker.cancel()
-        for future in self._awaited.values():
+        for future in self._requests.values():
             if not future.done():
                 future.set_exception(error)
-        self._awaited.clear()
+        self._requests.clear()
         self.closed.set()
         if self._bound:
             self._bound = False
-            self._lose(error)
-
-    # Inside
+            self._report_loss(error)
 
     def _start_ticking(self) -> None:
-        self._heard_at = self._enquired_at = self._clock()
+        self._received_at = self._enquire_link_at = self._clock()
         self._ticker = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick_again)
 
     def _tick_again(self) -> None:
@@ -163,23 +155,23 @@ class Link(asyncio.Protocol):
 
     def _handle(self, pdu: Pdu, batch: Batch) -> None:
         command, sequence = pdu.command, pdu.sequence
-        if sequence in self._awaited and command & RESPONSE:
-            future = self._awaited[sequence]
+        if sequence in self._requests and command & RESPONSE:
+            future = self._requests[sequence]
             if not future.done():
                 future.set_result(pdu)
         elif command == ENQUIRE_LINK:
             self._write(encode_pdu(ENQUIRE_LINK_RESP, 0, sequence))
-        elif sequence in self._enquiries and command & RESPONSE:
-            # One answer says that the link lives: those missed before it no longer matter.
-            self._enquiries.clear()
-            if self.on_enquired is not None:
-                self.on_enquired(self._clock() - self._enquired_at)
+        elif sequence in self._enquire_links and command & RESPONSE:
+            # One response proves that the link works, so that those missed before it do not count.
+            self._enquire_links.clear()
+            if self.on_enquire_link_answered is not None:
+                self.on_enquire_link_answered(self._clock() - self._enquire_link_at)
         elif command == UNBIND:
             self._stopping = True
             self._unbound_at = self._clock()
             self._write(encode_pdu(UNBIND_RESP, 0, sequence))
         elif command == GENERIC_NACK:
-            # To a submit it is an answer as any other (4.3); status 0 would make it an acceptance.
+            # It answers a submit like any response (4.3), but status 0 must not make it an acceptance.
             batch.sequences.append(sequence)
             batch.statuses.append(pdu.status or RUNKNOWNERR)
             batch.ids.append(b"")
@@ -193,7 +185,7 @@ class Link(asyncio.Protocol):
         if self._transport is not None and data:
             self._transport.write(data)
 
-    def _end(self, error: SmppError) -> None:
+    def _close(self, error: SmppError) -> None:
         self._stopping = True
         if self._error is None:
             self._error = error

@@ -1,27 +1,27 @@
-"""How fast a bind may submit: a token bucket counted in segments, cut when throttled. Pure: `now` is passed in."""
+"""How fast a bind may submit: a token bucket counted in segments, cut when throttled. `now` is passed in."""
 
 from typing import Final
 
 UNLIMITED: Final = 1 << 30
-# After a cut, the rate regains this share of what it was per second ("slow recovery"): 20 s from a half to the whole.
+# After a cut, the rate grows by this share of the whole per second: 20 s from a half to the whole.
 RECOVERY_PER_SECOND: Final = 0.025
 LOWEST_RATE: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 5.0
 HALF: Final = 0.5
-# A lesser share of throttled answers is judged over this long.
+# A smaller share of throttled answers is measured over so many seconds.
 EPOCH_SECONDS: Final = 1.0
-# So many acceptances are assumed beside the answers seen: one throttled answer alone is no collapse.
+# So many acceptances are added to the answers seen, so that one throttled answer alone does not halve the rate.
 DOUBT_ANSWERS: Final = 4
-# A rate is seen over this long before it can serve as what a cut halves.
+# A rate is measured over so many seconds before a cut can begin from it.
 MEASURE_SECONDS: Final = 0.5
 
 
 class Pacing:
-    """Admits segments at `limit` per second (None: as fast as the window turns), and less when throttled.
+    """Allows `limit` segments per second (None: as many as the window allows), and fewer when throttled.
 
-    Additive increase, multiplicative decrease, the decrease in proportion to what was throttled. The pause doubles
-    while one throttle follows another, and starts again at `pause_seconds` once answers are good. Without a limit, a
-    cut starts from the rate that was measured, and the rate is free again when it has been regained.
+    Additive increase, multiplicative decrease, the decrease in proportion to the share that was throttled. The pause
+    doubles while one throttled answer follows another, and starts again at `pause_seconds` after a good answer.
+    Without a limit, a cut begins from the measured rate, and ends when that rate is reached again.
     """
 
     __slots__ = (
@@ -65,7 +65,7 @@ class Pacing:
         self._tokens = self._burst
 
     def set_limit(self, limit: float | None, now: float) -> None:
-        """Change the limit, for example to a worker's share of its account. A cut in force stays in force."""
+        """Change the limit, for example to a worker's share of its account. A cut of the rate stays in force."""
         if limit is not None and limit <= 0:
             raise ValueError(f"rate {limit} segments/s is not above 0")
         self._refill(now)
@@ -101,7 +101,7 @@ class Pacing:
                 self._rate = None
 
     def room(self, now: float) -> int:
-        """Segments that may leave at `now`; 0 while paused."""
+        """Segments that may be written at `now`; 0 while paused."""
         if now < self._paused_until:
             return 0
         if self._rate is None:
@@ -119,11 +119,11 @@ class Pacing:
             self._measured_at, self._measured_count = now, 0
 
     def observe(self, answers: int, throttled: float, now: float) -> None:
-        """Account for `answers` that came together, of which `throttled` said: slower.
+        """Account for `answers` that came together, of which `throttled` were throttled.
 
-        A pause follows at once, as long as the share of the throttled asks for. A share of a half or more halves the
-        rate, once per pause, for the answers to one window are one event; a lesser share is taken off once a second,
-        since what was accepted is what the SMSC allows.
+        A pause follows at once, in proportion to the throttled share. A share of a half or more halves the rate, once
+        per pause, because the answers to one window are one event. A smaller share is taken off the rate once a
+        second, because what was accepted is what the SMSC allows.
         """
         if not throttled:
             self._pause_seconds = self._first_pause_seconds
@@ -163,6 +163,6 @@ class Pacing:
         start = max(now, self._paused_until)
         if self._rate is None:
             return start
-        # At high rates a wake-up for each segment would cost more than it sends: wait for 10 ms worth.
+        # At high rates a timer for each segment would cost more than the segment: wait for the segments of 10 ms.
         wanted = max(segments, min(self._burst, self._rate * 0.01))
         return start + max(0.0, wanted - self._tokens) / self._rate

@@ -1,4 +1,4 @@
-"""The binds of one account: brought up, brought up again, taken down."""
+"""The binds of one account: bound, bound again after they end, and unbound at the stop."""
 
 import asyncio
 import random
@@ -19,14 +19,14 @@ from broadcast.smpp.session import Listener, Session
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
-# A bind that lasted this long was a good one: the next failure begins with the short backoff.
+# After a bind that lasted so long, the pauses begin with the shortest again.
 SETTLED_SECONDS: Final = 10.0
 
 
 class Pool(Generic[T]):
     """Keeps `config.binds` sessions bound, each with its own reconnect; they share the account's rate.
 
-    The listener hears of every session: `on_room` when one is bound, `on_lost` when it ends.
+    The listener is told of every session: `on_room` when one is bound, `on_lost` when it ends.
     """
 
     def __init__(
@@ -38,7 +38,6 @@ class Pool(Generic[T]):
         jitter: random.Random | None = None,
     ) -> None:
         self.config: Final = config
-        self.failures = 0
         self.last_error: BindError | None = None
         self._listener: Final = listener
         self._clock: Final = clock or asyncio.get_running_loop().time
@@ -46,7 +45,7 @@ class Pool(Generic[T]):
         self._sessions: dict[int, Session[T]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._pacing: Final = Pacing(config.rate_per_second, self._clock())
-        # Several binds of one account at once look like an attack to some SMSCs: one after the other.
+        # One bind after the other: several binds of one account at once look like an attack to some SMSCs.
         self._binding: Final = asyncio.Lock()
 
     @property
@@ -59,7 +58,7 @@ class Pool(Generic[T]):
         self._pacing.set_limit(rate_per_second, self._clock())
 
     def start(self) -> None:
-        """Begin to bind; returns at once."""
+        """Begin to bind, in tasks; returns at once."""
         if self._tasks:
             raise RuntimeError(f"pool of account {self.config.name} was started twice")
         self._tasks = [
@@ -68,11 +67,14 @@ class Pool(Generic[T]):
         ]
         for number, task in enumerate(self._tasks):
             task.add_done_callback(_report_failure)
-            # A bind that never comes up must be seen as down, not as absent.
+            # A bind that never succeeds must be shown as down, not be absent.
             metrics.smpp_bind_up.labels(self.config.name, str(number)).set(0)
 
     async def stop(self, timeout_seconds: float) -> None:
-        """Take no more, drain, unbind all, within the timeout. What hangs is reported by `on_lost`."""
+        """Write no more submits, wait for responses, unbind all, within the timeout.
+
+        What has no response then is reported by `on_lost`.
+        """
         sessions = self.sessions
         for task in self._tasks:
             task.cancel()
@@ -82,14 +84,14 @@ class Pool(Generic[T]):
         self._sessions.clear()
 
     def abort(self) -> None:
-        """Drop all links now."""
+        """Close all links at once."""
         for task in self._tasks:
             task.cancel()
         for session in self.sessions:
             session.abort()
 
     def report(self) -> None:
-        """Tell operators how full each bind's window is, and what came on it that nothing had asked for."""
+        """Set the metrics of each bind: how full its window is, and the PDUs that were not expected."""
         for number in range(self.config.binds):
             session = self._sessions.get(number)
             used = session.unanswered / self.config.bind.window if session is not None else 0.0
@@ -111,22 +113,21 @@ class Pool(Generic[T]):
                     )
             except BindError as error:
                 failures += 1
-                self.failures += 1
                 self.last_error = error
                 delay = choose_delay(self.config, error, failures, self._jitter)
-                say = log.warning if error.retryable else log.error
-                say("bind_failed", account=self.config.name, error=str(error), next_attempt_seconds=round(delay, 1))
+                write = log.warning if error.retryable else log.error
+                write("bind_failed", account=self.config.name, error=str(error), next_attempt_seconds=round(delay, 1))
                 await asyncio.sleep(delay)
                 continue
             self.last_error = None
             bound_at = self._clock()
             self._sessions[number] = session
             answered = metrics.link_test_last_success.labels(self.config.name, str(number))
-            took = metrics.smpp_enquire_link_rtt.labels(self.config.name)
-            session.on_enquired = partial(_note_answer, took, answered)
+            latencies = metrics.smpp_enquire_link_rtt.labels(self.config.name)
+            session.on_enquire_link_answered = partial(_observe_enquire_link, latencies, answered)
             answered.set_to_current_time()
             metrics.smpp_bind_up.labels(self.config.name, str(number)).set(1)
-            log.info("bound", account=self.config.name, bind=number, smsc=session.smsc_id.decode("latin-1"))
+            log.info("session_bound", account=self.config.name, bind=number, smsc=session.smsc_id.decode("latin-1"))
             self._listener.on_room(session)
             try:
                 await session.closed.wait()
@@ -140,13 +141,13 @@ class Pool(Generic[T]):
                 await asyncio.sleep(choose_delay(self.config, None, failures, self._jitter))
 
 
-def _note_answer(took: Histogram, answered: Gauge, seconds: float) -> None:
-    took.observe(seconds)
+def _observe_enquire_link(latencies: Histogram, answered: Gauge, seconds: float) -> None:
+    latencies.observe(seconds)
     answered.set_to_current_time()
 
 
 def _report_failure(task: asyncio.Task[None]) -> None:
-    """A listener that raises ends its bind for good, and the loop's exception handler hears of it."""
+    """Tell the loop's exception handler of a listener that raised: its bind has ended and does not come back."""
     if not task.cancelled() and (error := task.exception()) is not None:
         task.get_loop().call_exception_handler(
             {"message": f"{task.get_name()} ended", "exception": error, "task": task}
@@ -154,7 +155,7 @@ def _report_failure(task: asyncio.Task[None]) -> None:
 
 
 def choose_delay(config: AccountConfig, error: BindError | None, failures: int, jitter: random.Random) -> float:
-    """Seconds until the next bind: exponential with full jitter, long when the SMSC refused, steady on RALYBND."""
+    """Seconds until the next bind: exponential with jitter, long when the SMSC refused, constant on RALYBND."""
     if error is not None and error.command_status == RALYBND:
         return config.already_bound_backoff_seconds * jitter.uniform(1.0, 1.25)
     if error is not None and not error.retryable:

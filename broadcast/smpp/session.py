@@ -29,33 +29,40 @@ from broadcast.smpp.window import Response, Window
 
 T = TypeVar("T")
 SHORTEST_WAIT_SECONDS: Final = 0.001
-# A full queue may be that of one phone: it says less about the rate than throttling does.
+# RMSGQFUL may be about the queue of one phone: it says less about the rate than RTHROTTLED does.
 QUEUE_FULL_WEIGHT: Final = 0.4
 
 
 class Listener(Protocol[T]):
-    """Who hears of a session. Called synchronously and in batches: at most once per kind and received buffer."""
+    """Is told what happens on a session, synchronously and in batches.
+
+    Each method is called at most once per received buffer.
+    """
 
     def on_responses(self, session: "Session[T]", responses: list[Response[T]], /) -> None:
-        """Answered submits: (token, command_status, message id, sequence)."""
+        """Submits were answered: (token, command_status, message id, sequence) of each."""
 
     def on_late(self, session: "Session[T]", responses: list[Response[T]], /) -> None:
-        """Answers to submits that `on_lost` had reported as overdue. At most once for each."""
+        """Submits were answered that `on_lost` had reported as overdue. At most once for each."""
 
     def on_deliveries(self, session: "Session[T]", deliveries: list[Delivery], /) -> None:
-        """Receipts and messages from phones; the SMSC gets its answer by `session.answer`, when they are safe."""
+        """Receipts and messages from phones came in; call `session.answer` when they are stored."""
 
     def on_room(self, session: "Session[T]", /) -> None:
-        """There is room for submits (also: just bound, rate regained)."""
+        """More submits may be written: after responses, after the bind, or when the rate allows it."""
 
     def on_lost(self, session: "Session[T]", error: SmppError, unanswered: list[T], /) -> None:
-        """Outcome unknown for `unanswered`. ResponseTimeoutError: the session goes on. Any other: it is over."""
+        """The outcome of `unanswered` is unknown.
+
+        After a ResponseTimeoutError the session goes on; any other error is its end.
+        """
 
 
 class Session(Link, Generic[T]):
-    """A bound session, made by `broadcast.smpp.connect`. Not for use from other threads.
+    """A bound session, made by `binding.connect`. Not for use from other threads.
 
-    Each token given to `submit` is reported exactly once by `on_responses` or `on_lost`.
+    A token is what the caller wants back with the response, of any type. Each token given to `submit` is reported
+    exactly once by `on_responses` or `on_lost`.
     """
 
     def __init__(
@@ -80,13 +87,16 @@ class Session(Link, Generic[T]):
 
     @property
     def unanswered(self) -> int:
-        """Submits that are written and have no answer yet."""
+        """Submits that are written and have no response yet."""
         return len(self._window)
 
     @property
     def room(self) -> int:
-        """How many submits may be written now; 0 while throttled, out of rate, held up by TCP, or unbinding."""
-        if not self._bound or self._stopping or self._held:
+        """How many submits may be written now.
+
+        0 while throttled, above the rate, while the transport has paused writing, or unbinding.
+        """
+        if not self._bound or self._stopping or self._writing_paused:
             return 0
         now = self._clock()
         room = min(self._window.room, self.pacing.room(now))
@@ -97,7 +107,7 @@ class Session(Link, Generic[T]):
     def submit(self, template: SubmitTemplate, destinations: Sequence[bytes], tokens: Sequence[T]) -> int:
         """Write submits for the first destinations, as many as there is room for, in one write; returns how many.
 
-        The rest is for the caller to offer again at `on_room`. PduError, with nothing taken, for a bad destination.
+        The caller gives the others again at `on_room`. PduError, with nothing written, for a bad destination.
         """
         wanted = len(destinations)
         count = min(wanted, self.room)
@@ -114,10 +124,10 @@ class Session(Link, Generic[T]):
         return count
 
     def submit_many(self, items: Sequence[tuple[SubmitTemplate, bytes, T]], group: int = 1) -> int:
-        """The same for submits of several templates; returns how many items were taken.
+        """Write submits of several templates, in one write; returns how many items were written.
 
         `group` is the number of consecutive items that belong together, such as the segments of one message: a group
-        is taken whole or not at all, and stays in order. It must not exceed the window.
+        is written whole or not at all, and stays in order. It must not exceed the window.
         """
         if group > self.config.window:
             raise ValueError(f"group of {group} segments exceeds the window of {self.config.window}: raise the window")
@@ -139,27 +149,28 @@ class Session(Link, Generic[T]):
         return count
 
     def await_room(self, segments: int = 1) -> None:
-        """Have `on_room` called when there is room for so many submits at once: pacing then saves up for them.
+        """Have `on_room` called when there is room for so many submits at once.
 
-        Where the window is what lacks room, an answer does the same by itself.
+        Pacing then keeps that much of the rate together. Where the window is full, the next response calls `on_room`.
         """
-        if self._room_timer is not None or not self._bound or self._stopping or self._held:
+        if self._room_timer is not None or not self._bound or self._stopping or self._writing_paused:
             return
         if self._window.room < segments:
-            # An answer will come, or be overdue: either says that there is room.
+            # A response will come, or be overdue: both announce the room.
             return
         now = self._clock()
         at = self.pacing.next_room_at(now, segments)
         if self._account_pacing is not None:
             at = max(at, self._account_pacing.next_room_at(now, segments))
-        # Never now: a loop whose clock stands still between two turns would spin, and a rounding error would sleep.
+        # Never 0: a loop whose clock does not move between two turns would run without end, a rounding error likewise.
         delay = max(at - now, SHORTEST_WAIT_SECONDS)
         self._room_timer = asyncio.get_running_loop().call_later(delay, self._wake)
 
     def take_unexpected(self) -> Counter[str]:
-        """What came that nothing had asked for or that makes no sense, by kind, since this was last asked.
+        """PDUs that were not expected, by kind, since the last call.
 
-        Kinds: `response` (to no request of ours), `request` (of a command we do not take), `delivery` (unreadable).
+        Kinds: `response` (to no request of this side), `request` (of a command that is not supported), `delivery`
+        (unreadable).
         """
         found, self.unexpected = self.unexpected, Counter()
         found["response"] += self._window.take_unexpected()
@@ -168,7 +179,7 @@ class Session(Link, Generic[T]):
     def answer(self, sequences: Sequence[int], status: int = ROK) -> None:
         """Answer deliveries by their sequence numbers, in one write.
 
-        A session that is over ignores it: the SMSC will send them again.
+        After the end of the session it does nothing: the SMSC will send them again.
         """
         self._unanswered_deliveries = max(0, self._unanswered_deliveries - len(sequences))
         if self._data_sequences:
@@ -179,9 +190,9 @@ class Session(Link, Generic[T]):
         self._write(encode_acknowledgements(DELIVER_SM_RESP, status, sequences))
 
     async def unbind(self, timeout_seconds: float) -> None:
-        """Take no more, wait for the answers still owed, unbind, close: all within the timeout.
+        """Write no more submits, wait for the responses, unbind, close: all within the timeout.
 
-        What is unanswered then is reported by `on_lost`.
+        What has no response then is reported by `on_lost`.
         """
         self._stopping = True
         deadline = self._clock() + timeout_seconds
@@ -189,13 +200,13 @@ class Session(Link, Generic[T]):
             self._emptied.clear()
             await wait_within(self._emptied.wait(), deadline - self._clock())
         if not self.closed.is_set():
-            # A word of goodbye is owed even after waiting in vain for the answers.
+            # Unbind even when the responses did not come in time.
             await wait_within(self.request(UNBIND), max(0.1, deadline - self._clock()))
-            self._end(UnboundError("unbound"))
+            self._close(UnboundError("unbound"))
         await self.closed.wait()
 
     def start(self, smsc_id: bytes) -> None:
-        """The SMSC has accepted the bind: take submits. LinkLostError when the link is gone already."""
+        """Begin to take submits, after the SMSC has accepted the bind. LinkLostError when the link has ended."""
         if self.closed.is_set() or self._stopping:
             raise self._error or LinkLostError("closed by the SMSC right after the bind")
         self.smsc_id = smsc_id
@@ -220,7 +231,7 @@ class Session(Link, Generic[T]):
         else:
             super()._handle(pdu, batch)
 
-    def _expire(self, now: float) -> None:
+    def _check_timers(self, now: float) -> None:
         overdue = self._window.expire(now)
         if overdue:
             if not self._window:
@@ -232,7 +243,7 @@ class Session(Link, Generic[T]):
     def _resume(self) -> None:
         self._announce_room()
 
-    def _lose(self, error: SmppError) -> None:
+    def _report_loss(self, error: SmppError) -> None:
         if self._room_timer is not None:
             self._room_timer.cancel()
         self._emptied.set()
@@ -251,7 +262,7 @@ class Session(Link, Generic[T]):
         throttled = statuses.count(RTHROTTLED) + QUEUE_FULL_WEIGHT * statuses.count(RMSGQFUL)
         self.pacing.observe(len(statuses), throttled, now)
         if RINVBNDSTS in statuses:
-            self._end(LinkLostError("the SMSC says that this session is not bound"))
+            self._close(LinkLostError("the SMSC says that this session is not bound"))
         if not self._window:
             self._emptied.set()
         if timely:

@@ -1,4 +1,4 @@
-"""The window of a bind: what is written and unanswered, and until when. Pure: no clock, no socket."""
+"""The window of a bind: submits that are written and unanswered, with their deadlines. No clock, no socket."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,15 +12,15 @@ Response = tuple[T, int, bytes, int]
 """(token, command_status, message id, sequence number) of one answered submit."""
 
 _ABSENT: Final = object()
-# What a late response is remembered for; beyond it the oldest is forgotten and its response counts as unknown.
+# So many overdue submits are kept for a late response; the oldest are dropped, and their responses are unexpected.
 LATE_LIMIT: Final = 100_000
 
 
 class Window(Generic[T]):
     """Tokens of unanswered submits by sequence number, at most `limit` of them.
 
-    Each token leaves exactly once: by `settle`, by `expire` or by `drain`. One that left by `expire` may be reported
-    a second time, as late, if its response still comes.
+    A token is whatever the caller wants back with the response. Each leaves exactly once: by `settle`, by `expire` or
+    by `drain`. One that left by `expire` may be reported a second time, as late, if its response still comes.
     """
 
     __slots__ = ("_deadlines", "_late", "_pending", "limit", "sequences", "unexpected")
@@ -49,9 +49,9 @@ class Window(Generic[T]):
     def register(
         self, tokens: Sequence[T], deadline: float, in_use: Callable[[int], bool] | None = None
     ) -> Sequence[int]:
-        """Give each token a sequence number and a place. To be called before the write. ValueError without room.
+        """Give each token a sequence number and a place in the window, before the write. ValueError without room.
 
-        `in_use` says which numbers are taken, if others than this window's are.
+        `in_use` says which numbers are in use, if others than those of this window are.
         """
         if len(tokens) > self.room:
             raise ValueError(f"{len(tokens)} submits, but room for {self.room}")
@@ -63,7 +63,7 @@ class Window(Generic[T]):
     def settle(
         self, sequences: Sequence[int], statuses: Sequence[int], ids: Sequence[bytes]
     ) -> tuple[list[Response[T]], list[Response[T]]]:
-        """Take answered submits out: those in time, and those that came late. Unknown numbers are counted only."""
+        """Take answered submits out: those in time, and those that came late. Unknown numbers are only counted."""
         pending = self._pending
         before = len(pending)
         tokens = list(map(pending.pop, sequences, repeat(_ABSENT)))
@@ -95,12 +95,12 @@ class Window(Generic[T]):
         return overdue
 
     def take_unexpected(self) -> int:
-        """How many answers there were to no submit of ours, since this was last asked."""
+        """How many responses belonged to no submit, since the last call."""
         found, self.unexpected = self.unexpected, 0
         return found
 
     def drain(self) -> list[T]:
-        """Take out everything, when the link is gone."""
+        """Take out everything, when the link has ended."""
         tokens = list(self._pending.values())
         self._pending.clear()
         self._late.clear()

@@ -33,9 +33,9 @@ def encode_bind(request: BindRequest) -> bytes:
 
 
 def parse_bind(body: bytes) -> BindRequest:
-    """The body of a bind; PduError when a field is missing."""
+    """Read the body of a bind. PduError when a field is missing."""
     system_id, offset = read_cstring(body, 0, "system_id", 16)
-    # 3.4 allows 9 octets; SMSCs in the field take longer passwords.
+    # 3.4 allows 9 octets; real SMSCs accept longer passwords.
     password, offset = read_cstring(body, offset, "password", 65)
     system_type, offset = read_cstring(body, offset, "system_type", 13)
     if offset + 3 > len(body):
@@ -46,7 +46,7 @@ def parse_bind(body: bytes) -> BindRequest:
 
 
 def parse_bind_response(body: bytes) -> BindResponse:
-    """The body of a bind response; a missing body is an empty one (4.1.2 leaves it out with an error)."""
+    """Read the body of a bind response; no body is read as an empty one (4.1.2 leaves it out with an error)."""
     if not body:
         return BindResponse(b"", {})
     system_id, offset = read_cstring(body, 0, "system_id", len(body))

@@ -77,7 +77,7 @@ STATUS_NAMES: Final[Mapping[int, str]] = {
 
 
 class OutcomeClass(StrEnum):
-    """What a response to a submit says about the message. (No response at all is a fifth thing: unknown.)"""
+    """What a response to a submit says about the message; without a response the outcome is unknown."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -85,7 +85,7 @@ class OutcomeClass(StrEnum):
     BIND_PROBLEM = "bind_problem"
 
 
-# The message itself is at fault for these: the same bytes would be refused again.
+# The message is wrong for these: the same bytes would be refused again.
 REFUSED: Final = frozenset(
     {
         *(0x01, 0x02, 0x03, 0x06, 0x07, 0x0A, 0x0B, 0x0C, 0x11, 0x13, 0x15, 0x33, 0x34, 0x40, 0x42, 0x43, 0x44),
@@ -93,7 +93,7 @@ REFUSED: Final = frozenset(
     }
 )
 BIND_PROBLEMS: Final = frozenset([RINVBNDSTS, RALYBND, RBINDFAIL, RINVPASWD, RINVSYSID])
-# Trying these again soon locks accounts and fills the operator's log.
+# A new attempt soon would lock accounts and fill the operator's log.
 BIND_REFUSED: Final = frozenset([RBINDFAIL, RINVPASWD, RINVSYSID, 0x53])
 
 

@@ -12,7 +12,7 @@ from broadcast.smpp.codec.tlv import MESSAGE_PAYLOAD, parse_tlvs
 # esm_class bits 5 to 2 of a delivery receipt and of an intermediate notification (5.2.12).
 RECEIPT_CLASS: Final = 0x04
 INTERMEDIATE_CLASS: Final = 0x20
-# One match reads all mandatory fields; 3.4 has 21 octets for an address, SMSCs in the field exceed them.
+# One match reads all mandatory fields; 3.4 allows 21 octets for an address, real SMSCs send longer ones.
 _MESSAGE: Final = re.compile(
     rb"([^\0]{0,63})\0(..)([^\0]{0,64})\0(..)([^\0]{0,64})\0(...)([^\0]{0,17})\0([^\0]{0,17})\0(.....)", re.DOTALL
 )
@@ -45,7 +45,7 @@ class ShortMessage(msgspec.Struct, frozen=True, gc=False):
 class Delivery(msgspec.Struct, frozen=True, gc=False):
     """A deliver_sm or data_sm from the SMSC: a receipt, or a message from a phone.
 
-    Answer it by `Session.answer([delivery.sequence])` once it is safe.
+    The SMSC gets a response with the same `sequence` once the delivery is stored.
     """
 
     sequence: int

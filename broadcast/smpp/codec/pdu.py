@@ -1,4 +1,4 @@
-"""Framing, headers, and the PDUs that are little more than a header (SMPP 3.4, 3.2, 4.2, 4.3, 4.11, 5.1)."""
+"""Headers, framing, and the PDUs without a body of their own (SMPP 3.4, 3.2, 4.2, 4.3, 4.11, 5.1)."""
 
 import struct
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ PDU_CAP: Final = 70_000
 
 
 class Pdu(NamedTuple):
-    """One PDU: its header without the length, and the body as it stood on the wire."""
+    """One PDU: its header without the length, and the bytes of its body."""
 
     command: int
     status: int
@@ -91,18 +91,18 @@ def encode_acknowledgements(command: int, status: int, sequences: Sequence[int])
 
 
 _SEQUENCE: Final = struct.Struct(">I")
-# Tried first, then doubled: a run of one PDU among others costs no more than eight looks.
+# The first size that is tried, then doubled: a single PDU between others costs at most eight comparisons.
 _FIRST_RUN: Final = 8
 _LONGEST_RUN: Final = 4096
 
 
 def iterate_runs(
-    data: bytes, offset: int, length: int, shape: struct.Struct, command: int
+    data: bytes, offset: int, length: int, layout: struct.Struct, command: int
 ) -> Iterator[tuple[int, list[tuple[Any, ...]]]]:
     """Columns of consecutive PDUs of one length and command: yields (count, columns) until the run ends.
 
-    `shape` unpacks one PDU and begins with the four header fields. The work is done by struct and zip, a whole run at a
-    time; that is what makes a response cost a tenth of what a loop over headers costs.
+    `layout` unpacks one PDU and begins with the four header fields. struct and zip do the work for a whole run at once:
+    a response then costs a tenth of what it costs in a loop over headers.
     """
     size = _FIRST_RUN
     end = len(data)
@@ -112,7 +112,7 @@ def iterate_runs(
         if size < 1:
             return
         columns: list[tuple[Any, ...]] = list(
-            zip(*shape.iter_unpack(view[offset : offset + size * length]), strict=True)
+            zip(*layout.iter_unpack(view[offset : offset + size * length]), strict=True)
         )
         lengths, commands = columns[0], columns[1]
         if lengths.count(length) == size and commands.count(command) == size:

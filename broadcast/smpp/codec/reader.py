@@ -1,4 +1,4 @@
-"""What came from the SMSC, read in one pass over each received buffer. Pure: bytes in, batches out."""
+"""Reads what came from the SMSC, in one pass over each received buffer: bytes in, batches out."""
 
 import struct
 from typing import Final
@@ -17,15 +17,15 @@ from broadcast.smpp.codec.pdu import (
     iterate_runs,
 )
 
-# Response bodies are an id and its NUL, so a session meets a handful of lengths; the cap is against a hostile peer.
-_SHAPES_CAP: Final = 256
+# Response bodies are an id and its NUL, so a session has few lengths; the limit is against a hostile peer.
+_LAYOUTS_LIMIT: Final = 256
 
 
 class Batch:
     """The PDUs of one buffer by kind, each kind in the order received.
 
     `sequences`, `statuses` and `ids` are the columns of the submit responses (an id is empty where the response has no
-    body); `unreadable` are deliveries whose body makes no sense, with the status to answer; `others` is all else.
+    body); `unreadable` are deliveries whose body cannot be read, with the status to answer; `others` are all others.
     """
 
     __slots__ = ("deliveries", "error", "ids", "others", "sequences", "statuses", "unreadable")
@@ -43,16 +43,19 @@ class Batch:
 class Reader:
     """Reassembles PDUs across buffers: one read may hold half a PDU or a thousand."""
 
-    __slots__ = ("_cap", "_rest", "_shapes")
+    __slots__ = ("_cap", "_layouts", "_rest")
 
     def __init__(self, cap: int = PDU_CAP) -> None:
         self._cap = cap
         self._rest = b""
-        self._shapes: dict[int, struct.Struct] = {}
+        self._layouts: dict[int, struct.Struct] = {}
 
     def feed(self, data: bytes) -> Batch:
-        """The PDUs that `data` completes. `Batch.error` is set where the stream makes no sense any more; what came
-        before it is in the batch, nothing after it can be read."""
+        """The PDUs that `data` completes.
+
+        `Batch.error` is set when the stream has an impossible length: the PDUs before it are in the batch, nothing
+        after it can be read.
+        """
         if self._rest:
             data = self._rest + data
         batch = Batch()
@@ -88,19 +91,19 @@ class Reader:
     def _read_responses(self, data: bytes, offset: int, length: int, batch: Batch) -> int:
         """Read a run of submit_sm_resp of one length; returns how many octets it was."""
         if length < HEADER_LENGTH + 2:
-            # No body, or an empty id: as the standard has it for errors (4.4.2).
+            # No body, or an empty id: so the standard writes errors (4.4.2).
             _, _, status, sequence = HEADER.unpack_from(data, offset)
             batch.sequences.append(sequence)
             batch.statuses.append(status)
             batch.ids.append(b"")
             return length
-        shape = self._shapes.get(length)
-        if shape is None:
-            shape = struct.Struct(f">IIII{length - HEADER_LENGTH - 1}sB")
-            if len(self._shapes) < _SHAPES_CAP:
-                self._shapes[length] = shape
+        layout = self._layouts.get(length)
+        if layout is None:
+            layout = struct.Struct(f">IIII{length - HEADER_LENGTH - 1}sB")
+            if len(self._layouts) < _LAYOUTS_LIMIT:
+                self._layouts[length] = layout
         read = 0
-        for count, (_, _, statuses, sequences, ids, ends) in iterate_runs(data, offset, length, shape, SUBMIT_SM_RESP):
+        for count, (_, _, statuses, sequences, ids, ends) in iterate_runs(data, offset, length, layout, SUBMIT_SM_RESP):
             read += count * length
             batch.statuses += statuses
             batch.sequences += sequences

@@ -1,4 +1,4 @@
-"""Delivery receipts: TLVs where there are any, else the text of Appendix B with all that SMSCs make of it."""
+"""Delivery receipts: TLVs where there are any, else the text of Appendix B in all forms that SMSCs send."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -36,8 +36,7 @@ class MessageState(IntEnum):
     SKIPPED = 9
 
 
-# What travels on Kafka knows the states of 3.4 only: a scheduled message is on its way, a skipped one (a lesser
-# priority gave way) was not delivered.
+# Records on Kafka have the states of 3.4 only: a scheduled message is on its way, a skipped one was not delivered.
 RECEIPT_STATES: Final[Mapping[MessageState, ReceiptState]] = {
     MessageState.SCHEDULED: ReceiptState.ENROUTE,
     MessageState.ENROUTE: ReceiptState.ENROUTE,
@@ -74,7 +73,7 @@ _STATES: Final[Mapping[bytes, MessageState]] = {
 
 
 class ReceiptContent(msgspec.Struct, frozen=True, gc=False):
-    """What a receipt says. Fields that it does not have are empty; dates are raw, they carry no zone (Appendix B)."""
+    """The content of a receipt; fields that it does not have are empty. Dates are raw, without a time zone."""
 
     message_id: bytes
     state: MessageState
@@ -84,7 +83,7 @@ class ReceiptContent(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def receipt_state(self) -> ReceiptState:
-        """The state as receipts on Kafka have it."""
+        """The state as it stands in receipts on Kafka."""
         return RECEIPT_STATES[self.state]
 
 
@@ -92,7 +91,7 @@ _BY_NUMBER: Final[Mapping[int, MessageState]] = {int(state): state for state in 
 _RECEIPT_CLASSES: Final = frozenset([RECEIPT_CLASS, INTERMEDIATE_CLASS])
 _ID_FIRST: Final = RECEIPTED_MESSAGE_ID.to_bytes(2, "big") + b"\0"
 _STATE_LAST: Final = MESSAGE_STATE.to_bytes(2, "big") + b"\0\1"
-# Appendix B to the letter, as most receipts are: four times as fast as what follows.
+# Exactly Appendix B, as most receipts are: four times as fast as the general forms below.
 _EXACT: Final = re.compile(
     rb"id:([^\s,;:]+) sub:[0-9]* dlvrd:[0-9]* submit date:([0-9]*) done date:([0-9]*)"
     rb" stat:([A-Z]+) err:([^\s,;:]*)(?: |$)"
@@ -115,11 +114,11 @@ _TEXT_FIELD: Final = re.compile(rb"\btext\s*[:=]", re.IGNORECASE)
 
 
 def parse_receipt(delivery: Delivery) -> ReceiptContent | None:
-    """The receipt in a deliver_sm or data_sm, or None when it is none or names no message.
+    """The receipt in a deliver_sm or data_sm, or None when there is none or it has no message id.
 
-    receipted_message_id and message_state go before the text (5.3.2.12, 5.3.2.35); what they leave open is read from
-    the text. By esm_class, or by a receipted_message_id where an SMSC forgets the class. The message id is raw:
-    see `MessageIdRule`. A state that is not known is UNKNOWN, which is no failure.
+    receipted_message_id and message_state have priority over the text (5.3.2.12, 5.3.2.35); what they do not say is
+    read from the text. It is a receipt by esm_class, or by a receipted_message_id where an SMSC does not set the
+    class. The message id is raw: see `MessageIdRule`. A state that is not known is UNKNOWN, which is not a failure.
     """
     esm_class = delivery.esm_class & 0x3C
     optional = delivery.optional
@@ -147,9 +146,9 @@ def parse_receipt(delivery: Delivery) -> ReceiptContent | None:
 
 @lru_cache(maxsize=4096)
 def seconds_between(submitted: bytes, done: bytes) -> float | None:
-    """From a receipt's submit date to its done date (YYMMDDhhmm, or with ss); None where they do not say.
+    """Seconds from a receipt's submit date to its done date (YYMMDDhhmm, or with ss); None where one is missing.
 
-    Both are of one clock, so that their difference needs no zone. Many SMSCs give whole minutes.
+    Both are of one clock, so that their difference needs no time zone. Many SMSCs give whole minutes.
     """
     try:
         began, ended = (
@@ -165,7 +164,7 @@ def _read_tlvs(optional: bytes) -> Mapping[int, bytes]:
     try:
         return parse_tlvs(optional)
     except PduError:
-        # The text may still say it all.
+        # The text may still have everything.
         return {}
 
 
@@ -175,7 +174,7 @@ def _parse_text(text: bytes) -> tuple[bytes, MessageState, bytes, bytes, bytes]:
         message_id, submitted, done, stat, error = found.groups()
         state = _STATES.get(stat.upper(), MessageState.UNKNOWN)
         return message_id, state, error or b"", submitted or b"", done or b""
-    # Odd order, odd names, or something between: look for each field before the copied text, which may imitate them.
+    # Another order or other names: find each field in front of the copied text, which may contain the same words.
     copied = _TEXT_FIELD.search(text)
     fields: dict[bytes, bytes] = {}
     for name, value in _FIELD.findall(text[: copied.start()] if copied else text):
@@ -193,9 +192,9 @@ def _parse_text(text: bytes) -> tuple[bytes, MessageState, bytes, bytes, bytes]:
 class MessageIdRule(StrEnum):
     """How an account's receipts write the id that its submit responses gave; a setting, never guessed.
 
-    A hex id may consist of digits only, so no look at an id can tell. `hex_to_decimal` is for accounts whose response
-    is hex and whose receipt is decimal, `decimal_to_hex` the other way round: both sides are brought to the receipt's
-    form. Numbers are unbounded: ids above 2^63 are in use (jasmin#586).
+    A hex id may consist of digits only, so that an id does not show its form. `hex_to_decimal` is for accounts whose
+    response is hex and whose receipt is decimal, `decimal_to_hex` the other way round: both are changed to the form of
+    the receipt. Numbers have no limit: ids above 2^63 are in use (jasmin#586).
     """
 
     AS_IS = "as_is"
@@ -243,7 +242,7 @@ _RECEIPT_RULES: Final[Mapping[MessageIdRule, Callable[[bytes], bytes]]] = {
 
 
 def normalise_response_ids(message_ids: Iterable[bytes], rule: MessageIdRule) -> list[bytes]:
-    """Ids of submit responses in the form under which receipts will be found. What does not fit stays as it is."""
+    """Ids of submit responses in the form in which receipts are looked up. An id that does not fit stays as it is."""
     if rule is MessageIdRule.AS_IS:
         return list(message_ids)
     return list(map(_RESPONSE_RULES[rule], message_ids))

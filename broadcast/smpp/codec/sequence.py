@@ -8,7 +8,7 @@ LAST: Final = 0x7FFFFFFF
 
 
 class SequenceCounter:
-    """Counts from 1 to 0x7FFFFFFF and begins again at 1, passing over numbers that are still in use."""
+    """Counts from 1 to 0x7FFFFFFF and begins again at 1, without the numbers that are still in use."""
 
     __slots__ = ("_next", "_wrapped")
 

@@ -14,11 +14,11 @@ DESTINATION_LIMIT: Final = 20  # 5.2.9: 21 octets with the NUL
 
 
 class SubmitTemplate:
-    """A submit_sm with two blanks. Made once per text and segment, rendered for thousands of destinations.
+    """A submit_sm without sequence number and destination: made once per segment, rendered for thousands.
 
     `text` is the short_message as it goes on the air interface, with its UDH where esm_class says so (0x40); above
     254 octets, or with `payload=True`, it goes as message_payload with sm_length 0 (5.2.21). `validity_period` is
-    empty or 16 characters (7.1.1). `priority_flag` 3 asks for an attempt even to phones that are known to be away
+    empty or 16 characters (7.1.1). `priority_flag` 3 asks for an attempt even to phones that are known to be off
     (5.2.14). `tlvs` are appended as given, for example the sar_* set, which excludes a UDH (5.2.12).
     """
 

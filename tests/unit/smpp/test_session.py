@@ -259,7 +259,7 @@ async def test_enquire_link_both_ways_and_two_missed_drop_it_even_while_busy() -
     bench.hear(Pdu(ENQUIRE_LINK, 0, 77, b""))
     assert bench.wire.take() == [Pdu(ENQUIRE_LINK_RESP, 0, 77, b"")]
     heard: list[float] = []
-    bench.session.on_enquired = heard.append
+    bench.session.on_enquire_link_answered = heard.append
     bench.pass_time(5.0)
     (enquiry,) = bench.wire.take()
     bench.now += 0.25
@@ -281,7 +281,7 @@ async def test_silence_ends_it() -> None:
     assert not bench.wire.closed
     bench.pass_time(2.0)
     await bench.session.closed.wait()
-    assert "nothing heard" in str(bench.record.errors[0])
+    assert "nothing received" in str(bench.record.errors[0])
 
 
 async def test_unbind_by_the_smsc_is_answered_and_ends_the_session() -> None:
