@@ -147,11 +147,23 @@ def _refusals(
         yield refused(f"addresses: no group {missing} is known; import it, or correct the name")
     if decision.action is Action.SUPERSEDE and not facts.has_people:
         # What it would replace still speaks to somebody.
-        who = "marked participant" if participants_only(alert.status) else "recipient"
-        yield refused(f"addresses: no {who} is in {', '.join(content.groups)}, so it replaces nothing")
+        nobody = _nobody_in(content.groups, only_participants=participants_only(alert.status))
+        yield refused(f"addresses: {nobody}, so it replaces nothing")
     if content.expires_at <= now:
         reason = f"expired at {content.expires_at.astimezone(UTC).isoformat()}, before it came"
         yield refused(reason, _expired(content.expires_at), by=Transition.EXPIRED)
+
+
+def explain_empty(groups: Sequence[str], missing: Sequence[str], *, participants_only: bool) -> str:
+    """Why nobody is in an audience that was resolved; `missing` are those of its groups that are gone."""
+    if missing:
+        return f"addresses: no group {', '.join(missing)} is known any more; import it, and publish anew"
+    nobody = _nobody_in(groups, only_participants=participants_only)
+    return f"addresses: {nobody}; name a group that has members"
+
+
+def _nobody_in(groups: Sequence[str], *, only_participants: bool) -> str:
+    return f"no {'marked participant' if only_participants else 'recipient'} is in {', '.join(groups)}"
 
 
 def _not_for_recipients(alert: Alert) -> InputError:

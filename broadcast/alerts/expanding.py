@@ -11,6 +11,7 @@ import structlog
 from pydantic import ValidationError
 
 from broadcast import metrics
+from broadcast.alerts.assessment import explain_empty
 from broadcast.alerts.jobs import Batch, Columns, fill_batches, find_unreadable
 from broadcast.alerts.store import (
     StoredAlert,
@@ -83,7 +84,7 @@ async def commit_audience(pool: asyncpg.Pool, expansion: Expansion, settings: Se
             chain=audience.chain,
         )
         if audience.count == 0 and may_happen(stored.state, Transition.REFUSED):
-            reason = _emptiness(expansion, audience.missing)
+            reason = explain_empty(expansion.groups, audience.missing, participants_only=expansion.participants_only)
             log.warning("alert_refused", reason=reason)
             await move_alert(connection, stored.alert_id, stored.state, Transition.REFUSED, at=utc_now(), reason=reason)
     if stored.audience is None:
@@ -174,10 +175,3 @@ async def _lock_stored(connection: Connection, alert_id: UUID, settings: Setting
 def _not_stored(alert_id: UUID, settings: Settings) -> PoisonError:
     topic = Names(settings.topic_prefix).alerts
     return PoisonError(f"alert_id: {alert_id} is not stored; publish alerts on {topic}")
-
-
-def _emptiness(expansion: Expansion, missing: Sequence[str]) -> str:
-    if missing:
-        return f"addresses: no group {', '.join(missing)} is known any more; import it, and publish anew"
-    who = "marked participant" if expansion.participants_only else "recipient"
-    return f"addresses: no {who} is in {', '.join(expansion.groups)}; name a group that has members"

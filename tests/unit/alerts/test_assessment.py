@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadcast.alerts.assessment import Assessment, Facts, assess, read_content
+from broadcast.alerts.assessment import Assessment, Facts, assess, explain_empty, read_content
 from broadcast.lifecycle import AlertState, Known, Transition
 from broadcast.routing import Account, Route
 from broadcast.settings import Settings
@@ -192,3 +192,15 @@ def test_content_is_what_the_alert_says() -> None:
     assert (content.lane, content.groups) == (Lane.IMMEDIATE, ("river",))
     assert [variant.text for variant in content.variants] == ["Flood"]
     assert content.expires_at == NOW + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("missing", "participants_only", "reason"),
+    [
+        (["b"], False, "addresses: no group b is known any more; import it, and publish anew"),
+        ([], False, "addresses: no recipient is in a, b; name a group that has members"),
+        ([], True, "addresses: no marked participant is in a, b; name a group that has members"),
+    ],
+)
+def test_an_empty_audience_says_why(missing: list[str], participants_only: bool, reason: str) -> None:
+    assert explain_empty(["a", "b"], missing, participants_only=participants_only) == reason
