@@ -19,8 +19,9 @@ from broadcast import metrics
 from broadcast.alarms import is_trusting
 from broadcast.audit.attempts.batch import TRANSIENT, Batch, Parked, Recorded, record
 from broadcast.audit.attempts.metrics import report_batch
+from broadcast.audit.errors import StaleError
 from broadcast.audit.evidence.continuity import Probe, confirm
-from broadcast.audit.evidence.segments import Ids, Position, StaleError, read_positions
+from broadcast.audit.evidence.segments import Ids, Position, read_positions
 from broadcast.audit.session import open_session
 from broadcast.audit.watch.letters import Letters
 from broadcast.audit.watch.sweep import sweep_forever

@@ -70,6 +70,12 @@ def chain(previous: bytes, digest: bytes) -> bytes:
     return sha256(previous + digest).digest()
 
 
+def read_reasons(suppressed: str | dict[str, str]) -> dict[int, str]:
+    """The reasons of a chunk's suppressed recipients; asyncpg gives jsonb as text unless told otherwise."""
+    reasons = json.loads(suppressed) if isinstance(suppressed, str) else suppressed
+    return {int(recipient_id): reason for recipient_id, reason in reasons.items()}
+
+
 async def read_chunk(connection: Connection, alert_id: UUID, chunk: int) -> ChunkRows:
     """The people of one stored chunk, in one query; raises ChunkError when it is not stored."""
     row = await connection.fetchrow(READ, alert_id, chunk)

@@ -4,7 +4,8 @@ from broadcast.audit.attempts.rebuild import Rebuild, rebuild_check
 from broadcast.audit.deliveries.history import Event, history
 from broadcast.audit.deliveries.pages import Page, deliveries, stream_deliveries
 from broadcast.audit.deliveries.state import Delivery
-from broadcast.audit.deliveries.summary import Summary, UnknownAlertError, summary
+from broadcast.audit.deliveries.summary import Summary, summary
+from broadcast.audit.errors import UnknownAlertError
 from broadcast.audit.evidence.verification import Verification, verify
 from broadcast.audit.keys import message_key
 

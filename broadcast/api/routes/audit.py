@@ -17,7 +17,8 @@ from broadcast.api.services import Services
 from broadcast.audit.deliveries.export import delivery_row
 from broadcast.audit.deliveries.history import history
 from broadcast.audit.deliveries.pages import account_names, deliveries
-from broadcast.audit.deliveries.summary import Summary, UnknownAlertError, summary
+from broadcast.audit.deliveries.summary import Summary, summary
+from broadcast.audit.errors import UnknownAlertError
 from broadcast.database import Connection
 from schemas.receipt import ReceiptState
 from schemas.status import DeliveryState, Outcome

@@ -9,11 +9,12 @@ import asyncpg
 from broadcast.audit.attempts.copy_format import COLUMNS, HEADER, TRAILER
 from broadcast.audit.attempts.counters import add_to_counters, count_carefully
 from broadcast.audit.attempts.decoding import Poison, Read, read_receipts, read_statuses
-from broadcast.audit.attempts.joining import AmbiguousError, delete_parked, join, park
+from broadcast.audit.attempts.joining import delete_parked, join, park
 from broadcast.audit.attempts.receipts import Heard, gather, merge
 from broadcast.audit.attempts.rows import Booking, Deltas, Recipient, Took, book
+from broadcast.audit.errors import AmbiguousError, StaleError
 from broadcast.audit.evidence.chain import Record
-from broadcast.audit.evidence.segments import Position, Segment, StaleError, add_segments
+from broadcast.audit.evidence.segments import Position, Segment, add_segments
 from schemas.status import Status
 
 _COPY_BYTES = 256 * 1024

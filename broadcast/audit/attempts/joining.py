@@ -9,6 +9,7 @@ import asyncpg
 from broadcast.audit.attempts.receipts import Heard
 from broadcast.audit.attempts.rows import Deltas, Recipient, Took
 from broadcast.audit.codes import LOWEST_FINAL_RECEIPT, STATE_CODE_OF_RECEIPT, SUBMITTED
+from broadcast.audit.errors import AmbiguousError
 
 REUSED_AFTER = "7 days"
 """A receipt is not for a submit older than this: an SMSC may have used the id again. Longest expiry plus the six days
@@ -81,10 +82,6 @@ _JOIN_NEWEST = _JOIN.format(input=_INPUT, which=_NEWEST_EARLIER)
 
 RowKey = tuple[str, int, int, int, int, int]
 """An attempt's alert id, recipient id, evidence id, attempt, segment and message key."""
-
-
-class AmbiguousError(Exception):
-    """Several attempts fit one receipt, so the whole transaction must be done again with `exact`."""
 
 
 class Joined(NamedTuple):

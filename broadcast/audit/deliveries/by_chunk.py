@@ -1,6 +1,5 @@
 """The facts of one alert, chunk by chunk, so that memory does not grow with the audience."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from broadcast.audience.chunks import read_reasons
 from broadcast.audit.codes import CODE_OF_OUTCOME, FINAL_RECEIPT_CODES
 from broadcast.audit.deliveries.state import STATE_OF_CODES, Attempt, Delivery, deliveries_of
 from broadcast.database import Connection
@@ -90,9 +90,3 @@ def _count_attempts(result: Count, attempts: list[list[Any]]) -> None:
             result.receipt_overdue += any(
                 fact[6] and fact[3] == _ACCEPTED and fact[4] not in FINAL_RECEIPT_CODES for fact in facts
             )
-
-
-def read_reasons(suppressed: str | dict[str, str]) -> dict[int, str]:
-    """The reasons of a chunk's suppressed recipients; asyncpg gives jsonb as text unless told otherwise."""
-    reasons = json.loads(suppressed) if isinstance(suppressed, str) else suppressed
-    return {int(recipient_id): reason for recipient_id, reason in reasons.items()}

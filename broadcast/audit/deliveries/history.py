@@ -9,9 +9,9 @@ from uuid import UUID
 
 import msgspec
 
+from broadcast.audience.chunks import read_reasons
 from broadcast.audit.attempts.decoding import UNREADABLE, instant_of
-from broadcast.audit.deliveries.by_chunk import read_reasons
-from broadcast.audit.deliveries.summary import UnknownAlertError
+from broadcast.audit.errors import UnknownAlertError
 from broadcast.audit.evidence.chain import RawRecord, unpack
 from broadcast.audit.keys import message_key
 from broadcast.database import Connection
@@ -43,7 +43,7 @@ async def history(connection: Connection, alert_id: UUID, recipient_id: int) -> 
         "SELECT state, accepted_at, expanded_at, stopped_at, completed_at FROM alerts WHERE alert_id = $1", alert_id
     )
     if alert is None:
-        raise UnknownAlertError(f"alert {alert_id} is not known; list the alerts with `broadcast alert list`")
+        raise UnknownAlertError(alert_id)
     events = [
         Event(
             row["at"],

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from broadcast.audit.deliveries.by_chunk import walk
 from broadcast.audit.deliveries.state import Delivery
-from broadcast.audit.deliveries.summary import DEFAULT_RECEIPT_DEADLINE, UnknownAlertError
+from broadcast.audit.deliveries.summary import DEFAULT_RECEIPT_DEADLINE
+from broadcast.audit.errors import UnknownAlertError
 from broadcast.clock import utc_now
 from broadcast.database import Connection
 from schemas.status import DeliveryState
@@ -54,7 +55,7 @@ async def stream_deliveries(
 ) -> AsyncIterator[Delivery]:
     """Every delivery after `cursor`, recipient ids ascending; memory holds one chunk of the audience at a time."""
     if not await connection.fetchval("SELECT EXISTS (SELECT FROM alerts WHERE alert_id = $1)", alert_id):
-        raise UnknownAlertError(f"alert {alert_id} is not known; list the alerts with `broadcast alert list`")
+        raise UnknownAlertError(alert_id)
     after = -(2**63) if cursor is None else cursor
     overdue_before = (now or utc_now()) - receipt_deadline
     async for chunk in walk(connection, alert_id, overdue_before=overdue_before, after=after):

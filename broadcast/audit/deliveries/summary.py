@@ -13,17 +13,13 @@ from broadcast.audit.codes import (
     STATE_OF_CODE,
 )
 from broadcast.audit.deliveries.by_chunk import count
+from broadcast.audit.errors import UnknownAlertError
 from broadcast.clock import utc_now
 from broadcast.database import Connection
-from broadcast.errors import InputError
 from schemas.receipt import ReceiptState
 from schemas.status import DeliveryState, Outcome
 
 DEFAULT_RECEIPT_DEADLINE = timedelta(hours=1)
-
-
-class UnknownAlertError(InputError):
-    """No alert has this id here: list them with `broadcast alert list`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +80,7 @@ async def summary(
             alert_id,
         )
         if alert is None:
-            raise UnknownAlertError(f"alert {alert_id} is not known; list the alerts with `broadcast alert list`")
+            raise UnknownAlertError(alert_id)
         counts, duplicates = await _from_counters(connection, alert_id, alert)
         strangers, differences = 0, {}
         overdue_before = now - receipt_deadline

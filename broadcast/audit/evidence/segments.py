@@ -5,14 +5,11 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from broadcast.audit.errors import StaleError
 from broadcast.audit.evidence.chain import GENESIS, RawRecord, Record, digest_of, pack, unpack
 from broadcast.errors import FencedError
 
 _IDS_AT_ONCE = 1000
-
-
-class StaleError(Exception):
-    """What the recorder remembers is not what PostgreSQL holds: read it anew, then do the batch again."""
 
 
 @dataclass(frozen=True, slots=True)

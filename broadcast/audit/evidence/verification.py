@@ -8,9 +8,8 @@ from uuid import UUID
 from broadcast import metrics
 from broadcast.alarms import EVIDENCE_FAULT, raise_alarm
 from broadcast.audience.chunks import GENESIS as FIRST_CHAIN
-from broadcast.audience.chunks import chain, chunk_digest
-from broadcast.audit.deliveries.by_chunk import read_reasons
-from broadcast.audit.deliveries.summary import UnknownAlertError
+from broadcast.audience.chunks import chain, chunk_digest, read_reasons
+from broadcast.audit.errors import UnknownAlertError
 from broadcast.audit.evidence.chain import GENESIS, digest_of, unpack
 from broadcast.database import Connection
 
@@ -59,7 +58,7 @@ async def verify(
         await _verify_partition(connection, found, row[0], row[1], lambda: progress(found.segments, segments + chunks))
     alerts = await connection.fetch(f"SELECT alert_id, chunks, chain, audience FROM alerts {only}", *given)
     if alert_id is not None and not alerts:
-        raise UnknownAlertError(f"alert {alert_id} is not known; list the alerts with `broadcast alert list`")
+        raise UnknownAlertError(alert_id)
     for alert in alerts:
         await _verify_chunks(connection, found, alert)
         progress(segments + found.chunks, segments + chunks)

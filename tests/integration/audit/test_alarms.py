@@ -17,7 +17,7 @@ from broadcast.alarms import (
     raise_alarm,
     show_alarms,
 )
-from broadcast.audit.deliveries.summary import UnknownAlertError
+from broadcast.audit.errors import UnknownAlertError
 from broadcast.audit.evidence.verification import note_verification, show_verification, verify
 from broadcast.audit.watch.sweep import sweep
 from broadcast.clock import utc_now

@@ -1,0 +1,20 @@
+"""Errors of the audit."""
+
+from uuid import UUID
+
+from broadcast.errors import InputError
+
+
+class UnknownAlertError(InputError):
+    """No alert has this id here."""
+
+    def __init__(self, alert_id: UUID) -> None:
+        super().__init__(f"alert {alert_id} is not known; list the alerts with `broadcast alert list`")
+
+
+class StaleError(Exception):
+    """What the recorder remembers is not what PostgreSQL holds: read it again, then do the batch again."""
+
+
+class AmbiguousError(Exception):
+    """Several attempts fit one receipt: the whole transaction must be done again with `exact`."""
