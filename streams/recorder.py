@@ -17,11 +17,12 @@ from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRa
 
 from broadcast import metrics
 from broadcast.alarms import is_trusting
-from broadcast.audit.attempts.batch import TRANSIENT, Batch, Parked, Recorded, record
+from broadcast.audit.attempts.batch import TRANSIENT, Batch, Recorded, commit_batch
 from broadcast.audit.attempts.metrics import report_batch
+from broadcast.audit.attempts.receipts import ParkedCache
 from broadcast.audit.errors import StaleError
-from broadcast.audit.evidence.continuity import Probe, confirm
-from broadcast.audit.evidence.segments import Ids, Position, read_positions
+from broadcast.audit.evidence.continuity import Probe, confirm_position
+from broadcast.audit.evidence.segments import Position, SegmentIds, read_positions
 from broadcast.audit.session import open_session
 from broadcast.audit.watch.letters import Letters
 from broadcast.audit.watch.sweep import sweep_forever
@@ -91,7 +92,7 @@ class Recorder:
         )
         self.letters = Letters(settings, self.names)
         self.connection: asyncpg.Connection | None = None
-        self.ids = Ids()
+        self.ids = SegmentIds()
         self.accounts: dict[str, int] = {}
         self.installed = -1
         self.connections: frozenset[object] = frozenset()
@@ -100,8 +101,8 @@ class Recorder:
     def _forget(self) -> None:
         self.positions: dict[TopicPartition, Position] = {}
         self.pending: dict[TopicPartition, list[ConsumerRecord]] = defaultdict(list)
-        self.parked = Parked()
-        self.trusting = True
+        self.parked = ParkedCache()
+        self.log_intact = True
         self.flushed_at = 0.0
         self.writing: asyncio.Task[Recorded] | None = None
         self.installed = -1
@@ -159,7 +160,7 @@ class Recorder:
     def _reconnected(self) -> bool:
         """True if the consumer has another connection to a broker than when it was installed.
 
-        The broker behind it may hold an old copy of the log, so what it says is not recorded before `confirm`.
+        The broker behind it may hold an old copy of the log, so what it says is not recorded before `confirm_position`.
         """
         return self._connections() != self.connections
 
@@ -177,20 +178,20 @@ class Recorder:
         if assigned:
             async with Probe(self.settings) as probe:
                 for tp in assigned:
-                    positions[tp] = await confirm(connection, probe, recorded[tp])
-        trusting = await is_trusting(connection)
+                    positions[tp] = await confirm_position(connection, probe, recorded[tp])
+        log_intact = await is_trusting(connection)
         if generation != self.assignments.generation:
             return
         for tp, position in positions.items():
             self.consumer.seek(tp, position.offset)
-        self.positions, self.trusting = positions, trusting
+        self.positions, self.log_intact = positions, log_intact
         self.installed, self.connections = generation, connections
-        log.info("positions_installed", partitions=len(positions), trusting=trusting)
+        log.info("positions_installed", partitions=len(positions), log_intact=log_intact)
 
     async def _connect(self) -> asyncpg.Connection:
         if self.connection is None or self.connection.is_closed():
             self.connection = await wait_for_database("recorder", lambda: open_session(self.settings))
-            self.ids = Ids()
+            self.ids = SegmentIds()
             self.accounts = {}
         return self.connection
 
@@ -264,13 +265,13 @@ class Recorder:
 
     async def _write(self, connection: asyncpg.Connection, batch: Batch) -> Recorded:
         await self.letters.send(batch.poison)
-        recorded = await record(
+        recorded = await commit_batch(
             connection,
             batch,
             parked=self.parked,
             accounts=self.accounts,
             shard=self.shard,
-            trusting=self.trusting,
+            log_intact=self.log_intact,
         )
         report_batch(batch, recorded, self.accounts)
         await self.ids.reserve(connection, 2 * len(self.positions))

@@ -86,8 +86,8 @@ def _show_summary(found: Summary) -> None:
         console.print(f"[red]gap: {found.gap:,} recipients are not accounted for[/red]")
     for name, (counter, counted) in found.differences.items():
         console.print(f"[red]{name}: the counter says {counter:,}, counting gives {counted:,}[/red]")
-    if found.strangers:
-        console.print(f"[red]{found.strangers:,} recipients with an attempt are not in the audience[/red]")
+    if found.outside_audience:
+        console.print(f"[red]{found.outside_audience:,} recipients with an attempt are not in the audience[/red]")
     if found.exact and found.sound:
         console.print("counted: every recipient is accounted for, and the counters are right")
 

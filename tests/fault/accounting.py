@@ -127,7 +127,7 @@ async def draw_up(scene: Scene, alerts: Sequence[UUID], *, expected_alarms: Coll
                     states[state.value] = states.get(state.value, 0) + count
             if not exact.sound:
                 faults.append(
-                    f"alert {alert}: gap {exact.gap}, strangers {exact.strangers}, counters {exact.differences}"
+                    f"alert {alert}: gap {exact.gap}, outsiders {exact.outside_audience}, counters {exact.differences}"
                 )
         faults += (await verify(connection)).faults
         faults += (await rebuild_check(connection)).faults

@@ -14,9 +14,10 @@ from broadcast.api.authorization import Actor, Backing
 from broadcast.api.problems import Problem
 from broadcast.api.routes.alerts import PAGE_MAX, problems, unknown
 from broadcast.api.services import Services
+from broadcast.audit.attempts.accounts import account_names
 from broadcast.audit.deliveries.export import delivery_row
 from broadcast.audit.deliveries.history import history
-from broadcast.audit.deliveries.pages import account_names, deliveries
+from broadcast.audit.deliveries.pages import deliveries
 from broadcast.audit.deliveries.summary import Summary, summary
 from broadcast.audit.errors import UnknownAlertError
 from broadcast.database import Connection

@@ -1,17 +1,18 @@
 """One batch of statuses and receipts into PostgreSQL, in one transaction."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 import asyncpg
 
+from broadcast.audit.attempts.accounts import number_accounts
 from broadcast.audit.attempts.copy_format import COLUMNS, HEADER, TRAILER
-from broadcast.audit.attempts.counters import add_to_counters, count_carefully
+from broadcast.audit.attempts.counters import add_to_counters, lock_and_recount
 from broadcast.audit.attempts.decoding import Poison, Read, read_receipts, read_statuses
 from broadcast.audit.attempts.joining import delete_parked, join, park
-from broadcast.audit.attempts.receipts import Heard, gather, merge
-from broadcast.audit.attempts.rows import Booking, Deltas, Recipient, Took, book
+from broadcast.audit.attempts.receipts import MergedReceipt, ParkedCache, merge_receipts
+from broadcast.audit.attempts.rows import AttemptRows, Deltas, Latencies, Recipient, add_statuses
 from broadcast.audit.errors import AmbiguousError, StaleError
 from broadcast.audit.evidence.chain import Record
 from broadcast.audit.evidence.segments import Position, Segment, add_segments
@@ -27,18 +28,21 @@ TRANSIENT: tuple[type[BaseException], ...] = (
     asyncpg.SerializationError,
     asyncpg.LockNotAvailableError,
 )
+"""Errors of a transaction that another one was in the way of: it may be tried again."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """Decoded records of both topics: one segment a partition, statuses by segment id, receipts by their match."""
+    """Decoded records of both topics: one segment a partition, statuses by segment id, receipts by their match.
+
+    `receipt_count` counts receipts before they were merged; `oldest_at` is the timestamp of the oldest record.
+    """
 
     segments: list[Segment] = field(default_factory=list)
     statuses: list[tuple[int, Read[Status]]] = field(default_factory=list)
-    receipts: dict[int, Heard] = field(default_factory=dict)
+    receipts: dict[int, MergedReceipt] = field(default_factory=dict)
     poison: list[tuple[str, int, Poison]] = field(default_factory=list)
-    records: int = 0
-    heard: int = 0
+    receipt_count: int = 0
     oldest_at: int = 0
 
     def add_statuses(self, segment_id: int, position: Position, records: Sequence[Record], to_offset: int) -> Position:
@@ -50,8 +54,8 @@ class Batch:
     def add_receipts(self, segment_id: int, position: Position, records: Sequence[Record], to_offset: int) -> Position:
         """Add what was read from one partition of receipts; the position after it."""
         read = read_receipts(records)
-        gather(read.values, read.timestamps, segment_id, self.receipts)
-        self.heard += len(read.values)
+        merge_receipts(read.values, read.timestamps, segment_id, self.receipts)
+        self.receipt_count += len(read.values)
         return self._add(segment_id, position, records, to_offset, read.poison)
 
     def _add(
@@ -60,94 +64,60 @@ class Batch:
         segment, position = position.extend(segment_id, records, to_offset)
         self.segments.append(segment)
         self.poison += [(position.topic, position.partition, one) for one in poison]
-        self.records += len(records)
         self.oldest_at = min(self.oldest_at or records[0].timestamp, records[0].timestamp)
         return position
 
 
 @dataclass(slots=True)
 class Recorded:
-    """What one batch did, for metrics: attempts written, receipts read, parked, and how the others met their attempt.
+    """What one batch did, for metrics: attempts written, receipts read and parked, and latencies of the others.
 
-    `matched` came after their status and `early` did not; `repeated` are those that were not the first.
+    `matched` are receipts that came after their status, `early` are those that did not; `repeated` counts receipts
+    that were not the first of their attempt.
     """
 
     attempts: int = 0
     receipts: int = 0
     parked: int = 0
-    matched: Took = field(default_factory=dict)
-    early: Took = field(default_factory=dict)
+    matched: Latencies = field(default_factory=dict)
+    early: Latencies = field(default_factory=dict)
     repeated: Counter[tuple[int | None, int]] = field(default_factory=Counter)
-    deltas: Deltas = field(default_factory=Counter)
 
 
-class Parked:
-    """The newest parked receipts in memory, so that the attempt that follows need not be looked for. Bounded.
-
-    What is forgotten here is still in the table, and the sweep joins it.
-    """
-
-    def __init__(self, limit: int = 50_000) -> None:
-        self.limit = limit
-        self.heard: dict[int, Heard] = {}
-
-    def add(self, unmatched: Iterable[Heard]) -> None:
-        """Remember these, and forget the oldest beyond the limit."""
-        for one in unmatched:
-            match = one.message_key ^ one.number_hash
-            known = self.heard.get(match)
-            self.heard[match] = one if known is None else merge(known, one)
-        for match in list(self.heard)[: max(0, len(self.heard) - self.limit)]:
-            del self.heard[match]
-
-
-async def ensure_accounts(connection: asyncpg.Connection, names: Iterable[str], known: dict[str, int]) -> None:
-    """Have a number for every account's name in `known`."""
-    missing = sorted(set(names) - known.keys() - {""})
-    if not missing:
-        return
-    await connection.execute(
-        "INSERT INTO accounts (name) SELECT n FROM unnest($1::text[]) AS t(n) "
-        "WHERE NOT EXISTS (SELECT FROM accounts a WHERE a.name = n) ON CONFLICT DO NOTHING",
-        missing,
-    )
-    rows = await connection.fetch("SELECT id, name FROM accounts WHERE name = ANY ($1::text[])", missing)
-    known.update({row["name"]: row["id"] for row in rows})
-
-
-async def record(
+async def commit_batch(
     connection: asyncpg.Connection,
     batch: Batch,
     *,
-    parked: Parked,
+    parked: ParkedCache,
     accounts: dict[str, int],
     shard: int,
-    trusting: bool,
+    log_intact: bool,
 ) -> Recorded:
-    """Write a batch: evidence, attempts, receipts, counters. Tries again when recorders stand in each other's way.
+    """Write a batch in one transaction: evidence, attempts, receipts, counters.
 
-    Raises `FencedError` if another recorder owns the partition, `StaleError` if `parked` is out of date, and what
-    asyncpg raises when the server goes away; then it is open whether the batch was written.
+    Tries again when recorders are in each other's way. Raises `FencedError` if another recorder owns the partition,
+    `StaleError` if `parked` is out of date, and what asyncpg raises when the server goes away; then it is open
+    whether the batch was written.
     """
     names = {status.account for _, read in batch.statuses for status in read.values}
-    await ensure_accounts(connection, (name.replace("\0", "") for name in names), accounts)
-    booking = Booking()
+    await number_accounts(connection, (name.replace("\0", "") for name in names), accounts)
+    rows = AttemptRows()
     for evidence_id, read in batch.statuses:
-        book(
-            booking,
+        add_statuses(
+            rows,
             read.values,
             read.timestamps,
             evidence_id,
             accounts=accounts,
-            fresh=batch.receipts,
-            parked=parked.heard,
-            trusting=trusting,
+            receipts=batch.receipts,
+            parked=parked.receipts,
+            log_intact=log_intact,
         )
-    heard = list(batch.receipts.values())
+    receipts = list(batch.receipts.values())
     exact = False
     for tries in range(_TRIES):
         try:
-            recorded, unmatched = await _write(connection, batch.segments, booking, heard, shard, exact=exact)
+            recorded, unmatched = await _commit_once(connection, batch.segments, rows, receipts, shard, exact=exact)
         except AmbiguousError:
             exact = True
         except TRANSIENT:
@@ -155,47 +125,48 @@ async def record(
                 raise
         else:
             parked.add(unmatched)
-            recorded.receipts = batch.heard
+            recorded.receipts = batch.receipt_count
             return recorded
     raise StaleError(f"batch not written in {_TRIES} tries")
 
 
-async def _write(
+async def _commit_once(
     connection: asyncpg.Connection,
     segments: Sequence[Segment],
-    booking: Booking,
-    heard: Sequence[Heard],
+    rows: AttemptRows,
+    receipts: Sequence[MergedReceipt],
     shard: int,
     *,
     exact: bool,
-) -> tuple[Recorded, list[Heard]]:
+) -> tuple[Recorded, list[MergedReceipt]]:
     async with connection.transaction():
         await add_segments(connection, segments)
-        if not await delete_parked(connection, booking.taken):
+        if not await delete_parked(connection, rows.joined_parked):
             raise StaleError("a parked receipt was joined by another recorder")
-        if booking.rows:
-            await connection.copy_to_table("attempts", source=_rows(booking.pieces), columns=COLUMNS, format="binary")
-        joined = await join(connection, heard, exact=exact)
+        if rows.count:
+            await connection.copy_to_table(
+                "attempts", source=_copy_messages(rows.pieces), columns=COLUMNS, format="binary"
+            )
+        joined = await join(connection, receipts, exact=exact)
         await park(connection, joined.unmatched)
-        deltas: Deltas = Counter(booking.deltas)
+        deltas: Deltas = Counter(rows.deltas)
         deltas.update(joined.deltas)
-        careful: set[Recipient] = booking.careful | joined.careful
-        if careful:
+        needs_recount: set[Recipient] = rows.needs_recount | joined.needs_recount
+        if needs_recount:
             own = {segment.id for segment in segments}
-            deltas.update(await count_carefully(connection, careful, own, joined.before))
+            deltas.update(await lock_and_recount(connection, needs_recount, own, joined.before))
         await add_to_counters(connection, shard, deltas)
     recorded = Recorded(
-        attempts=booking.rows,
+        attempts=rows.count,
         parked=len(joined.unmatched),
-        matched=joined.took,
-        early=booking.took,
+        matched=joined.latencies,
+        early=rows.latencies,
         repeated=joined.repeated,
-        deltas=deltas,
     )
     return recorded, joined.unmatched
 
 
-async def _rows(pieces: list[bytes]) -> AsyncIterator[bytes]:
+async def _copy_messages(pieces: list[bytes]) -> AsyncIterator[bytes]:
     joined = b"".join((HEADER, *pieces, TRAILER))
     for start in range(0, len(joined), _COPY_BYTES):
         yield joined[start : start + _COPY_BYTES]

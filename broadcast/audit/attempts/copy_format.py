@@ -1,7 +1,7 @@
 """Attempts as rows of PostgreSQL's binary COPY, written by hand.
 
-asyncpg's `copy_records_to_table` takes 5 µs for a row of this width; most rows of a batch share all but six of their
-fields, so what they share is written once.
+asyncpg's `copy_records_to_table` takes 5 µs for a row of this width. Most rows of a batch share all but six of their
+fields, so what they share is encoded once.
 
 Source: PostgreSQL documentation, COPY, "Binary Format"; timestamptz is microseconds since 2000-01-01 UTC.
 """
@@ -10,7 +10,7 @@ from functools import lru_cache
 from struct import Struct, pack
 from uuid import UUID
 
-from broadcast.audit.attempts.receipts import Heard
+from broadcast.audit.attempts.receipts import MergedReceipt
 from broadcast.audit.codes import CODE_OF_OUTCOME
 from schemas.status import Status
 
@@ -55,8 +55,8 @@ def alert_part(alert_id: str) -> bytes:
     return pack(">hi16si", len(COLUMNS), 16, UUID(alert_id).bytes, 8)
 
 
-def shared_part(status: Status, evidence_id: int, account: int | None, *, alone: bool) -> bytes:
-    """The fields from `evidence_id` to `alone`, which most rows of a batch have in common."""
+def shared_part(status: Status, evidence_id: int, account: int | None, *, only_attempt: bool) -> bytes:
+    """The fields from `evidence_id` to `only_attempt`, which most rows of a batch have in common."""
     account_part = _NULL if account is None else pack(">ii", 4, account)
     return b"".join(
         (
@@ -73,7 +73,7 @@ def shared_part(status: Status, evidence_id: int, account: int | None, *, alone:
                 2,
                 CODE_OF_OUTCOME[status.outcome],
             ),
-            pack(">i?i?", 1, status.possible_duplicate, 1, alone),
+            pack(">i?i?", 1, status.possible_duplicate, 1, only_attempt),
         )
     )
 
@@ -121,10 +121,10 @@ def reason_part(reason: str) -> bytes:
     return _text(reason)
 
 
-def receipt_part(heard: Heard) -> bytes:
+def receipt_part(receipt: MergedReceipt) -> bytes:
     """The receipt's fields of a row whose receipt came before it."""
-    return _receipt_at(8, (heard.received_at - _Y2K_MILLISECONDS) * 1000) + _receipt_rest(
-        heard.code, heard.error, heard.evidence_ids
+    return _receipt_at(8, (receipt.received_at - _Y2K_MILLISECONDS) * 1000) + _receipt_rest(
+        receipt.code, receipt.error, receipt.evidence_ids
     )
 
 

@@ -1,4 +1,4 @@
-"""Counters per alert and state, exact, by changes instead of by counting rows."""
+"""Counters per alert and state, kept exact by changes instead of by counting rows."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -29,17 +29,16 @@ FROM attempts WHERE alert_id = $1::text::uuid AND recipient_id = ANY ($2::bigint
 _SUBMIT = ("attempt", "submitted_at", "segment", "segments")
 
 
-async def count_carefully(
+async def lock_and_recount(
     connection: asyncpg.Connection,
     recipients: Iterable[Recipient],
     own_evidence: Collection[int],
     before: Mapping[RowKey, int | None],
 ) -> Deltas:
-    """Changes by what this transaction did to recipients with several attempts.
+    """Changes by what this transaction did to recipients with several attempts; locks each alert until it ends.
 
     `own_evidence` are the segments whose attempts it copied; `before` are the codes of receipts that it replaced.
-    Two recorders that do this for one alert take turns, by a lock that ends with the transaction; so the changes
-    add up, whatever each of them could see.
+    Two recorders that do this for one alert wait for each other; so the changes add up, whatever each could see.
     """
     by_alert: dict[str, list[int]] = defaultdict(list)
     for alert_id, recipient_id in recipients:
@@ -60,7 +59,7 @@ async def _count(
 ) -> Deltas:
     rows = await connection.fetch(_ATTEMPTS, alert_id, recipient_ids)
     if any(row["alone"] for row in rows):
-        # Waits for a receipt that another recorder is writing there, and makes it careful next time.
+        # Waits for a receipt that another recorder is writing there, and makes it recount too, next time.
         await connection.execute(
             "UPDATE attempts SET alone = false "
             "WHERE alert_id = $1::text::uuid AND recipient_id = ANY ($2::bigint[]) AND alone",

@@ -1,4 +1,4 @@
-"""Receipts to attempts: one statement for a whole batch."""
+"""Joining receipts to attempts: one statement for a whole batch."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import asyncpg
 
-from broadcast.audit.attempts.receipts import Heard
-from broadcast.audit.attempts.rows import Deltas, Recipient, Took
+from broadcast.audit.attempts.receipts import MergedReceipt
+from broadcast.audit.attempts.rows import Deltas, Latencies, Recipient
 from broadcast.audit.codes import LOWEST_FINAL_RECEIPT, STATE_CODE_OF_RECEIPT, SUBMITTED
 from broadcast.audit.errors import AmbiguousError
 
@@ -65,14 +65,15 @@ WITH r AS (
     FROM r {which}
     RETURNING a.alert_id, a.recipient_id, a.evidence_id, a.attempt, a.segment, a.message_key, a.alone,
         a.account, a.receipt_before, a.receipt_state, r.code, r.number,
-        (date_part('epoch', r.at - a.submitted_at) * 1000)::bigint AS took
+        (date_part('epoch', r.at - a.submitted_at) * 1000)::bigint AS latency
 )
-SELECT alert_id, account, receipt_before, receipt_state, code, array_agg(number) AS numbers, array_agg(took) AS took,
-    NULL::bigint AS recipient_id,
-    NULL::bigint AS evidence_id, NULL::smallint AS attempt, NULL::smallint AS segment, NULL::bigint AS message_key
+SELECT alert_id, account, receipt_before, receipt_state, code,
+    array_agg(number) AS numbers, array_agg(latency) AS latencies,
+    NULL::bigint AS recipient_id, NULL::bigint AS evidence_id,
+    NULL::smallint AS attempt, NULL::smallint AS segment, NULL::bigint AS message_key
 FROM joined WHERE alone GROUP BY 1, 2, 3, 4, 5
 UNION ALL
-SELECT alert_id, account, receipt_before, receipt_state, code, ARRAY[number], ARRAY[took], recipient_id, evidence_id,
+SELECT alert_id, account, receipt_before, receipt_state, code, ARRAY[number], ARRAY[latency], recipient_id, evidence_id,
     attempt, segment, message_key
 FROM joined WHERE NOT alone
 """
@@ -87,46 +88,46 @@ RowKey = tuple[str, int, int, int, int, int]
 class Joined(NamedTuple):
     """What receipts did to attempts.
 
-    `deltas` for attempts that are alone; `careful` are the recipients of the others, and `before` says which
-    receipt's code (or none) those attempts had. `unmatched` have no attempt (yet). `took` is of receipts that were
-    the first of their attempt, `repeated` counts the others by account and code.
+    `deltas` are those of only attempts. `needs_recount` are the recipients of the others, and `before` says which
+    receipt's code (or none) those attempts had. `unmatched` have no attempt (yet). `latencies` are those of receipts
+    that were the first of their attempt; `repeated` counts the others by account and code.
     """
 
     deltas: Deltas
-    careful: set[Recipient]
+    needs_recount: set[Recipient]
     before: dict[RowKey, int | None]
-    unmatched: list[Heard]
-    took: Took
+    unmatched: list[MergedReceipt]
+    latencies: Latencies
     repeated: Counter[tuple[int | None, int]]
 
 
-def _nothing() -> Joined:
+def _nothing_joined() -> Joined:
     return Joined(Counter(), set(), {}, [], {}, Counter())
 
 
-async def join(connection: asyncpg.Connection, heard: Sequence[Heard], *, exact: bool) -> Joined:
-    """Write receipts into their attempts, inside the caller's transaction; keys are locked in ascending order.
+async def join(connection: asyncpg.Connection, receipts: Sequence[MergedReceipt], *, exact: bool) -> Joined:
+    """Write receipts into their attempts, inside the caller's transaction; rows are locked in ascending order of keys.
 
     The usual statement takes 7 µs of PostgreSQL for a receipt and cannot choose: it raises `AmbiguousError` where
     several attempts fit. With `exact` (10 µs) each goes to the newest earlier submit.
     """
-    joined = _nothing()
-    for number in range(max((len(one.evidence_ids) for one in heard), default=0)):
-        # A statement updates a row once, so that each of several segments with receipts of one message has its turn.
-        turn = [one._replace(evidence_ids=one.evidence_ids[number:]) for one in heard] if number else heard
-        part = await _join_once(connection, sorted(one for one in turn if one.evidence_ids), exact=exact)
+    joined = _nothing_joined()
+    for number in range(max((len(one.evidence_ids) for one in receipts), default=0)):
+        # A statement updates a row only once, so several segments with receipts of one message need several statements.
+        rest = [one._replace(evidence_ids=one.evidence_ids[number:]) for one in receipts] if number else receipts
+        part = await _join_once(connection, sorted(one for one in rest if one.evidence_ids), exact=exact)
         joined.deltas.update(part.deltas)
-        joined.careful.update(part.careful)
+        joined.needs_recount.update(part.needs_recount)
         joined.repeated.update(part.repeated)
-        for kind, took in part.took.items():
-            joined.took.setdefault(kind, []).extend(took)
+        for kind, latencies in part.latencies.items():
+            joined.latencies.setdefault(kind, []).extend(latencies)
         joined = joined._replace(before=part.before | joined.before)
         if number == 0:
             joined.unmatched.extend(part.unmatched)
     return joined
 
 
-async def _join_once(connection: asyncpg.Connection, ordered: Sequence[Heard], *, exact: bool) -> Joined:
+async def _join_once(connection: asyncpg.Connection, ordered: Sequence[MergedReceipt], *, exact: bool) -> Joined:
     exact = exact or any(one.number_hash == 0 for one in ordered)
     rows = await connection.fetch(
         _JOIN_NEWEST if exact else _JOIN_ONLY,
@@ -137,7 +138,7 @@ async def _join_once(connection: asyncpg.Connection, ordered: Sequence[Heard], *
         [one.error for one in ordered],
         [one.evidence_ids[0] for one in ordered],
     )
-    joined = _nothing()
+    joined = _nothing_joined()
     matched: set[int] = set()
     total = 0
     for row in rows:
@@ -146,7 +147,7 @@ async def _join_once(connection: asyncpg.Connection, ordered: Sequence[Heard], *
         total += len(numbers)
         kind = row["account"], row["code"]
         if was is None:
-            joined.took.setdefault(kind, []).extend(row["took"])
+            joined.latencies.setdefault(kind, []).extend(row["latencies"])
         else:
             joined.repeated[kind] += len(numbers)
         if row["recipient_id"] is None:
@@ -154,7 +155,7 @@ async def _join_once(connection: asyncpg.Connection, ordered: Sequence[Heard], *
             joined.deltas[alert_id, before] -= len(numbers)
             joined.deltas[alert_id, STATE_CODE_OF_RECEIPT[now]] += len(numbers)
         else:
-            joined.careful.add((alert_id, row["recipient_id"]))
+            joined.needs_recount.add((alert_id, row["recipient_id"]))
             key = (
                 alert_id,
                 row["recipient_id"],
@@ -170,18 +171,18 @@ async def _join_once(connection: asyncpg.Connection, ordered: Sequence[Heard], *
     return joined
 
 
-async def delete_parked(connection: asyncpg.Connection, taken: Iterable[Heard]) -> bool:
-    """Take receipts out of the table of the parked ones; false if one is not there any more.
+async def delete_parked(connection: asyncpg.Connection, joined: Iterable[MergedReceipt]) -> bool:
+    """Delete parked receipts that were joined, inside the caller's transaction; false if one is already gone.
 
-    Only those that are known here: another recorder may have parked one more for the same message. OFFSET 0 for the
+    Deletes only what is known here: another recorder may have parked one more for the same message. OFFSET 0 for the
     same reason as in `_EVERY`: planned while few were parked, 20,000 took a minute.
     """
-    ordered = sorted({(one.message_key, one.number_hash, number) for one in taken for number in one.evidence_ids})
+    ordered = sorted({(one.message_key, one.number_hash, number) for one in joined for number in one.evidence_ids})
     if not ordered:
         return True
-    gone: int = await connection.fetchval(
+    deleted: int = await connection.fetchval(
         """
-        WITH gone AS (
+        WITH deleted AS (
             DELETE FROM parked_receipts p
             USING unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS t(key, hash, evidence) CROSS JOIN LATERAL (
                 SELECT q.ctid FROM parked_receipts q
@@ -189,17 +190,17 @@ async def delete_parked(connection: asyncpg.Connection, taken: Iterable[Heard]) 
             ) c
             WHERE p.ctid = c.ctid RETURNING true
         )
-        SELECT count(*) FROM gone
+        SELECT count(*) FROM deleted
         """,
         [key for key, _, _ in ordered],
         [number for _, number, _ in ordered],
         [evidence_id for _, _, evidence_id in ordered],
     )
-    return gone == len(ordered)
+    return deleted == len(ordered)
 
 
-async def park(connection: asyncpg.Connection, unmatched: Sequence[Heard]) -> None:
-    """Keep receipts whose attempt is not known, for whoever copies it, the sweep, and the audit."""
+async def park(connection: asyncpg.Connection, unmatched: Sequence[MergedReceipt]) -> None:
+    """Insert receipts whose attempt is not known (yet), inside the caller's transaction."""
     if not unmatched:
         return
     await connection.copy_records_to_table(

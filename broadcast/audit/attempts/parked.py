@@ -1,18 +1,19 @@
-"""Parked receipts: joined when their attempt came to another recorder, or after this one had forgotten them."""
+"""Parked receipts whose attempt came to another recorder, or after this one had forgotten them: joined late."""
 
 from collections import Counter
 from collections.abc import Sequence
 
 import asyncpg
 
-from broadcast.audit.attempts.counters import add_to_counters, count_carefully
+from broadcast.audit.attempts.accounts import account_names
+from broadcast.audit.attempts.counters import add_to_counters, lock_and_recount
 from broadcast.audit.attempts.joining import join, park
-from broadcast.audit.attempts.metrics import report_met, report_repeated
-from broadcast.audit.attempts.receipts import Heard, merge
+from broadcast.audit.attempts.metrics import report_first, report_repeated
+from broadcast.audit.attempts.receipts import MergedReceipt, merge
 from broadcast.audit.attempts.rows import Deltas
 
 SHARD = -1
-"""Counters of what is joined here, apart from those of the recorders' batches."""
+"""Of the counters of what is joined here: apart from those of the recorders' batches."""
 
 AT_ONCE = 5_000
 
@@ -47,26 +48,29 @@ RETURNING p.message_key, p.number_hash, p.state, p.received_at, coalesce(p.error
 """
 
 
-async def join_parked(connection: asyncpg.Connection, *, slow: bool = False) -> int:
-    """Join receipts parked in the last minute, with `slow` all of the last week; how many messages were joined."""
+async def join_and_commit_parked(connection: asyncpg.Connection, *, old: bool = False) -> int:
+    """Join receipts parked in the last minute, with `old` in the last week, and commit; how many were joined.
+
+    Receipts of one message with one number hash count as one.
+    """
     found = await connection.fetch(_FIND.format(age=_RECENT, number=_SAME_NUMBER), AT_ONCE)
     pairs = [(row["message_key"], row["number_hash"], row["number_hash"]) for row in found]
-    if slow:
-        old = await connection.fetch(_FIND.format(age=_OLD, number=_SAME_NUMBER), AT_ONCE)
-        pairs += [(row["message_key"], row["number_hash"], row["number_hash"]) for row in old]
+    if old:
+        found = await connection.fetch(_FIND.format(age=_OLD, number=_SAME_NUMBER), AT_ONCE)
+        pairs += [(row["message_key"], row["number_hash"], row["number_hash"]) for row in found]
         other = await connection.fetch(_OTHER_NUMBER, AT_ONCE)
         pairs += [(row["message_key"], row["number_hash"], row["owner"]) for row in other]
-    return await _join(connection, sorted(set(pairs))) if pairs else 0
+    return await _join_and_commit(connection, sorted(set(pairs))) if pairs else 0
 
 
-async def _join(connection: asyncpg.Connection, pairs: Sequence[tuple[int, int, int]]) -> int:
+async def _join_and_commit(connection: asyncpg.Connection, pairs: Sequence[tuple[int, int, int]]) -> int:
     owners = {(key, number): owner for key, number, owner in pairs}
     async with connection.transaction():
         rows = await connection.fetch(_TAKE, [key for key, _ in owners], [number for _, number in owners])
-        heard: dict[tuple[int, int], Heard] = {}
+        receipts: dict[tuple[int, int], MergedReceipt] = {}
         for row in rows:
             pair = (row["message_key"], row["number_hash"])
-            one = Heard(
+            one = MergedReceipt(
                 row["message_key"],
                 owners[pair],
                 row["state"],
@@ -75,15 +79,15 @@ async def _join(connection: asyncpg.Connection, pairs: Sequence[tuple[int, int, 
                 (row["evidence_id"],),
             )
             match = (row["message_key"], owners[pair])
-            heard[match] = merge(heard[match], one) if match in heard else one
-        joined = await join(connection, list(heard.values()), exact=True)
+            receipts[match] = merge(receipts[match], one) if match in receipts else one
+        joined = await join(connection, list(receipts.values()), exact=True)
         await park(connection, joined.unmatched)
         deltas: Deltas = Counter(joined.deltas)
-        if joined.careful:
-            deltas.update(await count_carefully(connection, joined.careful, (), joined.before))
+        if joined.needs_recount:
+            deltas.update(await lock_and_recount(connection, joined.needs_recount, (), joined.before))
         await add_to_counters(connection, SHARD, deltas)
-    if joined.took or joined.repeated:
-        names = {row["id"]: row["name"] for row in await connection.fetch("SELECT id, name FROM accounts")}
-        report_met("late", joined.took, names)
+    if joined.latencies or joined.repeated:
+        names = await account_names(connection)
+        report_first("late", joined.latencies, names)
         report_repeated(joined.repeated, names)
-    return len(heard) - len(joined.unmatched)
+    return len(receipts) - len(joined.unmatched)

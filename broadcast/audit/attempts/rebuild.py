@@ -1,4 +1,4 @@
-"""Attempts derived from the evidence anew, and compared with the table that stands."""
+"""Attempts derived from the evidence again, and compared with the table."""
 
 from array import array
 from collections import Counter, defaultdict
@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from broadcast.audit.attempts.decoding import read_receipts, read_statuses
-from broadcast.audit.attempts.receipts import Heard, gather
+from broadcast.audit.attempts.receipts import MergedReceipt, merge_receipts
 from broadcast.audit.codes import CODE_OF_OUTCOME
-from broadcast.audit.evidence.chain import unpack
+from broadcast.audit.evidence.segments import read_records
 from broadcast.audit.keys import message_key
 from broadcast.database import Connection
 from schemas.status import Outcome, Status
 
 Progress = Callable[[int, int], None]
-"""Told how many of how many segments are done."""
+"""Called with the number of segments that are done, and of all."""
 
 Fact = tuple[Any, ...]
 
@@ -39,7 +39,7 @@ FROM attempts WHERE message_key = ANY ($1::bigint[])
 
 @dataclass(slots=True)
 class Rebuild:
-    """What comparing found: how many attempts and receipts were derived, and the first faults in words."""
+    """What the comparison found: how many attempts and receipts were derived, and the first faults in words."""
 
     segments: int = 0
     attempts: int = 0
@@ -52,8 +52,8 @@ class Rebuild:
         """True if the table is what the evidence gives."""
         return not self.faults
 
-    def blame(self, fault: str) -> None:
-        """Note a fault, of many only the first."""
+    def add_fault(self, fault: str) -> None:
+        """Add a fault in words; of many only the first are kept."""
         if len(self.faults) < FAULTS_KEPT:
             self.faults.append(fault)
 
@@ -72,29 +72,29 @@ async def rebuild_check(connection: Connection, progress: Progress = lambda _don
         in_table = {row["evidence_id"]: row["count"] for row in rows}
         ids = await connection.fetch("SELECT id, topic FROM evidence ORDER BY topic, partition, epoch, from_offset")
         for row in ids:
-            records = unpack(await connection.fetchval("SELECT records FROM evidence WHERE id = $1", row["id"]))
+            records = await read_records(connection, row["id"])
             if row["topic"].endswith("statuses.v1"):
                 statuses = read_statuses(records)
                 await _check_statuses(connection, found, row["id"], statuses.values, statuses.timestamps)
                 found.attempts += len(statuses.values)
                 if in_table.pop(row["id"], 0) != len(statuses.values):
-                    found.blame(
+                    found.add_fault(
                         f"segment {row['id']}: it holds {len(statuses.values)} statuses, the table has more or fewer"
                     )
             else:
                 receipts = read_receipts(records)
-                heard: dict[int, Heard] = {}
-                gather(receipts.values, receipts.timestamps, row["id"], heard)
-                await _check_receipts(connection, found, row["id"], heard.values(), joined)
+                merged: dict[int, MergedReceipt] = {}
+                merge_receipts(receipts.values, receipts.timestamps, row["id"], merged)
+                await _check_receipts(connection, found, row["id"], merged.values(), joined)
                 found.receipts += len(receipts.values)
             found.segments += 1
             progress(found.segments, len(ids))
         for evidence_id, count in in_table.items():
-            found.blame(f"{count} attempts rest on segment {evidence_id}, which is no segment of statuses")
+            found.add_fault(f"{count} attempts rest on segment {evidence_id}, which is no segment of statuses")
         with_receipt = await connection.fetchval("SELECT count(*) FROM attempts WHERE receipt_state IS NOT NULL")
         proven = sum(len(set(bucket)) for bucket in joined)
         if proven != with_receipt:
-            found.blame(f"{with_receipt} attempts have a receipt, the evidence proves {proven}")
+            found.add_fault(f"{with_receipt} attempts have a receipt, the evidence proves {proven}")
     return found
 
 
@@ -109,7 +109,7 @@ async def _check_statuses(
         stored = Counter(tuple(row) for row in rows)
         for kind, wrong in (("is not as recorded", facts - stored), ("was never recorded", stored - facts)):
             for fact in wrong:
-                found.blame(f"segment {segment}: alert {alert_id} recipient {fact[1]} attempt {fact[2]} {kind}")
+                found.add_fault(f"segment {segment}: alert {alert_id} recipient {fact[1]} attempt {fact[2]} {kind}")
 
 
 def _fact_of(status: Status, timestamp: int) -> Fact:
@@ -133,15 +133,15 @@ def _fact_of(status: Status, timestamp: int) -> Fact:
 
 
 async def _check_receipts(
-    connection: Connection, found: Rebuild, segment: int, heard: Iterable[Heard], joined: list["array[int]"]
+    connection: Connection, found: Rebuild, segment: int, merged: Iterable[MergedReceipt], joined: list["array[int]"]
 ) -> None:
-    by_key: dict[int, list[Heard]] = defaultdict(list)
-    for one in heard:
+    by_key: dict[int, list[MergedReceipt]] = defaultdict(list)
+    for one in merged:
         by_key[one.message_key].append(one)
     owners: dict[int, list[Any]] = defaultdict(list)
     for row in await connection.fetch(_BY_KEY, sorted(by_key)):
         owners[row["message_key"]].append(row)
-    missing: list[Heard] = []
+    missing: list[MergedReceipt] = []
     for key, several in by_key.items():
         for one in several:
             owner = next((row for row in owners[key] if segment in (row["receipt_evidence"] or ())), None)
@@ -152,14 +152,14 @@ async def _check_receipts(
             if (one.code, _instant(one.received_at), one.error) == there:
                 joined[key % _BUCKETS].append(hash(owner["place"]))
             elif one.code > owner["receipt_state"]:
-                found.blame(
+                found.add_fault(
                     f"segment {segment}: a receipt with message key {key} is better than the one in its attempt"
                 )
     if missing:
         await _check_parked(connection, found, segment, missing)
 
 
-async def _check_parked(connection: Connection, found: Rebuild, segment: int, missing: list[Heard]) -> None:
+async def _check_parked(connection: Connection, found: Rebuild, segment: int, missing: list[MergedReceipt]) -> None:
     rows = await connection.fetch(
         "SELECT message_key, number_hash FROM parked_receipts "
         "WHERE message_key = ANY ($1::bigint[]) AND evidence_id = $2",
@@ -171,7 +171,9 @@ async def _check_parked(connection: Connection, found: Rebuild, segment: int, mi
         if (one.message_key, one.number_hash) in parked:
             found.parked += 1
         else:
-            found.blame(f"segment {segment}: a receipt with message key {one.message_key} is neither joined nor parked")
+            found.add_fault(
+                f"segment {segment}: a receipt with message key {one.message_key} is neither joined nor parked"
+            )
 
 
 def _instant(milliseconds: int) -> datetime:

@@ -1,4 +1,4 @@
-"""What receipts say of one message, whatever their order and however often they are repeated. Pure."""
+"""The receipts of one message as one, whatever their order and however often they are repeated. Pure."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -8,8 +8,8 @@ from broadcast.audit.keys import message_key
 from schemas.receipt import Receipt
 
 
-class Heard(NamedTuple):
-    """The receipts with one message key and number hash, as one: `code` is that of the best (audit/codes.py).
+class MergedReceipt(NamedTuple):
+    """The receipts with one message key and number hash as one; `code` is that of the best (audit/codes.py).
 
     `received_at` in milliseconds since the epoch; `evidence_ids` are all segments that hold one of them.
     """
@@ -22,8 +22,11 @@ class Heard(NamedTuple):
     evidence_ids: tuple[int, ...]
 
 
-def merge(one: Heard, other: Heard) -> Heard:
-    """Both as one: the higher code counts, among equals the earlier, then the greater error. Commutes, and repeats."""
+def merge(one: MergedReceipt, other: MergedReceipt) -> MergedReceipt:
+    """Both as one: the higher code counts, among equals the earlier, then the greater error.
+
+    The order of the two does not matter, and merging the same receipt again changes nothing.
+    """
     best = max(one, other, key=_rank)
     if one.evidence_ids == other.evidence_ids:
         return best
@@ -31,20 +34,22 @@ def merge(one: Heard, other: Heard) -> Heard:
     return best._replace(evidence_ids=ids)
 
 
-def _rank(heard: Heard) -> tuple[int, int, str]:
-    return heard.code, -heard.received_at, heard.error
+def _rank(receipt: MergedReceipt) -> tuple[int, int, str]:
+    return receipt.code, -receipt.received_at, receipt.error
 
 
-def gather(receipts: Iterable[Receipt], timestamps: Iterable[int], evidence_id: int, into: dict[int, Heard]) -> None:
+def merge_receipts(
+    receipts: Iterable[Receipt], timestamps: Iterable[int], evidence_id: int, into: dict[int, MergedReceipt]
+) -> None:
     """Add receipts to `into`, keyed by message key XOR number hash: what an attempt must match to own them.
 
-    `timestamps` are those of their Kafka records, for receipts that say not when they were received.
+    `timestamps` are those of their Kafka records, for receipts that do not say when they were received.
     """
     evidence = (evidence_id,)
     for receipt, timestamp in zip(receipts, timestamps, strict=True):
         key = message_key(receipt.account, receipt.message_id)
         match = key ^ receipt.number_hash
-        heard = Heard(
+        merged = MergedReceipt(
             key,
             receipt.number_hash,
             CODE_OF_RECEIPT[receipt.state],
@@ -53,4 +58,24 @@ def gather(receipts: Iterable[Receipt], timestamps: Iterable[int], evidence_id: 
             evidence,
         )
         known = into.get(match)
-        into[match] = heard if known is None else merge(known, heard)
+        into[match] = merged if known is None else merge(known, merged)
+
+
+class ParkedCache:
+    """The newest parked receipts in memory, so that the attempt that follows finds its own at once. Bounded.
+
+    What is forgotten here is still in the table, and the sweep joins it.
+    """
+
+    def __init__(self, limit: int = 50_000) -> None:
+        self.limit = limit
+        self.receipts: dict[int, MergedReceipt] = {}
+
+    def add(self, unmatched: Iterable[MergedReceipt]) -> None:
+        """Remember these, and forget the oldest beyond the limit."""
+        for one in unmatched:
+            match = one.message_key ^ one.number_hash
+            known = self.receipts.get(match)
+            self.receipts[match] = one if known is None else merge(known, one)
+        for match in list(self.receipts)[: max(0, len(self.receipts) - self.limit)]:
+            del self.receipts[match]

@@ -14,7 +14,7 @@ from broadcast.audit.attempts.copy_format import (
     unusual_part,
     usual_part,
 )
-from broadcast.audit.attempts.receipts import Heard, merge
+from broadcast.audit.attempts.receipts import MergedReceipt, merge
 from broadcast.audit.codes import CODE_OF_STATE, STATE_CODE_OF_RECEIPT
 from broadcast.audit.keys import message_key
 from schemas.status import STATE_OF_OUTCOME, Outcome, Status
@@ -22,46 +22,46 @@ from schemas.status import STATE_OF_OUTCOME, Outcome, Status
 Recipient = tuple[str, int]
 """Alert id and recipient id."""
 
-Took = dict[tuple[int | None, int], list[int]]
+Latencies = dict[tuple[int | None, int], list[int]]
 """Milliseconds from submits to their receipts, by the account's number and the receipt's code."""
 
 Deltas = Counter[tuple[str, int]]
 """Changes of counters, by alert id and code of state. Queued has none: it is what the others leave of the audience."""
 
-SIMPLE_OUTCOMES = frozenset({Outcome.ACCEPTED, Outcome.REFUSED, Outcome.EXPIRED, Outcome.CANCELLED, Outcome.FAILED})
+FINAL_OUTCOMES = frozenset({Outcome.ACCEPTED, Outcome.REFUSED, Outcome.EXPIRED, Outcome.CANCELLED, Outcome.FAILED})
 """Outcomes after which nothing is tried again."""
 
 
 @dataclass(slots=True)
-class _Shape:
-    """What the rows of statuses alike share, and how many there are."""
+class _Shared:
+    """What the rows of statuses alike have in common, and how many there are."""
 
     alert: bytes
-    shared: bytes
+    fields: bytes
     account: int | None
-    simple: bool
+    only_attempt: bool
     state: int
     count: int = 0
 
 
 @dataclass(slots=True)
-class Booking:
+class AttemptRows:
     """What one batch of statuses does to the tables.
 
-    `pieces` joined are rows for COPY; `deltas` are those of recipients that have just this one attempt; `careful`
-    are the others, whose state must be found from all their attempts; `taken` are parked receipts that were joined,
-    `took` is of every receipt that did not come after its status.
+    `pieces` joined are rows for COPY. `deltas` are those of recipients that have only this attempt; `needs_recount`
+    are the other recipients, whose state must be found from all their attempts. `joined_parked` are parked receipts
+    that are in the rows; `latencies` are those of every receipt that is in the rows.
     """
 
     pieces: list[bytes] = field(default_factory=list)
-    rows: int = 0
+    count: int = 0
     deltas: Deltas = field(default_factory=Counter)
-    careful: set[Recipient] = field(default_factory=set)
-    taken: list[Heard] = field(default_factory=list)
-    took: Took = field(default_factory=dict)
+    needs_recount: set[Recipient] = field(default_factory=set)
+    joined_parked: list[MergedReceipt] = field(default_factory=list)
+    latencies: Latencies = field(default_factory=dict)
 
 
-def is_simple(status: Status) -> bool:
+def is_only_attempt(status: Status) -> bool:
     """True if its recipient was queued before and has no other attempt: first, in time, whole, not tried again."""
     return (
         status.attempt == 1
@@ -69,30 +69,31 @@ def is_simple(status: Status) -> bool:
         and status.segments == 1
         and not status.possible_duplicate
         and not status.late
-        and status.outcome in SIMPLE_OUTCOMES
+        and status.outcome in FINAL_OUTCOMES
     )
 
 
-def book(
-    booking: Booking,
+def add_statuses(
+    rows: AttemptRows,
     statuses: Iterable[Status],
     timestamps: Iterable[int],
     evidence_id: int,
     *,
     accounts: Mapping[str, int],
-    fresh: MutableMapping[int, Heard],
-    parked: MutableMapping[int, Heard],
-    trusting: bool,
+    receipts: MutableMapping[int, MergedReceipt],
+    parked: MutableMapping[int, MergedReceipt],
+    log_intact: bool,
 ) -> None:
-    """Add the statuses of one evidence segment to `booking`.
+    """Add the statuses of one evidence segment to `rows`.
 
-    Receipts that came first are taken out of `fresh` (this batch's) and `parked`. `timestamps` are those of the
-    Kafka records. Not `trusting` (Kafka once lost its tail, so any job may have been done twice): nobody is simple.
+    Receipts that came first are taken out of `receipts` (this batch's) and `parked`. `timestamps` are those of the
+    Kafka records. Without `log_intact` (Kafka once lost its tail, so any job may have been done twice) every
+    recipient needs a recount.
     """
-    shapes: dict[tuple[object, ...], _Shape] = {}
-    heard_of: dict[tuple[str, int], int] = {}
-    early = bool(fresh or parked)
-    pieces = booking.pieces
+    by_shared: dict[tuple[object, ...], _Shared] = {}
+    with_receipt: dict[tuple[str, int], int] = {}
+    early = bool(receipts or parked)
+    pieces = rows.pieces
     for status, timestamp in zip(statuses, timestamps, strict=True):
         alike = (
             status.alert_id,
@@ -105,59 +106,62 @@ def book(
             status.error,
             status.late,
         )
-        shape = shapes.get(alike)
-        if shape is None:
-            simple = trusting and is_simple(status)
+        shared = by_shared.get(alike)
+        if shared is None:
+            only_attempt = log_intact and is_only_attempt(status)
             account = accounts.get(status.account.replace("\0", ""))
-            shape = shapes[alike] = _Shape(
+            shared = by_shared[alike] = _Shared(
                 alert_part(status.alert_id),
-                shared_part(status, evidence_id, account, alone=simple),
+                shared_part(status, evidence_id, account, only_attempt=only_attempt),
                 account,
-                simple,
+                only_attempt,
                 CODE_OF_STATE[STATE_OF_OUTCOME[status.outcome]],
             )
-        shape.count += 1
-        if not shape.simple:
-            booking.careful.add((status.alert_id, status.recipient_id))
+        shared.count += 1
+        if not shared.only_attempt:
+            rows.needs_recount.add((status.alert_id, status.recipient_id))
         key = None
         if status.message_id and status.outcome is Outcome.ACCEPTED:  # no other outcome can have a receipt
             key = message_key(status.account, status.message_id)
         answered_at = status.at or timestamp
         part = usual_part if key is not None and status.submitted_at else unusual_part
         pieces.append(
-            part(shape.alert, status.recipient_id, key, status.number_hash, status.submitted_at, answered_at)  # type: ignore[arg-type]
+            part(shared.alert, status.recipient_id, key, status.number_hash, status.submitted_at, answered_at)  # type: ignore[arg-type]
         )
-        pieces.append(shape.shared)
+        pieces.append(shared.fields)
         pieces.append(reason_part(status.reason) if status.reason else NO_REASON)
-        heard = None
+        receipt = None
         if early and key is not None:
-            heard = _take(key ^ status.number_hash, fresh, parked, booking)
-        if heard is None:
+            receipt = _take_receipt(key ^ status.number_hash, receipts, parked, rows)
+        if receipt is None:
             pieces.append(NO_RECEIPT)
             continue
-        pieces.append(receipt_part(heard))
-        booking.took.setdefault((shape.account, heard.code), []).append(
-            heard.received_at - (status.submitted_at or heard.received_at)
+        pieces.append(receipt_part(receipt))
+        rows.latencies.setdefault((shared.account, receipt.code), []).append(
+            receipt.received_at - (status.submitted_at or receipt.received_at)
         )
-        if shape.simple and status.outcome is Outcome.ACCEPTED:
-            shape.count -= 1
-            heard_of[status.alert_id, heard.code] = heard_of.get((status.alert_id, heard.code), 0) + 1
-    for (alert_id, *_), shape in shapes.items():
-        if shape.simple:
-            booking.deltas[str(alert_id), shape.state] += shape.count
-    for (heard_alert, code), count in heard_of.items():
-        booking.deltas[heard_alert, STATE_CODE_OF_RECEIPT[code]] += count
-    booking.rows = len(pieces) // 4
+        if shared.only_attempt and status.outcome is Outcome.ACCEPTED:
+            shared.count -= 1
+            with_receipt[status.alert_id, receipt.code] = with_receipt.get((status.alert_id, receipt.code), 0) + 1
+    for (alert_id, *_), shared in by_shared.items():
+        if shared.only_attempt:
+            rows.deltas[str(alert_id), shared.state] += shared.count
+    for (alert, code), count in with_receipt.items():
+        rows.deltas[alert, STATE_CODE_OF_RECEIPT[code]] += count
+    rows.count = len(pieces) // 4
 
 
-def _take(
-    match: int, fresh: MutableMapping[int, Heard], parked: MutableMapping[int, Heard], booking: Booking
-) -> Heard | None:
+def _take_receipt(
+    match: int,
+    receipts: MutableMapping[int, MergedReceipt],
+    parked: MutableMapping[int, MergedReceipt],
+    rows: AttemptRows,
+) -> MergedReceipt | None:
     from_parked = parked.pop(match, None)
-    heard = fresh.pop(match, None)
+    receipt = receipts.pop(match, None)
     if from_parked is None:
-        return heard
-    booking.taken.append(from_parked)
-    if heard is None:
+        return receipt
+    rows.joined_parked.append(from_parked)
+    if receipt is None:
         return from_parked
-    return merge(from_parked, heard)
+    return merge(from_parked, receipt)

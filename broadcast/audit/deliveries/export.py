@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any, TextIO
 from uuid import UUID
 
+from broadcast.audit.attempts.accounts import account_names
 from broadcast.audit.codes import OUTCOME_OF_CODE
-from broadcast.audit.deliveries.pages import account_names, stream_deliveries
+from broadcast.audit.deliveries.pages import stream_deliveries
 from broadcast.audit.deliveries.state import Delivery, receipt_name
 from broadcast.audit.deliveries.summary import DEFAULT_RECEIPT_DEADLINE
 from broadcast.database import Connection

@@ -62,8 +62,3 @@ async def stream_deliveries(
         for delivery in chunk:
             if state is None or delivery.state is state:
                 yield delivery
-
-
-async def account_names(connection: Connection) -> dict[int, str]:
-    """The accounts by the numbers that attempts carry."""
-    return {row["id"]: row["name"] for row in await connection.fetch("SELECT id, name FROM accounts")}

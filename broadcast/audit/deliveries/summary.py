@@ -28,7 +28,7 @@ class Summary:
 
     `audience` is None until it is resolved. `gap` is what the states lack of the audience, or have too many: 0 unless
     something is wrong. `differences` says which states' counters are not what counting gave (with `exact` only).
-    `strangers` are recipients with an attempt who are not in the audience (with `exact` only).
+    `outside_audience` are recipients with an attempt who are not in the audience (with `exact` only).
     """
 
     alert_id: UUID
@@ -41,7 +41,7 @@ class Summary:
     gap: int
     exact: bool
     differences: dict[str, tuple[int, int]]
-    strangers: int
+    outside_audience: int
     accepted_at: datetime
     expanded_at: datetime | None
     stopped_at: datetime | None
@@ -56,7 +56,7 @@ class Summary:
     @property
     def sound(self) -> bool:
         """True if the sum is the audience, and the counters are what counting gives."""
-        return self.gap == 0 and not self.differences and self.strangers == 0
+        return self.gap == 0 and not self.differences and self.outside_audience == 0
 
 
 async def summary(
@@ -82,13 +82,13 @@ async def summary(
         if alert is None:
             raise UnknownAlertError(alert_id)
         counts, duplicates = await _from_counters(connection, alert_id, alert)
-        strangers, differences = 0, {}
+        outside_audience, differences = 0, {}
         overdue_before = now - receipt_deadline
         if exact:
             found = await count(connection, alert_id, overdue_before=overdue_before)
             counted = {state: found.states[state] for state in DeliveryState}
             found_duplicates, overdue = found.possible_duplicates, found.receipt_overdue
-            strangers = await _strangers(connection, alert_id, found.attempted)
+            outside_audience = await _strangers(connection, alert_id, found.attempted)
             differences = {
                 state.value: (counts[state], counted[state])
                 for state in DeliveryState
@@ -116,7 +116,7 @@ async def summary(
         gap=gap,
         exact=exact,
         differences=differences,
-        strangers=strangers,
+        outside_audience=outside_audience,
         accepted_at=alert["accepted_at"],
         expanded_at=alert["expanded_at"],
         stopped_at=alert["stopped_at"],

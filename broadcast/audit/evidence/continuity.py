@@ -11,17 +11,17 @@ from aiokafka.errors import OffsetOutOfRangeError
 from broadcast.alarms import LOST_RECORDS, LOST_TAIL, raise_alarm
 from broadcast.audit.evidence.chain import RawRecord
 from broadcast.audit.evidence.divergence import find_divergence
-from broadcast.audit.evidence.segments import Position, same
+from broadcast.audit.evidence.segments import Position, is_same_record
 from broadcast.kafka.clients import make_consumer
 from broadcast.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 FETCH_BUDGET_SECONDS = 10.0
-"""A record that Kafka has is read within one request timeout; after it the answer is taken from the log's end."""
+"""A record that Kafka has is read within one request timeout; one that is not read by then counts as lost."""
 
-_LOOKS = 3
-_LOOK_AGAIN_SECONDS = 0.5
+_TRIES = 3
+_TRY_AGAIN_SECONDS = 0.5
 """A broker that has just come back may tell its log's end too low for a moment: look again before an alarm."""
 
 
@@ -48,7 +48,7 @@ class Probe:
         return begin, (await self._consumer.end_offsets([tp]))[tp]
 
     async def fetch(self, tp: TopicPartition, start: int, stop: int) -> Sequence[RawRecord]:
-        """The records from `start` until before `stop` that exist."""
+        """The records from offset `start` until before `stop` that exist."""
         _, end = await self.ends(tp)
         stop = min(stop, end)
         self._consumer.assign([tp])
@@ -65,17 +65,17 @@ class Probe:
                         if record.offset < stop
                     ]
         except (OffsetOutOfRangeError, TimeoutError) as error:
-            log.warning("probe_incomplete", topic=tp.topic, partition=tp.partition, start=start, error=repr(error))
+            log.warning("records_missed", topic=tp.topic, partition=tp.partition, start=start, error=repr(error))
         return found
 
 
-async def confirm(connection: asyncpg.Connection, probe: Probe, position: Position) -> Position:
-    """The position from which to go on: the same, or the start of a new epoch where Kafka lost what was recorded.
+async def confirm_position(connection: asyncpg.Connection, probe: Probe, position: Position) -> Position:
+    """The position to go on from: the same, or a new epoch where Kafka lost what was recorded.
 
     Raises `KafkaError` while the broker is away.
     """
     tp = TopicPartition(position.topic, position.partition)
-    for look in range(_LOOKS):
+    for tries in range(_TRIES):
         begin, end = await probe.ends(tp)
         if begin > position.offset:
             return await _skip_lost(connection, position, begin)
@@ -83,12 +83,12 @@ async def confirm(connection: asyncpg.Connection, probe: Probe, position: Positi
             return position
         if end >= position.offset:
             found = await probe.fetch(tp, position.last.offset, position.last.offset + 1)
-            if found and same(position.last, found[0]):
+            if found and is_same_record(position.last, found[0]):
                 return position
             if found:
                 break
-        if look < _LOOKS - 1:
-            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        if tries < _TRIES - 1:
+            await asyncio.sleep(_TRY_AGAIN_SECONDS)
 
     async def fetch(start: int, stop: int) -> Sequence[RawRecord]:
         return await probe.fetch(tp, start, stop)

@@ -1,12 +1,12 @@
-"""Kafka lost its tail, or is an old copy: where what it holds now stops being what evidence holds."""
+"""Where Kafka's log stops being what evidence holds: Kafka lost its tail, or is an old copy."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 import asyncpg
 
-from broadcast.audit.evidence.chain import RawRecord, unpack
-from broadcast.audit.evidence.segments import same
+from broadcast.audit.evidence.chain import RawRecord
+from broadcast.audit.evidence.segments import is_same_record, read_records
 
 Fetch = Callable[[int, int], Awaitable[Sequence[RawRecord]]]
 """Reads Kafka's records of one partition from an offset (inclusive) to another (exclusive), those that exist."""
@@ -36,14 +36,14 @@ async def find_divergence(connection: asyncpg.Connection, topic: str, partition:
     if equal == 0:
         return begin
     span = spans[equal - 1]
-    records = [record for record in await _records(connection, span.id) if record.offset < span.until]
+    records = [record for record in await read_records(connection, span.id) if record.offset < span.until]
     comparable = [record for record in records if record.offset >= begin]
     if not comparable:
         return max(begin, records[-1].offset + 1 if records else begin)
     found = {record.offset: record for record in await fetch(comparable[0].offset, comparable[-1].offset + 1)}
     divergence = comparable[0].offset
     for record in comparable:
-        if not same(record, found.get(record.offset)):
+        if not is_same_record(record, found.get(record.offset)):
             break
         divergence = record.offset + 1
     return divergence
@@ -68,13 +68,8 @@ async def _spans(connection: asyncpg.Connection, topic: str, partition: int) -> 
 
 
 async def _begins_equal(connection: asyncpg.Connection, span: _Span, begin: int, fetch: Fetch) -> bool:
-    first = (await _records(connection, span.id))[0]
+    first = (await read_records(connection, span.id))[0]
     if first.offset < begin:
         return True
     found = await fetch(first.offset, first.offset + 1)
-    return bool(found) and same(first, found[0])
-
-
-async def _records(connection: asyncpg.Connection, segment_id: int) -> list[RawRecord]:
-    packed = await connection.fetchval("SELECT records FROM evidence WHERE id = $1", segment_id)
-    return unpack(packed)
+    return bool(found) and is_same_record(first, found[0])

@@ -1,4 +1,4 @@
-"""Evidence in PostgreSQL: where each partition's record ends, and adding to it. It is the recorder's offset store."""
+"""Evidence in PostgreSQL: where each partition's evidence ends, and adding to it. It is the recorder's offset store."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import asyncpg
 
 from broadcast.audit.errors import StaleError
 from broadcast.audit.evidence.chain import GENESIS, RawRecord, Record, digest_of, pack, unpack
+from broadcast.database import Connection
 from broadcast.errors import FencedError
 
 _IDS_AT_ONCE = 1000
@@ -50,7 +51,7 @@ class Position:
         return segment, Position(self.topic, self.partition, self.epoch, to_offset, digest, last)
 
 
-def same(recorded: RawRecord, found: Record | None) -> bool:
+def is_same_record(recorded: RawRecord, found: Record | None) -> bool:
     """True if Kafka still holds the record that evidence holds."""
     return (
         found is not None
@@ -81,11 +82,16 @@ async def read_positions(
     return positions
 
 
+async def read_records(connection: Connection, segment_id: int) -> list[RawRecord]:
+    """The records of one segment, as they were read from Kafka."""
+    return unpack(await connection.fetchval("SELECT records FROM evidence WHERE id = $1", segment_id))
+
+
 async def add_segments(connection: asyncpg.Connection, segments: Sequence[Segment]) -> None:
-    """Write segments, inside the caller's transaction, each only if it continues the last one that is there.
+    """Write segments, inside the caller's transaction, each only if it continues the last one of its partition.
 
     Raises `FencedError` if another writer was faster, `StaleError` if what came before them is gone: a server that
-    ended hard has lost its last commits.
+    crashed has lost its last commits.
     """
     ordered = sorted(segments, key=lambda segment: (segment.topic, segment.partition))
     try:
@@ -140,17 +146,17 @@ def _fenced(where: str) -> FencedError:
     )
 
 
-class Ids:
-    """Ids of evidence segments, taken from PostgreSQL many at a time, so that a batch is built before its transaction.
+class SegmentIds:
+    """Ids of evidence segments, reserved in PostgreSQL many at a time: a batch is built before its transaction.
 
-    They are unique; their order says nothing.
+    They are unique; their order has no meaning.
     """
 
     def __init__(self) -> None:
         self._left: list[int] = []
 
     async def reserve(self, connection: asyncpg.Connection, count: int) -> None:
-        """Have at least `count` ids ready."""
+        """Have at least `count` ids ready to take."""
         if len(self._left) < count:
             rows = await connection.fetch(
                 "SELECT nextval(pg_get_serial_sequence('evidence', 'id')) AS id FROM generate_series(1, $1)",
@@ -159,5 +165,5 @@ class Ids:
             self._left.extend(row["id"] for row in reversed(rows))
 
     def take(self) -> int:
-        """One id; `reserve` comes first."""
+        """One id that was reserved."""
         return self._left.pop()

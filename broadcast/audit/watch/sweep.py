@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from broadcast import metrics
 from broadcast.alarms import QUEUED_PAST_EXPIRY, QUEUED_WITHOUT_LAG, SUM_GAP, raise_alarm, show_alarms
 from broadcast.audit.attempts.batch import TRANSIENT
-from broadcast.audit.attempts.parked import join_parked
+from broadcast.audit.attempts.parked import join_and_commit_parked
 from broadcast.audit.codes import CODE_OF_STATE, POSSIBLE_DUPLICATES
 from broadcast.audit.evidence.verification import show_verification
 from broadcast.audit.session import open_session
@@ -57,7 +57,7 @@ GROUP BY a.alert_id
 
 
 @dataclass(slots=True)
-class Quiet:
+class QueuedSince:
     """Since when the number of queued recipients of an alert has not changed."""
 
     since: dict[str, tuple[int, datetime]] = field(default_factory=dict)
@@ -82,7 +82,7 @@ async def sweep_forever(settings: Settings) -> None:
     while True:
         connection = await wait_for_database("sweep", lambda: open_session(settings))
         # While nobody swept nothing may have been recorded either: what stood still then says nothing.
-        quiet = Quiet()
+        quiet = QueuedSince()
         try:
             while True:
                 if await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
@@ -106,7 +106,7 @@ async def sweep_forever(settings: Settings) -> None:
 
 async def sweep(connection: asyncpg.Connection, now: datetime, *, slow: bool = False) -> None:
     """One sweep at the instant `now`."""
-    await join_parked(connection, slow=slow)
+    await join_and_commit_parked(connection, old=slow)
     gaps: Counter[str] = Counter()
     expired = CODE_OF_STATE[DeliveryState.EXPIRED]
     for row in await connection.fetch(_OPEN, POSSIBLE_DUPLICATES, expired):
@@ -132,7 +132,7 @@ async def show_letters(letters: OpenLetters) -> None:
 
 
 async def find_stranded(
-    connection: asyncpg.Connection, now: datetime, quiet: Quiet, count_work: Callable[[], Awaitable[int | None]]
+    connection: asyncpg.Connection, now: datetime, quiet: QueuedSince, count_work: Callable[[], Awaitable[int | None]]
 ) -> None:
     """Raise an alarm for alerts that are all expanded, have recipients queued, and no work is left for them.
 

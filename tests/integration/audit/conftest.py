@@ -10,9 +10,10 @@ import msgspec
 import pytest
 
 from broadcast.audience.chunks import GENESIS, chain, chunk_digest
-from broadcast.audit.attempts.batch import Batch, Parked, Recorded, record
+from broadcast.audit.attempts.batch import Batch, Recorded, commit_batch
+from broadcast.audit.attempts.receipts import ParkedCache
 from broadcast.audit.evidence.chain import RawRecord
-from broadcast.audit.evidence.segments import Ids, Position
+from broadcast.audit.evidence.segments import Position, SegmentIds
 from broadcast.audit.session import open_session
 from broadcast.settings import Settings
 from schemas.receipt import Receipt
@@ -30,9 +31,9 @@ class Hand:
     connection: asyncpg.Connection
     partition: int = 0
     shard: int = 0
-    trusting: bool = True
-    ids: Ids = field(default_factory=Ids)
-    parked: Parked = field(default_factory=Parked)
+    log_intact: bool = True
+    ids: SegmentIds = field(default_factory=SegmentIds)
+    parked: ParkedCache = field(default_factory=ParkedCache)
     accounts: dict[str, int] = field(default_factory=dict)
     positions: dict[str, Position] = field(default_factory=dict)
 
@@ -61,13 +62,13 @@ class Hand:
             add = batch.add_statuses if topic == STATUSES else batch.add_receipts
             # A transaction's end takes an offset too.
             self.positions[topic] = add(self.ids.take(), position, records, records[-1].offset + 2)
-        return await record(
+        return await commit_batch(
             self.connection,
             batch,
             parked=self.parked,
             accounts=self.accounts,
             shard=self.shard,
-            trusting=self.trusting,
+            log_intact=self.log_intact,
         )
 
 

@@ -38,17 +38,17 @@ async def story(hand: Any, alerts: Any) -> UUID:
             **(values | {"submitted_at": T, "at": T + 1} | changes),
         )
 
-    def heard(recipient_id: int, state: ReceiptState, at: int, error: str = "") -> Receipt:
+    def receipt(recipient_id: int, state: ReceiptState, at: int, error: str = "") -> Receipt:
         return Receipt("sim", f"m{recipient_id}", state, recipient_id, error, received_at=at)
 
-    await hand.write([accepted(1), accepted(2), accepted(3)], [heard(1, ReceiptState.ENROUTE, T + 5)])
+    await hand.write([accepted(1), accepted(2), accepted(3)], [receipt(1, ReceiptState.ENROUTE, T + 5)])
     await hand.write(
         [
             Status(str(alert_id), 4, 1, Outcome.REFUSED_FOR_NOW, error=0x58, submitted_at=T, at=T + 2),
             Status(str(alert_id), 5, 1, Outcome.UNKNOWN, submitted_at=T, at=T + 2),
             Status(str(alert_id), 6, 1, Outcome.FAILED, segment=0, reason="no route", at=T),
         ],
-        [heard(1, ReceiptState.DELIVERED, T + 9), heard(3, ReceiptState.UNDELIVERABLE, T + 9, "042")],
+        [receipt(1, ReceiptState.DELIVERED, T + 9), receipt(3, ReceiptState.UNDELIVERABLE, T + 9, "042")],
     )
     await hand.write([accepted(4, attempt=2, at=T + 7), accepted(5, attempt=2, possible_duplicate=True)])
     return alert_id

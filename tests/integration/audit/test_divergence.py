@@ -10,7 +10,7 @@ import pytest
 from broadcast.audit import verify
 from broadcast.audit.evidence.chain import RawRecord
 from broadcast.audit.evidence.divergence import find_divergence
-from broadcast.audit.evidence.segments import Ids, Position, add_segments, read_positions
+from broadcast.audit.evidence.segments import Position, SegmentIds, add_segments, read_positions
 
 TOPIC = "broadcast.statuses.v1"
 
@@ -39,7 +39,7 @@ class Log:
 async def test_every_epoch_begins_where_the_log_parts_from_the_evidence(
     connection: asyncpg.Connection, seed: int
 ) -> None:
-    random, log, ids = Random(seed), Log(), Ids()
+    random, log, ids = Random(seed), Log(), SegmentIds()
     position = Position(TOPIC, 0)
     for epoch in range(4):
         log.append(random.randint(20, 60), f"e{epoch}-", random)
@@ -65,7 +65,7 @@ async def test_every_epoch_begins_where_the_log_parts_from_the_evidence(
 
 
 async def test_what_kafka_deleted_by_age_counts_as_equal(connection: asyncpg.Connection) -> None:
-    random, log, ids = Random(1), Log(), Ids()
+    random, log, ids = Random(1), Log(), SegmentIds()
     log.append(30, "a", random)
     await ids.reserve(connection, 30)
     position = Position(TOPIC, 0)

@@ -7,7 +7,7 @@ import asyncpg
 from broadcast import metrics
 from broadcast.audit.attempts.batch import Batch
 from broadcast.audit.attempts.metrics import report_batch
-from broadcast.audit.attempts.parked import join_parked
+from broadcast.audit.attempts.parked import join_and_commit_parked
 from schemas.receipt import Receipt, ReceiptState
 from schemas.status import Outcome, Status
 
@@ -25,7 +25,7 @@ def submitted(alert_id: object, recipient: int, account: str) -> Status:
     )
 
 
-def heard(recipient: int, account: str, after: int, state: ReceiptState = ReceiptState.DELIVERED) -> Receipt:
+def receipt(recipient: int, account: str, after: int, state: ReceiptState = ReceiptState.DELIVERED) -> Receipt:
     return Receipt(account, str(recipient), state, recipient, received_at=SUBMITTED_AT + after)
 
 
@@ -42,13 +42,13 @@ async def test_each_receipt_is_counted_by_how_it_met_its_attempt(
     async def write(statuses: list[Status], receipts: list[Receipt]) -> None:
         report_batch(Batch(oldest_at=1), await hand.write(statuses, receipts), hand.accounts)
 
-    await write([submitted(alert_id, 1, account)], [heard(1, account, 40)])
-    await write([submitted(alert_id, 2, account)], [heard(3, account, 2_000)])
-    await write([], [heard(2, account, 400_000, ReceiptState.EXPIRED)])
-    hand.parked.heard.clear()
-    await write([submitted(alert_id, 3, account)], [heard(1, account, 90)])
+    await write([submitted(alert_id, 1, account)], [receipt(1, account, 40)])
+    await write([submitted(alert_id, 2, account)], [receipt(3, account, 2_000)])
+    await write([], [receipt(2, account, 400_000, ReceiptState.EXPIRED)])
+    hand.parked.receipts.clear()
+    await write([submitted(alert_id, 3, account)], [receipt(1, account, 90)])
     await connection.execute("UPDATE parked_receipts SET parked_at = now() - interval '2 seconds'")
-    assert await join_parked(connection) == 1
+    assert await join_and_commit_parked(connection) == 1
 
     found = {
         (match, state): value("receipts_total", account=account, match=match, state=state)

@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 
 from broadcast.audit import summary
-from broadcast.audit.attempts.parked import join_parked
+from broadcast.audit.attempts.parked import join_and_commit_parked
 from schemas.receipt import Receipt, ReceiptState
 from schemas.status import DeliveryState, Outcome, Status
 
@@ -64,11 +64,11 @@ async def test_the_sweep_joins_what_another_recorder_parked_by_its_key(
     await hand.write(statuses(alert_id, -3)[:2])
     await connection.execute("UPDATE parked_receipts SET parked_at = now() - interval '2 s'")
     await connection.execute("VACUUM ANALYZE parked_receipts, attempts")
-    await join_parked(connection)
+    await join_and_commit_parked(connection)
     await other_hand.write(receipts=receipts())
     await hand.write(statuses(alert_id))
     await connection.execute("UPDATE parked_receipts SET parked_at = now() - interval '2 s'")
     began_at = monotonic()
-    while await join_parked(connection):
+    while await join_and_commit_parked(connection):
         assert monotonic() - began_at < BUDGET_SECONDS
     assert await delivered(connection, alert_id) == COUNT + 2

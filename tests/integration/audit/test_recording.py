@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from broadcast.audit import rebuild_check, summary, verify
-from broadcast.audit.attempts.parked import join_parked
+from broadcast.audit.attempts.parked import join_and_commit_parked
 from broadcast.errors import FencedError
 from schemas.receipt import Receipt, ReceiptState
 from schemas.status import DeliveryState, Outcome, Status
@@ -38,7 +38,7 @@ async def counts(connection: asyncpg.Connection, alert_id: UUID) -> dict[str, in
     found = await summary(connection, alert_id, exact=True)
     assert found.differences == {}
     assert found.gap == 0
-    assert found.strangers == 0
+    assert found.outside_audience == 0
     assert (await summary(connection, alert_id)).counts == found.counts
     return {state.value: number for state, number in found.counts.items() if number}
 
@@ -112,11 +112,11 @@ async def test_a_receipt_finds_its_attempt_whichever_comes_first(
         recorded = await hand.write(receipts=[receipt(1)])
         assert recorded.parked == 1
         if order.endswith("forgotten"):
-            hand.parked.heard.clear()
+            hand.parked.receipts.clear()
         await hand.write([status(alert_id, 1)])
         if order.endswith("forgotten"):
             await connection.execute("UPDATE parked_receipts SET parked_at = now() - interval '2 s'")
-            assert await join_parked(connection) == 1
+            assert await join_and_commit_parked(connection) == 1
     assert await counts(connection, alert_id) == {"delivered": 1, "queued": 1}
     assert await connection.fetchval("SELECT count(*) FROM parked_receipts") == 0
     assert await connection.fetchval("SELECT receipt_at FROM attempts") is not None
@@ -145,7 +145,7 @@ async def test_a_receipt_for_an_unknown_id_stays_and_is_counted(
 ) -> None:
     alert_id = await alerts.make([1])
     await hand.write([status(alert_id, 1)], [receipt(9), receipt(1, number_hash=99)])
-    await join_parked(connection, slow=True)
+    await join_and_commit_parked(connection, old=True)
     assert await counts(connection, alert_id) == {"submitted": 1}
     assert await connection.fetchval("SELECT count(*) FROM parked_receipts") == 2
     assert (await rebuild_check(connection)).parked == 2
@@ -157,7 +157,7 @@ async def test_a_number_written_otherwise_is_joined_by_the_id_alone_after_a_minu
     alert_id = await alerts.make([1])
     await hand.write([status(alert_id, 1)], [receipt(1, number_hash=99)])
     await connection.execute("UPDATE parked_receipts SET parked_at = now() - interval '2 min'")
-    assert await join_parked(connection, slow=True) == 1
+    assert await join_and_commit_parked(connection, old=True) == 1
     assert await counts(connection, alert_id) == {"delivered": 1}
     assert (await rebuild_check(connection)).faults == []
 
@@ -228,10 +228,10 @@ async def test_counters_equal_counting_whatever_comes_in_whatever_order(
     hand: Any, other_hand: Any, alerts: Any, connection: asyncpg.Connection, seed: int
 ) -> None:
     random = Random(seed)
-    hand.trusting = other_hand.trusting = seed % 3 != 0
+    hand.log_intact = other_hand.log_intact = seed % 3 != 0
     recipients = list(range(1, 13))
     alert_id = await alerts.make(recipients, suppressed={12: "opted out"})
-    statuses, receipts = _story(random, alert_id, recipients[:-1], repeat=not hand.trusting)
+    statuses, receipts = _story(random, alert_id, recipients[:-1], repeat=not hand.log_intact)
     things: list[Status | Receipt] = [*statuses, *receipts, *random.sample(receipts, len(receipts) // 3)]
     random.shuffle(things)
     while things:
@@ -242,7 +242,7 @@ async def test_counters_equal_counting_whatever_comes_in_whatever_order(
             [one for one in now if isinstance(one, Status)], [one for one in now if isinstance(one, Receipt)]
         )
     await connection.execute("UPDATE parked_receipts SET parked_at = now() - interval '2 s'")
-    await join_parked(connection)
+    await join_and_commit_parked(connection)
     found = await counts(connection, alert_id)
     assert sum(found.values()) == len(recipients)
     rebuilt = await rebuild_check(connection)

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from broadcast.audit.codes import POSSIBLE_DUPLICATES
-from broadcast.audit.watch.sweep import _OPEN, Quiet, find_stranded, sweep
+from broadcast.audit.watch.sweep import _OPEN, QueuedSince, find_stranded, sweep
 from schemas.status import Outcome, Status
 
 NOW = datetime.now(UTC)
@@ -119,7 +119,7 @@ async def test_what_is_recorded_while_the_work_is_counted_is_not_stranded(
     hand: Any, alerts: Any, connection: asyncpg.Connection
 ) -> None:
     alert_id = await alerts.make([1, 2])
-    quiet = Quiet()
+    quiet = QueuedSince()
 
     async def count_work() -> int:
         await hand.write([status(alert_id, 1), status(alert_id, 2)])
@@ -135,7 +135,7 @@ async def test_somebody_queued_without_a_job_is_an_alarm_after_a_while(
     hand: Any, alerts: Any, connection: asyncpg.Connection, left: int | None, raised: list[str]
 ) -> None:
     asked: list[datetime] = []
-    quiet = Quiet()
+    quiet = QueuedSince()
 
     async def look(seconds: int) -> list[str]:
         async def count_jobs() -> int | None:

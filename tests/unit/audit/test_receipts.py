@@ -6,13 +6,13 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadcast.audit.attempts.receipts import Heard, gather, merge
+from broadcast.audit.attempts.receipts import MergedReceipt, merge, merge_receipts
 from broadcast.audit.codes import CODE_OF_RECEIPT
 from broadcast.audit.keys import message_key
 from schemas.receipt import Receipt, ReceiptState
 
-heard = st.builds(
-    Heard,
+merged = st.builds(
+    MergedReceipt,
     st.just(1),
     st.just(2),
     st.sampled_from(sorted(CODE_OF_RECEIPT.values())),
@@ -22,8 +22,8 @@ heard = st.builds(
 )
 
 
-@given(st.lists(heard, min_size=1, max_size=6), st.randoms(use_true_random=False))
-def test_merging_does_not_depend_on_order_or_repetition(several: list[Heard], random: Random) -> None:
+@given(st.lists(merged, min_size=1, max_size=6), st.randoms(use_true_random=False))
+def test_merging_does_not_depend_on_order_or_repetition(several: list[MergedReceipt], random: Random) -> None:
     shuffled = several + several[: len(several) // 2]
     random.shuffle(shuffled)
     assert reduce(merge, several) == reduce(merge, shuffled)
@@ -35,14 +35,16 @@ def test_a_late_enroute_changes_nothing_and_a_late_delivery_counts() -> None:
         Receipt("a", "1", ReceiptState.DELIVERED, 9, received_at=20),
         Receipt("a", "1", ReceiptState.ENROUTE, 9, received_at=30),
     ]
-    into: dict[int, Heard] = {}
-    gather(receipts, [0, 0, 0], 5, into)
-    assert list(into.values()) == [Heard(message_key("a", "1"), 9, 80, 20, "", (5,))]
+    into: dict[int, MergedReceipt] = {}
+    merge_receipts(receipts, [0, 0, 0], 5, into)
+    assert list(into.values()) == [MergedReceipt(message_key("a", "1"), 9, 80, 20, "", (5,))]
 
 
 def test_one_id_with_two_numbers_is_two_messages() -> None:
-    into: dict[int, Heard] = {}
-    gather([Receipt("a", "1", ReceiptState.DELIVERED, 9), Receipt("a", "1", ReceiptState.ENROUTE, 8)], [3, 4], 5, into)
+    into: dict[int, MergedReceipt] = {}
+    merge_receipts(
+        [Receipt("a", "1", ReceiptState.DELIVERED, 9), Receipt("a", "1", ReceiptState.ENROUTE, 8)], [3, 4], 5, into
+    )
     assert sorted((one.number_hash, one.code, one.received_at) for one in into.values()) == [(8, 10, 4), (9, 80, 3)]
 
 
