@@ -1,0 +1,119 @@
+"""Alerts that are not completed, and those whose queued recipients nobody works on."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import asyncpg
+
+from broadcast.alarms import QUEUED_WITHOUT_LAG, raise_alarm
+from broadcast.audit.codes import CODE_OF_STATE, POSSIBLE_DUPLICATES
+from broadcast.lifecycle import AlertState
+from schemas.status import DeliveryState
+
+UNCHANGED = timedelta(seconds=30)
+"""Nothing changed for an alert for this long: time to ask whether anybody still works on it."""
+
+OPEN_ALERTS = """
+SELECT a.alert_id::text, a.state, a.audience, a.suppressed, a.expires_at, a.expanded_at,
+    coalesce(sum(c.count) FILTER (WHERE c.state < $1), 0)::bigint AS counted,
+    coalesce(sum(c.count) FILTER (WHERE c.state = $2), 0)::bigint AS expired
+FROM alerts a LEFT JOIN counters c ON c.alert_id = a.alert_id
+WHERE a.completed_at IS NULL AND a.state <> 'refused'
+GROUP BY a.alert_id
+"""
+
+
+class OpenAlert(NamedTuple):
+    """An alert that is not completed; `counted` recipients have a state, `expired` of them that one.
+
+    `audience` and `suppressed` are None until the audience is resolved.
+    """
+
+    alert_id: str
+    state: AlertState
+    audience: int | None
+    suppressed: int | None
+    expires_at: datetime
+    expanded_at: datetime | None
+    counted: int
+    expired: int
+
+    @property
+    def queued(self) -> int:
+        """Recipients without a state; below 0 if more have one than the audience holds."""
+        return (self.audience or 0) - (self.suppressed or 0) - self.counted
+
+
+async def read_open_alerts(connection: asyncpg.Connection) -> list[OpenAlert]:
+    """Every alert that is not completed, with its counters."""
+    rows = await connection.fetch(OPEN_ALERTS, POSSIBLE_DUPLICATES, CODE_OF_STATE[DeliveryState.EXPIRED])
+    return [OpenAlert(row[0], AlertState(row[1]), *row[2:]) for row in rows]
+
+
+@dataclass(slots=True)
+class QueuedSince:
+    """Since when the number of queued recipients of each alert has not changed."""
+
+    since: dict[str, tuple[int, datetime]] = field(default_factory=dict)
+
+    def unchanged_for(self, alert_id: str, queued: int, now: datetime) -> timedelta:
+        """How long it has been this number; 0 if it changed, or is asked for the first time."""
+        number, since = self.since.get(alert_id, (queued, now))
+        if number != queued:
+            since = now
+        self.since[alert_id] = (queued, since)
+        return now - since
+
+    def restart(self, alert_id: str, queued: int, now: datetime) -> None:
+        """Count the time of this alert from `now` on."""
+        self.since[alert_id] = (queued, now)
+
+    def keep(self, alert_ids: set[str]) -> None:
+        """Forget every other alert."""
+        self.since = {alert_id: known for alert_id, known in self.since.items() if alert_id in alert_ids}
+
+
+async def alarm_queued_without_work(
+    connection: asyncpg.Connection,
+    now: datetime,
+    queued_since: QueuedSince,
+    count_work: Callable[[], Awaitable[int | None]],
+) -> None:
+    """Raise an alarm for every expanded alert with recipients queued and no work left for them.
+
+    `count_work` counts what senders and recorders have still to do. Kafka is asked only after nothing has changed for
+    `UNCHANGED`, and at most that often.
+    """
+    queued = await _read_queued(connection)
+    unchanged = {
+        alert_id
+        for alert_id, number in queued.items()
+        if queued_since.unchanged_for(alert_id, number, now) >= UNCHANGED
+    }
+    for alert_id in unchanged:
+        queued_since.restart(alert_id, queued[alert_id], now)
+    queued_since.keep(set(queued))
+    if unchanged and await count_work() == 0:
+        # What was recorded while the work was counted was not without work.
+        after = await _read_queued(connection)
+        for alert_id in sorted(unchanged):
+            if after.get(alert_id) != queued[alert_id]:
+                continue
+            await raise_alarm(
+                connection,
+                QUEUED_WITHOUT_LAG,
+                alert_id,
+                f"{queued[alert_id]} recipients are queued, and no sender has a job left. Find them with "
+                f"`broadcast audit deliveries {alert_id} --state queued`, and look at the dead letters.",
+            )
+
+
+async def _read_queued(connection: asyncpg.Connection) -> dict[str, int]:
+    """Alerts that are all expanded and have recipients queued, and how many."""
+    return {
+        alert.alert_id: alert.queued
+        for alert in await read_open_alerts(connection)
+        if alert.audience is not None and alert.state is not AlertState.EXPANDING and alert.queued > 0
+    }
