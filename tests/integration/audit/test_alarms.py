@@ -1,6 +1,5 @@
 """Alarms are raised once, cleared by a person, and raised again if they still hold; a failed verification is one."""
 
-from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -23,6 +22,7 @@ from broadcast.audit.watch.sweep import sweep
 from broadcast.clock import utc_now
 from broadcast.errors import InputError
 from schemas.status import Outcome, Status
+from tests.support.recorder_without_kafka import Alerts, RecorderWithoutKafka
 
 
 def shown(kind: str) -> float | None:
@@ -53,9 +53,11 @@ async def test_clearing_one_that_is_not_open_clears_none(connection: asyncpg.Con
     assert await list_alarms(connection) == [alarm]
 
 
-async def test_an_alarm_that_still_holds_comes_back(hand: Any, alerts: Any, connection: asyncpg.Connection) -> None:
+async def test_an_alarm_that_still_holds_comes_back(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
+) -> None:
     alert_id: UUID = await alerts.make([1])
-    await hand.write([Status(str(alert_id), one, 1, Outcome.REFUSED, at=1) for one in (1, 2)])
+    await recorder.write([Status(str(alert_id), one, 1, Outcome.REFUSED, at=1) for one in (1, 2)])
     await sweep(connection, utc_now())
     (alarm,) = await list_alarms(connection)
     await clear_alarms(connection, [alarm.id], "anna")
@@ -75,10 +77,10 @@ async def test_an_alert_that_is_not_there_is_not_sound(connection: asyncpg.Conne
 
 
 async def test_verifications_are_remembered_and_a_fault_is_an_alarm(
-    hand: Any, alerts: Any, connection: asyncpg.Connection
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
 ) -> None:
     alert_id: UUID = await alerts.make([1])
-    await hand.write([Status(str(alert_id), 1, 1, Outcome.REFUSED, at=1)])
+    await recorder.write([Status(str(alert_id), 1, 1, Outcome.REFUSED, at=1)])
     before = utc_now().timestamp()
     await note_verification(connection, await verify(connection))
     await show_verification(connection)

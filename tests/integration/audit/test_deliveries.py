@@ -15,12 +15,13 @@ from broadcast.audit import UnknownAlertError, deliveries, history, rebuild_chec
 from broadcast.cli import root
 from schemas.receipt import Receipt, ReceiptState
 from schemas.status import DeliveryState, Outcome, Status
+from tests.support.recorder_without_kafka import Alerts, RecorderWithoutKafka
 
 T = 1_760_000_000_000
 
 
 @pytest.fixture
-async def story(hand: Any, alerts: Any) -> UUID:
+async def story(recorder: RecorderWithoutKafka, alerts: Alerts) -> UUID:
     """1 delivered, 2 submitted, 3 undelivered, 4 retried, 5 marked, 6 failed, 7 queued, 8 suppressed."""
     alert_id: UUID = await alerts.make([1, 2, 3, 4, 5, 6, 7, 8], suppressed={8: "opted out"})
 
@@ -41,8 +42,8 @@ async def story(hand: Any, alerts: Any) -> UUID:
     def receipt(recipient_id: int, state: ReceiptState, at: int, error: str = "") -> Receipt:
         return Receipt("sim", f"m{recipient_id}", state, recipient_id, error, received_at=at)
 
-    await hand.write([accepted(1), accepted(2), accepted(3)], [receipt(1, ReceiptState.ENROUTE, T + 5)])
-    await hand.write(
+    await recorder.write([accepted(1), accepted(2), accepted(3)], [receipt(1, ReceiptState.ENROUTE, T + 5)])
+    await recorder.write(
         [
             Status(str(alert_id), 4, 1, Outcome.REFUSED_FOR_NOW, error=0x58, submitted_at=T, at=T + 2),
             Status(str(alert_id), 5, 1, Outcome.UNKNOWN, submitted_at=T, at=T + 2),
@@ -50,7 +51,7 @@ async def story(hand: Any, alerts: Any) -> UUID:
         ],
         [receipt(1, ReceiptState.DELIVERED, T + 9), receipt(3, ReceiptState.UNDELIVERABLE, T + 9, "042")],
     )
-    await hand.write([accepted(4, attempt=2, at=T + 7), accepted(5, attempt=2, possible_duplicate=True)])
+    await recorder.write([accepted(4, attempt=2, at=T + 7), accepted(5, attempt=2, possible_duplicate=True)])
     return alert_id
 
 
@@ -109,12 +110,14 @@ async def test_history_comes_from_the_evidence(story: UUID, connection: asyncpg.
 
 @pytest.mark.parametrize("timestamp", [-(10**17), 10**17], ids=["before all time", "after it"])
 async def test_what_cannot_be_read_or_dated_hides_no_history(
-    alerts: Any, hand: Any, connection: asyncpg.Connection, timestamp: int
+    alerts: Alerts, recorder: RecorderWithoutKafka, connection: asyncpg.Connection, timestamp: int
 ) -> None:
     alert_id = await alerts.make([1, 2])
     poison = b'{"alert_id":"1\xff"}'
     told = Status(str(alert_id), 1, 1, Outcome.ACCEPTED, account="sim", message_id="m1", number_hash=1)
-    await hand.write([told, poison], [Receipt("sim", "m1", ReceiptState.DELIVERED, 1, ""), poison], timestamp=timestamp)
+    await recorder.write(
+        [told, poison], [Receipt("sim", "m1", ReceiptState.DELIVERED, 1, ""), poison], timestamp=timestamp
+    )
     kinds = {event.kind for event in await history(connection, alert_id, 1)}
     assert kinds == {"audience", "status", "receipt"}
     assert (await summary(connection, alert_id, exact=True)).counts[DeliveryState.DELIVERED] == 1

@@ -1,7 +1,5 @@
 """What the recorder tells its operators of receipts: how each met its attempt, and how long it took."""
 
-from typing import Any
-
 import asyncpg
 
 from broadcast import metrics
@@ -10,6 +8,7 @@ from broadcast.audit.attempts.metrics import report_batch
 from broadcast.audit.attempts.parked import join_and_commit_parked
 from schemas.receipt import Receipt, ReceiptState
 from schemas.status import Outcome, Status
+from tests.support.recorder_without_kafka import Alerts, RecorderWithoutKafka
 
 SUBMITTED_AT = 1_000_000
 
@@ -34,18 +33,18 @@ def value(name: str, **labels: str) -> float:
 
 
 async def test_each_receipt_is_counted_by_how_it_met_its_attempt(
-    hand: Any, alerts: Any, connection: asyncpg.Connection
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
 ) -> None:
     account = "figures"
     alert_id = await alerts.make([1, 2, 3, 4])
 
     async def write(statuses: list[Status], receipts: list[Receipt]) -> None:
-        report_batch(Batch(oldest_at=1), await hand.write(statuses, receipts), hand.accounts)
+        report_batch(Batch(oldest_at=1), await recorder.write(statuses, receipts), recorder.accounts)
 
     await write([submitted(alert_id, 1, account)], [receipt(1, account, 40)])
     await write([submitted(alert_id, 2, account)], [receipt(3, account, 2_000)])
     await write([], [receipt(2, account, 400_000, ReceiptState.EXPIRED)])
-    hand.parked.receipts.clear()
+    recorder.parked.receipts.clear()
     await write([submitted(alert_id, 3, account)], [receipt(1, account, 90)])
     await connection.execute("UPDATE parked_receipts SET parked_at = now() - interval '2 seconds'")
     assert await join_and_commit_parked(connection) == 1

@@ -9,6 +9,7 @@ from broadcast.audit import summary
 from broadcast.audit.attempts.parked import join_and_commit_parked
 from schemas.receipt import Receipt, ReceiptState
 from schemas.status import DeliveryState, Outcome, Status
+from tests.support.recorder_without_kafka import Alerts, RecorderWithoutKafka
 
 COUNT = 20_000
 T = 1_760_000_000_000
@@ -30,14 +31,14 @@ def statuses(alert_id: Any, first: int = 0) -> list[Status]:
     ]
 
 
-async def plan_while_few(hand: Any, connection: asyncpg.Connection, alert_id: Any) -> None:
+async def plan_while_few(recorder: RecorderWithoutKafka, connection: asyncpg.Connection, alert_id: Any) -> None:
     """Have the statements planned, and the plans kept, while hardly anything is parked."""
     few_receipts, few_statuses = receipts(-3), statuses(alert_id, -3)
-    await hand.write(receipts=few_receipts[:2])
+    await recorder.write(receipts=few_receipts[:2])
     await connection.execute("VACUUM ANALYZE parked_receipts")
-    await hand.write(few_statuses[:1])
+    await recorder.write(few_statuses[:1])
     await connection.execute("VACUUM ANALYZE parked_receipts, attempts")
-    await hand.write(few_statuses[1:2])
+    await recorder.write(few_statuses[1:2])
 
 
 async def delivered(connection: asyncpg.Connection, alert_id: Any) -> int:
@@ -45,28 +46,28 @@ async def delivered(connection: asyncpg.Connection, alert_id: Any) -> int:
 
 
 async def test_parked_receipts_are_taken_by_their_key_whatever_the_statistics_say(
-    hand: Any, alerts: Any, connection: asyncpg.Connection
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
 ) -> None:
     alert_id = await alerts.make(list(range(-3, COUNT)), chunk_size=5_000)
-    await plan_while_few(hand, connection, alert_id)
-    await hand.write(receipts=receipts())
+    await plan_while_few(recorder, connection, alert_id)
+    await recorder.write(receipts=receipts())
     began_at = monotonic()
-    await hand.write(statuses(alert_id))
+    await recorder.write(statuses(alert_id))
     assert monotonic() - began_at < BUDGET_SECONDS
     assert await delivered(connection, alert_id) == COUNT + 2
 
 
 async def test_the_sweep_joins_what_another_recorder_parked_by_its_key(
-    hand: Any, other_hand: Any, alerts: Any, connection: asyncpg.Connection
+    recorder: RecorderWithoutKafka, other_recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
 ) -> None:
     alert_id = await alerts.make(list(range(-3, COUNT)), chunk_size=5_000)
-    await other_hand.write(receipts=receipts(-3)[:2])
-    await hand.write(statuses(alert_id, -3)[:2])
+    await other_recorder.write(receipts=receipts(-3)[:2])
+    await recorder.write(statuses(alert_id, -3)[:2])
     await connection.execute("UPDATE parked_receipts SET parked_at = now() - interval '2 s'")
     await connection.execute("VACUUM ANALYZE parked_receipts, attempts")
     await join_and_commit_parked(connection)
-    await other_hand.write(receipts=receipts())
-    await hand.write(statuses(alert_id))
+    await other_recorder.write(receipts=receipts())
+    await recorder.write(statuses(alert_id))
     await connection.execute("UPDATE parked_receipts SET parked_at = now() - interval '2 s'")
     began_at = monotonic()
     while await join_and_commit_parked(connection):

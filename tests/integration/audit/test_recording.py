@@ -13,6 +13,7 @@ from broadcast.audit.attempts.parked import join_and_commit_parked
 from broadcast.errors import FencedError
 from schemas.receipt import Receipt, ReceiptState
 from schemas.status import DeliveryState, Outcome, Status
+from tests.support.recorder_without_kafka import Alerts, RecorderWithoutKafka
 
 T = 1_760_000_000_000
 
@@ -44,7 +45,7 @@ async def counts(connection: asyncpg.Connection, alert_id: UUID) -> dict[str, in
 
 
 async def test_a_status_makes_an_attempt_with_all_it_says(
-    hand: Any, alerts: Any, connection: asyncpg.Connection
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
 ) -> None:
     alert_id = await alerts.make([1, 2])
     full = status(
@@ -58,7 +59,7 @@ async def test_a_status_makes_an_attempt_with_all_it_says(
         reason="why\0 not",
         possible_duplicate=True,
     )
-    await hand.write([status(alert_id, 1, Outcome.FAILED, submitted_at=0, at=0, reason="no number"), full])
+    await recorder.write([status(alert_id, 1, Outcome.FAILED, submitted_at=0, at=0, reason="no number"), full])
     rows = await connection.fetch("SELECT * FROM attempts ORDER BY recipient_id")
     bare, rich = (dict(row) for row in rows)
     assert (bare["submitted_at"], bare["message_key"], bare["account"], bare["reason"]) == (
@@ -88,10 +89,10 @@ async def test_a_status_makes_an_attempt_with_all_it_says(
     ],
 )
 async def test_counters_follow_outcomes(
-    hand: Any, alerts: Any, connection: asyncpg.Connection, outcome: Outcome, state: str
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection, outcome: Outcome, state: str
 ) -> None:
     alert_id = await alerts.make([1, 2, 3, 4, 5], suppressed={5: "opted out"})
-    await hand.write([status(alert_id, 1, outcome), status(alert_id, 2, outcome)])
+    await recorder.write([status(alert_id, 1, outcome), status(alert_id, 2, outcome)])
     expected = {"queued": 2, "suppressed": 1} | {state: 2}
     if state == "queued":
         expected["queued"] = 4
@@ -100,20 +101,20 @@ async def test_counters_follow_outcomes(
 
 @pytest.mark.parametrize("order", ["status first", "one batch", "receipt first", "receipt first, forgotten"])
 async def test_a_receipt_finds_its_attempt_whichever_comes_first(
-    hand: Any, alerts: Any, connection: asyncpg.Connection, order: str
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection, order: str
 ) -> None:
     alert_id = await alerts.make([1, 2])
     if order == "status first":
-        await hand.write([status(alert_id, 1)])
-        await hand.write(receipts=[receipt(1)])
+        await recorder.write([status(alert_id, 1)])
+        await recorder.write(receipts=[receipt(1)])
     elif order == "one batch":
-        await hand.write([status(alert_id, 1)], [receipt(1)])
+        await recorder.write([status(alert_id, 1)], [receipt(1)])
     else:
-        recorded = await hand.write(receipts=[receipt(1)])
+        recorded = await recorder.write(receipts=[receipt(1)])
         assert recorded.parked == 1
         if order.endswith("forgotten"):
-            hand.parked.receipts.clear()
-        await hand.write([status(alert_id, 1)])
+            recorder.parked.receipts.clear()
+        await recorder.write([status(alert_id, 1)])
         if order.endswith("forgotten"):
             await connection.execute("UPDATE parked_receipts SET parked_at = now() - interval '2 s'")
             assert await join_and_commit_parked(connection) == 1
@@ -123,15 +124,17 @@ async def test_a_receipt_finds_its_attempt_whichever_comes_first(
     assert (await rebuild_check(connection)).faults == []
 
 
-async def test_receipts_repeat_and_come_late(hand: Any, alerts: Any, connection: asyncpg.Connection) -> None:
+async def test_receipts_repeat_and_come_late(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
+) -> None:
     alert_id = await alerts.make([1, 2])
-    await hand.write([status(alert_id, 1), status(alert_id, 2)], [receipt(1, ReceiptState.ENROUTE)])
-    await hand.write(receipts=[receipt(1), receipt(1), receipt(2, ReceiptState.UNDELIVERABLE, error="042")])
+    await recorder.write([status(alert_id, 1), status(alert_id, 2)], [receipt(1, ReceiptState.ENROUTE)])
+    await recorder.write(receipts=[receipt(1), receipt(1), receipt(2, ReceiptState.UNDELIVERABLE, error="042")])
     assert await counts(connection, alert_id) == {"delivered": 1, "undelivered": 1}
-    await hand.write(receipts=[receipt(1), receipt(1, ReceiptState.ENROUTE, received_at=T + 99)])
-    await hand.write(receipts=[receipt(2, ReceiptState.EXPIRED, received_at=T + 99)])
+    await recorder.write(receipts=[receipt(1), receipt(1, ReceiptState.ENROUTE, received_at=T + 99)])
+    await recorder.write(receipts=[receipt(2, ReceiptState.EXPIRED, received_at=T + 99)])
     assert await counts(connection, alert_id) == {"delivered": 1, "undelivered": 1}
-    await hand.write(receipts=[receipt(2, ReceiptState.DELIVERED, received_at=T + 200)])
+    await recorder.write(receipts=[receipt(2, ReceiptState.DELIVERED, received_at=T + 200)])
     assert await counts(connection, alert_id) == {"delivered": 2}
     row = await connection.fetchrow("SELECT * FROM attempts WHERE recipient_id = 1")
     assert row is not None
@@ -141,10 +144,10 @@ async def test_receipts_repeat_and_come_late(hand: Any, alerts: Any, connection:
 
 
 async def test_a_receipt_for_an_unknown_id_stays_and_is_counted(
-    hand: Any, alerts: Any, connection: asyncpg.Connection
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
 ) -> None:
     alert_id = await alerts.make([1])
-    await hand.write([status(alert_id, 1)], [receipt(9), receipt(1, number_hash=99)])
+    await recorder.write([status(alert_id, 1)], [receipt(9), receipt(1, number_hash=99)])
     await join_and_commit_parked(connection, old=True)
     assert await counts(connection, alert_id) == {"submitted": 1}
     assert await connection.fetchval("SELECT count(*) FROM parked_receipts") == 2
@@ -152,10 +155,10 @@ async def test_a_receipt_for_an_unknown_id_stays_and_is_counted(
 
 
 async def test_a_number_written_otherwise_is_joined_by_the_id_alone_after_a_minute(
-    hand: Any, alerts: Any, connection: asyncpg.Connection
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
 ) -> None:
     alert_id = await alerts.make([1])
-    await hand.write([status(alert_id, 1)], [receipt(1, number_hash=99)])
+    await recorder.write([status(alert_id, 1)], [receipt(1, number_hash=99)])
     await connection.execute("UPDATE parked_receipts SET parked_at = now() - interval '2 min'")
     assert await join_and_commit_parked(connection, old=True) == 1
     assert await counts(connection, alert_id) == {"delivered": 1}
@@ -163,11 +166,11 @@ async def test_a_number_written_otherwise_is_joined_by_the_id_alone_after_a_minu
 
 
 async def test_an_id_used_again_goes_to_the_newest_earlier_submit_of_that_number(
-    hand: Any, alerts: Any, connection: asyncpg.Connection
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
 ) -> None:
     alert_id = await alerts.make([1, 2, 3, 4])
     same: dict[str, Any] = {"message_id": "again", "number_hash": 5}
-    await hand.write(
+    await recorder.write(
         [
             status(alert_id, 1, **same, submitted_at=T),
             status(alert_id, 2, **same, submitted_at=T + 1000),
@@ -175,10 +178,10 @@ async def test_an_id_used_again_goes_to_the_newest_earlier_submit_of_that_number
             status(alert_id, 4, message_id="again", number_hash=6, submitted_at=T + 1500),
         ]
     )
-    await hand.write(receipts=[receipt(0, **same, received_at=T + 2000)])
+    await recorder.write(receipts=[receipt(0, **same, received_at=T + 2000)])
     found = await connection.fetch("SELECT recipient_id FROM attempts WHERE receipt_state IS NOT NULL")
     assert [row["recipient_id"] for row in found] == [2]
-    await hand.write(
+    await recorder.write(
         receipts=[receipt(0, ReceiptState.ENROUTE, message_id="again", number_hash=0, received_at=T + 2500)]
     )
     found = await connection.fetch("SELECT recipient_id FROM attempts WHERE receipt_state = 10")
@@ -186,58 +189,68 @@ async def test_an_id_used_again_goes_to_the_newest_earlier_submit_of_that_number
     assert await counts(connection, alert_id) == {"submitted": 3, "delivered": 1}
 
 
-async def test_segments_count_as_delivered_when_all_are(hand: Any, alerts: Any, connection: asyncpg.Connection) -> None:
+async def test_segments_count_as_delivered_when_all_are(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
+) -> None:
     alert_id = await alerts.make([1, 2])
     first = status(alert_id, 1, segments=2, message_id="p1")
     second = status(alert_id, 1, segments=2, segment=2, message_id="p2")
-    await hand.write([first])
+    await recorder.write([first])
     assert await counts(connection, alert_id) == {"queued": 2}
-    await hand.write([second], [receipt(1, message_id="p1")])
+    await recorder.write([second], [receipt(1, message_id="p1")])
     assert await counts(connection, alert_id) == {"queued": 1, "submitted": 1}
-    await hand.write(receipts=[receipt(1, message_id="p2")])
+    await recorder.write(receipts=[receipt(1, message_id="p2")])
     assert await counts(connection, alert_id) == {"queued": 1, "delivered": 1}
 
 
-async def test_a_second_writer_is_fenced(hand: Any, other_hand: Any, alerts: Any) -> None:
+async def test_a_second_writer_is_fenced(
+    recorder: RecorderWithoutKafka, other_recorder: RecorderWithoutKafka, alerts: Alerts
+) -> None:
     alert_id = await alerts.make([1, 2])
-    other_hand.partition = 0
-    await hand.write([status(alert_id, 1)])
+    other_recorder.partition = 0
+    await recorder.write([status(alert_id, 1)])
     with pytest.raises(FencedError, match="another recorder"):
-        await other_hand.write([status(alert_id, 2)])
+        await other_recorder.write([status(alert_id, 2)])
 
 
-async def test_evidence_cannot_be_changed(hand: Any, alerts: Any, connection: asyncpg.Connection) -> None:
-    await hand.write([status(await alerts.make([1]), 1)])
+async def test_evidence_cannot_be_changed(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
+) -> None:
+    await recorder.write([status(await alerts.make([1]), 1)])
     for statement in ("UPDATE evidence SET count = 2", "DELETE FROM evidence", "TRUNCATE evidence"):
         with pytest.raises(asyncpg.RaiseError, match="append-only"):
             await connection.execute(statement)
 
 
 async def test_an_answer_that_comes_late_replaces_the_unknown(
-    hand: Any, alerts: Any, connection: asyncpg.Connection
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
 ) -> None:
     alert_id = await alerts.make([1, 2, 3])
-    await hand.write([status(alert_id, recipient_id, Outcome.UNKNOWN) for recipient_id in (1, 2, 3)])
+    await recorder.write([status(alert_id, recipient_id, Outcome.UNKNOWN) for recipient_id in (1, 2, 3)])
     assert await counts(connection, alert_id) == {"unknown": 3}
-    await hand.write([status(alert_id, 2, Outcome.REFUSED, late=True), status(alert_id, 3, late=True)])
+    await recorder.write([status(alert_id, 2, Outcome.REFUSED, late=True), status(alert_id, 3, late=True)])
     assert await counts(connection, alert_id) == {"unknown": 1, "rejected": 1, "submitted": 1}
 
 
 @pytest.mark.parametrize("seed", range(12))
 async def test_counters_equal_counting_whatever_comes_in_whatever_order(
-    hand: Any, other_hand: Any, alerts: Any, connection: asyncpg.Connection, seed: int
+    recorder: RecorderWithoutKafka,
+    other_recorder: RecorderWithoutKafka,
+    alerts: Alerts,
+    connection: asyncpg.Connection,
+    seed: int,
 ) -> None:
     random = Random(seed)
-    hand.log_intact = other_hand.log_intact = seed % 3 != 0
+    recorder.log_intact = other_recorder.log_intact = seed % 3 != 0
     recipients = list(range(1, 13))
     alert_id = await alerts.make(recipients, suppressed={12: "opted out"})
-    statuses, receipts = _story(random, alert_id, recipients[:-1], repeat=not hand.log_intact)
+    statuses, receipts = _story(random, alert_id, recipients[:-1], repeat=not recorder.log_intact)
     things: list[Status | Receipt] = [*statuses, *receipts, *random.sample(receipts, len(receipts) // 3)]
     random.shuffle(things)
     while things:
         size = random.randint(1, 9)
         now, things = things[:size], things[size:]
-        writer = random.choice([hand, other_hand])
+        writer = random.choice([recorder, other_recorder])
         await writer.write(
             [one for one in now if isinstance(one, Status)], [one for one in now if isinstance(one, Receipt)]
         )
@@ -300,10 +313,12 @@ def _story(
     return statuses, receipts
 
 
-async def test_overdue_receipts_are_flagged(hand: Any, alerts: Any, connection: asyncpg.Connection) -> None:
+async def test_overdue_receipts_are_flagged(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
+) -> None:
     alert_id = await alerts.make([1, 2, 3])
     accepted = (await connection.fetchval("SELECT accepted_at FROM alerts")).timestamp()
-    await hand.write([status(alert_id, 1, submitted_at=int(accepted * 1000)), status(alert_id, 2)], [receipt(2)])
+    await recorder.write([status(alert_id, 1, submitted_at=int(accepted * 1000)), status(alert_id, 2)], [receipt(2)])
     now = await connection.fetchval("SELECT accepted_at + interval '2 hours' FROM alerts")
     for exact in (False, True):
         late = await summary(connection, alert_id, exact=exact, now=now)

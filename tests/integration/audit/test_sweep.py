@@ -1,15 +1,16 @@
 """The sweep finishes alerts and raises alarms; it never changes what was sent."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
 
 from broadcast.audit.codes import POSSIBLE_DUPLICATES
-from broadcast.audit.watch.sweep import _OPEN, QueuedSince, find_stranded, sweep
+from broadcast.audit.watch.backlog import OPEN_ALERTS, QueuedSince, alarm_queued_without_work
+from broadcast.audit.watch.sweep import sweep
 from schemas.status import Outcome, Status
+from tests.support.recorder_without_kafka import Alerts, RecorderWithoutKafka
 
 NOW = datetime.now(UTC)
 
@@ -29,44 +30,44 @@ async def kinds(connection: asyncpg.Connection) -> list[str]:
 
 
 async def test_an_alert_is_completed_when_nobody_is_queued(
-    hand: Any, alerts: Any, connection: asyncpg.Connection
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
 ) -> None:
     alert_id = await alerts.make([1, 2, 3], suppressed={3: "opted out"})
-    await hand.write([status(alert_id, 1)])
+    await recorder.write([status(alert_id, 1)])
     await sweep(connection, NOW)
     assert await state_of(connection, alert_id) == ("sending", False)
-    await hand.write([status(alert_id, 2)])
+    await recorder.write([status(alert_id, 2)])
     await sweep(connection, NOW)
     assert await state_of(connection, alert_id) == ("completed", True)
     assert await kinds(connection) == []
 
 
 async def test_an_alert_that_expired_before_it_was_done_is_expired(
-    hand: Any, alerts: Any, connection: asyncpg.Connection
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
 ) -> None:
     alert_id = await alerts.make([1, 2], expires_at=NOW)
-    await hand.write([status(alert_id, 1), status(alert_id, 2, Outcome.EXPIRED)])
+    await recorder.write([status(alert_id, 1), status(alert_id, 2, Outcome.EXPIRED)])
     await sweep(connection, NOW + timedelta(seconds=1))
     assert await state_of(connection, alert_id) == ("expired", True)
 
 
 @pytest.mark.parametrize("state", ["cancelled", "superseded"])
 async def test_a_withdrawn_alert_keeps_its_state_and_is_done(
-    hand: Any, alerts: Any, connection: asyncpg.Connection, state: str
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection, state: str
 ) -> None:
     alert_id = await alerts.make([1], state=state)
     await sweep(connection, NOW)
     assert await state_of(connection, alert_id) == (state, False)
-    await hand.write([status(alert_id, 1, Outcome.CANCELLED)])
+    await recorder.write([status(alert_id, 1, Outcome.CANCELLED)])
     await sweep(connection, NOW)
     assert await state_of(connection, alert_id) == (state, True)
 
 
 async def test_somebody_queued_past_expiry_is_one_alarm_and_nothing_is_sent(
-    hand: Any, alerts: Any, connection: asyncpg.Connection
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
 ) -> None:
     alert_id = await alerts.make([1, 2], expires_at=NOW)
-    await hand.write([status(alert_id, 1)])
+    await recorder.write([status(alert_id, 1)])
     await sweep(connection, NOW + timedelta(seconds=30))
     assert await kinds(connection) == []
     for _ in range(2):
@@ -74,21 +75,23 @@ async def test_somebody_queued_past_expiry_is_one_alarm_and_nothing_is_sent(
     assert await kinds(connection) == ["queued_past_expiry"]
     assert await connection.fetchval("SELECT count(*) FROM attempts") == 1
     assert await state_of(connection, alert_id) == ("expired", False)
-    await hand.write([status(alert_id, 2)])
+    await recorder.write([status(alert_id, 2)])
     await sweep(connection, NOW + timedelta(seconds=62))
     assert await state_of(connection, alert_id) == ("expired", True)
 
 
-async def test_more_outcomes_than_people_is_an_alarm(hand: Any, alerts: Any, connection: asyncpg.Connection) -> None:
+async def test_more_outcomes_than_people_is_an_alarm(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
+) -> None:
     alert_id = await alerts.make([1])
-    await hand.write([status(alert_id, 1), status(alert_id, 2)])
+    await recorder.write([status(alert_id, 1), status(alert_id, 2)])
     await sweep(connection, NOW)
     assert await kinds(connection) == ["sum_gap"]
     assert await state_of(connection, alert_id) == ("sending", False)
 
 
 async def test_what_was_withdrawn_before_it_had_an_audience_is_done_when_it_expires(
-    hand: Any, alerts: Any, connection: asyncpg.Connection
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
 ) -> None:
     alert_id = await alerts.make([1], state="cancelled", expires_at=NOW)
     await connection.execute("UPDATE alerts SET audience = NULL, suppressed = NULL, expanded_at = NULL")
@@ -98,56 +101,56 @@ async def test_what_was_withdrawn_before_it_had_an_audience_is_done_when_it_expi
     assert await state_of(connection, alert_id) == ("cancelled", True)
 
 
-async def test_the_sweep_reads_open_alerts_by_their_index(alerts: Any, connection: asyncpg.Connection) -> None:
+async def test_the_sweep_reads_open_alerts_by_their_index(alerts: Alerts, connection: asyncpg.Connection) -> None:
     await alerts.make([1])
-    plan = await connection.fetch(f"EXPLAIN {_OPEN}", POSSIBLE_DUPLICATES, 0)
+    plan = await connection.fetch(f"EXPLAIN {OPEN_ALERTS}", POSSIBLE_DUPLICATES, 0)
     assert any("alerts_open" in row[0] for row in plan), plan
 
 
 async def test_a_lost_chunk_is_an_alarm_and_no_completion(
-    hand: Any, alerts: Any, connection: asyncpg.Connection
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
 ) -> None:
     alert_id = await alerts.make([1, 2, 3, 4])
     await connection.execute("DELETE FROM chunks WHERE chunk = 1")
-    await hand.write([status(alert_id, number) for number in (1, 2, 3, 4)])
+    await recorder.write([status(alert_id, number) for number in (1, 2, 3, 4)])
     await sweep(connection, NOW)
     assert await kinds(connection) == ["sum_gap"]
     assert await state_of(connection, alert_id) == ("sending", False)
 
 
-async def test_what_is_recorded_while_the_work_is_counted_is_not_stranded(
-    hand: Any, alerts: Any, connection: asyncpg.Connection
+async def test_what_is_recorded_while_the_work_is_counted_was_not_without_work(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
 ) -> None:
     alert_id = await alerts.make([1, 2])
-    quiet = QueuedSince()
+    queued_since = QueuedSince()
 
     async def count_work() -> int:
-        await hand.write([status(alert_id, 1), status(alert_id, 2)])
+        await recorder.write([status(alert_id, 1), status(alert_id, 2)])
         return 0
 
-    await find_stranded(connection, NOW, quiet, count_work)
-    await find_stranded(connection, NOW + timedelta(seconds=60), quiet, count_work)
+    await alarm_queued_without_work(connection, NOW, queued_since, count_work)
+    await alarm_queued_without_work(connection, NOW + timedelta(seconds=60), queued_since, count_work)
     assert await kinds(connection) == []
 
 
 @pytest.mark.parametrize(("left", "raised"), [(0, ["queued_without_lag"]), (3, []), (None, [])])
 async def test_somebody_queued_without_a_job_is_an_alarm_after_a_while(
-    hand: Any, alerts: Any, connection: asyncpg.Connection, left: int | None, raised: list[str]
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection, left: int | None, raised: list[str]
 ) -> None:
     asked: list[datetime] = []
-    quiet = QueuedSince()
+    queued_since = QueuedSince()
 
     async def look(seconds: int) -> list[str]:
-        async def count_jobs() -> int | None:
+        async def count_work() -> int | None:
             asked.append(NOW)
             return left
 
-        await find_stranded(connection, NOW + timedelta(seconds=seconds), quiet, count_jobs)
+        await alarm_queued_without_work(connection, NOW + timedelta(seconds=seconds), queued_since, count_work)
         return await kinds(connection)
 
     alert_id = await alerts.make([1, 2, 3])
     assert await look(0) == []
-    await hand.write([status(alert_id, 1)])
+    await recorder.write([status(alert_id, 1)])
     assert await look(29) == []
     assert await look(58) == []
     assert asked == []

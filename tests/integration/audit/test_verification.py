@@ -1,6 +1,5 @@
 """Verification and rebuild find what was changed, by name."""
 
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -9,20 +8,21 @@ import pytest
 from broadcast.audit import rebuild_check, verify
 from schemas.receipt import Receipt, ReceiptState
 from schemas.status import Outcome, Status
+from tests.support.recorder_without_kafka import Alerts, RecorderWithoutKafka
 
 
 @pytest.fixture
-async def story(hand: Any, alerts: Any) -> UUID:
+async def story(recorder: RecorderWithoutKafka, alerts: Alerts) -> UUID:
     """Six recipients in two chunks, four statuses in two segments, one receipt."""
     alert_id: UUID = await alerts.make([1, 2, 3, 4, 5, 6])
     for recipients in ((1, 2), (3, 4)):
-        await hand.write(
+        await recorder.write(
             [
                 Status(str(alert_id), one, 1, Outcome.ACCEPTED, account="a", message_id=str(one), submitted_at=1, at=2)
                 for one in recipients
             ]
         )
-    await hand.write(receipts=[Receipt("a", "3", ReceiptState.DELIVERED, received_at=9)])
+    await recorder.write(receipts=[Receipt("a", "3", ReceiptState.DELIVERED, received_at=9)])
     return alert_id
 
 

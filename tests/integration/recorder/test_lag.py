@@ -14,6 +14,7 @@ from broadcast.routing import Account, Route
 from broadcast.settings import Settings
 from schemas.lane import Lane
 from schemas.topics import Names
+from tests.support.recorder_under_test import RecorderUnderTest
 
 
 async def test_jobs_are_left_until_a_sender_has_passed_them(kafka_settings: Settings) -> None:
@@ -39,15 +40,15 @@ async def test_jobs_are_left_until_a_sender_has_passed_them(kafka_settings: Sett
     assert await jobs_left(kafka_settings) == 0
 
 
-async def test_a_status_is_left_until_it_is_recorded(bench: Any) -> None:
-    settings = bench.settings
+async def test_a_status_is_left_until_it_is_recorded(under_test: RecorderUnderTest) -> None:
+    settings = under_test.settings
     connection = await asyncpg.connect(settings.database_url.get_secret_value())
     try:
-        await bench.make_alert(3)
-        await bench.send(bench.names.statuses, bench.statuses(range(1, 2)))
+        await under_test.make_alert(3)
+        await under_test.send(under_test.names.statuses, under_test.statuses(range(1, 2)))
         assert (await statuses_left(settings, connection) or 0) >= 1
-        async with bench.recorder():
-            await bench.wait_for(submitted=1, queued=2)
+        async with under_test.recorder():
+            await under_test.wait_for(submitted=1, queued=2)
         assert await statuses_left(settings, connection) == 0
     finally:
         await connection.close()
