@@ -13,7 +13,7 @@ DEMO := $(VENV)/.installed-demo
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fault bench compare lint format wheel lock clean
+.PHONY: help install demo test fault bench compare docs lint format wheel lock clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -47,6 +47,9 @@ lint: $(DEV)  ## style, types and the rules of who may import whom
 format: $(DEV)  ## let ruff write the style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(DEV)  ## write docs/settings.md anew from the code
+	$(BIN)/python -m ops.settings_page
 
 wheel: $(DEV)  ## build the wheel, install it outside this directory and run it
 	.ci/wheel

@@ -19,60 +19,109 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="BROADCAST_", extra="ignore", frozen=True)
 
-    data_dir: Path = Path("data")
-    slot: str = Field(default_factory=socket.gethostname, description="this replica's place in its group")
+    data_dir: Path = Field(default=Path("data"), description="Directory of `broadcast up`; commands find it by this.")
+    slot: str = Field(
+        default_factory=socket.gethostname,
+        min_length=1,
+        description="Name of this replica within its stage; each replica needs its own. Default: the host's name.",
+    )
 
-    kafka_bootstrap: str = "127.0.0.1:9092"
-    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    kafka_username: str | None = None
-    kafka_password: SecretStr | None = None
-    kafka_ca_file: Path | None = None
-    kafka_cert_file: Path | None = None
-    kafka_key_file: Path | None = None
-    topic_prefix: str = "broadcast."
-    replication_factor: int = 1
-    min_insync_replicas: int = 1
-    expansion_partitions: int = 4
-    status_partitions: int = 4
-    receipt_partitions: int = 4
+    kafka_bootstrap: str = Field(
+        default="127.0.0.1:9092", min_length=1, description="Addresses of brokers as `host:port`, separated by commas."
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="Encryption and login on the way to Kafka."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512", description="How to log in with user and password (SASL protocols only)."
+    )
+    kafka_username: str | None = Field(default=None, description="User at Kafka (SASL protocols only).")
+    kafka_password: SecretStr | None = Field(default=None, description="Password of that user.")
+    kafka_ca_file: Path | None = Field(default=None, description="CA of the brokers' certificates; else the system's.")
+    kafka_cert_file: Path | None = Field(default=None, description="Certificate of this client, for mutual TLS.")
+    kafka_key_file: Path | None = Field(default=None, description="Private key of that certificate.")
+    topic_prefix: str = Field(default="broadcast.", description="Beginning of every topic's name.")
+    replication_factor: int = Field(default=1, ge=1, le=100, description="Replicas of new topics; 3 on a cluster.")
+    min_insync_replicas: int = Field(
+        default=1, ge=1, le=100, description="Replicas that must have a write of a new topic; 2 on a cluster."
+    )
+    expansion_partitions: int = Field(default=4, ge=1, le=1000, description="Partitions of new expansion topics.")
+    status_partitions: int = Field(default=4, ge=1, le=1000, description="Partitions of a new topic of statuses.")
+    receipt_partitions: int = Field(default=4, ge=1, le=1000, description="Partitions of a new topic of receipts.")
 
-    session_timeout_seconds: float = 10.0
-    heartbeat_interval_seconds: float = 1.0
-    transaction_timeout_seconds: float = 5.0
+    session_timeout_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        description="Without a heartbeat for so long, a member leaves its group. A lease is half of it.",
+    )
+    heartbeat_interval_seconds: float = Field(
+        default=1.0, gt=0, description="Time between two heartbeats; at most a third of the session timeout."
+    )
+    transaction_timeout_seconds: float = Field(
+        default=5.0, gt=0, description="Kafka aborts a transaction that is open for longer."
+    )
 
-    database_url: SecretStr = SecretStr("postgresql://broadcast@127.0.0.1:5432/broadcast")
-    database_pool_size: int = 4
+    database_url: SecretStr = Field(
+        default=SecretStr("postgresql://broadcast@127.0.0.1:5432/broadcast"),
+        description="Address of PostgreSQL, with user, password and database.",
+    )
+    database_pool_size: int = Field(
+        default=4, ge=1, le=1000, description="Most connections of one process to PostgreSQL."
+    )
 
-    routes_file: Path | None = None
-    default_region: str | None = Field(default=None, description="ISO 3166 region for numbers without a country code")
+    routes_file: Path | None = Field(default=None, description="TOML file of routes; the stages need it.")
+    default_region: str | None = Field(
+        default=None, description="ISO 3166 region of numbers without a country code, such as DE."
+    )
 
-    default_expiry_seconds: int = 6 * 3600
-    longest_expiry_seconds: int = DAY_SECONDS
-    receipt_deadline_seconds: int = 3600
-    chunk_size: int = 5_000
-    highest_segments: int = 6
+    default_expiry_seconds: int = Field(default=6 * 3600, ge=1, description="Life of an alert without `expires`.")
+    longest_expiry_seconds: int = Field(
+        default=DAY_SECONDS, ge=1, description="Longest life of an alert; topics keep their records for a day more."
+    )
+    receipt_deadline_seconds: int = Field(
+        default=3600, ge=1, description="A message without a receipt for so long is shown as overdue."
+    )
+    chunk_size: int = Field(default=5_000, ge=1, le=100_000, description="Most recipients in one chunk of an audience.")
+    highest_segments: int = Field(
+        default=6, ge=1, le=255, description="Most segments of one message; an alert with a longer text is refused."
+    )
 
-    sender_route: str | None = Field(default=None, description="the only route of this sender; all routes if not set")
-    in_doubt_limit: int = 2_000
-    beat_seconds: float = 0.03
-    idle_beat_seconds: float = 1.0
-    number_hash_key: SecretStr = SecretStr("")
+    sender_route: str | None = Field(default=None, description="The only route of this sender; if not set, all routes.")
+    in_doubt_limit: int = Field(
+        default=2_000, ge=1, description="Most messages that may be sent twice when a sender is killed."
+    )
+    beat_seconds: float = Field(default=0.03, gt=0, description="Shortest time between two beats of a busy sender.")
+    idle_beat_seconds: float = Field(default=1.0, gt=0, description="Time between two beats of a sender without jobs.")
+    number_hash_key: SecretStr | None = Field(
+        default=None, min_length=1, description="Key of the hash that stands for a number; expander and sender need it."
+    )
 
-    api_host: str = "127.0.0.1"
-    api_port: int = 8080
-    api_url: str | None = None
-    api_key: SecretStr | None = None
-    api_ca_file: Path | None = Field(default=None, description="CA of the API's certificate, for the commands")
-    api_tls_cert_file: Path | None = None
-    api_tls_key_file: Path | None = None
-    metrics_host: str = "127.0.0.1"
-    metrics_port: int = 0
+    api_host: str = Field(default="127.0.0.1", description="Address on which the API listens.")
+    api_port: int = Field(default=8080, ge=0, le=65535, description="Port of the API; 0 takes a free one.")
+    api_url: str | None = Field(
+        default=None, description="Address of the API for the commands; if not set, made from host and port."
+    )
+    api_key: SecretStr | None = Field(default=None, description="API key of the commands.")
+    api_ca_file: Path | None = Field(default=None, description="CA of the API's certificate, for the commands.")
+    api_tls_cert_file: Path | None = Field(default=None, description="Certificate of the API; if not set, plain HTTP.")
+    api_tls_key_file: Path | None = Field(default=None, description="Private key of that certificate.")
+    metrics_host: str = Field(
+        default="127.0.0.1", description="Address on which a stage serves its metrics and health."
+    )
+    metrics_port: int = Field(default=0, ge=0, le=65535, description="Port for these; 0 takes a free one.")
 
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda v: str(v).upper())] = (
-        "INFO"
+        Field(default="INFO", description="The least important lines that are logged.")
     )
-    log_format: Literal["json", "console"] = "json"
+    log_format: Literal["json", "console"] = Field(default="json", description="JSON lines, or lines for people.")
+
+    def require_number_key(self) -> bytes:
+        """The key of the hash that stands for a number; raises SettingsError if it is not set."""
+        if self.number_hash_key is None:
+            raise SettingsError(
+                "BROADCAST_NUMBER_HASH_KEY is not set; give expander and sender one long random value, and keep it"
+            )
+        return self.number_hash_key.get_secret_value().encode()
 
 
 STACK_FILE = "stack.env"

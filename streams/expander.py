@@ -66,7 +66,7 @@ class Expander:
         self.names = Names(settings.topic_prefix)
         self.pool = pool
         self.routes = routes
-        self.encoder = ChunkEncoder(routes, settings.number_hash_key.get_secret_value().encode())
+        self.encoder = ChunkEncoder(routes, settings.require_number_key())
         self.turns = Turns()
 
     async def handle(self, event: Event, source: Source) -> None:

@@ -78,7 +78,7 @@ class RouteSender:
         self._view = ControlView()
         self._control = ControlReader(settings, self._view, self._pump, self._bury)
         self._outbox = Outbox()
-        self._settlement = Settlement(route, names, settings.number_hash_key.get_secret_value().encode(), self._outbox)
+        self._settlement = Settlement(route, names, settings.require_number_key(), self._outbox)
         self._receipts = Receipts(settings, route.name)
         self._accounts = [
             AccountBinds(account, self._settlement, self._receipts, on_room=self._pump, fail=lambda why: end(1, why))

@@ -19,6 +19,7 @@ from uuid import uuid4
 import asyncpg
 import hypothesis.internal.observability  # noqa: F401 (its plugin would import it at the end of a run: see sources.parse)
 import pytest
+from pydantic import SecretStr
 
 from broadcast.database import migrate
 from broadcast.embedded.servers.kafka import Kafka
@@ -120,7 +121,13 @@ def topic_prefix() -> str:
 @pytest.fixture
 def kafka_settings(kafka_broker: Kafka, topic_prefix: str, tmp_path: Path) -> Settings:
     """Settings with the real broker and a topic prefix of this test's own; the database is none."""
-    return Settings(data_dir=tmp_path, slot="test", kafka_bootstrap=kafka_broker.bootstrap, topic_prefix=topic_prefix)
+    return Settings(
+        data_dir=tmp_path,
+        slot="test",
+        kafka_bootstrap=kafka_broker.bootstrap,
+        topic_prefix=topic_prefix,
+        number_hash_key=SecretStr("k"),
+    )
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def _with_passwords(route: Route, environment: Mapping[str, str]) -> Route:
 
 
 def _with_password(account: Account, environment: Mapping[str, str]) -> Account:
-    written = account.password.get_secret_value()
+    written = account.password.get_secret_value() if account.password else ""
     if not written.startswith(ENVIRONMENT):
         return account
     name = written.removeprefix(ENVIRONMENT)

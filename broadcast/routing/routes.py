@@ -23,18 +23,24 @@ class _Model(BaseModel):
 class Tls(_Model):
     """TLS to the SMSC, always with verification; `ca_file` for a CA of its own, `server_name` if not the host."""
 
-    ca_file: Path | None = None
-    certificate_file: Path | None = None
-    key_file: Path | None = None
-    server_name: str | None = None
+    ca_file: Path | None = Field(default=None, description="CA of the SMSC's certificate; if not set, the system's.")
+    certificate_file: Path | None = Field(default=None, description="Certificate of this client, for mutual TLS.")
+    key_file: Path | None = Field(default=None, description="Private key of that certificate.")
+    server_name: str | None = Field(default=None, description="Name in the SMSC's certificate, if it is not the host.")
 
 
 class UnknownPolicy(_Model):
     """What becomes of a submit whose answer never came, by lane: sent again, or held as `unknown`."""
 
-    immediate: Policy = "resend"
-    priority: Policy = "resend"
-    routine: Policy = "hold"
+    immediate: Policy = Field(
+        default="resend", description="For the immediate lane: send the message again, or hold it as `unknown`."
+    )
+    priority: Policy = Field(
+        default="resend", description="For the priority lane: send the message again, or hold it as `unknown`."
+    )
+    routine: Policy = Field(
+        default="hold", description="For the routine lane: send the message again, or hold it as `unknown`."
+    )
 
     def of(self, lane: Lane) -> Policy:
         """The policy of a lane."""
@@ -49,34 +55,65 @@ class Account(_Model):
     `window` is the most unanswered submits of one bind. Durations in seconds.
     """
 
-    name: Name
-    host: Annotated[str, StringConstraints(min_length=1)]
-    port: Annotated[int, Field(ge=1, le=65535)]
-    system_id: Annotated[str, StringConstraints(max_length=15)]
-    password: SecretStr = SecretStr("")
-    system_type: Annotated[str, StringConstraints(max_length=12)] = ""
-    tls: Tls | None = None
-    binds: Annotated[int, Field(ge=1, le=64)] = 1
-    window: Annotated[int, Field(ge=1, le=10_000)] = 64
-    rate_per_second: Annotated[float, Field(gt=0)] | None = None
-    source_addr: Annotated[str, StringConstraints(max_length=20)] = ""
-    source_ton: Annotated[int, Field(ge=0, le=6)] = TON_ALPHANUMERIC
-    source_npi: Annotated[int, Field(ge=0, le=18)] = 0
-    dest_ton: Annotated[int, Field(ge=0, le=6)] = 1
-    dest_npi: Annotated[int, Field(ge=0, le=18)] = 1
-    data_coding_gsm: Annotated[int, Field(ge=0, le=255)] = 0
-    service_type: Annotated[str, StringConstraints(max_length=5)] = ""
-    priority_flag: Annotated[int, Field(ge=0, le=3)] = 0
-    receipts: bool = True
-    message_id_rule: MessageIdRule = MessageIdRule.AS_IS
-    unknown_policy: UnknownPolicy = UnknownPolicy()
-    throttle_pause_seconds: Seconds = 0.1
-    connect_timeout_seconds: Seconds = 5.0
-    response_timeout_seconds: Seconds = 30.0
-    enquire_link_seconds: Seconds = 15.0
-    inactivity_seconds: Seconds = 90.0
-    backoff_seconds: Seconds = 0.5
-    backoff_limit_seconds: Seconds = 30.0
+    name: Name = Field(description="Name of the account, unique in the file; receipts and metrics show it.")
+    host: Annotated[str, StringConstraints(min_length=1)] = Field(description="Host of the SMSC.")
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(description="Port of the SMSC.")
+    system_id: Annotated[str, StringConstraints(max_length=15)] = Field(description="Login at the SMSC.")
+    password: SecretStr | None = Field(
+        default=None, description="Password at the SMSC. `env:NAME` takes it from the environment or the secrets."
+    )
+    system_type: Annotated[str, StringConstraints(max_length=12)] = Field(
+        default="", description="SMPP system_type, if the SMSC wants one."
+    )
+    tls: Tls | None = Field(
+        default=None, description="TLS to the SMSC, always with verification; if not set, plain TCP."
+    )
+    binds: Annotated[int, Field(ge=1, le=64)] = Field(default=1, description="Connections of each sender.")
+    window: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=64, description="Most unanswered submits of one bind."
+    )
+    rate_per_second: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="Segments per second over all binds; if not set, no limit."
+    )
+    source_addr: Annotated[str, StringConstraints(max_length=20)] = Field(
+        default="", description="Sender that the phone shows: at most 11 characters as a name, else digits."
+    )
+    source_ton: Annotated[int, Field(ge=0, le=6)] = Field(
+        default=TON_ALPHANUMERIC, description="Type of number of the sender; 5 is a name."
+    )
+    source_npi: Annotated[int, Field(ge=0, le=18)] = Field(default=0, description="Numbering plan of the sender.")
+    dest_ton: Annotated[int, Field(ge=0, le=6)] = Field(default=1, description="Type of number of the recipient.")
+    dest_npi: Annotated[int, Field(ge=0, le=18)] = Field(default=1, description="Numbering plan of the recipient.")
+    data_coding_gsm: Annotated[int, Field(ge=0, le=255)] = Field(
+        default=0, description="The data_coding that this SMSC reads as GSM 03.38."
+    )
+    service_type: Annotated[str, StringConstraints(max_length=5)] = Field(
+        default="", description="SMPP service_type, if the SMSC wants one."
+    )
+    priority_flag: Annotated[int, Field(ge=0, le=3)] = Field(
+        default=0, description="SMPP priority_flag of every message."
+    )
+    receipts: bool = Field(default=True, description="Whether to ask for delivery receipts.")
+    message_id_rule: MessageIdRule = Field(
+        default=MessageIdRule.AS_IS,
+        description="How the message id in a receipt differs from the one in the answer to the submit.",
+    )
+    unknown_policy: UnknownPolicy = Field(
+        default=UnknownPolicy(), description="What becomes of a submit whose answer never came, by lane."
+    )
+    throttle_pause_seconds: Seconds = Field(
+        default=0.1, description="Pause after the SMSC refused a submit because of its rate."
+    )
+    connect_timeout_seconds: Seconds = Field(default=5.0, description="For connecting and binding.")
+    response_timeout_seconds: Seconds = Field(default=30.0, description="For the answer to a request.")
+    enquire_link_seconds: Seconds = Field(
+        default=15.0, description="Time without traffic after which a link is tested."
+    )
+    inactivity_seconds: Seconds = Field(
+        default=90.0, description="Time without any answer after which a link is closed."
+    )
+    backoff_seconds: Seconds = Field(default=0.5, description="First pause before connecting again.")
+    backoff_limit_seconds: Seconds = Field(default=30.0, description="Longest pause before connecting again.")
 
     @model_validator(mode="after")
     def _check_source(self) -> Self:
@@ -98,12 +135,22 @@ class Route(_Model):
     the route and for life. `delays_seconds` are the steps of a retry, ascending. A route is simulated unless `live`.
     """
 
-    name: Name
-    prefixes: Annotated[tuple[Annotated[str, StringConstraints(pattern=r"^\+[0-9]{0,15}$")], ...], Field(min_length=1)]
-    live: bool = False
-    partitions: Annotated[int, Field(ge=1, le=1000)] = 4
-    delays_seconds: Annotated[tuple[Annotated[int, Field(ge=1, le=86_400)], ...], Field(min_length=1)] = (5, 30, 120)
-    accounts: Annotated[tuple[Account, ...], Field(min_length=1)]
+    name: Name = Field(description="Name of the route, unique in the file; it is part of the names of its topics.")
+    prefixes: Annotated[
+        tuple[Annotated[str, StringConstraints(pattern=r"^\+[0-9]{0,15}$")], ...], Field(min_length=1)
+    ] = Field(
+        description="Beginnings of numbers in E.164 with the plus sign; the longest that fits wins, `+` fits all."
+    )
+    live: bool = Field(default=False, description="A live route takes Actual and Exercise, a simulated one Test.")
+    partitions: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=4, description="Partitions of each topic of this route, fixed when the topics are created."
+    )
+    delays_seconds: Annotated[tuple[Annotated[int, Field(ge=1, le=86_400)], ...], Field(min_length=1)] = Field(
+        default=(5, 30, 120), description="Pauses before each new attempt after a temporary refusal, ascending."
+    )
+    accounts: Annotated[tuple[Account, ...], Field(min_length=1)] = Field(
+        description="Accounts over which the messages of this route are shared."
+    )
 
     @field_validator("delays_seconds")
     @classmethod

@@ -128,7 +128,7 @@ def make_config(account: Account) -> AccountConfig:
             host=account.host,
             port=account.port,
             system_id=account.system_id,
-            password=account.password.get_secret_value(),
+            password=account.password.get_secret_value() if account.password else "",
             system_type=account.system_type,
             tls=None
             if tls is None

@@ -55,7 +55,7 @@ class Receipts:
         self._receipts_topic: Final = names.receipts
         self._inbound_topic: Final = names.inbound
         self._partitions: Final = settings.receipt_partitions
-        self._hash: Final = number_hasher(settings.number_hash_key.get_secret_value().encode())
+        self._hash: Final = number_hasher(settings.require_number_key())
         self._settings: Final = settings
         self._producer: AIOKafkaProducer = make_producer(settings)
         self._arrivals: Final[deque[Arrival]] = deque()

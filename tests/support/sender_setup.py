@@ -129,6 +129,7 @@ class Scene:
             "routes_file": self.settings.routes_file,
             "data_dir": self.directory,
             "log_level": "INFO",
+            "number_hash_key": "k",
         } | settings
         kept = {name: value for name, value in os.environ.items() if not name.startswith("BROADCAST_")}
         return kept | {f"BROADCAST_{name.upper()}": str(value) for name, value in wanted.items()}

@@ -3,13 +3,15 @@
 import pytest
 
 from broadcast.errors import SettingsError
-from broadcast.settings import load_settings
+from broadcast.settings import Settings, load_settings
 
 
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
         ("BROADCAST_API_PORT", "abc", "BROADCAST_API_PORT = 'abc': Input should be a valid integer"),
+        ("BROADCAST_CHUNK_SIZE", "0", "BROADCAST_CHUNK_SIZE = '0': Input should be greater than or equal to 1"),
+        ("BROADCAST_NUMBER_HASH_KEY", "", "BROADCAST_NUMBER_HASH_KEY = (not shown): "),
         ("BROADCAST_LOG_LEVEL", "loud", "BROADCAST_LOG_LEVEL = 'LOUD': Input should be 'DEBUG'"),
     ],
 )
@@ -23,3 +25,9 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, variable: str
 def test_a_level_may_be_written_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BROADCAST_LOG_LEVEL", "info")
     assert load_settings().log_level == "INFO"
+
+
+def test_a_stage_that_hashes_numbers_refuses_to_run_without_a_key() -> None:
+    with pytest.raises(SettingsError, match="BROADCAST_NUMBER_HASH_KEY is not set"):
+        Settings().require_number_key()
+    assert Settings(number_hash_key="k").require_number_key() == b"k"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from broadcast.routing import RoutesError, UnknownPolicy, read_routes
 from schemas.lane import Lane
@@ -31,7 +32,7 @@ def test_the_example_holds_the_defaults() -> None:
     (route,) = read_routes(EXAMPLE.read_text(), {"SMSC_PASSWORD": "s3cret"})
     (account,) = route.accounts
     (bare,) = read_routes(write("simulated", "simulator"))
-    assert account.password.get_secret_value() == "s3cret"
+    assert account.password == SecretStr("s3cret")
     changed = {"host", "port", "system_id", "password", "source_addr"}
     assert account.model_dump(exclude=changed) == bare.accounts[0].model_dump(exclude=changed)
     assert route.model_dump(exclude={"accounts", "prefixes"}) == bare.model_dump(exclude={"accounts", "prefixes"})
