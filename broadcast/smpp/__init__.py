@@ -1,1 +1,1 @@
-"""SMPP 3.4 as an ESME, in batches: the codec (`codec`), the session above it, and the binds of an account (`pool`)."""
+"""SMPP 3.4 as an ESME, in batches: codec, session, and the binds of an account."""

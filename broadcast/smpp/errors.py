@@ -1,4 +1,4 @@
-"""What can go wrong between this process and an SMSC: binds that fail, links that end, responses that do not come."""
+"""Errors of the session: binds that fail, links that end, responses that do not come."""
 
 from broadcast.smpp.codec.errors import SmppError
 

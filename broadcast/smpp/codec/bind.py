@@ -46,7 +46,7 @@ def parse_bind(body: bytes) -> BindRequest:
 
 
 def parse_bind_response(body: bytes) -> BindResponse:
-    """Read the body of a bind response; no body is read as an empty one (4.1.2 leaves it out with an error)."""
+    """Read the body of a bind response. No body is read as an empty one: 4.1.2 leaves it out with an error."""
     if not body:
         return BindResponse(b"", {})
     system_id, offset = read_cstring(body, 0, "system_id", len(body))

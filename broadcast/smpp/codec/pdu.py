@@ -54,21 +54,6 @@ def encode_pdu(command: int, status: int, sequence: int, body: bytes = b"") -> b
     return HEADER.pack(HEADER_LENGTH + len(body), command, status, sequence) + body
 
 
-def split_pdus(data: bytes, cap: int = PDU_CAP) -> tuple[list[Pdu], bytes]:
-    """The whole PDUs at the start of `data`, and the rest. FrameError on an impossible length."""
-    pdus: list[Pdu] = []
-    offset, end = 0, len(data)
-    while end - offset >= 4:
-        length = int.from_bytes(data[offset : offset + 4], "big")
-        check_length(length, cap)
-        if offset + length > end:
-            break
-        _, command, status, sequence = HEADER.unpack_from(data, offset)
-        pdus.append(Pdu(command, status, sequence, data[offset + HEADER_LENGTH : offset + length]))
-        offset += length
-    return pdus, data[offset:]
-
-
 def read_cstring(data: bytes, offset: int, field: str, limit: int) -> tuple[bytes, int]:
     """The C-octet string at `offset`, without its NUL, and where the next field begins.
 

@@ -3,8 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from typing import Any
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
@@ -15,100 +14,104 @@ from broadcast.smpp.codec.template import SubmitTemplate
 from broadcast.smpp.errors import BindError
 from broadcast.smpp.pool import Pool, choose_delay
 from broadcast.smsc.server import SmscConfig
-
-Start = Callable[..., Awaitable[Any]]
-
-
-def account(port: int, binds: int = 2, bind: dict[str, Any] | None = None, **changes: Any) -> AccountConfig:
-    config = BindConfig(host="127.0.0.1", port=port, system_id="desk", **(bind or {}))
-    return AccountConfig(name="a", bind=config, binds=binds, backoff_seconds=0.02, **changes)
+from tests.support.smpp import BindChanges, StartClient, until
 
 
-async def test_binds_come_up_and_come_back_and_nothing_is_counted_twice(start: Start) -> None:
-    desk = await start(receipts=False, delay_ms=1.0)
-    pool = Pool(account(desk.smsc.port, binds=3, bind={"window": 50}), desk)
+def account(
+    port: int, binds: int = 2, bind: BindChanges | None = None, rate_per_second: float | None = None
+) -> AccountConfig:
+    config = replace(BindConfig(host="127.0.0.1", port=port, system_id="client"), **(bind or {}))
+    return AccountConfig(name="a", bind=config, binds=binds, backoff_seconds=0.02, rate_per_second=rate_per_second)
+
+
+async def test_binds_come_up_and_come_back_and_nothing_is_counted_twice(start: StartClient) -> None:
+    client = await start(receipts=False, delay_ms=1.0)
+    pool = Pool(account(client.smsc.port, binds=3, bind={"window": 50}), client)
     pool.start()
     with pytest.raises(RuntimeError, match="twice"):
         pool.start()
-    await desk.until(lambda: len(pool.sessions) == 3)
-    desk.offer(5000)
+    await until(lambda: len(pool.sessions) == 3)
+    client.offer(5000)
     for session in pool.sessions:
-        desk.on_room(session)
-    for _ in range(3):
-        await asyncio.sleep(0.02)
-        desk.smsc.simulator.close_links()
-        await desk.until(lambda: len(pool.sessions) < 3)
-        await desk.until(lambda: len(pool.sessions) == 3)
-    await desk.until(lambda: len(desk.outcomes) == 5000)
-    assert desk.outcomes == Counter(range(5000))
+        client.on_room(session)
+    for number in range(1, 4):
+        await client.until_outcomes(500 * number)
+        client.smsc.simulator.close_links()
+        await until(lambda: len(pool.sessions) < 3)
+        await until(lambda: len(pool.sessions) == 3)
+    await until(lambda: len(client.outcomes) == 5000)
+    assert client.outcomes == Counter(range(5000))
     await pool.stop(2.0)
     assert pool.sessions == ()
-    await desk.until(lambda: desk.smsc.simulator.binds_now == 0)
+    await until(lambda: client.smsc.simulator.binds_now == 0)
 
 
-async def test_an_smsc_that_is_away_is_waited_for(start: Start) -> None:
-    desk = await start()
-    port = desk.smsc.port
-    await desk.smsc.stop()
-    pool = Pool(account(port, binds=1), desk)
+async def test_an_smsc_that_is_away_is_waited_for(start: StartClient) -> None:
+    client = await start()
+    port = client.smsc.port
+    await client.smsc.stop()
+    pool = Pool(account(port, binds=1), client)
     with capture_logs() as events:
         pool.start()
-        await desk.until(lambda: [event["event"] for event in events].count("bind_failed") >= 3)
+        await until(lambda: [event["event"] for event in events].count("bind_failed") >= 3)
     assert {event["log_level"] for event in events} == {"warning"}
     assert pool.last_error is not None
     assert pool.last_error.retryable
     again = await start(SmscConfig(port=port))
-    await desk.until(lambda: len(pool.sessions) == 1)
+    await until(lambda: len(pool.sessions) == 1)
     assert pool.last_error is None
     await pool.stop(1.0)
     assert again.smsc.simulator.state.metrics.binds_total == 1
 
 
-async def test_a_host_that_is_no_name_is_tried_again_like_a_refused_bind(start: Start) -> None:
-    desk = await start()
-    config = AccountConfig(name="a", bind=BindConfig(host="smsc..example.net", port=1, system_id="desk"))
-    pool = Pool(config, desk)
+async def test_a_host_that_is_no_name_is_tried_again_like_a_refused_bind(start: StartClient) -> None:
+    client = await start()
+    config = AccountConfig(name="a", bind=BindConfig(host="smsc..example.net", port=1, system_id="client"))
+    pool = Pool(config, client)
     pool.start()
-    await desk.until(lambda: pool.last_error is not None)
+    await until(lambda: pool.last_error is not None)
     assert isinstance(pool.last_error, BindError)
     assert "not a host name" in str(pool.last_error)
     assert not pool.last_error.retryable
     await pool.stop(1.0)
 
 
-async def test_wrong_password_is_not_hammered(start: Start) -> None:
-    desk = await start(SmscConfig(password="secret"))
-    pool = Pool(account(desk.smsc.port, binds=1, bind={"password": "wrong"}), desk)
-    pool.start()
-    await asyncio.sleep(0.4)
-    assert desk.smsc.simulator.state.metrics.binds_refused == 1
+async def test_wrong_password_is_not_hammered(start: StartClient) -> None:
+    client = await start(SmscConfig(password="secret"))
+    pool = Pool(account(client.smsc.port, binds=1, bind={"password": "wrong"}), client)
+    with capture_logs() as events:
+        pool.start()
+        await until(lambda: events)
+    assert [event["event"] for event in events] == ["bind_failed"]
+    assert events[0]["next_attempt_seconds"] >= 60.0
     await pool.stop(1.0)
+    assert client.smsc.simulator.state.metrics.binds_refused == 1
 
 
-async def test_the_rate_of_the_account_holds_over_all_binds(start: Start) -> None:
-    desk = await start(receipts=False)
-    pool = Pool(account(desk.smsc.port, binds=3, rate_per_second=300.0), desk)
+async def test_the_rate_of_the_account_holds_over_all_binds(start: StartClient) -> None:
+    client = await start(receipts=False)
+    pool = Pool(account(client.smsc.port, binds=3, rate_per_second=300.0), client)
     pool.start()
-    await desk.until(lambda: len(pool.sessions) == 3)
-    desk.offer(300)
+    await until(lambda: len(pool.sessions) == 3)
+    client.offer(300)
     began = asyncio.get_running_loop().time()
     for session in pool.sessions:
-        desk.on_room(session)
-    await desk.until(lambda: len(desk.accepted) == 300)
+        client.on_room(session)
+    await until(lambda: len(client.accepted) == 300)
     assert asyncio.get_running_loop().time() - began >= (300 - 30) / 300 - 0.05
     pool.set_rate(None)
-    desk.offer(2000, first=300)
+    client.offer(2000, first=300)
     for session in pool.sessions:
-        desk.on_room(session)
-    await desk.until(lambda: len(desk.accepted) == 2300)
+        client.on_room(session)
+    await until(lambda: len(client.accepted) == 2300)
     await pool.stop(1.0)
 
 
-async def test_each_bind_has_a_window_of_its_own(start: Start) -> None:
-    desk = await start(delay_ms=50.0)
-    pool = Pool(account(desk.smsc.port, binds=2, bind={"window": 10}), desk)
+async def test_each_bind_has_a_window_of_its_own(start: StartClient) -> None:
+    client = await start(delay_ms=50.0)
+    pool = Pool(account(client.smsc.port, binds=2, bind={"window": 10}), client)
     pool.start()
-    await desk.until(lambda: len(pool.sessions) == 2)
+    await until(lambda: len(pool.sessions) == 2)
     template = SubmitTemplate(source=b"T", text=b"x")
     taken = 0
     for session in pool.sessions:
@@ -116,8 +119,8 @@ async def test_each_bind_has_a_window_of_its_own(start: Start) -> None:
     assert taken == 20
     assert [session.unanswered for session in pool.sessions] == [10, 10]
     await pool.stop(2.0)
-    assert desk.outcomes == Counter(range(20))
-    assert len(desk.accepted) == 20
+    assert client.outcomes == Counter(range(20))
+    assert len(client.accepted) == 20
 
 
 @pytest.mark.parametrize(

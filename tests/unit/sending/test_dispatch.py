@@ -26,7 +26,7 @@ from schemas.job import Job
 from schemas.lane import Lane
 from schemas.status import Outcome, Status
 from schemas.topics import Names
-from tests.unit.smpp.test_session import Wire
+from tests.support.smpp import MemoryTransport
 
 FIRST, SECOND = "a" * 36, "b" * 36
 
@@ -77,13 +77,12 @@ async def test_messages_of_several_segments_leave_a_slow_account(rate: int, segm
     scene.view.controls[FIRST] = Control(
         FIRST, Lane.IMMEDIATE, "Exercise", epoch_milliseconds() + 3_600_000, (Variant("en", text),)
     )
-    wire = Wire()
     clock = asyncio.get_running_loop().time
     pool = scene.binds.pool
     session: Session[Any] = Session(
         make_config(scene.account).bind, scene.binds, clock=clock, account_pacing=pool._pacing
     )
-    wire.session = session
+    wire = MemoryTransport(session)
     session.connection_made(wire)
     pool._sessions[0] = session
     scene.add_jobs(FIRST, 0, 3)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from broadcast.smpp.codec.message import ShortMessage, encode_message
 from broadcast.smpp.codec.pdu import SUBMIT_SM, encode_pdu
 from broadcast.smpp.codec.tlv import SAR_SEGMENT_SEQNUM, encode_tlvs
-from broadcast.smsc.behaviour import Behaviour, BehaviourError, parse_share, parse_status
+from broadcast.smsc.behaviour import Behaviour
 from broadcast.smsc.receipts import format_ids
 from broadcast.smsc.submit_counts import SubmitCounts, TextKey
 from broadcast.smsc.submit_layout import SubmitLayout, identify_text
@@ -80,17 +80,6 @@ def test_shares_come_out_as_asked() -> None:
 def test_a_submit_sent_again_has_a_new_plan() -> None:
     planner = SubmitPlanner(1, Behaviour(error_shares={"throttled": 0.5}))
     assert len({planner.plan(49151, repetition).status for repetition in range(20)}) == 2
-
-
-@pytest.mark.parametrize("text", ["throttled", "ESME_RTHROTTLED", "rthrottled", "0x58", "88", " Throttled "])
-def test_statuses_by_name_and_number(text: str) -> None:
-    assert parse_status(text) == 0x58
-
-
-@pytest.mark.parametrize("text", ["throttled", "throttled=", "throttled=x", "what=0.1", "=0.1"])
-def test_shares_that_are_none(text: str) -> None:
-    with pytest.raises(BehaviourError):
-        parse_share(text)
 
 
 def test_ids_are_distinct_in_every_form_and_repeat_only_by_modulus() -> None:

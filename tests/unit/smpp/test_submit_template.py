@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from broadcast.smpp.codec.errors import PduError
 from broadcast.smpp.codec.message import ShortMessage, encode_message, parse_message
-from broadcast.smpp.codec.pdu import SUBMIT_SM, encode_pdu, split_pdus
+from broadcast.smpp.codec.pdu import SUBMIT_SM, encode_pdu
 from broadcast.smpp.codec.template import SubmitTemplate
 from broadcast.smpp.codec.tlv import MESSAGE_PAYLOAD, parse_tlvs
+from tests.support.smpp import split_pdus
 
 numbers = st.text("0123456789", min_size=1, max_size=20).map(str.encode)
 
@@ -59,7 +60,7 @@ def test_render_equals_the_codec(
 
 def test_long_text_goes_as_payload_with_sm_length_zero() -> None:
     template = SubmitTemplate(source=b"1", text=b"x" * 255, tlvs=[(0x0204, b"\0\1")])
-    (pdu,), _ = split_pdus(bytes(template.render([1], [b"4915100000000"])))
+    (pdu,) = split_pdus(bytes(template.render([1], [b"4915100000000"])))
     message = parse_message(pdu.body, 0, len(pdu.body))
     assert message.short_message == b""
     assert parse_tlvs(message.optional) == {0x0204: b"\0\1", MESSAGE_PAYLOAD: b"x" * 255}
@@ -82,6 +83,6 @@ def test_no_destinations_render_to_nothing() -> None:
 
 def test_a_text_that_looks_like_the_blank_stays_text() -> None:
     text = b"\x01destination\x01"
-    (pdu,), _ = split_pdus(bytes(SubmitTemplate(source=b"1", text=text).render([1], [b"4915"])))
+    (pdu,) = split_pdus(bytes(SubmitTemplate(source=b"1", text=text).render([1], [b"4915"])))
     message = parse_message(pdu.body, 0, len(pdu.body))
     assert (message.destination, message.short_message) == (b"4915", text)

@@ -1,0 +1,40 @@
+"""The deliveries of a session on a transport in memory, and their answers."""
+
+from broadcast.smpp.codec.command_status import RX_T_APPN
+from broadcast.smpp.codec.message import ShortMessage, encode_message
+from broadcast.smpp.codec.pdu import (
+    DATA_SM,
+    DATA_SM_RESP,
+    DELIVER_SM,
+    DELIVER_SM_RESP,
+    Pdu,
+)
+from tests.support.smpp import SessionInMemory
+
+
+async def test_deliveries_are_answered_when_the_caller_says_so_and_by_kind() -> None:
+    memory = SessionInMemory()
+    body = encode_message(ShortMessage(source=b"4915", destination=b"TOCSIN", esm_class=4, short_message=b"id:1"))
+    data = b"\0\1\x014915\0\5\0TOCSIN\0\x04\1\0"
+    memory.receive(Pdu(DELIVER_SM, 0, 1, body), Pdu(DATA_SM, 0, 2, data), Pdu(DELIVER_SM, 0, 3, body))
+    assert memory.listener.calls == ["deliveries"]
+    assert [each.sequence for each in memory.listener.deliveries] == [1, 2, 3]
+    assert memory.transport.take() == []
+    memory.session.answer([1, 2, 3])
+    answered = memory.transport.take()
+    assert sorted((pdu.sequence, pdu.command) for pdu in answered) == [
+        (1, DELIVER_SM_RESP),
+        (2, DATA_SM_RESP),
+        (3, DELIVER_SM_RESP),
+    ]
+
+
+async def test_too_many_unanswered_deliveries_are_sent_back() -> None:
+    memory = SessionInMemory(deliveries_limit=2)
+    body = encode_message(ShortMessage(source=b"4915", short_message=b"hi"))
+    memory.receive(*(Pdu(DELIVER_SM, 0, number, body) for number in (1, 2, 3)))
+    assert [each.sequence for each in memory.listener.deliveries] == [1, 2]
+    assert memory.transport.take() == [Pdu(DELIVER_SM_RESP, RX_T_APPN, 3, b"\0")]
+    memory.session.answer([1])
+    memory.receive(Pdu(DELIVER_SM, 0, 4, body), Pdu(DELIVER_SM, 0, 5, body))
+    assert [each.sequence for each in memory.listener.deliveries] == [1, 2, 4]

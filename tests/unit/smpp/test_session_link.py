@@ -1,0 +1,170 @@
+"""The link of a session on a transport in memory: enquire_link, unbind, its end, PDUs that were not expected."""
+
+import asyncio
+
+import pytest
+
+from broadcast.smpp.account import BindConfig
+from broadcast.smpp.codec.command_status import RINVBNDSTS
+from broadcast.smpp.codec.pdu import (
+    ALERT_NOTIFICATION,
+    DELIVER_SM,
+    ENQUIRE_LINK,
+    ENQUIRE_LINK_RESP,
+    GENERIC_NACK,
+    SUBMIT_SM_RESP,
+    UNBIND,
+    UNBIND_RESP,
+    Pdu,
+    encode_pdu,
+)
+from broadcast.smpp.codec.sequence import LAST
+from broadcast.smpp.errors import LinkLostError
+from broadcast.smpp.session import Session
+from tests.support.smpp import RecordingListener, SessionInMemory, until
+
+
+async def test_lost_link_reports_the_unanswered_once_and_takes_no_more() -> None:
+    memory = SessionInMemory()
+    memory.submit(3)
+    memory.accept(2)
+    memory.session.connection_lost(ConnectionResetError("reset by peer"))
+    assert (memory.listener.lost, memory.listener.calls.count("lost")) == ([0, 2], 1)
+    assert "reset by peer" in str(memory.listener.errors[0])
+    assert (memory.session.room, memory.submit(1)) == (0, 0)
+
+
+async def test_not_bound_at_the_smsc_ends_the_session() -> None:
+    memory = SessionInMemory()
+    memory.submit(2)
+    memory.receive(Pdu(SUBMIT_SM_RESP, RINVBNDSTS, 1, b""))
+    await memory.session.closed.wait()
+    assert [response[1] for response in memory.listener.responses] == [RINVBNDSTS]
+    assert memory.listener.lost == [1]
+
+
+async def test_enquire_link_both_ways_and_two_missed_drop_it_even_while_busy() -> None:
+    memory = SessionInMemory(enquire_link_seconds=5.0, response_timeout_seconds=100.0)
+    memory.receive(Pdu(ENQUIRE_LINK, 0, 77, b""))
+    assert memory.transport.take() == [Pdu(ENQUIRE_LINK_RESP, 0, 77, b"")]
+    seconds: list[float] = []
+    memory.session.on_enquire_link_answered = seconds.append
+    memory.pass_time(5.0)
+    (enquiry,) = memory.transport.take()
+    memory.now += 0.25
+    memory.receive(Pdu(ENQUIRE_LINK_RESP, 0, enquiry.sequence, b""))
+    assert seconds == [0.25]
+    for _ in range(2):
+        memory.pass_time(5.0)
+        memory.submit(1)
+        memory.accept(memory.transport.take()[-1].sequence)
+    assert not memory.transport.closed
+    memory.pass_time(5.0)
+    await memory.session.closed.wait()
+    assert "2 enquire_links" in str(memory.listener.errors[0])
+
+
+async def test_silence_ends_it() -> None:
+    memory = SessionInMemory(enquire_link_seconds=1000.0, inactivity_seconds=30.0)
+    memory.pass_time(29.0)
+    assert not memory.transport.closed
+    memory.pass_time(2.0)
+    await memory.session.closed.wait()
+    assert "nothing received" in str(memory.listener.errors[0])
+
+
+async def test_unbind_by_the_smsc_is_answered_and_ends_the_session() -> None:
+    memory = SessionInMemory()
+    memory.submit(2)
+    memory.transport.take()
+    memory.receive(Pdu(UNBIND, 0, 9, b""))
+    assert memory.transport.take() == [Pdu(UNBIND_RESP, 0, 9, b"")]
+    assert memory.session.room == 0
+    memory.accept(1)
+    memory.pass_time(1.1)
+    await memory.session.closed.wait()
+    assert memory.listener.lost == [1]
+    assert [token for token, *_ in memory.listener.responses] == [0]
+
+
+async def test_our_unbind_waits_for_the_answers() -> None:
+    memory = SessionInMemory()
+    memory.submit(1)
+    memory.transport.take()
+    unbinding = asyncio.create_task(memory.session.unbind(5.0))
+    await asyncio.sleep(0)
+    assert (memory.session.room, memory.transport.take()) == (0, [])
+    memory.accept(1)
+    await until(lambda: memory.transport.pieces)
+    (pdu,) = memory.transport.take()
+    assert pdu.command == UNBIND
+    memory.receive(Pdu(UNBIND_RESP, 0, pdu.sequence, b""))
+    await unbinding
+    assert memory.listener.lost == []
+
+
+async def test_our_unbind_gives_up_within_its_budget() -> None:
+    memory = SessionInMemory()
+    memory.submit(2)
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    await memory.session.unbind(0.1)
+    assert loop.time() - started < 1.0
+    assert memory.listener.lost == [0, 1]
+
+
+async def test_odd_requests_are_refused_and_odd_responses_passed_over() -> None:
+    memory = SessionInMemory()
+    memory.receive(Pdu(0x21, 0, 5, b"x"), Pdu(ALERT_NOTIFICATION, 0, 6, b""), Pdu(0x80010200, 0, 7, b""))
+    assert memory.transport.take() == [Pdu(GENERIC_NACK, 3, 5, b"")]
+    memory.receive(Pdu(SUBMIT_SM_RESP, 0, 4711, b"who\0"))
+    assert memory.listener.responses == []
+
+
+async def test_nonsense_on_the_wire_ends_the_link_after_what_was_good() -> None:
+    memory = SessionInMemory()
+    memory.submit(2)
+    memory.transport.take()
+    memory.session.data_received(encode_pdu(SUBMIT_SM_RESP, 0, 1, b"a\0") + b"HTTP/1.1 400 Bad Request")
+    await memory.session.closed.wait()
+    assert [token for token, *_ in memory.listener.responses] == [0]
+    assert memory.listener.lost == [1]
+    assert memory.transport.take() == [Pdu(GENERIC_NACK, 2, 0, b"")]
+
+
+async def test_sequences_wrap_and_enquire_link_shares_the_counter() -> None:
+    memory = SessionInMemory(start=LAST - 1, enquire_link_seconds=1.0)
+    memory.submit(2)
+    memory.pass_time(1.0)
+    memory.submit(2, 2)
+    assert [pdu.sequence for pdu in memory.transport.take()] == [LAST - 1, LAST, 1, 2, 3]
+    memory.accept(LAST, 3, 2, LAST - 1)
+    assert [token for token, *_ in memory.listener.responses] == [1, 3, 2, 0]
+
+
+async def test_tcp_that_is_full_takes_no_more() -> None:
+    memory = SessionInMemory()
+    memory.session.pause_writing()
+    assert memory.submit(1) == 0
+    memory.session.resume_writing()
+    assert memory.listener.calls == ["room"]
+    assert memory.submit(1) == 1
+
+
+async def test_start_on_a_link_that_has_ended_says_so() -> None:
+    session: Session[int] = Session(BindConfig(host="h", port=1, system_id="x"), RecordingListener(), clock=lambda: 0.0)
+    session.connection_lost(None)
+    with pytest.raises(LinkLostError):
+        session.start(b"")
+
+
+async def test_what_nothing_asked_for_is_counted_by_kind() -> None:
+    memory = SessionInMemory()
+    memory.receive(
+        Pdu(SUBMIT_SM_RESP, 0, 4711, b"id\0"),
+        Pdu(ENQUIRE_LINK_RESP, 0, 4712, b""),
+        Pdu(0x21, 0, 9, b"submit_multi"),
+        Pdu(DELIVER_SM, 0, 10, b"odd"),
+    )
+    assert memory.session.take_unexpected() == {"response": 2, "request": 1, "delivery": 1}
+    assert memory.session.take_unexpected() == {}
