@@ -1,23 +1,22 @@
-"""The API as a process: `python -m broadcast.api`, or `run` within another's event loop."""
+"""The API as a process: served while a context is open, or until a stop."""
 
 import asyncio
-import signal
 import socket
 import ssl
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 
 import structlog
 import uvicorn
 
-from broadcast import logs
 from broadcast.api.app import make_app
 from broadcast.api.register import follow
 from broadcast.api.services import Services
-from broadcast.errors import BroadcastError, SettingsError
+from broadcast.duties import run_duties
+from broadcast.errors import SettingsError
 from broadcast.health import Health
-from broadcast.settings import Settings, load_settings
+from broadcast.settings import Settings
 
 STOP_SECONDS = 6
 """Requests that are under way at a stop have this long: one more than Kafka's budget for a write."""
@@ -66,25 +65,27 @@ async def serve(settings: Settings, health: Health) -> AsyncIterator[str]:
         ssl_keyfile=key,
     )
     server = _Server(config)
-    work = [
-        asyncio.create_task(_keep("publisher", services.publisher.keep)),
-        asyncio.create_task(_keep("keys", services.keep_keys)),
-        asyncio.create_task(_keep("register", lambda: follow(services.register, settings, health))),
-    ]
+    leaving = asyncio.Event()
+    work = {
+        "publisher": services.publisher.keep,
+        "keys": services.keep_keys,
+        "register": lambda: follow(services.register, settings, health),
+    }
+    duties = {name: partial(_keep, name, one) for name, one in work.items()}
+    working = asyncio.create_task(run_duties(leaving, duties), name="background work")
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
     try:
         await server.opened.wait()
         health.release("start")
         host, port = listener.getsockname()[:2]
         url = f"{'https' if settings.api_tls_cert_file else 'http'}://{host}:{port}"
-        log.info("serving", url=url)
+        log.info("api_opened", url=url)
         yield url
     finally:
         server.should_exit = True
         await serving
-        for task in work:
-            task.cancel()
-        await asyncio.gather(*work, return_exceptions=True)
+        leaving.set()
+        await working
         await services.close()
         listener.close()
 
@@ -103,35 +104,6 @@ async def _keep(name: str, work: Callable[[], Awaitable[None]]) -> None:
         except Exception:
             log.exception("background_work_failed", work=name)
         await asyncio.sleep(RESTART_SECONDS)
-
-
-def main() -> None:
-    """Entry of the process: settings from the environment; SIGTERM and SIGINT end it with 0, a wrong setting with 1."""
-    try:
-        _run_until_signal()
-    except BroadcastError as error:
-        sys.stderr.write(f"broadcast api: {error}\n")
-        sys.exit(1)
-
-
-def _run_until_signal() -> None:
-    settings = load_settings()
-    logs.configure(settings, "api")
-
-    async def work() -> None:
-        stop = asyncio.Event()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(name, stop.set)
-        await run(settings, Health("api"), stop)
-
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(work())
-
-
-def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
-    import uvloop
-
-    return uvloop.Loop  # type: ignore[no-any-return]
 
 
 def _listen(settings: Settings) -> socket.socket:

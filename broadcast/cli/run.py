@@ -5,7 +5,7 @@ import sys
 
 import click
 
-STAGES = ("api", "planner", "expander", "sender", "recorder")
+from broadcast.stages import STAGES, arguments_of
 
 
 @click.command()
@@ -16,5 +16,4 @@ def command(stage: str) -> None:
     Its health and metrics are on BROADCAST_METRICS_HOST and _PORT, those of the API on the API's own port.
     """
     # The stage takes this process's place, so that a supervisor's signals reach it and its exit code is its own.
-    arguments = ["-m", "broadcast.api"] if stage == "api" else ["-m", "streams", stage]
-    os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, *arguments_of(stage)])  # noqa: S606

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from broadcast.cli.run import STAGES
 from broadcast.cli.terminal.display import Display
 from broadcast.cli.terminal.interruption import InterruptedRunError, run_interruptible
 from broadcast.embedded.session import start_with_key
 from broadcast.embedded.stack import Stack, StackOptions
 from broadcast.settings import load_settings
+from broadcast.stages import STAGES
 
 _PORT = click.IntRange(1, 65535)
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,11 +25,9 @@ from broadcast.embedded.servers.postgres import Postgres
 from broadcast.kafka.topics import create_topics
 from broadcast.routes_file import load_routes
 from broadcast.settings import STACK_FILE, Settings
+from broadcast.stages import API, STAGES, STOP_ORDER, arguments_of
 
 PACKAGES = Path(__file__).parents[2]
-STAGES = ("recorder", "sender", "expander", "planner", "api")
-"""In the order of their start: each finds those that take what it makes already there."""
-STOP_ORDER = (("api",), ("planner", "expander"), ("sender",), ("recorder",))
 SIMULATOR = "smsc"
 
 ROUTES = """\
@@ -163,12 +161,11 @@ class Stack:
     ) -> Supervised:
         """Start one process of a stage; `name` and `slot` tell a second one from the first."""
         name = name or stage
-        port = self.api_port if name == "api" else self._port(f"{name}_metrics")
+        port = self.api_port if name == API else self._port(f"{name}_metrics")
         changes = {"BROADCAST_SLOT": slot, "BROADCAST_METRICS_PORT": str(port), **(environment or {})}
-        if stage == "api":
+        if stage == API:
             changes["BROADCAST_API_PORT"] = str(port)
-        words = ["-m", "broadcast.api"] if stage == "api" else ["-m", "streams", stage]
-        return self._supervise(name, words, answers_ok(port, "/readyz"), changes)
+        return self._supervise(name, arguments_of(stage), answers_ok(port, "/readyz"), changes)
 
     def stage(self, name: str) -> Supervised:
         """The supervised process of that name."""
@@ -208,7 +205,7 @@ class Stack:
 
     def metrics_url(self, name: str) -> str:
         """Where a stage shows `/metrics`, `/healthz` and `/readyz`."""
-        return self.api_url if name == "api" else f"http://{LOOPBACK}:{self._port(f'{name}_metrics')}"
+        return self.api_url if name == API else f"http://{LOOPBACK}:{self._port(f'{name}_metrics')}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -273,7 +270,7 @@ class Stack:
             await server.start()
 
     def _supervise(
-        self, name: str, words: list[str], check: Check, changes: Mapping[str, str] | None = None
+        self, name: str, words: Sequence[str], check: Check, changes: Mapping[str, str] | None = None
     ) -> Supervised:
         path = os.pathsep.join(filter(None, [str(PACKAGES), os.environ.get("PYTHONPATH")]))
         process = Process(

@@ -22,8 +22,9 @@ from broadcast.database import connect
 from broadcast.embedded.ports import LOOPBACK
 from broadcast.embedded.processes.process import Process
 from broadcast.embedded.session import start_with_key
-from broadcast.embedded.stack import PACKAGES, STAGES, Stack, StackOptions
+from broadcast.embedded.stack import PACKAGES, Stack, StackOptions
 from broadcast.kafka.clients import make_producer
+from broadcast.stages import STAGES
 from schemas.alert import (
     Alert,
     Area,

@@ -7,7 +7,7 @@ import pytest
 
 from broadcast.alarms import LOST_TAIL
 from broadcast.clock import monotonic
-from broadcast.embedded.stack import STAGES
+from broadcast.stages import STAGES
 from schemas.lane import Lane
 from tests.fault import report
 from tests.fault.accounting import draw_up, wait_final

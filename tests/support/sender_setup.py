@@ -64,7 +64,7 @@ class Process:
     async def figures(self) -> dict[str, float]:
         """What `/metrics` says, by series as it is written there."""
         lines = [json.loads(line) for line in self.text().splitlines() if line.startswith("{")]
-        [port] = [line["metrics_port"] for line in lines if line.get("event") == "started"]
+        [port] = [line["metrics_port"] for line in lines if line.get("event") == "process_started"]
         async with httpx.AsyncClient() as http:
             text = (await http.get(f"http://127.0.0.1:{port}/metrics")).text
         samples = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]

@@ -16,12 +16,11 @@ import pytest
 import yaml
 
 from broadcast.cli import COMMANDS
-from broadcast.cli.run import STAGES
 from broadcast.embedded.servers.kafka import PROPERTIES
 from broadcast.routing import read_routes
 from broadcast.settings import SECRETS_DIR, Settings, load_settings
 from broadcast.smsc.command import smsc
-from streams.__main__ import STAGES as PROCESSES
+from broadcast.stages import STAGES, STREAMS
 
 ROOT = Path(__file__).parents[3]
 HERE = Path(__file__).parent
@@ -88,7 +87,7 @@ def test_the_schema_would_find_a_fault(compose: dict[str, Any]) -> None:
 def test_every_stage_has_a_service(services: dict[str, Service]) -> None:
     signature = re.compile(r"^async def run\(settings: Settings, health: Health, stop: asyncio\.Event\b", re.MULTILINE)
     stages = {path.stem for path in (ROOT / "streams").glob("*.py") if signature.search(path.read_text())}
-    assert stages | {"api"} == {*PROCESSES, "api"} == set(STAGES)
+    assert stages | {"api"} == {*STREAMS, "api"} == set(STAGES)
     for stage in STAGES:
         assert services[stage]["command"] == ["broadcast", "run", stage]
 

@@ -10,7 +10,7 @@ import yaml
 from prometheus_client import Counter, Gauge, Histogram
 
 from broadcast import metrics
-from broadcast.cli.run import STAGES
+from broadcast.stages import STAGES
 
 ROOT = Path(__file__).parents[3]
 PROMETHEUS = ROOT / "ops/prometheus"

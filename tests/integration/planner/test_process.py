@@ -47,7 +47,7 @@ async def until_ready(process: asyncio.subprocess.Process) -> None:
     """Its first log line names the port of its health."""
     assert process.stderr is not None
     async with asyncio.timeout(60):
-        while b'"started"' not in (line := await process.stderr.readline()):
+        while b'"process_started"' not in (line := await process.stderr.readline()):
             assert line, "the process ended before it started"
         port = int(line.split(b'"metrics_port": ')[1].split(b",")[0])
         while await asyncio.to_thread(_status, port) != 200:
@@ -71,7 +71,7 @@ async def test_broadcast_run_is_ready_and_ends_at_sigterm(stage: Control) -> Non
     async with asyncio.timeout(10):
         _, err = await process.communicate()
     assert process.returncode == 0, err.decode()
-    assert b'"stopped"' in err
+    assert b'"process_stopped"' in err
 
 
 async def test_a_fence_ends_the_process_with_its_own_code(stage: Control) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.__main__ import STAGES, STOP_LIMIT_SECONDS
+from broadcast.process import STOP_LIMIT_SECONDS
+from broadcast.stages import STREAMS
 
 ROOT = Path(__file__).parents[3]
 NOWHERE = "127.0.0.1:1"
@@ -25,7 +26,7 @@ system_id = "a"
 """
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", STREAMS)
 async def test_a_stop_ends_a_stage_that_waits_for_its_servers(stage: str, tmp_path: Path) -> None:
     (tmp_path / "routes.toml").write_text(ROUTES)
     environment = {
@@ -54,4 +55,4 @@ async def test_a_stop_ends_a_stage_that_waits_for_its_servers(stage: str, tmp_pa
         if process.returncode is None:
             process.kill()
     assert code == 0, log.read_text()
-    assert '"stopped"' in log.read_text()
+    assert '"process_stopped"' in log.read_text()

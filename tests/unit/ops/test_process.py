@@ -1,0 +1,76 @@
+"""A process from start to end: exit codes, signals, a stop that takes too long."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from broadcast.errors import FENCED_EXIT_CODE
+
+ROOT = Path(__file__).parents[3]
+
+PROGRAM = """
+import asyncio, os, signal
+from broadcast import process
+from broadcast.errors import FencedError, SettingsError
+
+async def run(settings, health, stop):
+    what = os.environ["WHAT"]
+    if what == "fenced":
+        raise FencedError("another has it")
+    if what == "refused":
+        raise SettingsError("BROADCAST_X is wrong")
+    if what == "broken":
+        raise ZeroDivisionError("oops")
+    if what == "late":
+        process.STOP_LIMIT_SECONDS = 0.1
+    os.kill(os.getpid(), signal.SIGTERM)
+    await stop.wait()
+    if what == "late":
+        await asyncio.sleep(60)
+
+process.run_process("planner", lambda: run, command="streams planner", probes=os.environ["WHAT"] == "stopped")
+"""
+
+
+def run(what: str, **more: str) -> tuple[int, list[dict[str, object]], str]:
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "WHAT": what}
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment | more, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    lines = ended.stderr.splitlines()
+    return ended.returncode, [json.loads(line) for line in lines if line.startswith("{")], ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "events"),
+    [
+        ("stopped", 0, ["process_started", "process_stopped"]),
+        ("fenced", FENCED_EXIT_CODE, ["process_started", "process_fenced"]),
+        ("refused", 1, ["process_started", "process_failed"]),
+        ("broken", 1, ["process_started", "process_failed"]),
+        ("late", 1, ["process_started", "stop_limit_exceeded"]),
+    ],
+)
+def test_how_a_process_ends(what: str, code: int, events: list[str]) -> None:
+    ended, lines, text = run(what)
+    assert ended == code, text
+    assert [line["event"] for line in lines] == events
+    assert {line["stage"] for line in lines} == {"planner"}
+    assert ("metrics_port" in lines[0]) == (what == "stopped")
+
+
+def test_a_wrong_setting_is_told_in_words_before_anything_starts() -> None:
+    code, lines, text = run("stopped", BROADCAST_METRICS_PORT="many")
+    assert (code, lines) == (1, [])
+    assert text.startswith("streams planner: BROADCAST_METRICS_PORT")
+
+
+def test_sigint_stops_too() -> None:
+    program = PROGRAM.replace("SIGTERM", "SIGINT")
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "WHAT": "stopped"}
+    ended = subprocess.run([sys.executable, "-c", program], env=environment, cwd=ROOT, capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stderr
