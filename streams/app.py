@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from broadcast import metrics
 from broadcast.alarms import LOST_TAIL, raise_alarm
 from broadcast.database.pool import AWAY
-from broadcast.deadletters import deadletter_of
+from broadcast.deadletters.reading import deadletter_of
 from broadcast.errors import LostTailError, PoisonError, UnavailableError
 from broadcast.health import Health
 from broadcast.kafka import clients

@@ -8,7 +8,13 @@ from datetime import UTC, datetime
 import click
 
 from broadcast.cli.terminal.ids import ID
-from broadcast.deadletters import Found, dismiss_deadletter, find_deadletter, read_deadletters, replay_deadletter
+from broadcast.deadletters.reading import (
+    Found,
+    dismiss_deadletter,
+    find_deadletter,
+    read_deadletters,
+    replay_deadletter,
+)
 from broadcast.logs import mask_numbers
 from broadcast.settings import load_settings
 

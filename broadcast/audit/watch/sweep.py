@@ -18,7 +18,7 @@ from broadcast.audit.watch.backlog import OpenAlert, QueuedSince, alarm_queued_w
 from broadcast.audit.watch.lag import work_left
 from broadcast.clock import utc_now
 from broadcast.database.pool import AWAY, wait_for_database
-from broadcast.deadletters import OpenLetters
+from broadcast.deadletters.reading import OpenLetters
 from broadcast.lifecycle import FINAL_STATES, AlertState, Transition, may_happen, next_state
 from broadcast.settings import Settings
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from aiokafka import TopicPartition
 
-from broadcast import deadletters
-from broadcast.deadletters import (
+from broadcast.deadletters import reading as deadletters
+from broadcast.deadletters.reading import (
     REPLAY_HEADER,
     OpenLetters,
     deadletter_of,

@@ -1,0 +1,1 @@
+"""Dead letters: records that could not be read, put aside with why; read, put back or dismissed by people."""
