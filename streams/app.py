@@ -11,17 +11,18 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from broadcast import metrics
 from broadcast.alarms import LOST_TAIL, raise_alarm
 from broadcast.database.pool import AWAY
-from broadcast.deadletters.reading import deadletter_of
+from broadcast.deadletters.writing import encode_letter, report_letter
 from broadcast.errors import LostTailError, PoisonError, UnavailableError
 from broadcast.health import Health
 from broadcast.kafka import clients
 from broadcast.kafka.events import Event, Source, Sources
+from broadcast.kafka.records import Record
 from broadcast.kafka.topics import wait_for_broker
 from broadcast.retry import Backoff
 from broadcast.settings import Settings
+from schemas.topics import Names
 from streams.transport import STOP_BUDGET_SECONDS, App
 
 log = structlog.get_logger(__name__)
@@ -61,6 +62,7 @@ class Stage:
         self.sources = Sources(settings, name, rereads=rereads)
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._topics: set[str] = set()
+        self._deadletters = Names(settings.topic_prefix).deadletters
         self._settling: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.app.on_partitions_assigned.connect(self._on_assigned, weak=False)
         self.app.on_partitions_revoked.connect(self._on_revoked, weak=False)
@@ -145,9 +147,10 @@ class Stage:
         try:
             await handle(event, source)
         except PoisonError as error:
-            log.warning("dead_letter", topic=event.topic, offset=event.offset, error=str(error))
-            await source.commit(event.offset, [deadletter_of(self.settings, self.name, event, str(error))])
-            metrics.deadletters.labels(event.topic).inc()
+            topic, partition = event.topic, event.partition
+            key, value = encode_letter(event, topic=topic, partition=partition, stage=self.name, error=str(error))
+            await source.commit(event.offset, [Record(self._deadletters, key, value)])
+            report_letter(topic=topic, partition=partition, offset=event.offset, error=str(error))
 
     async def _break(self, error: Exception) -> None:
         # Holds the event, unacknowledged, until the stage is down.

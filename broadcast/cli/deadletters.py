@@ -8,13 +8,8 @@ from datetime import UTC, datetime
 import click
 
 from broadcast.cli.terminal.ids import ID
-from broadcast.deadletters.reading import (
-    Found,
-    dismiss_deadletter,
-    find_deadletter,
-    read_deadletters,
-    replay_deadletter,
-)
+from broadcast.deadletters.deciding import dismiss_deadletter, replay_deadletter
+from broadcast.deadletters.reading import Found, find_deadletter, read_deadletters
 from broadcast.logs import mask_numbers
 from broadcast.settings import load_settings
 

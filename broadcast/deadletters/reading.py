@@ -1,4 +1,4 @@
-"""Dead letters: records that could not be read, what they were, and putting one back or laying it aside."""
+"""Reading dead letters: all that are kept, what was decided about each, and how many are open."""
 
 import asyncio
 from collections import Counter
@@ -8,20 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import IllegalOperation, KafkaError
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 
-from broadcast.clock import epoch_milliseconds
 from broadcast.errors import FencedError, InputError, UnavailableError
-from broadcast.kafka.clients import make_consumer, make_producer
-from broadcast.kafka.events import FENCED, Event, ending_of, stop_producer
-from broadcast.kafka.records import Record
+from broadcast.kafka.clients import make_consumer
+from broadcast.kafka.events import FENCED
 from broadcast.settings import Settings
-from schemas.deadletter import DeadLetter, make_letter
+from schemas.deadletter import DeadLetter
 from schemas.topics import Names
-
-REPLAY_HEADER = "tocsin_replayed_from"
-"""On a replayed record: the offset of its dead letter. A record that fails again says so in its new dead letter."""
 
 REPLAYED_HEADER = "tocsin_replay_of"
 """On the note that a replay leaves among the dead letters: the offset of the one that was put back."""
@@ -32,7 +27,6 @@ DISMISSED_HEADER = "tocsin_dismissal_of"
 READ_BUDGET_SECONDS = 10.0
 """For the next batch of dead letters: far above a broker's answer, below a person's patience."""
 
-_encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(DeadLetter)
 
 
@@ -51,30 +45,14 @@ class Found:
         return not (self.replayed or self.dismissed)
 
 
-def deadletter_of(settings: Settings, stage: str, event: Event, error: str) -> Record:
-    """The record that puts an event aside."""
-    again = dict(event.headers).get(REPLAY_HEADER)
-    letter = make_letter(
-        topic=event.topic,
-        partition=event.partition,
-        offset=event.offset,
-        stage=stage,
-        error=f"{error} (again, after the replay of {again.decode()})" if again else error,
-        at=epoch_milliseconds(),
-        key=event.key,
-        value=event.value,
-    )
-    return Record(Names(settings.topic_prefix).deadletters, event.topic.encode(), _encoder.encode(letter))
-
-
 async def read_deadletters(settings: Settings) -> list[Found]:
     """Every dead letter that is kept, oldest first, those that were replayed or dismissed marked so.
 
     UnavailableError, here and below, when Kafka or the topic of dead letters is away.
     """
     letters: dict[int, Found] = {}
-    async with _reaching(settings):
-        await _follow(settings, letters, 0)
+    async with reaching_letters(settings):
+        await follow_letters(settings, letters, 0)
     return list(letters.values())
 
 
@@ -88,34 +66,6 @@ async def find_deadletter(settings: Settings, offset: int) -> Found:
     )
 
 
-async def replay_deadletter(settings: Settings, offset: int) -> DeadLetter:
-    """Put the record back on its topic and note that, in one transaction; InputError if it was put back before."""
-    topic = Names(settings.topic_prefix).deadletters
-    async with _deciding(settings, offset) as (found, producer):
-        letter = found.letter
-        if letter.topic == topic:
-            raise InputError(f"offset {offset}: is not a dead letter, so there is nothing to put back")
-        if letter.truncated:
-            raise InputError(f"offset {offset}: only its beginning was kept; publish the record anew")
-        async with producer.transaction():
-            mark = str(offset).encode()
-            back = await producer.send(
-                letter.topic, letter.value, key=letter.key or b"", headers=[(REPLAY_HEADER, mark)]
-            )
-            note = await producer.send(topic, b"null", key=letter.topic.encode(), headers=[(REPLAYED_HEADER, mark)])
-            await asyncio.gather(back, note)
-    return letter
-
-
-async def dismiss_deadletter(settings: Settings, offset: int) -> DeadLetter:
-    """Note that nobody need look at it again; InputError if it was put back or dismissed before."""
-    async with _deciding(settings, offset) as (found, producer), producer.transaction():
-        headers = [(DISMISSED_HEADER, str(offset).encode())]
-        topic = Names(settings.topic_prefix).deadletters
-        await producer.send_and_wait(topic, b"null", key=found.letter.topic.encode(), headers=headers)
-    return found.letter
-
-
 class OpenLetters:
     """How many dead letters somebody is still to look at, by topic; each `count` reads only what is new."""
 
@@ -126,7 +76,7 @@ class OpenLetters:
 
     async def count(self) -> Counter[str]:
         """The numbers as they are now."""
-        self._next = await _follow(self._settings, self._letters, self._next)
+        self._next = await follow_letters(self._settings, self._letters, self._next)
         # Only where each came from is needed from here on.
         self._letters = {
             offset: replace(found, letter=msgspec.structs.replace(found.letter, key=None, value=None))
@@ -137,31 +87,8 @@ class OpenLetters:
 
 
 @asynccontextmanager
-async def _deciding(settings: Settings, offset: int) -> AsyncIterator[tuple[Found, AIOKafkaProducer]]:
-    # One id for all: who decides at the same moment is fenced, so a record never goes back twice.
-    producer = make_producer(settings, transactional_id=f"{settings.topic_prefix}deadletters.replay")
-    try:
-        async with _reaching(settings):
-            await producer.start()
-            found = await find_deadletter(settings, offset)
-            if found.replayed:
-                raise InputError(f"offset {offset}: was put back before; look for what became of it instead")
-            if found.dismissed:
-                raise InputError(f"offset {offset}: was dismissed before; publish the record anew if it is wanted")
-            try:
-                yield found, producer
-            except (KafkaError, IllegalOperation, AssertionError):
-                # What ended the producer says more than what it answers from then on.
-                ending = ending_of(producer)
-                if ending is None:
-                    raise
-                raise ending from None
-    finally:
-        await stop_producer(producer)
-
-
-@asynccontextmanager
-async def _reaching(settings: Settings) -> AsyncIterator[None]:
+async def reaching_letters(settings: Settings) -> AsyncIterator[None]:
+    """Turn what Kafka clients raise within into errors that say what to do."""
     try:
         yield
     except FENCED as error:
@@ -173,8 +100,11 @@ async def _reaching(settings: Settings) -> AsyncIterator[None]:
         ) from error
 
 
-async def _follow(settings: Settings, letters: dict[int, Found], since: int) -> int:
-    """Bring `letters` up to date with what came from offset `since` on, and with what is deleted; the offset after."""
+async def follow_letters(settings: Settings, letters: dict[int, Found], since: int) -> int:
+    """Bring `letters` up to date with what came from offset `since` on; returns the offset after.
+
+    Letters that Kafka has deleted leave it.
+    """
     partition = TopicPartition(Names(settings.topic_prefix).deadletters, 0)
     consumer = make_consumer(settings, auto_offset_reset="earliest")
     consumer.assign([partition])

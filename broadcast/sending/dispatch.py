@@ -222,7 +222,11 @@ class Dispatch:
         while (poison := source.cut_poison()) is not None:
             record = poison.record
             log.warning(
-                "dead_letter", topic=record.topic, partition=record.partition, offset=record.offset, error=poison.error
+                "dead_letter_written",
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                error=poison.error,
             )
             self._outbox.add_dead_letter(poison.record, poison.error)
             self._pass(source, [poison.record.offset])

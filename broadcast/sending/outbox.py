@@ -9,8 +9,7 @@ import msgspec
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from broadcast.clock import epoch_milliseconds
-from schemas.deadletter import make_letter
+from broadcast.deadletters.writing import encode_letter
 from schemas.job import Job
 from schemas.lane import Lane
 from schemas.status import Outcome, Status
@@ -69,14 +68,5 @@ class Outbox:
 
     def add_dead_letter(self, record: "ConsumerRecord[bytes, bytes]", error: str) -> None:
         """A record that is no job."""
-        letter = make_letter(
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            stage="sender",
-            error=error,
-            at=epoch_milliseconds(),
-            key=record.key,
-            value=record.value,
-        )
-        self.parcel.deadletters.append((record.topic.encode(), _ENCODE(letter)))
+        letter = encode_letter(record, topic=record.topic, partition=record.partition, stage="sender", error=error)
+        self.parcel.deadletters.append(letter)

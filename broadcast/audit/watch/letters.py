@@ -3,23 +3,19 @@
 import asyncio
 from collections.abc import Sequence
 
-import msgspec
 import structlog
 from aiokafka.errors import KafkaError
 
-from broadcast import metrics
 from broadcast.audit.attempts.decoding import Poison
-from broadcast.clock import epoch_milliseconds
+from broadcast.deadletters.writing import encode_letter, report_letter
 from broadcast.kafka.clients import make_producer
 from broadcast.settings import Settings
-from schemas.deadletter import make_letter
 from schemas.topics import Names
 
 log = structlog.get_logger(__name__)
 
 _REMEMBERED = 10_000
 _PAUSE_SECONDS = 0.5
-_encode = msgspec.json.Encoder().encode
 
 
 class Letters:
@@ -54,20 +50,10 @@ class Letters:
             place = (topic, partition, one.record.offset)
             if place in self._sent:
                 continue
-            letter = make_letter(
-                topic=topic,
-                partition=partition,
-                offset=one.record.offset,
-                stage="recorder",
-                error=one.error,
-                at=epoch_milliseconds(),
-                key=one.record.key,
-                value=one.record.value,
-            )
-            await self._send(topic.encode(), _encode(letter))
+            key, value = encode_letter(one.record, topic=topic, partition=partition, stage="recorder", error=one.error)
+            await self._send(key, value)
             self._sent[place] = None
-            metrics.deadletters.labels(topic).inc()
-            log.warning("dead_letter", topic=topic, partition=partition, offset=one.record.offset, error=one.error)
+            report_letter(topic=topic, partition=partition, offset=one.record.offset, error=one.error)
         for place in list(self._sent)[: max(0, len(self._sent) - _REMEMBERED)]:
             del self._sent[place]
 

@@ -9,21 +9,19 @@ from pathlib import Path
 import pytest
 from aiokafka import TopicPartition
 
-from broadcast.deadletters import reading as deadletters
-from broadcast.deadletters.reading import (
-    REPLAY_HEADER,
-    OpenLetters,
-    deadletter_of,
-    dismiss_deadletter,
-    find_deadletter,
-    read_deadletters,
-    replay_deadletter,
-)
+from broadcast.audit.attempts.decoding import Poison
+from broadcast.audit.evidence.chain import RawRecord
+from broadcast.audit.watch.letters import Letters
+from broadcast.deadletters.deciding import deciding_letter, dismiss_deadletter, replay_deadletter
+from broadcast.deadletters.reading import OpenLetters, find_deadletter, read_deadletters
+from broadcast.deadletters.writing import REPLAY_HEADER, encode_letter
 from broadcast.errors import FencedError, InputError
 from broadcast.kafka.events import Event, Sources, ending_of
+from broadcast.kafka.records import Record
 from broadcast.kafka.topics import create_topics
 from broadcast.routing import Route
 from broadcast.settings import Settings
+from schemas.topics import Names
 
 from .conftest import Read
 
@@ -47,7 +45,8 @@ async def poisoned(kafka_settings: Settings) -> Settings:
         source = await sources.get(TopicPartition(alerts, 0))
         for event in events:
             error = "is not JSON" if event.offset == 0 else "is too large: " + "y" * 900_000
-            await source.commit(event.offset, [deadletter_of(kafka_settings, "planner", event, error)])
+            key, value = encode_letter(event, topic=alerts, partition=0, stage="planner", error=error)
+            await source.commit(event.offset, [Record(Names(kafka_settings.topic_prefix).deadletters, key, value)])
     return kafka_settings
 
 
@@ -73,8 +72,23 @@ async def test_a_record_goes_back_once(poisoned: Settings, read_topic: Read) -> 
     assert [found.replayed for found in await read_deadletters(poisoned)] == [True, False]
     with pytest.raises(InputError, match="only its beginning was kept"):
         await replay_deadletter(poisoned, second.offset)
-    again = deadletter_of(poisoned, "planner", Event(record.topic, 0, 2, None, b"", record.headers), "is not JSON")
-    assert f"again, after the replay of {first.offset}".encode() in again.value
+    _, again = encode_letter(record, topic=record.topic, partition=0, stage="planner", error="is not JSON")
+    assert f"again, after the replay of {first.offset}".encode() in again
+
+
+async def test_the_recorder_says_of_a_replayed_record_that_it_fails_again(kafka_settings: Settings) -> None:
+    await create_topics(kafka_settings, ROUTES)
+    names = Names(kafka_settings.topic_prefix)
+    record = RawRecord(9, 0, b"1", b"{", ((REPLAY_HEADER, b"3"),))
+    letters = Letters(kafka_settings, names)
+    await letters.start()
+    try:
+        await letters.send([(names.statuses, 1, Poison(record, "is not JSON"))])
+    finally:
+        await letters.stop()
+    (found,) = await read_deadletters(kafka_settings)
+    assert (found.letter.stage, found.letter.offset) == ("recorder", 9)
+    assert found.letter.error == "is not JSON (again, after the replay of 3)"
 
 
 async def test_a_dismissed_one_stays_and_is_no_longer_open(poisoned: Settings) -> None:
@@ -107,7 +121,7 @@ async def test_who_is_overtaken_between_two_sends_is_told_so(poisoned: Settings,
     alerts = f"{poisoned.topic_prefix}alerts.v1"
 
     async def decide_too_late() -> None:
-        async with deadletters._deciding(poisoned, first.offset) as (_, producer), producer.transaction():
+        async with deciding_letter(poisoned, first.offset) as (_, producer), producer.transaction():
             await replay_deadletter(poisoned, first.offset)
             await producer.send(alerts, b"overtaken")
             while ending_of(producer) is None:

@@ -1,0 +1,76 @@
+"""Deciding about dead letters: putting a record back on its topic, or dismissing it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import IllegalOperation, KafkaError
+
+from broadcast.deadletters.reading import (
+    DISMISSED_HEADER,
+    REPLAYED_HEADER,
+    Found,
+    find_deadletter,
+    reaching_letters,
+)
+from broadcast.deadletters.writing import REPLAY_HEADER
+from broadcast.errors import InputError
+from broadcast.kafka.clients import make_producer
+from broadcast.kafka.events import ending_of, stop_producer
+from broadcast.settings import Settings
+from schemas.deadletter import DeadLetter
+from schemas.topics import Names
+
+
+async def replay_deadletter(settings: Settings, offset: int) -> DeadLetter:
+    """Put the record back on its topic and note that, in one transaction; InputError if it was put back before."""
+    topic = Names(settings.topic_prefix).deadletters
+    async with deciding_letter(settings, offset) as (found, producer):
+        letter = found.letter
+        if letter.topic == topic:
+            raise InputError(f"offset {offset}: is not a dead letter, so there is nothing to put back")
+        if letter.truncated:
+            raise InputError(f"offset {offset}: only its beginning was kept; publish the record anew")
+        async with producer.transaction():
+            mark = str(offset).encode()
+            back = await producer.send(
+                letter.topic, letter.value, key=letter.key or b"", headers=[(REPLAY_HEADER, mark)]
+            )
+            note = await producer.send(topic, b"null", key=letter.topic.encode(), headers=[(REPLAYED_HEADER, mark)])
+            await asyncio.gather(back, note)
+    return letter
+
+
+async def dismiss_deadletter(settings: Settings, offset: int) -> DeadLetter:
+    """Note that nobody need look at it again; InputError if it was put back or dismissed before."""
+    async with deciding_letter(settings, offset) as (found, producer), producer.transaction():
+        headers = [(DISMISSED_HEADER, str(offset).encode())]
+        topic = Names(settings.topic_prefix).deadletters
+        await producer.send_and_wait(topic, b"null", key=found.letter.topic.encode(), headers=headers)
+    return found.letter
+
+
+@asynccontextmanager
+async def deciding_letter(settings: Settings, offset: int) -> AsyncIterator[tuple[Found, AIOKafkaProducer]]:
+    """An open dead letter, and a producer to decide about it with; whoever began to decide before is fenced."""
+    # One id for all, so a record never goes back twice.
+    producer = make_producer(settings, transactional_id=f"{settings.topic_prefix}deadletters.replay")
+    try:
+        async with reaching_letters(settings):
+            await producer.start()
+            found = await find_deadletter(settings, offset)
+            if found.replayed:
+                raise InputError(f"offset {offset}: was put back before; look for what became of it instead")
+            if found.dismissed:
+                raise InputError(f"offset {offset}: was dismissed before; publish the record anew if it is wanted")
+            try:
+                yield found, producer
+            except (KafkaError, IllegalOperation, AssertionError):
+                # What ended the producer says more than what it answers from then on.
+                ending = ending_of(producer)
+                if ending is None:
+                    raise
+                raise ending from None
+    finally:
+        await stop_producer(producer)
