@@ -1,15 +1,23 @@
-"""Alarms: a row that stays, a log line, a metric. Open until somebody clears them."""
+"""Alarms: a row that stays, a log line, a metric. Open until somebody clears them.
 
-from collections.abc import Sequence
+Who has a connection uses `raise_alarm`. Who must not wait for PostgreSQL, as a sender, holds an `Alarms` from
+`keep_alarms` and calls its `raise_soon`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import asyncpg
 import structlog
 
 from broadcast import metrics
-from broadcast.database import Connection
+from broadcast.database.pool import AWAY, Connection, connect
 from broadcast.errors import InputError
+from broadcast.retry import Backoff, retry
+from broadcast.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -20,7 +28,39 @@ QUEUED_PAST_EXPIRY = "queued_past_expiry"
 QUEUED_WITHOUT_LAG = "queued_without_lag"
 EVIDENCE_FAULT = "evidence_fault"
 
-KINDS = (LOST_TAIL, LOST_RECORDS, SUM_GAP, QUEUED_PAST_EXPIRY, QUEUED_WITHOUT_LAG, EVIDENCE_FAULT)
+JOBS_FAILED = "jobs_failed"
+JOBS_DELETED_UNSENT = "jobs_deleted_unsent"
+JOBS_LOST_THEIR_TAIL = "jobs_lost_their_tail"
+CONTROL_LOST_ITS_TAIL = "control_lost_its_tail"
+
+SENDER_KINDS = (JOBS_FAILED, JOBS_DELETED_UNSENT, JOBS_LOST_THEIR_TAIL, CONTROL_LOST_ITS_TAIL)
+KINDS = (
+    LOST_TAIL,
+    LOST_RECORDS,
+    SUM_GAP,
+    QUEUED_PAST_EXPIRY,
+    QUEUED_WITHOUT_LAG,
+    EVIDENCE_FAULT,
+    *SENDER_KINDS,
+)
+
+UNWRITTEN: tuple[type[BaseException], ...] = (*AWAY, asyncpg.PostgresError)
+"""What keeps a row from being written for now: no server, or one that is not in order yet."""
+
+WAITING_MAX: Final = 1_000
+"""Most alarms that wait for PostgreSQL; of more there are only the log line and the metric."""
+
+WRITE_SECONDS: Final = 10.0
+"""Longest time of one attempt to write what waits."""
+
+BETWEEN_WRITES_SECONDS: Final = 1.0
+"""Between two attempts, each of which opens a connection."""
+
+LONGEST_PAUSE_SECONDS: Final = 5.0
+LEAVE_SECONDS: Final = 2.0
+"""For what still waits when the process ends; the log has it too."""
+
+DETAIL_LENGTH_MAX: Final = 2_000
 
 
 class Alarm(NamedTuple):
@@ -37,15 +77,77 @@ class Alarm(NamedTuple):
 
 async def raise_alarm(connection: Connection, kind: str, subject: str, detail: str) -> bool:
     """Raise one alarm for this kind and subject, once while it is open; true if it is new."""
-    new = await connection.fetchval(
-        "INSERT INTO alarms (kind, subject, detail) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING id",
-        kind,
-        subject,
-        detail,
-    )
-    if new is not None:
-        log.error("alarm", kind=kind, subject=subject, detail=detail)
-    return new is not None
+    new = await _insert(connection, kind, subject, detail)
+    if new:
+        log.error("alarm_raised", kind=kind, subject=subject, detail=detail)
+    return new
+
+
+class Alarms:
+    """A sender's alarms: log line and metric at once, rows as soon as PostgreSQL takes them. Made by `keep_alarms`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings: Final = settings
+        self._waiting: Final[dict[tuple[str, str], str]] = {}
+        self._raised: Final = asyncio.Event()
+
+    @property
+    def waiting(self) -> int:
+        """How many are not rows yet."""
+        return len(self._waiting)
+
+    def raise_soon(self, kind: str, subject: str, detail: str) -> None:
+        """Raise an alarm without waiting. `subject` is an alert or a partition, `detail` says why and what to do.
+
+        Neither holds a phone number. A row that is open already for this kind and subject stays as it is.
+        """
+        log.error("alarm_raised", kind=kind, subject=subject, detail=detail)
+        metrics.sender_alarms.labels(kind).inc()
+        if len(self._waiting) < WAITING_MAX:
+            self._waiting.setdefault((kind, subject), detail.replace("\0", "")[:DETAIL_LENGTH_MAX])
+            self._raised.set()
+
+    async def run(self) -> None:
+        """Write rows until cancelled, however long PostgreSQL is away."""
+        while True:
+            await self._raised.wait()
+            await retry(
+                "alarms",
+                self.write,
+                service="postgresql",
+                away=UNWRITTEN,
+                pause=Backoff(longest_seconds=LONGEST_PAUSE_SECONDS),
+            )
+            await asyncio.sleep(BETWEEN_WRITES_SECONDS)
+
+    async def write(self) -> None:
+        """Write the rows that wait; raises one of `UNWRITTEN`, and then the rest still waits."""
+        async with asyncio.timeout(WRITE_SECONDS):
+            connection = await connect(self._settings)
+            try:
+                while self._waiting:
+                    (kind, subject), detail = next(iter(self._waiting.items()))
+                    await _insert(connection, kind, subject, detail)
+                    del self._waiting[kind, subject]
+                self._raised.clear()
+            finally:
+                connection.terminate()
+
+
+@asynccontextmanager
+async def keep_alarms(settings: Settings) -> AsyncIterator[Alarms]:
+    """Alarms whose rows are written while the context is open, and for `LEAVE_SECONDS` at its end."""
+    alarms = Alarms(settings)
+    writing = asyncio.create_task(alarms.run(), name="alarms")
+    try:
+        yield alarms
+    finally:
+        writing.cancel()
+        await asyncio.wait((writing,))
+        if alarms.waiting:
+            with suppress(*UNWRITTEN):
+                async with asyncio.timeout(LEAVE_SECONDS):
+                    await alarms.write()
 
 
 async def list_alarms(connection: asyncpg.Connection, *, cleared: bool = False) -> list[Alarm]:
@@ -89,3 +191,13 @@ async def show_alarms(connection: asyncpg.Connection) -> None:
 async def is_trusting(connection: asyncpg.Connection) -> bool:
     """False from the day Kafka lost its tail, cleared or not: jobs of then may be done twice without a mark."""
     return not await connection.fetchval("SELECT EXISTS (SELECT FROM alarms WHERE kind = $1)", LOST_TAIL)
+
+
+async def _insert(connection: Connection, kind: str, subject: str, detail: str) -> bool:
+    new = await connection.fetchval(
+        "INSERT INTO alarms (kind, subject, detail) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING id",
+        kind,
+        subject,
+        detail,
+    )
+    return new is not None

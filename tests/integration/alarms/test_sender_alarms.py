@@ -1,0 +1,111 @@
+"""A sender's alarm is a row like all others, also when PostgreSQL was away when it was raised."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from broadcast import metrics
+from broadcast.alarms import (
+    CONTROL_LOST_ITS_TAIL,
+    JOBS_FAILED,
+    JOBS_LOST_THEIR_TAIL,
+    SENDER_KINDS,
+    Alarm,
+    keep_alarms,
+    list_alarms,
+    show_alarms,
+)
+from broadcast.database.pool import connect
+from broadcast.embedded.servers.postgres import Postgres
+from broadcast.settings import Settings
+
+BUDGET_SECONDS = 30.0
+
+
+def settings_of(database_url: str) -> Settings:
+    return Settings(database_url=database_url)  # type: ignore[arg-type]
+
+
+async def rows(settings: Settings) -> list[Alarm]:
+    connection = await connect(settings)
+    try:
+        return await list_alarms(connection)
+    finally:
+        await connection.close()
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(BUDGET_SECONDS):
+        while not await condition():
+            await asyncio.sleep(0.05)
+
+
+def counted(kind: str) -> float:
+    return metrics.REGISTRY.get_sample_value("tocsin_sender_alarms_total", {"kind": kind}) or 0.0
+
+
+async def test_an_alarm_is_a_row_a_log_line_and_a_count(database_url: str) -> None:
+    settings = settings_of(database_url)
+    before = counted(JOBS_FAILED)
+    with structlog.testing.capture_logs() as lines:
+        async with keep_alarms(settings) as alarms:
+            for _ in range(3):
+                alarms.raise_soon(JOBS_FAILED, "an alert", "no control record")
+            assert counted(JOBS_FAILED) - before == 3
+            assert [line["event"] for line in lines] == ["alarm_raised"] * 3
+
+            async def written() -> bool:
+                return not alarms.waiting
+
+            await until(written)
+    (row,) = await rows(settings)
+    assert (row.kind, row.subject, row.detail) == (JOBS_FAILED, "an alert", "no control record")
+    connection = await connect(settings)
+    try:
+        await show_alarms(connection)
+    finally:
+        await connection.close()
+    assert metrics.REGISTRY.get_sample_value("tocsin_alarms", {"kind": JOBS_FAILED}) == 1
+
+
+async def test_one_that_was_raised_while_postgresql_was_away_is_a_row_when_it_is_back(
+    database_url: str, postgres_server: Postgres
+) -> None:
+    settings = settings_of(database_url)
+    async with keep_alarms(settings) as alarms:
+        await postgres_server.kill9()
+        try:
+            with structlog.testing.capture_logs() as lines:
+                alarms.raise_soon(JOBS_LOST_THEIR_TAIL, "jobs/0", "\0" + "x" * 10_000)
+
+                async def waited() -> bool:
+                    return any(line["event"] == "service_awaited" for line in lines)
+
+                await until(waited)
+            assert alarms.waiting == 1
+        finally:
+            await postgres_server.start()
+
+        async def written() -> bool:
+            return not alarms.waiting
+
+        await until(written)
+    (row,) = await rows(settings)
+    assert (row.kind, row.subject, len(row.detail)) == (JOBS_LOST_THEIR_TAIL, "jobs/0", 2_000)
+
+
+async def test_what_was_raised_last_is_written_on_the_way_out(database_url: str) -> None:
+    settings = settings_of(database_url)
+    async with keep_alarms(settings) as alarms:
+        alarms.raise_soon(CONTROL_LOST_ITS_TAIL, "control/0", "it is read from its beginning")
+    assert [row.kind for row in await rows(settings)] == [CONTROL_LOST_ITS_TAIL]
+
+
+async def test_a_database_that_stays_away_does_not_hold_up_the_end_and_memory_is_bounded() -> None:
+    settings = settings_of("postgresql://nobody@127.0.0.1:1/nothing")
+    with structlog.testing.capture_logs():
+        async with asyncio.timeout(10), keep_alarms(settings) as alarms:
+            for number in range(3_000):
+                alarms.raise_soon(SENDER_KINDS[0], f"alert {number}", "no control record")
+            assert alarms.waiting == 1_000
