@@ -1,13 +1,52 @@
-"""Records to Kafka as whole batches."""
+"""Whole batches of records: filled for a producer, and decoded after they were read."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+import msgspec
 from aiokafka import AIOKafkaProducer
 
 KeyValue = tuple[bytes, bytes]
 """Key and value of a record: plain pairs, because there is one for every message sent."""
+
+Batch = Any
+"""A BatchBuilder of aiokafka, of the very producer that sends it."""
+
+T = TypeVar("T")
+
+
+class Readable(Protocol):
+    """A record that has a value, whichever client read it."""
+
+    @property
+    def value(self) -> bytes | None: ...
+
+
+R = TypeVar("R", bound=Readable)
+
+UNREADABLE: tuple[type[Exception], ...] = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises at a value that is not of its kind."""
+
+_UNREADABLE_TOGETHER: tuple[type[Exception], ...] = (*UNREADABLE, TypeError)
+
+
+def fill_batches(make_batch: Callable[[], Batch], records: Iterable[Record], timestamp: int) -> list[Batch]:
+    """Records of one partition in as few batches as hold them; the timestamp in milliseconds since the epoch."""
+    batches: list[Batch] = []
+    append: Callable[..., Any] = _refuse
+    for key, value in records:
+        if append(timestamp=timestamp, key=key, value=value, headers=[]) is None:
+            batch = make_batch()
+            batches.append(batch)
+            append = batch.append
+            append(timestamp=timestamp, key=key, value=value, headers=[])
+    return batches
+
+
+def _refuse(**_: object) -> None:
+    # What a full batch answers: so the first record opens a batch like every one that finds no room.
+    return None
 
 
 async def send_records(
@@ -15,17 +54,57 @@ async def send_records(
 ) -> list["asyncio.Future[Any]"]:
     """Hand records to a producer in as few batches as hold them; one future for each batch.
 
-    The timestamp is in milliseconds since the epoch. A batch belongs to the producer that made it.
+    The timestamp is in milliseconds since the epoch.
     """
-    futures = []
-    batch = producer.create_batch()
-    append = batch.append
-    for key, value in records:
-        if append(timestamp=timestamp, key=key, value=value, headers=[]) is None:
-            futures.append(await producer.send_batch(batch, topic, partition=partition))
-            batch = producer.create_batch()
-            append = batch.append
-            append(timestamp=timestamp, key=key, value=value, headers=[])
-    if batch.record_count():
-        futures.append(await producer.send_batch(batch, topic, partition=partition))
-    return futures
+    batches = fill_batches(producer.create_batch, records, timestamp)
+    return [await producer.send_batch(batch, topic, partition=partition) for batch in batches]
+
+
+class Poison(NamedTuple, Generic[R]):
+    """A record that cannot be read, and why, in words for people."""
+
+    record: R
+    error: str
+
+
+class Decoded(NamedTuple, Generic[T, R]):
+    """Values, the records that they were read from, one for each, and the records that cannot be read."""
+
+    values: list[T]
+    records: Sequence[R]
+    poison: list[Poison[R]]
+
+
+class RecordDecoder(Generic[T]):
+    """Decodes records whose values are JSON of one kind: all at once, singly only where one is poison."""
+
+    def __init__(self, kind: type[T]) -> None:
+        self._one: msgspec.json.Decoder[T] = msgspec.json.Decoder(kind)
+        self._many: msgspec.json.Decoder[list[T]] = msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]
+
+    def decode(self, records: Sequence[R]) -> Decoded[T, R]:
+        """The values of records, in their order."""
+        try:
+            values = self._many.decode(b"[" + b",".join([record.value for record in records]) + b"]")  # type: ignore[misc]
+        except _UNREADABLE_TOGETHER:
+            return self.decode_singly(records)
+        if len(values) != len(records):  # one value held two, so another may have held none
+            return self.decode_singly(records)
+        return Decoded(values, records, [])
+
+    def decode_singly(self, records: Sequence[R]) -> Decoded[T, R]:
+        """The same, one by one."""
+        values: list[T] = []
+        kept: list[R] = []
+        poison: list[Poison[R]] = []
+        for record in records:
+            if record.value is None:
+                poison.append(Poison(record, "value is null; a JSON object is needed"))
+                continue
+            try:
+                values.append(self._one.decode(record.value))
+            except UNREADABLE as error:
+                poison.append(Poison(record, f"value cannot be read: {error}"))
+            else:
+                kept.append(record)
+        return Decoded(values, kept, poison)
