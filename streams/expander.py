@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import asyncpg
+import msgspec
 import structlog
 
 from broadcast import metrics
@@ -22,12 +23,12 @@ from broadcast.alerts.expanding import (
     read_expansion,
     read_people,
 )
-from broadcast.alerts.jobs import fill_status_batches
 from broadcast.audience import ChunkRows
 from broadcast.clock import epoch_milliseconds
 from broadcast.database import create_pool, wait_for_database
 from broadcast.errors import PoisonError
 from broadcast.health import Health
+from broadcast.kafka.batches import fill_batches
 from broadcast.kafka.events import Event, Source
 from broadcast.logs import bound_alert
 from broadcast.routes_file import load_routes
@@ -104,7 +105,8 @@ class Expander:
             for route, partition, batch in jobs:
                 topic = self.names.jobs(self.routes[route].name, expansion.lane)
                 sending.add(await producer.send_batch(batch, topic, partition=partition))
-            for batch in fill_status_batches(producer.create_batch, statuses, now=now):
+            records = [(b"%d" % status.recipient_id, msgspec.json.encode(status)) for status in statuses]
+            for batch in fill_batches(producer.create_batch, records, now):
                 partition = event.offset % self.settings.status_partitions
                 sending.add(await producer.send_batch(batch, self.names.statuses, partition=partition))
         metrics.recipients_expanded.labels(expansion.lane).inc(len(rows.recipient_ids))

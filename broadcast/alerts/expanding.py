@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from broadcast import metrics
 from broadcast.alerts.assessment import explain_empty
-from broadcast.alerts.jobs import Batch, Columns, fill_batches, find_unreadable
+from broadcast.alerts.jobs import Columns, fill_job_batches, find_unreadable
 from broadcast.alerts.store import (
     StoredAlert,
     durable_transaction,
@@ -26,6 +26,7 @@ from broadcast.cap import choose_all
 from broadcast.clock import utc_now
 from broadcast.database import Connection
 from broadcast.errors import PoisonError
+from broadcast.kafka.batches import Batch
 from broadcast.kafka.records import Record
 from broadcast.lifecycle import Transition, may_happen
 from broadcast.pii import number_hash
@@ -145,7 +146,7 @@ class ChunkEncoder:
             routes[place] = NO_ROUTE
         variants = choose_all(expansion.languages, rows.languages, expansion.default_variant)
         columns = Columns(rows.recipient_ids, rows.msisdns, variants, routes)
-        batches, left_out = fill_batches(make_batch, expansion.alert_id, columns, self._partitions, now=now)
+        batches, left_out = fill_job_batches(make_batch, expansion.alert_id, columns, self._partitions, now=now)
         statuses = [self._failed(expansion, recipient_id, "", NO_NUMBER, now) for recipient_id in rows.missing]
         for place in left_out:
             reason = UNREADABLE_NUMBER if place in unreadable else UNROUTED

@@ -1,26 +1,19 @@
 """Jobs of one chunk as record batches, without an object per recipient.
 
-What is written here reads as `schemas.job.Job`; a test compares the two for every field. A recipient who cannot have a
-job has a status instead.
+What is written here reads as `schemas.job.Job`; a test compares the two for every field.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
-import msgspec
-
-from schemas.status import Status
+from broadcast.kafka.batches import Batch
 
 NUMBER = re.compile(r"\+\d{1,15}", re.ASCII)
 """E.164 with its plus sign. Values of jobs are put together from pieces, so a number must be nothing else."""
 
 _NUMBERS = re.compile(r"(?:\+\d{1,15},)*+", re.ASCII)
-
-Batch = Any
-"""A BatchBuilder of aiokafka, of the very producer that sends it."""
 
 
 def job_tails(variants: int) -> list[bytes]:
@@ -47,7 +40,7 @@ class Columns:
     routes: Sequence[int]
 
 
-def fill_batches(
+def fill_job_batches(
     make_batch: Callable[[], Batch], alert_id: UUID, columns: Columns, partitions: Sequence[int], *, now: int
 ) -> tuple[list[tuple[int, int, Batch]], list[int]]:
     """The jobs of a chunk as batches, and the places of those that have no route (a negative index).
@@ -55,6 +48,8 @@ def fill_batches(
     `partitions` counts the partitions of each route; a recipient goes to id modulo partitions. `now` is the records'
     timestamp in milliseconds. A batch comes as (route index, partition, batch).
     """
+    # Not by `kafka.batches.fill_batches`, which wants the records of one partition: to sort a chunk's recipients by
+    # partition first took 16 % more CPU (measured with 5,000; 1.2 µs a recipient here).
     head = b'{"alert_id":"%b","recipient_id":' % str(alert_id).encode()
     tails = job_tails(max(columns.variants, default=0) + 1)
     full: list[tuple[int, int, Batch]] = []
@@ -77,14 +72,3 @@ def fill_batches(
             batch = open_batches[target] = make_batch()
             batch.append(timestamp=now, key=key, value=value)
     return [*full, *((*target, batch) for target, batch in open_batches.items())], left_out
-
-
-def fill_status_batches(make_batch: Callable[[], Batch], statuses: Sequence[Status], *, now: int) -> list[Batch]:
-    """Statuses as batches, for one partition; `now` is the records' timestamp in milliseconds."""
-    batches: list[Batch] = []
-    for status in statuses:
-        key, value = b"%d" % status.recipient_id, msgspec.json.encode(status)
-        if not batches or batches[-1].append(timestamp=now, key=key, value=value) is None:
-            batches.append(make_batch())
-            batches[-1].append(timestamp=now, key=key, value=value)
-    return batches

@@ -6,13 +6,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError
 from aiokafka.structs import ConsumerRecord
 
+from broadcast.kafka import batches
+from broadcast.kafka.batches import RecordDecoder
 from broadcast.sending.progress import Progress
 from broadcast.sending.settlement import Token
 from schemas.job import Job
@@ -23,10 +24,9 @@ READ_AHEAD: Final = 1_000
 
 T = TypeVar("T")
 Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
-Reject: TypeAlias = Callable[[Record, str], None]
+Poison: TypeAlias = batches.Poison[Record]
 
-_decode_many = msgspec.json.Decoder(list[Job]).decode
-_decode_one = msgspec.json.Decoder(Job).decode
+decode_jobs = RecordDecoder(Job).decode
 _run_key = attrgetter("alert_id", "variant", "text", "segments")
 
 
@@ -71,13 +71,6 @@ class Run:
         return self.jobs[start : self.start], self.offsets[start : self.start]
 
 
-class Poison(NamedTuple):
-    """A record that is no job, and why."""
-
-    record: Record
-    error: str
-
-
 class Source(Generic[T]):
     """One partition: its progress and what was read ahead of it.
 
@@ -107,9 +100,11 @@ class Source(Generic[T]):
         lacks = self.progress.lacking([record.offset for record in records])
         if lacks is not None:
             records = [record for record, lacking in zip(records, lacks, strict=True) if lacking]
-        jobs, offsets = decode_jobs(records, lambda record, error: self.poison.append(Poison(record, error)))
+        jobs, readable, poison = decode_jobs(records)
+        self.poison.extend(poison)
         if not jobs:
             return
+        offsets = [record.offset for record in readable]
         if self.delayed:
             latest = {record.offset: record.timestamp + self._longest_wait_ms for record in records}
             for job, offset in zip(jobs, offsets, strict=True):
@@ -147,32 +142,6 @@ class Source(Generic[T]):
         """Jobs that were cut and could not be written."""
         self.runs.appendleft(Run(jobs, offsets, 0))
         self._buffered += len(jobs)
-
-
-def decode_jobs(records: Sequence[Record], reject: Reject) -> tuple[list[Job], list[int]]:
-    """The jobs of records and their offsets; all at once, and one by one only when one of them is poison."""
-    if not records:
-        return [], []
-    try:
-        jobs = _decode_many(b"[" + b",".join([record.value for record in records]) + b"]")
-    except (msgspec.MsgspecError, TypeError, RecursionError):
-        return _decode_singly(records, reject)
-    if len(jobs) != len(records):
-        return _decode_singly(records, reject)
-    return jobs, [record.offset for record in records]
-
-
-def _decode_singly(records: Sequence[Record], reject: Reject) -> tuple[list[Job], list[int]]:
-    jobs, offsets = [], []
-    for record in records:
-        try:
-            if record.value is None:
-                raise ValueError("no value")
-            jobs.append(_decode_one(record.value))
-            offsets.append(record.offset)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            reject(record, str(error))
-    return jobs, offsets
 
 
 BUSY_POLL_MS: Final = 10

@@ -10,11 +10,12 @@ from uuid import UUID
 import msgspec
 
 from broadcast.audience.chunks import read_reasons
-from broadcast.audit.attempts.decoding import UNREADABLE, instant_of
+from broadcast.audit.attempts.decoding import instant_of
 from broadcast.audit.errors import UnknownAlertError
 from broadcast.audit.evidence.chain import RawRecord, unpack
 from broadcast.audit.keys import message_key
 from broadcast.database import Connection
+from broadcast.kafka.batches import UNREADABLE
 from schemas.receipt import Receipt
 from schemas.status import Status
 

@@ -24,7 +24,7 @@ BUDGET_SECONDS = 30.0
 
 
 def settings_of(database_url: str) -> Settings:
-    return Settings(database_url=database_url)  # type: ignore[arg-type]
+    return Settings(database_url=database_url)
 
 
 async def rows(settings: Settings) -> list[Alarm]:

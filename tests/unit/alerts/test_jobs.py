@@ -1,6 +1,5 @@
 """Jobs put together from pieces read as the struct, every field of it, for any recipient."""
 
-import math
 from uuid import UUID
 
 import msgspec
@@ -9,9 +8,8 @@ from aiokafka.record import MemoryRecords
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadcast.alerts.jobs import Columns, fill_batches, fill_status_batches, find_unreadable
+from broadcast.alerts.jobs import Columns, fill_job_batches, find_unreadable
 from schemas.job import Job
-from schemas.status import Outcome, Status
 
 NOW = 1_700_000_000_000
 PARTITIONS = (4, 3)
@@ -41,7 +39,7 @@ def columns_of(rows: list[tuple[int, str, int, int]]) -> Columns:
 def test_every_recipient_with_a_route_has_one_job_in_its_partition(
     alert_id: UUID, rows: list[tuple[int, str, int, int]]
 ) -> None:
-    batches, left_out = fill_batches(make_batch, alert_id, columns_of(rows), PARTITIONS, now=NOW)
+    batches, left_out = fill_job_batches(make_batch, alert_id, columns_of(rows), PARTITIONS, now=NOW)
     found = {}
     for route, partition, batch in batches:
         for key, value, timestamp in records_of(batch):
@@ -62,7 +60,7 @@ def test_every_recipient_with_a_route_has_one_job_in_its_partition(
 
 def test_a_full_batch_is_followed_by_another_and_no_job_is_lost() -> None:
     rows = [(number, "+491700000000", 0, 0) for number in range(1, 401)]
-    batches, _ = fill_batches(lambda: make_batch(2_000), UUID(int=1), columns_of(rows), PARTITIONS, now=NOW)
+    batches, _ = fill_job_batches(lambda: make_batch(2_000), UUID(int=1), columns_of(rows), PARTITIONS, now=NOW)
     assert len(batches) > 2 * PARTITIONS[0]
     found = [int(key) for _, _, batch in batches for key, _, _ in records_of(batch)]
     assert sorted(found) == list(range(1, 401))
@@ -82,14 +80,3 @@ def test_only_e164_is_readable(msisdns: list[str]) -> None:
 
 def test_a_quote_cannot_end_a_value() -> None:
     assert find_unreadable(["+491", '+49","attempt":9,"text":"']) == {1}
-
-
-def test_statuses_fill_as_many_batches_as_they_need() -> None:
-    statuses = [Status("a", number, 1, Outcome.FAILED, segment=0, reason="no route") for number in range(1, 101)]
-    size = 3_000
-    batches = fill_status_batches(lambda: make_batch(size), statuses, now=NOW)
-    assert len(batches) >= math.ceil(sum(len(msgspec.json.encode(status)) for status in statuses) / size) > 1
-    records = [record for batch in batches for record in records_of(batch)]
-    assert [msgspec.json.decode(value, type=Status) for _, value, _ in records] == statuses
-    assert [key for key, _, _ in records] == [b"%d" % number for number in range(1, 101)]
-    assert fill_status_batches(make_batch, [], now=NOW) == []

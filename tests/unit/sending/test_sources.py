@@ -89,11 +89,9 @@ TWO_IN_ONE = b",".join([job(1), job(2)])
 
 @given(st.lists(st.sampled_from([job(1), job(2, B), *POISON, TWO_IN_ONE]), max_size=12))
 def test_poison_is_found_wherever_it_stands(values: list[bytes | None]) -> None:
-    rejected: list[int] = []
-    jobs, offsets = decode_jobs(
-        [record(offset, value) for offset, value in enumerate(values)],
-        lambda bad, error: rejected.append(bad.offset),
-    )
+    jobs, readable, poison = decode_jobs([record(offset, value) for offset, value in enumerate(values)])
+    rejected = [bad.record.offset for bad in poison]
+    offsets = [good.offset for good in readable]
     poisonous = {*POISON, TWO_IN_ONE}
     assert rejected == [offset for offset, value in enumerate(values) if value in poisonous]
     assert offsets == [offset for offset, value in enumerate(values) if value not in poisonous]
