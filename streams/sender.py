@@ -8,6 +8,7 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
+from broadcast.alarms import JOBS_DELETED_UNSENT, JOBS_LOST_THEIR_TAIL, Alarms, keep_alarms
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.errors import LEASE_EXIT_CODE, SettingsError
 from broadcast.health import Health
@@ -16,7 +17,6 @@ from broadcast.kafka.lease import End, Lease, Watchdog, end_process
 from broadcast.kafka.position import Position, fresh_position, since, until
 from broadcast.routes_file import load_routes
 from broadcast.routing import Route
-from broadcast.sending.alarms import raise_alarm
 from broadcast.sending.beat import SLOW_SECONDS, Beats, Rhythm
 from broadcast.sending.binds import AccountBinds
 from broadcast.sending.control import ControlReader, ControlView
@@ -50,10 +50,10 @@ async def run(settings: Settings, health: Health, stop: asyncio.Event, *, end: E
     if not routes:
         raise SettingsError(f"BROADCAST_SENDER_ROUTE = {settings.sender_route!r}: no such route in the routes file")
     limit = max(1, settings.in_doubt_limit // len(routes))
-    async with asyncio.TaskGroup() as group:
+    async with keep_alarms(settings) as alarms, asyncio.TaskGroup() as group:
         for route in routes:
             health.hold(route.name, "has not taken over its partitions")
-            sender = RouteSender(settings, route, health, in_doubt_limit=limit, end=end)
+            sender = RouteSender(settings, route, health, in_doubt_limit=limit, end=end, alarms=alarms)
             group.create_task(sender.run(stop), name=f"sender {route.name}")
         health.release("start")
 
@@ -61,10 +61,12 @@ async def run(settings: Settings, health: Health, stop: asyncio.Event, *, end: E
 class RouteSender:
     """The sender of one route, in one slot. After `end` was called nothing is written or committed any more."""
 
-    def __init__(self, settings: Settings, route: Route, health: Health, *, in_doubt_limit: int, end: End) -> None:
+    def __init__(
+        self, settings: Settings, route: Route, health: Health, *, in_doubt_limit: int, end: End, alarms: Alarms
+    ) -> None:
         names = Names(settings.topic_prefix)
         self._settings, self._route, self._names = settings, route, names
-        self._health, self._end = health, end
+        self._health, self._end, self._alarms = health, end, alarms
         self._reached = -1
         self._group = f"{settings.topic_prefix}sender.{route.name}"
         self._owner = f"{self._group}.{settings.slot}"
@@ -76,7 +78,7 @@ class RouteSender:
         self._lease = Lease(settings.session_timeout_seconds / 2)
         self._rhythm = Rhythm(settings.beat_seconds, settings.idle_beat_seconds)
         self._view = ControlView()
-        self._control = ControlReader(settings, self._view, self._pump, self._bury)
+        self._control = ControlReader(settings, self._view, self._pump, self._bury, alarms=alarms)
         self._outbox = Outbox()
         self._settlement = Settlement(route, names, settings.require_number_key(), self._outbox)
         self._receipts = Receipts(settings, route.name)
@@ -94,6 +96,7 @@ class RouteSender:
             in_doubt_limit=in_doubt_limit,
             may_write=self._may_write,
             want_beat=self._rhythm.hurry,
+            alarms=alarms,
         )
         self._membership = Membership(self._release, lambda reason: end(LEASE_EXIT_CODE, reason))
         self._clients: Clients
@@ -194,18 +197,16 @@ class RouteSender:
         if position is None:
             return fresh_position(beginning)
         if position.offset < beginning:
-            kind = "jobs_deleted_unsent"
+            kind = JOBS_DELETED_UNSENT
         elif position.end > end:
-            kind = "jobs_lost_their_tail"
+            kind = JOBS_LOST_THEIR_TAIL
         else:
             return position
-        raise_alarm(
+        self._alarms.raise_soon(
             kind,
-            partition=str(partition),
-            offset=position.offset,
-            position_end=position.end,
-            beginning=beginning,
-            end=end,
+            f"{partition.topic}/{partition.partition}",
+            f"the position is {position.offset} to {position.end}, and Kafka has {beginning} to {end}; look who is"
+            " still queued, and alert them anew",
         )
         return until(since(position, beginning), end)
 

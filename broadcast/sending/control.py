@@ -11,10 +11,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord
 
+from broadcast.alarms import CONTROL_LOST_ITS_TAIL, Alarms
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.kafka.clients import make_consumer
 from broadcast.kafka.fencing import find_offsets
-from broadcast.sending.alarms import raise_alarm
 from broadcast.settings import Settings
 from schemas.control import STOP_SUFFIX, Control
 from schemas.topics import Names
@@ -88,11 +88,14 @@ class ControlReader:
         view: ControlView,
         on_change: Callable[[], None],
         on_poison: Callable[[Record, str], None],
+        *,
+        alarms: Alarms,
     ) -> None:
         self.view: Final = view
         self._partition: Final = TopicPartition(Names(settings.topic_prefix).control, 0)
         self._on_change: Final = on_change
         self._on_poison: Final = on_poison
+        self._alarms: Final = alarms
         self._end_at_start = 0
         self._consumer: Final[AIOKafkaConsumer] = make_consumer(settings, group_id=None)
 
@@ -121,7 +124,12 @@ class ControlReader:
                 await self._read()
             except OffsetOutOfRangeError:
                 # Kafka's data is not what it was. What this view has stays: a stop that was lost still holds.
-                raise_alarm("control_lost_its_tail", detail="it is read from its beginning")
+                self._alarms.raise_soon(
+                    CONTROL_LOST_ITS_TAIL,
+                    f"{self._partition.topic}/{self._partition.partition}",
+                    "control ends before what was read of it, so it is read from its beginning; stop again what was"
+                    " stopped lately",
+                )
                 await self._rewind()
             except KafkaError as error:
                 log.warning("kafka_away", what="control", error=repr(error))

@@ -7,9 +7,9 @@ from typing import Final
 
 import structlog
 
+from broadcast.alarms import JOBS_FAILED, Alarms
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.routing import Route
-from broadcast.sending.alarms import raise_alarm
 from broadcast.sending.binds import AccountBinds
 from broadcast.sending.control import ControlView
 from broadcast.sending.messages import LANE_RANK, Message, MessageBook, MessageError
@@ -59,6 +59,7 @@ class Dispatch:
         in_doubt_limit: int,
         may_write: Guard,
         want_beat: Callable[[], None],
+        alarms: Alarms,
     ) -> None:
         self.accounts: Final = accounts
         self.sources: Sequence[Source[Token]] = ()
@@ -70,6 +71,7 @@ class Dispatch:
         self._limit: Final = in_doubt_limit
         self._may_write: Final = may_write
         self._want_beat: Final = want_beat
+        self._alarms: Final = alarms
         self._turn = 0
         self._short = 0
 
@@ -195,12 +197,12 @@ class Dispatch:
             return None
         if ruling.verdict is not Verdict.SUBMIT or control is None:
             if ruling.verdict is Verdict.FAIL:
-                raise_alarm("jobs_failed", alert_id=run.alert_id, reason=ruling.reason)
+                self._alarms.raise_soon(JOBS_FAILED, run.alert_id, f"jobs got no submit: {ruling.reason}")
             return OUTCOME_OF[ruling.verdict], ruling.reason
         try:
             message = self._book.find(control, run.variant, run.text, run.segments)
         except MessageError as error:
-            raise_alarm("jobs_failed", alert_id=run.alert_id, reason=str(error))
+            self._alarms.raise_soon(JOBS_FAILED, run.alert_id, f"jobs got no submit: {error}")
             return Outcome.FAILED, str(error)
         segments = len(message.numbers)
         for binds in self.accounts:

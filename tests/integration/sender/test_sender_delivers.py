@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from broadcast.alarms import list_alarms
 from broadcast.kafka.position import fresh_position
 from broadcast.sending.progress import LEAD_LOWEST
 from broadcast.settings import Settings
@@ -245,8 +247,10 @@ async def test_poison_becomes_a_dead_letter_and_the_stream_goes_on(scene: Scene)
     assert {(letter.topic, letter.partition, letter.stage) for letter in letters} == {(topic, 0, "sender")}
 
 
-async def test_a_job_without_a_control_record_waits_for_the_log_end_and_then_fails_with_an_alarm(scene: Scene) -> None:
-    sender = await scene.start_sender()
+async def test_a_job_without_a_control_record_waits_for_the_log_end_and_then_fails_with_an_alarm(
+    scene: Scene, database_url: str
+) -> None:
+    sender = await scene.start_sender(database_url=database_url)
     missing = "00000000-0000-0000-0000-000000000001"
     await scene.put_jobs(missing, range(1, 6))
     found = await scene.wait_for(range(1, 6), missing, timeout_seconds=20)
@@ -256,6 +260,14 @@ async def test_a_job_without_a_control_record_waits_for_the_log_end_and_then_fai
     assert "jobs_failed" in sender.text()
     assert (await sender.figures())['tocsin_sender_alarms_total{kind="jobs_failed"}'] >= 1
     assert (await scene.simulator.stats())["submits"] == 0
+    assert await sender.stop() == 0
+    connection = await asyncpg.connect(database_url)
+    try:
+        [alarm] = await list_alarms(connection)
+    finally:
+        await connection.close()
+    assert (alarm.kind, alarm.subject) == ("jobs_failed", missing)
+    assert "no control record" in alarm.detail
 
 
 async def test_jobs_that_kafka_deleted_unsent_are_an_alarm_and_what_follows_is_sent(scene: Scene) -> None:

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from broadcast.alarms import Alarms
 from broadcast.sending import control as module
 from broadcast.sending.control import FORGET_TEXTS_MS, ControlReader, ControlView
 from broadcast.settings import Settings
@@ -65,7 +66,7 @@ def test_only_a_fetch_asked_for_after_an_instant_says_what_there_was_then() -> N
 
 
 async def test_a_wall_clock_that_is_set_back_makes_nothing_fresher(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader = ControlReader(Settings(), ControlView(), lambda: None, pytest.fail)  # type: ignore[arg-type]
+    reader = ControlReader(Settings(), ControlView(), lambda: None, pytest.fail, alarms=Alarms(Settings()))  # type: ignore[arg-type]
 
     class Consumer:
         answered_at = 10_000

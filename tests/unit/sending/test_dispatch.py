@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from aiokafka import TopicPartition
 
+from broadcast.alarms import Alarms
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.kafka.position import fresh_position
 from broadcast.routing import Account, Route
@@ -19,6 +20,7 @@ from broadcast.sending.outbox import Outbox
 from broadcast.sending.progress import Progress
 from broadcast.sending.settlement import Settlement
 from broadcast.sending.sources import Run, Source
+from broadcast.settings import Settings
 from broadcast.smpp.codec.pdu import SUBMIT_SM, SUBMIT_SM_RESP, encode_pdu
 from broadcast.smpp.session import Session
 from schemas.control import Control, Variant
@@ -56,6 +58,7 @@ class Scene:
             in_doubt_limit=in_doubt_limit,
             may_write=lambda: True,
             want_beat=lambda: None,
+            alarms=Alarms(Settings()),
         )
         progress: Progress[Any] = Progress(fresh_position(0), "me")
         progress.propose()

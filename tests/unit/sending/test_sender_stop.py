@@ -2,6 +2,7 @@
 
 import pytest
 
+from broadcast.alarms import Alarms
 from broadcast.health import Health
 from broadcast.routing import Account, Route
 from broadcast.settings import Settings
@@ -12,7 +13,14 @@ async def test_the_last_beat_comes_before_the_unbind() -> None:
     account = Account(name="acc", host="h", port=1, system_id="s")
     route = Route(name="r", prefixes=("+",), accounts=(account,))
     settings = Settings(number_hash_key="k")
-    sender = RouteSender(settings, route, Health("sender"), in_doubt_limit=10, end=pytest.fail)  # type: ignore[arg-type]
+    sender = RouteSender(
+        settings,
+        route,
+        Health("sender"),
+        in_doubt_limit=10,
+        end=pytest.fail,  # type: ignore[arg-type]
+        alarms=Alarms(settings),
+    )
     order: list[str] = []
 
     async def release() -> None:
