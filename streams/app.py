@@ -122,7 +122,7 @@ class Stage:
                 self.health.release("topics")
                 return
             self.health.hold("topics", f"no topic {', '.join(sorted(missing))}; run `broadcast topics create`")
-            log.warning("topics_missing", topics=sorted(missing), remedy="broadcast topics create")
+            log.warning("topics_awaited", topics=sorted(missing), remedy="broadcast topics create")
             await absent.sleep()
 
     async def _work(self, event: Event, handle: Handle) -> None:

@@ -31,7 +31,7 @@ UNREADABLE: tuple[type[Exception], ...] = (msgspec.MsgspecError, UnicodeDecodeEr
 _UNREADABLE_TOGETHER: tuple[type[Exception], ...] = (*UNREADABLE, TypeError)
 
 
-def fill_batches(make_batch: Callable[[], Batch], records: Iterable[Record], timestamp: int) -> list[Batch]:
+def fill_batches(make_batch: Callable[[], Batch], records: Iterable[KeyValue], timestamp: int) -> list[Batch]:
     """Records of one partition in as few batches as hold them; the timestamp in milliseconds since the epoch."""
     batches: list[Batch] = []
     append: Callable[..., Any] = _refuse

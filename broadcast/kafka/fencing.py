@@ -1,23 +1,28 @@
 """Taking partitions over from whoever had them: fence first, then read their positions (`docs/sender.md`)."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
 import structlog
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from broadcast.clock import monotonic
-from broadcast.kafka.clients import make_producer
+from broadcast.errors import UnavailableError
+from broadcast.kafka.clients import AWAY, make_producer
 from broadcast.kafka.position import Position, read_position
+from broadcast.retry import Backoff, retry
 from broadcast.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-RETRY_SECONDS: Final = 0.2
+LONGEST_PAUSE_SECONDS: Final = 0.5
+"""Between two questions: until they are answered nobody sends."""
+
+NOT_SAID: tuple[type[BaseException], ...] = (*AWAY, AttributeError, UnavailableError)
+"""Answers that say nothing about a position. AttributeError: aiokafka 0.14 reports an error of one partition so."""
+
 NO_OFFSET: Final = -1
 
 
@@ -65,17 +70,18 @@ async def read_positions(
     An answer that leaves partitions out says nothing about them: a broker that has just started sends such. Only an
     explicit -1 means that there is no position. PositionError for metadata that cannot be read.
     """
-    while True:
-        try:
-            answer: Mapping[TopicPartition, OffsetAndMetadata]
-            answer = await admin.list_consumer_group_offsets(group, partitions=sorted(partitions))
-        except (KafkaError, AttributeError, OSError) as error:
-            # AttributeError: how aiokafka 0.14 reports an error of a single partition.
-            log.warning("positions_unreadable", group=group, error=repr(error))
-            answer = {}
-        if partitions <= answer.keys():
-            return {partition: _read(answer[partition]) for partition in partitions}
-        await asyncio.sleep(RETRY_SECONDS)
+
+    async def ask() -> Mapping[TopicPartition, OffsetAndMetadata]:
+        answer: Mapping[TopicPartition, OffsetAndMetadata]
+        answer = await admin.list_consumer_group_offsets(group, partitions=sorted(partitions))
+        missing = len(partitions - answer.keys())
+        if missing:
+            raise UnavailableError(f"{missing} of {len(partitions)} partitions are not in the answer")
+        return answer
+
+    pause = Backoff(longest_seconds=LONGEST_PAUSE_SECONDS)
+    answer = await retry(f"positions of {group}", ask, service="kafka", away=NOT_SAID, pause=pause)
+    return {partition: _read(answer[partition]) for partition in partitions}
 
 
 def _read(committed: OffsetAndMetadata) -> Position | None:
@@ -88,10 +94,7 @@ async def find_offsets(
     find: Callable[[list[TopicPartition]], Awaitable[dict[TopicPartition, int]]], partitions: list[TopicPartition]
 ) -> dict[TopicPartition, int]:
     """What `find` says of the partitions, asked until the broker answers."""
-    while partitions:
-        try:
-            return await find(partitions)
-        except KafkaError as error:
-            log.warning("offsets_unreadable", error=repr(error))
-            await asyncio.sleep(RETRY_SECONDS)
-    return {}
+    if not partitions:
+        return {}
+    pause = Backoff(longest_seconds=LONGEST_PAUSE_SECONDS)
+    return await retry("offsets", lambda: find(partitions), service="kafka", away=AWAY, pause=pause)

@@ -1,6 +1,5 @@
 """What a sender must know now: alerts and stops, read from `control.v1` (`docs/sender.md`)."""
 
-import asyncio
 import math
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
@@ -13,8 +12,9 @@ from aiokafka.structs import ConsumerRecord
 
 from broadcast.alarms import CONTROL_LOST_ITS_TAIL, Alarms
 from broadcast.clock import epoch_milliseconds, monotonic
-from broadcast.kafka.clients import make_consumer
+from broadcast.kafka.clients import AWAY, make_consumer
 from broadcast.kafka.fencing import find_offsets
+from broadcast.retry import Backoff, retry
 from broadcast.settings import Settings
 from schemas.control import STOP_SUFFIX, Control
 from schemas.topics import Names
@@ -33,7 +33,8 @@ FORGET_TEXTS_MS: Final = 86_400_000
 """An alert that expired so long ago keeps its place but not its texts."""
 
 POLL_MS: Final = 100
-RETRY_SECONDS: Final = 0.5
+LONGEST_PAUSE_SECONDS: Final = 0.5
+"""Between two attempts to read: nothing is sent without control."""
 
 
 class ControlView:
@@ -101,13 +102,7 @@ class ControlReader:
 
     async def start(self) -> None:
         """Connect, and find the beginning of the log; waits for a broker that is away."""
-        while True:
-            try:
-                await self._consumer.start()
-                break
-            except (KafkaError, OSError) as error:
-                log.warning("kafka_away", what="control", error=repr(error))
-                await asyncio.sleep(RETRY_SECONDS)
+        await retry("control", self._consumer.start, service="kafka", away=AWAY)
         self._consumer.assign([self._partition])
         await self._rewind()
         ends = await find_offsets(self._consumer.end_offsets, [self._partition])
@@ -119,9 +114,11 @@ class ControlReader:
 
     async def run(self) -> None:
         """Read until cancelled; whatever the broker does, it goes on when it can."""
+        pause = Backoff(longest_seconds=LONGEST_PAUSE_SECONDS)
         while True:
             try:
                 await self._read()
+                pause.reset()
             except OffsetOutOfRangeError:
                 # Kafka's data is not what it was. What this view has stays: a stop that was lost still holds.
                 self._alarms.raise_soon(
@@ -132,8 +129,7 @@ class ControlReader:
                 )
                 await self._rewind()
             except KafkaError as error:
-                log.warning("kafka_away", what="control", error=repr(error))
-                await asyncio.sleep(RETRY_SECONDS)
+                await pause.wait("kafka", "control", error)
 
     async def _read(self) -> None:
         records = (await self._consumer.getmany(self._partition, timeout_ms=POLL_MS)).get(self._partition, ())

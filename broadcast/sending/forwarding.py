@@ -14,8 +14,9 @@ from aiokafka.errors import KafkaError
 from broadcast import metrics
 from broadcast.clock import epoch_milliseconds
 from broadcast.kafka.batches import KeyValue, send_records
-from broadcast.kafka.clients import make_producer
+from broadcast.kafka.clients import AWAY, make_producer
 from broadcast.pii import number_hasher
+from broadcast.retry import retry
 from broadcast.routing import Account
 from broadcast.settings import Settings
 from broadcast.smpp.codec.errors import PduError
@@ -34,7 +35,6 @@ CROWD_SECONDS: Final = 0.025
 """After a batch of so many the next waits a little and grows: a batch costs Kafka the same whatever it holds."""
 
 STOP_SECONDS: Final = 2.0
-RENEW_SECONDS: Final = 0.5
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 
@@ -109,7 +109,7 @@ class Receipts:
             futures += await send_records(self._producer, self._inbound_topic, 0, inbound, now)
             await asyncio.gather(*futures)
         except KafkaError as error:
-            log.warning("kafka_away", what="receipts", error=repr(error))
+            log.warning("receipts_delayed", count=sum(map(len, receipts.values())), error=repr(error))
             await self._renew()
             # Some SMSCs wait for the answer rather than send again; a receipt that is on Kafka twice does no harm.
             self._arrivals.extendleft(reversed(arrivals))
@@ -124,13 +124,7 @@ class Receipts:
         with suppress(TimeoutError, KafkaError):
             async with asyncio.timeout(STOP_SECONDS):
                 await old.stop()
-        while True:
-            try:
-                await self._producer.start()
-                return
-            except (KafkaError, OSError) as error:
-                log.warning("kafka_away", what="receipts", error=repr(error))
-                await asyncio.sleep(RENEW_SECONDS)
+        await retry("receipts", self._producer.start, service="kafka", away=AWAY)
 
     def _encode(
         self, account: Account, deliveries: list[Delivery], now: int, receipts: list[KeyValue], inbound: list[KeyValue]

@@ -1,7 +1,6 @@
 """How a sender comes to its partitions: clients in order, and its place in the group (`docs/sender.md`)."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -9,10 +8,10 @@ from typing import Any, Final, TypeVar
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 
-from broadcast.kafka.clients import make_admin, make_consumer, make_producer
+from broadcast.kafka.clients import AWAY, make_admin, make_consumer, make_producer
 from broadcast.kafka.transactions import TransactionalProducer
+from broadcast.retry import Backoff, retry
 from broadcast.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -61,9 +60,6 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         return self.generation
 
 
-BACKOFF_SECONDS: Final = 0.2
-BACKOFF_LIMIT_SECONDS: Final = 2.0
-
 C = TypeVar("C")
 
 
@@ -100,16 +96,15 @@ async def open_clients(settings: Settings, *, owner: str, group: str, member: st
 
 
 async def _connect(make: Callable[[], C], close: Callable[[C], Any]) -> C:
-    backoff = BACKOFF_SECONDS
+    pause = Backoff()
     while True:
         client = make()
         try:
             await client.start()  # type: ignore[attr-defined]
             return client
-        except (KafkaError, OSError) as error:
+        except AWAY as error:
             await close(client)
-            log.warning("kafka_away", error=repr(error))
-            backoff = await _back_off(backoff)
+            await pause.wait("kafka", "sender", error)
         except BaseException:
             await close(client)
             raise
@@ -117,18 +112,7 @@ async def _connect(make: Callable[[], C], close: Callable[[C], Any]) -> C:
 
 async def _wait_for_topics(consumer: AIOKafkaConsumer, wanted: frozenset[str]) -> None:
     """A group that subscribes to a topic before it exists does not hear of it for minutes."""
-    backoff = BACKOFF_SECONDS
-    while True:
-        try:
-            missing = wanted - await consumer.topics()
-            if not missing:
-                return
-            log.warning("topics_missing", topics=sorted(missing), remedy="broadcast topics create")
-        except (KafkaError, OSError) as error:
-            log.warning("kafka_away", error=repr(error))
-        backoff = await _back_off(backoff)
-
-
-async def _back_off(backoff: float) -> float:
-    await asyncio.sleep(random.uniform(backoff / 2, backoff))  # noqa: S311 - spreads reconnects, keeps no secret
-    return min(BACKOFF_LIMIT_SECONDS, backoff * 2)
+    pause = Backoff()
+    while missing := wanted - await retry("sender", consumer.topics, service="kafka", away=AWAY):
+        log.warning("topics_awaited", topics=sorted(missing), remedy="broadcast topics create")
+        await pause.sleep()
