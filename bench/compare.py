@@ -115,7 +115,10 @@ def checkout(commit: str, root: Path = ROOT) -> Iterator[Path]:
 
 
 def python_of(tree: Path, root: Path = ROOT) -> Path:
-    """A Python with the distributions of a tree: this one if both are locked alike, else a new one beside the tree."""
+    """A Python with the distributions that a tree is locked to.
+
+    It is this one if both trees are locked alike, else that of a new virtual environment beside the tree.
+    """
     if locked(tree) == locked(root):
         return Path(sys.executable)
     _say("the locked distributions differ: installing those of the other commit (this takes minutes)")

@@ -1,4 +1,4 @@
-"""Health check of the containers, which have no curl: exit 0 when a GET of the URL answers 200 in time.
+"""Health check of containers without curl: exit code 0 if a GET of the URL answers 200 in time.
 
 `python -I ready.py URL`; what the server says besides goes to stdout, where `docker inspect` shows it.
 """
