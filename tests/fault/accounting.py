@@ -12,7 +12,7 @@ from broadcast.audit import UnknownAlertError, rebuild_check, summary, verify
 from broadcast.clock import monotonic
 from broadcast.embedded.demonstration import simulator_numbers
 from schemas.status import DeliveryState
-from tests.fault.harness import Scene
+from tests.fault.system import SystemUnderTest
 
 STALL_SECONDS = 45.0
 """Nothing changed for so long: whoever is left is lost. Above a session and a supervisor's longest pause."""
@@ -35,7 +35,7 @@ class Account:
     marked: int
     """recipients with a `possible_duplicate`"""
     strangers: int
-    """numbers the simulator saw though no alert of this scene has them in its audience"""
+    """numbers the simulator saw though no alert of this system has them in its audience"""
     faults: list[str] = field(default_factory=list)
     """what the audit found wrong with itself"""
     alarms: list[str] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Account:
 
 
 async def wait_final(
-    scene: Scene, alerts: Collection[UUID], *, budget_seconds: float, submitted: bool = False
+    system: SystemUnderTest, alerts: Collection[UUID], *, budget_seconds: float, submitted: bool = False
 ) -> dict[str, int]:
     """Wait until each alert has an audience and nobody in it is queued (nor, unless `submitted`, without a receipt).
 
@@ -80,7 +80,7 @@ async def wait_final(
     finished: Counter[str] = Counter()
     pending = list(alerts)
     while True:
-        found = await _states(scene, pending)
+        found = await _states(system, pending)
         states = sum(found.values(), Counter(finished))
         for alert, counts in found.items():
             if counts and not any(counts[state] for state in open_states):
@@ -97,10 +97,10 @@ async def wait_final(
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def _states(scene: Scene, alerts: Sequence[UUID]) -> dict[UUID, Counter[str]]:
+async def _states(system: SystemUnderTest, alerts: Sequence[UUID]) -> dict[UUID, Counter[str]]:
     """Recipients by state of each alert; none at all as long as its audience is not known."""
     found: dict[UUID, Counter[str]] = {}
-    async with scene.database() as connection:
+    async with system.database() as connection:
         for alert in alerts:
             try:
                 one = await summary(connection, alert)
@@ -112,13 +112,13 @@ async def _states(scene: Scene, alerts: Sequence[UUID]) -> dict[UUID, Counter[st
     return found
 
 
-async def draw_up(scene: Scene, alerts: Sequence[UUID], *, expected_alarms: Collection[str] = ()) -> Account:
+async def draw_up(system: SystemUnderTest, alerts: Sequence[UUID], *, expected_alarms: Collection[str] = ()) -> Account:
     """The account of these alerts, counted row by row; alarms but the expected kinds are named."""
-    seen = await simulator_numbers(scene.stack.simulator_url)
+    seen = await simulator_numbers(system.stack.simulator_url)
     states: dict[str, int] = {}
     faults: list[str] = []
     audience = 0
-    async with scene.database() as connection:
+    async with system.database() as connection:
         for alert in alerts:
             exact = await summary(connection, alert, exact=True)
             audience += exact.audience or 0

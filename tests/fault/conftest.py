@@ -1,4 +1,4 @@
-"""A stack for the fault tests, shared by modules with an equal `SCENE`; the report at the end of the run."""
+"""A stack for the fault tests, shared by modules with an equal `SYSTEM`; the report at the end of the run."""
 
 import os
 import random
@@ -13,16 +13,16 @@ import pytest
 import pytest_asyncio
 
 from tests.fault import report
-from tests.fault.harness import Scene, open_scene
+from tests.fault.system import SystemUnderTest, open_system
 
 SEED_VARIABLE = "FAULT_SEED"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give each test the stack that its module asks for."""
-    wanted = getattr(metafunc.module, "SCENE", None)
-    if wanted is not None and "scene" in metafunc.fixturenames:
-        metafunc.parametrize("scene", [wanted], ids=[wanted.name], indirect=True, scope="session")
+    wanted = getattr(metafunc.module, "SYSTEM", None)
+    if wanted is not None and "system" in metafunc.fixturenames:
+        metafunc.parametrize("system", [wanted], ids=[wanted.name], indirect=True, scope="session")
 
 
 @pytest.hookimpl(trylast=True)
@@ -32,17 +32,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _stack_of(item: pytest.Item) -> str:
-    scene = getattr(getattr(item, "module", None), "SCENE", None)
-    return scene.name if scene is not None else ""
+    system = getattr(getattr(item, "module", None), "SYSTEM", None)
+    return system.name if system is not None else ""
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def scene(request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
+async def system(request: pytest.FixtureRequest) -> AsyncIterator[SystemUnderTest]:
     """A stack, ready. Its directory stays, and is named, when one of its tests has failed."""
     directory = Path(tempfile.mkdtemp(prefix="tocsin-fault-"))
     failed_before = request.session.testsfailed
     try:
-        async with open_scene(directory / "data", request.param) as opened:
+        async with open_system(directory / "data", request.param) as opened:
             yield opened
     finally:
         if request.session.testsfailed > failed_before:

@@ -12,7 +12,7 @@ from schemas.alert import Alert
 from schemas.lane import LANES, Lane
 from tests.fault import report
 from tests.fault.accounting import draw_up, wait_final
-from tests.fault.harness import FAST, IN_DOUBT_LIMIT, Scene
+from tests.fault.system import FAST, IN_DOUBT_LIMIT, SystemUnderTest
 
 OTHERS = ("planner", "expander", "recorder", "api")
 EVERYONE = (*OTHERS, "sender")
@@ -32,9 +32,9 @@ API_MOMENT_SECONDS = 0.01
 
 @dataclass
 class Kills:
-    """Kills stages of a scene and keeps count; publishes small alerts to aim at the control plane."""
+    """Kills stages of a system and keeps count; publishes small alerts to aim at the control plane."""
 
-    scene: Scene
+    system: SystemUnderTest
     chance: random.Random
     recipients: int
     """how many all alerts together are to address"""
@@ -46,14 +46,14 @@ class Kills:
 
     async def kill(self, stage: str) -> None:
         """SIGKILL to a stage at a random moment in its work, and start it again at once."""
-        scene = self.scene
-        await scene.ready(stage)
+        system = self.system
+        await system.ready(stage)
         await self._aim(stage)
         await asyncio.sleep(self.chance.uniform(0, API_MOMENT_SECONDS if stage == "api" else MOMENT_SECONDS))
-        supervised = scene.stack.stage(stage)
+        supervised = system.stack.stage(stage)
         in_flight = any(not task.done() for task in self.publishing)
         await supervised.kill9(leave_dead=True)
-        hit = in_flight if stage == "api" else await scene.work.holds(stage)
+        hit = in_flight if stage == "api" else await system.work.holds(stage)
         supervised.start()
         self.killed[stage] += 1
         self.hit[stage] += hit
@@ -62,7 +62,7 @@ class Kills:
         """Publish an alert to as many fresh recipients, or to those that are left."""
         count = min(count, self.left)
         if count > 0:
-            self.alerts.append(await self.scene.publish(self._alert(count, lane)))
+            self.alerts.append(await self.system.publish(self._alert(count, lane)))
 
     async def finish(self) -> None:
         """Publish to everybody who is left, and wait for what is being published."""
@@ -77,18 +77,18 @@ class Kills:
 
     def _alert(self, count: int, lane: Lane) -> Alert:
         self.addressed += count
-        return self.scene.alert(count, lane)
+        return self.system.alert(count, lane)
 
     async def _aim(self, stage: str) -> None:
         """Give the stage something to lose."""
         if stage in ("planner", "expander"):
-            self.alerts += await self.scene.produce(self._burst())
+            self.alerts += await self.system.produce(self._burst())
         elif stage == "api":
-            self.publishing |= {asyncio.create_task(self.scene.publish(alert)) for alert in self._burst()}
+            self.publishing |= {asyncio.create_task(self.system.publish(alert)) for alert in self._burst()}
             return
-        elif not await self.scene.work.wait(stage, budget_seconds=IDLE_SECONDS):
+        elif not await self.system.work.wait(stage, budget_seconds=IDLE_SECONDS):
             await self.publish(SLICE, Lane.PRIORITY)
-        await self.scene.work.wait(stage, budget_seconds=WORK_BUDGET_SECONDS)
+        await self.system.work.wait(stage, budget_seconds=WORK_BUDGET_SECONDS)
 
     def _burst(self) -> list[Alert]:
         count = min(BURST, self.left // SMALL)
@@ -96,7 +96,7 @@ class Kills:
 
 
 async def kill_in_a_broadcast(
-    scene: Scene,
+    system: SystemUnderTest,
     seed: int,
     *,
     name: str,
@@ -114,14 +114,14 @@ async def kill_in_a_broadcast(
     """
     chance = random.Random(seed)
     began_at = monotonic()
-    seen_before = (await scene.simulator("/stats"))["duplicates"]
-    kills = Kills(scene, chance, recipients)
-    await scene.pace(FAST)
+    seen_before = (await system.simulator("/stats"))["duplicates"]
+    kills = Kills(system, chance, recipients)
+    await system.pace(FAST)
     await kills.publish(recipients // 5, Lane.PRIORITY)
 
     for stage in order_of(OTHERS, rounds_first, chance):
         await kills.kill(stage)
-    doubled = (await scene.simulator("/stats"))["duplicates"] - seen_before
+    doubled = (await system.simulator("/stats"))["duplicates"] - seen_before
     assert doubled == 0, f"{doubled} duplicates after kills of {dict(kills.killed)}"
     for stage in order_of(EVERYONE, rounds, chance):
         await kills.kill(stage)
@@ -129,8 +129,8 @@ async def kill_in_a_broadcast(
         await kills.kill(chance.choice(EVERYONE))
     await kills.finish()
 
-    await wait_final(scene, kills.alerts, budget_seconds=budget_seconds)
-    account = await draw_up(scene, kills.alerts)
+    await wait_final(system, kills.alerts, budget_seconds=budget_seconds)
+    account = await draw_up(system, kills.alerts)
     allowed = IN_DOUBT_LIMIT * kills.killed["sender"]
     entry = report.Entry(
         test=name,

@@ -11,7 +11,7 @@ from broadcast.errors import FENCED_EXIT_CODE, LEASE_EXIT_CODE
 from schemas.lane import Lane
 from tests.fault import report
 from tests.fault.accounting import draw_up, wait_final
-from tests.fault.harness import COMMON, FAST, IN_DOUBT_LIMIT, SLOW, Scene
+from tests.fault.system import COMMON, FAST, IN_DOUBT_LIMIT, SLOW, SystemUnderTest
 
 AUDIENCE = 6_000
 SESSION_SECONDS = 6.0
@@ -19,34 +19,34 @@ SESSION_SECONDS = 6.0
 FROZEN_SECONDS = SESSION_SECONDS + 1.5
 END_SECONDS = 5.0
 
-SCENE = COMMON
+SYSTEM = COMMON
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.mark.parametrize("replaced", [False, True], ids=["alone", "replaced"])
-async def test_frozen_sender_ends_itself_when_woken(scene: Scene, replaced: bool) -> None:
+async def test_frozen_sender_ends_itself_when_woken(system: SystemUnderTest, replaced: bool) -> None:
     """With a replacement in its slot, or one that starts after its end."""
     began_at = monotonic()
-    await scene.ready()
-    regular = scene.stack.stage("sender")
+    await system.ready()
+    regular = system.stack.stage("sender")
     assert await regular.stop() == 0
-    victim = scene.victim("sender", BROADCAST_SESSION_TIMEOUT_SECONDS=str(SESSION_SECONDS))
+    victim = system.victim("sender", BROADCAST_SESSION_TIMEOUT_SECONDS=str(SESSION_SECONDS))
     victim.start()
     try:
-        await scene.pace(SLOW)
-        alert = await scene.publish(scene.alert(AUDIENCE, Lane.PRIORITY))
-        before = await scene.submits()
+        await system.pace(SLOW)
+        alert = await system.publish(system.alert(AUDIENCE, Lane.PRIORITY))
+        before = await system.submits()
 
         async def begun() -> bool:
-            return await scene.submits() > before + 300
+            return await system.submits() > before + 300
 
-        await scene.until("the broadcast begins", begun, budget_seconds=30)
+        await system.until("the broadcast begins", begun, budget_seconds=30)
         victim.kill(signal.SIGSTOP)
         if replaced:
             regular.start()
         await asyncio.sleep(FROZEN_SECONDS)
-        frozen_at = await scene.submits()
+        frozen_at = await system.submits()
         if replaced:
             assert frozen_at > before + 400, "the replacement does not send"
             replacement = regular.pid
@@ -55,15 +55,15 @@ async def test_frozen_sender_ends_itself_when_woken(scene: Scene, replaced: bool
         if replaced:
             assert (regular.pid, regular.running) == (replacement, True), "the woken one took the replacement with it"
         else:
-            assert await scene.submits() == frozen_at, "the woken one has sent on a lease that had ended"
+            assert await system.submits() == frozen_at, "the woken one has sent on a lease that had ended"
     finally:
         await victim.kill_all()
         if not regular.running:
             regular.start()
 
-    await scene.pace(FAST)
-    await wait_final(scene, [alert], budget_seconds=60)
-    account = await draw_up(scene, [alert])
+    await system.pace(FAST)
+    await wait_final(system, [alert], budget_seconds=60)
+    account = await draw_up(system, [alert])
     entry = report.Entry(
         test=f"sender frozen, {'replaced' if replaced else 'alone'}",
         kills=1,

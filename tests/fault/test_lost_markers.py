@@ -12,8 +12,8 @@ from broadcast.kafka.clients import make_consumer
 from schemas.lane import Lane
 from tests.fault import report
 from tests.fault.accounting import draw_up, wait_final
-from tests.fault.harness import IN_DOUBT_LIMIT, ROUTE, WINDOW, Scene, SceneOptions
 from tests.fault.relay import Relay
+from tests.fault.system import IN_DOUBT_LIMIT, ROUTE, WINDOW, SystemOptions, SystemUnderTest
 from tests.support.markers import is_ending, restart_without_markers, send_markers_through
 
 AUDIENCE = WINDOW
@@ -21,32 +21,32 @@ AUDIENCE = WINDOW
 QUIET_SECONDS = 0.2
 """The beats that say that they are on the wire are over."""
 TRIES = 5
-SCENE = SceneOptions(name="lost markers", recipients=AUDIENCE * TRIES, block=AUDIENCE)
+SYSTEM = SystemOptions(name="lost markers", recipients=AUDIENCE * TRIES, block=AUDIENCE)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.mark.long
-async def test_markers_lost_at_the_end_of_a_broadcast_hide_nothing(scene: Scene) -> None:
+async def test_markers_lost_at_the_end_of_a_broadcast_hide_nothing(system: SystemUnderTest) -> None:
     """Nobody writes to those partitions any more, so only who takes the sender's id over can bring them to light."""
     began_at = monotonic()
-    kafka, sender = scene.stack.kafka, scene.stack.stage("sender")
+    kafka, sender = system.stack.kafka, system.stack.stage("sender")
     assert kafka is not None
-    owner = f"{scene.names.prefix}sender.{ROUTE}.1"
+    owner = f"{system.names.prefix}sender.{ROUTE}.1"
     async with Relay() as relay:
         await kafka.stop()
         relay.target = send_markers_through(kafka, relay.port)
         await kafka.start()
-        await scene.ready()
+        await system.ready()
         restarts = sender.restarts
-        alerts = await publish_until_hidden(scene, kafka, relay, owner)
+        alerts = await publish_until_hidden(system, kafka, relay, owner)
         await restart_without_markers(kafka, [owner])
         await relay.restore()
         back_at = monotonic()
-        await wait_final(scene, alerts, budget_seconds=60)
+        await wait_final(system, alerts, budget_seconds=60)
         final_in = monotonic() - back_at
 
-    account = await draw_up(scene, alerts)
+    account = await draw_up(system, alerts)
     ends = sender.restarts - restarts
     entry = report.Entry(
         test="Kafka killed before the last markers",
@@ -58,38 +58,38 @@ async def test_markers_lost_at_the_end_of_a_broadcast_hide_nothing(scene: Scene)
     )
     report.add(entry, account)
     account.check(duplicates_at_most=IN_DOUBT_LIMIT * ends)
-    assert "markers_written" in scene.log_of("sender")
+    assert "markers_written" in system.log_of("sender")
 
 
-async def publish_until_hidden(scene: Scene, kafka: Kafka, relay: Relay, owner: str) -> list[UUID]:
+async def publish_until_hidden(system: SystemUnderTest, kafka: Kafka, relay: Relay, owner: str) -> list[UUID]:
     """Broadcasts, the last of which has a beat that was answered and whose statuses no reader sees."""
     alerts = []
     for _ in range(TRIES):
-        await scene.simulator("/behaviour", {"pause_answers": True})
-        wanted = await scene.submits() + AUDIENCE
-        alerts.append(await scene.publish(scene.alert(AUDIENCE, Lane.PRIORITY)))
+        await system.simulator("/behaviour", {"pause_answers": True})
+        wanted = await system.submits() + AUDIENCE
+        alerts.append(await system.publish(system.alert(AUDIENCE, Lane.PRIORITY)))
 
         async def all_taken(wanted: int = wanted) -> bool:
-            return await scene.submits() >= wanted
+            return await system.submits() >= wanted
 
-        await scene.until("the last submit", all_taken, budget_seconds=30)
+        await system.until("the last submit", all_taken, budget_seconds=30)
         await asyncio.sleep(QUIET_SECONDS)
         await relay.cut()
-        await scene.simulator("/behaviour", {"pause_answers": False})
-        await scene.until("a beat without markers", lambda: is_ending(kafka, [owner]), budget_seconds=4)
-        if await is_hidden(scene):
+        await system.simulator("/behaviour", {"pause_answers": False})
+        await system.until("a beat without markers", lambda: is_ending(kafka, [owner]), budget_seconds=4)
+        if await is_hidden(system):
             return alerts
         # It was one without statuses, or only the answer to its markers was lost.
         await relay.restore()
     raise AssertionError(f"no beat lacks markers after {TRIES} broadcasts")
 
 
-async def is_hidden(scene: Scene) -> bool:
+async def is_hidden(system: SystemUnderTest) -> bool:
     """True if statuses are written that readers of committed records do not see."""
-    partitions = [TopicPartition(scene.names.statuses, number) for number in range(scene.settings.status_partitions)]
+    partitions = [TopicPartition(system.names.statuses, number) for number in range(system.settings.status_partitions)]
     async with (
-        make_consumer(scene.settings) as committed,
-        make_consumer(scene.settings, isolation_level="read_uncommitted") as everything,
+        make_consumer(system.settings) as committed,
+        make_consumer(system.settings, isolation_level="read_uncommitted") as everything,
     ):
         readable: dict[TopicPartition, int] = await committed.end_offsets(partitions)
         written: dict[TopicPartition, int] = await everything.end_offsets(partitions)

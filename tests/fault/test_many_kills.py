@@ -2,24 +2,24 @@
 
 import pytest
 
-from tests.fault.harness import Scene, SceneOptions
 from tests.fault.kills import kill_in_a_broadcast
+from tests.fault.system import SystemOptions, SystemUnderTest
 
 RECIPIENTS = 200_000
 ROUNDS_FIRST = 10
 ROUNDS = 32
 
-SCENE = SceneOptions(name="long", recipients=RECIPIENTS)
+SYSTEM = SystemOptions(name="long", recipients=RECIPIENTS)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.mark.long
 @pytest.mark.timeout(2400)
-async def test_many_kills_lose_nobody(scene: Scene, seed: int) -> None:
+async def test_many_kills_lose_nobody(system: SystemUnderTest, seed: int) -> None:
     """200 kills over 200,000 recipients."""
     await kill_in_a_broadcast(
-        scene,
+        system,
         seed,
         name="random kills, long",
         recipients=RECIPIENTS,

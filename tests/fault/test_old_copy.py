@@ -11,43 +11,43 @@ from broadcast.stages import STAGES
 from schemas.lane import Lane
 from tests.fault import report
 from tests.fault.accounting import draw_up, wait_final
-from tests.fault.harness import FAST, SLOW, Scene, SceneOptions
+from tests.fault.system import FAST, SLOW, SystemOptions, SystemUnderTest
 
 AUDIENCE = 5_000
 COPIED_AFTER = 800
 RESTORED_AFTER = 2_500
 
-SCENE = SceneOptions(name="old copy", recipients=AUDIENCE)
+SYSTEM = SystemOptions(name="old copy", recipients=AUDIENCE)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_old_copy_of_kafka_is_an_alarm_and_a_new_epoch(scene: Scene) -> None:
+async def test_old_copy_of_kafka_is_an_alarm_and_a_new_epoch(system: SystemUnderTest) -> None:
     """Once the stages are restarted nobody is lost. Who is reached twice is not marked: marks need what was lost."""
     began_at = monotonic()
-    kafka = scene.stack.kafka
+    kafka = system.stack.kafka
     assert kafka is not None
-    await scene.pace(SLOW)
-    alert = await scene.publish(scene.alert(AUDIENCE, Lane.PRIORITY))
+    await system.pace(SLOW)
+    alert = await system.publish(system.alert(AUDIENCE, Lane.PRIORITY))
 
-    await recorded(scene, alert, COPIED_AFTER)
+    await recorded(system, alert, COPIED_AFTER)
     await kafka.stop()
     copy = kafka.directory / "old"
     shutil.copytree(kafka.log_directory, copy)
     await kafka.start()
-    await recorded(scene, alert, RESTORED_AFTER)
+    await recorded(system, alert, RESTORED_AFTER)
     await kafka.kill9()
     shutil.rmtree(kafka.log_directory)
     copy.rename(kafka.log_directory)
     await kafka.start()
 
-    await scene.until("the recorder raises its alarm", lambda: has_alarm(scene), budget_seconds=30)
-    await scene.pace(FAST)
+    await system.until("the recorder raises its alarm", lambda: has_alarm(system), budget_seconds=30)
+    await system.pace(FAST)
     for stage in STAGES:  # they remember what Kafka has forgotten
-        await scene.stack.stage(stage).restart()
-    await wait_final(scene, [alert], budget_seconds=90)
-    account = await draw_up(scene, [alert], expected_alarms={LOST_TAIL})
-    async with scene.database() as connection:
+        await system.stack.stage(stage).restart()
+    await wait_final(system, [alert], budget_seconds=90)
+    account = await draw_up(system, [alert], expected_alarms={LOST_TAIL})
+    async with system.database() as connection:
         epochs = await connection.fetchval("SELECT max(epoch) FROM evidence")
         alarms = await connection.fetchval("SELECT count(*) FROM alarms WHERE kind = $1", LOST_TAIL)
     entry = report.Entry(
@@ -66,19 +66,19 @@ async def test_old_copy_of_kafka_is_an_alarm_and_a_new_epoch(scene: Scene) -> No
     assert account.final == account.audience == AUDIENCE
 
 
-async def recorded(scene: Scene, alert: UUID, count: int) -> None:
+async def recorded(system: SystemUnderTest, alert: UUID, count: int) -> None:
     """Wait until the audit has so many attempts."""
 
     async def enough() -> bool:
-        async with scene.database() as connection:
+        async with system.database() as connection:
             found: int = await connection.fetchval("SELECT count(*) FROM attempts WHERE alert_id = $1", alert)
         return found >= count
 
-    await scene.until(f"{count} attempts are recorded", enough, budget_seconds=60)
+    await system.until(f"{count} attempts are recorded", enough, budget_seconds=60)
 
 
-async def has_alarm(scene: Scene) -> bool:
+async def has_alarm(system: SystemUnderTest) -> bool:
     """True if the recorder has seen that Kafka lost its tail."""
-    async with scene.database() as connection:
+    async with system.database() as connection:
         found: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM alarms WHERE kind = $1)", LOST_TAIL)
     return found

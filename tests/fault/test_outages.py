@@ -11,7 +11,7 @@ from schemas.alert import write_alert
 from schemas.lane import Lane
 from tests.fault import report
 from tests.fault.accounting import draw_up, wait_final
-from tests.fault.harness import COMMON, FAST, IN_DOUBT_LIMIT, SLOW, WINDOW, Scene
+from tests.fault.system import COMMON, FAST, IN_DOUBT_LIMIT, SLOW, WINDOW, SystemUnderTest
 
 AUDIENCE = 4_000
 SMALL = 200
@@ -20,42 +20,42 @@ AWAY_SECONDS = 3.0
 RESUME_SECONDS = 20.0
 """The deadline, counted from the moment that the broker answers again."""
 
-SCENE = COMMON
+SYSTEM = COMMON
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def begin(scene: Scene, lane: Lane = Lane.PRIORITY) -> UUID:
+async def begin(system: SystemUnderTest, lane: Lane = Lane.PRIORITY) -> UUID:
     """A broadcast that has begun, and has several seconds to go."""
-    await scene.ready()
-    await scene.pace(SLOW)
-    before = await scene.submits()
-    alert = await scene.publish(scene.alert(AUDIENCE, lane))
+    await system.ready()
+    await system.pace(SLOW)
+    before = await system.submits()
+    alert = await system.publish(system.alert(AUDIENCE, lane))
 
     async def begun() -> bool:
-        return await scene.submits() > before + 300
+        return await system.submits() > before + 300
 
-    await scene.until("the broadcast begins", begun, budget_seconds=20)
+    await system.until("the broadcast begins", begun, budget_seconds=20)
     return alert
 
 
-async def test_simulator_gone_for_ten_seconds(scene: Scene) -> None:
+async def test_simulator_gone_for_ten_seconds(system: SystemUnderTest) -> None:
     """Its connections are cut and refused; what was on the wire then is sent again, with a mark."""
     began_at = monotonic()
-    alert = await begin(scene)
-    await scene.relay.cut()
-    at_cut = await scene.submits()
+    alert = await begin(system)
+    await system.relay.cut()
+    at_cut = await system.submits()
     await asyncio.sleep(GONE_SECONDS)
-    assert await scene.submits() == at_cut
-    await scene.relay.restore()
+    assert await system.submits() == at_cut
+    await system.relay.restore()
 
     async def resumed() -> bool:
-        return await scene.submits() > at_cut
+        return await system.submits() > at_cut
 
-    resumed_in = await scene.until("submits after the simulator is back", resumed, budget_seconds=RESUME_SECONDS)
-    await scene.pace(FAST)
-    await wait_final(scene, [alert], budget_seconds=60)
-    account = await draw_up(scene, [alert])
+    resumed_in = await system.until("submits after the simulator is back", resumed, budget_seconds=RESUME_SECONDS)
+    await system.pace(FAST)
+    await wait_final(system, [alert], budget_seconds=60)
+    account = await draw_up(system, [alert])
     entry = report.Entry(
         test="simulator gone 10 s",
         allowed=WINDOW,
@@ -66,29 +66,29 @@ async def test_simulator_gone_for_ten_seconds(scene: Scene) -> None:
     account.check(duplicates_at_most=WINDOW)
 
 
-async def test_postgres_killed_and_restarted(scene: Scene) -> None:
+async def test_postgres_killed_and_restarted(system: SystemUnderTest) -> None:
     """Publishing and sending go on meanwhile; afterwards the audit has everything."""
     began_at = monotonic()
-    assert scene.stack.postgres is not None
-    alerts = [await begin(scene)]
-    await scene.stack.postgres.kill9()
-    at_kill = await scene.submits()
+    assert system.stack.postgres is not None
+    alerts = [await begin(system)]
+    await system.stack.postgres.kill9()
+    at_kill = await system.submits()
     for lane in (Lane.IMMEDIATE, Lane.ROUTINE):
         headers = {"Content-Type": "application/json"}
-        alert = scene.alert(SMALL, lane)
-        answer = await scene.client.post("/v1/alerts", content=write_alert(alert), headers=headers)
+        alert = system.alert(SMALL, lane)
+        answer = await system.client.post("/v1/alerts", content=write_alert(alert), headers=headers)
         assert answer.status_code == httpx.codes.ACCEPTED, answer.text
         alerts.append(UUID(answer.json()["alert_id"]))
     await asyncio.sleep(AWAY_SECONDS)
-    while_away = await scene.submits() - at_kill
-    await scene.stack.postgres.start()
+    while_away = await system.submits() - at_kill
+    await system.stack.postgres.start()
     back_at = monotonic()
 
-    await scene.until("both new alerts have an audience", lambda: has_audience(scene, alerts), budget_seconds=20)
+    await system.until("both new alerts have an audience", lambda: has_audience(system, alerts), budget_seconds=20)
     resumed_in = monotonic() - back_at
-    await scene.pace(FAST)
-    await wait_final(scene, alerts, budget_seconds=60)
-    account = await draw_up(scene, alerts)
+    await system.pace(FAST)
+    await wait_final(system, alerts, budget_seconds=60)
+    account = await draw_up(system, alerts)
     entry = report.Entry(
         test="PostgreSQL killed",
         kills=1,
@@ -101,35 +101,35 @@ async def test_postgres_killed_and_restarted(scene: Scene) -> None:
     assert while_away > 0, "the sender stood still without PostgreSQL"
 
 
-async def test_kafka_killed_and_restarted(scene: Scene) -> None:
+async def test_kafka_killed_and_restarted(system: SystemUnderTest) -> None:
     """Every stage is back at work within 20 s of the broker's return, on its data."""
     began_at = monotonic()
-    assert scene.stack.kafka is not None
-    restarts = scene.stack.stage("sender").restarts
-    alerts = [await begin(scene)]
-    await scene.stack.kafka.kill9()
+    assert system.stack.kafka is not None
+    restarts = system.stack.stage("sender").restarts
+    alerts = [await begin(system)]
+    await system.stack.kafka.kill9()
     await asyncio.sleep(AWAY_SECONDS)
-    waiting = scene.alert(SMALL, Lane.IMMEDIATE)
-    publication = asyncio.create_task(scene.publish(waiting))
-    await scene.stack.kafka.start()
+    waiting = system.alert(SMALL, Lane.IMMEDIATE)
+    publication = asyncio.create_task(system.publish(waiting))
+    await system.stack.kafka.start()
     back_at = monotonic()
-    at_return, recorded = await scene.submits(), await segments(scene)
+    at_return, recorded = await system.submits(), await segments(system)
 
     async def resumed() -> bool:
-        return await scene.submits() > at_return and await segments(scene) > recorded
+        return await system.submits() > at_return and await segments(system) > recorded
 
-    sending_in = await scene.until("submits and evidence", resumed, budget_seconds=RESUME_SECONDS)
+    sending_in = await system.until("submits and evidence", resumed, budget_seconds=RESUME_SECONDS)
     alerts.append(await publication)
-    await scene.until(
+    await system.until(
         "an alert published now is planned and expanded",
-        lambda: has_audience(scene, alerts),
+        lambda: has_audience(system, alerts),
         budget_seconds=RESUME_SECONDS - (monotonic() - back_at),
     )
     all_in = monotonic() - back_at
-    await scene.pace(FAST)
-    await wait_final(scene, alerts, budget_seconds=60)
-    account = await draw_up(scene, alerts)
-    ends = scene.stack.stage("sender").restarts - restarts
+    await system.pace(FAST)
+    await wait_final(system, alerts, budget_seconds=60)
+    account = await draw_up(system, alerts)
+    ends = system.stack.stage("sender").restarts - restarts
     entry = report.Entry(
         test="Apache Kafka killed",
         kills=1,
@@ -142,17 +142,17 @@ async def test_kafka_killed_and_restarted(scene: Scene) -> None:
     account.check(duplicates_at_most=IN_DOUBT_LIMIT * ends)
 
 
-async def has_audience(scene: Scene, alerts: list[UUID]) -> bool:
+async def has_audience(system: SystemUnderTest, alerts: list[UUID]) -> bool:
     """True if each of the alerts has one."""
-    async with scene.database() as connection:
+    async with system.database() as connection:
         count: int = await connection.fetchval(
             "SELECT count(*) FROM alerts WHERE alert_id = ANY ($1) AND audience > 0", alerts
         )
     return count == len(alerts)
 
 
-async def segments(scene: Scene) -> int:
+async def segments(system: SystemUnderTest) -> int:
     """How many evidence segments there are."""
-    async with scene.database() as connection:
+    async with system.database() as connection:
         count: int = await connection.fetchval("SELECT count(*) FROM evidence")
     return count

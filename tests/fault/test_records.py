@@ -11,7 +11,7 @@ from broadcast.clock import monotonic
 from schemas.lane import LANES, Lane
 from tests.fault import report
 from tests.fault.accounting import draw_up, wait_final
-from tests.fault.harness import COMMON, FAST, ROUTE, Scene
+from tests.fault.system import COMMON, FAST, ROUTE, SystemUnderTest
 from tests.fault.work import DELAYS_SECONDS, PARTITIONS
 from tests.support.topics import read_topic
 
@@ -33,40 +33,40 @@ POISON = (
 )
 """Neither an alert, nor an event, job, status or receipt; the last is two values where batches are decoded at once."""
 
-SCENE = COMMON
+SYSTEM = COMMON
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_poison_on_every_topic_becomes_dead_letters(scene: Scene) -> None:
+async def test_poison_on_every_topic_becomes_dead_letters(system: SystemUnderTest) -> None:
     """One dead letter for each record, before, amid and after good ones."""
     began_at = monotonic()
-    await scene.ready()
-    await scene.pace(FAST)
-    names = scene.names
-    topics = {names.alerts: 1, names.control: 1, names.statuses: scene.settings.status_partitions}
-    topics[names.receipts] = scene.settings.receipt_partitions
-    topics |= {names.expansions(lane): scene.settings.expansion_partitions for lane in LANES}
+    await system.ready()
+    await system.pace(FAST)
+    names = system.names
+    topics = {names.alerts: 1, names.control: 1, names.statuses: system.settings.status_partitions}
+    topics[names.receipts] = system.settings.receipt_partitions
+    topics |= {names.expansions(lane): system.settings.expansion_partitions for lane in LANES}
     topics |= {names.jobs(ROUTE, lane): PARTITIONS for lane in LANES}
     topics |= {names.delay(ROUTE, lane, seconds): PARTITIONS for lane in LANES for seconds in DELAYS_SECONDS}
-    before = await letters(scene)
-    alerts = [await scene.publish(scene.alert(AUDIENCE, Lane.PRIORITY))]
-    async with scene.producer() as producer:
+    before = await letters(system)
+    alerts = [await system.publish(system.alert(AUDIENCE, Lane.PRIORITY))]
+    async with system.producer() as producer:
         for number, value in enumerate(POISON):
             for topic, partitions in topics.items():
                 await producer.send(topic, value, key=b"poison", partition=number % partitions)
         await producer.flush()
-    alerts.append(await scene.publish(scene.alert(AUDIENCE, Lane.IMMEDIATE)))
+    alerts.append(await system.publish(system.alert(AUDIENCE, Lane.IMMEDIATE)))
 
-    await wait_final(scene, alerts, budget_seconds=60)
+    await wait_final(system, alerts, budget_seconds=60)
     wanted = Counter({(topic, value): 1 for topic in topics for value in POISON})
 
     async def complete() -> bool:
-        return (await letters(scene) - before).total() >= wanted.total()
+        return (await letters(system) - before).total() >= wanted.total()
 
-    await scene.until(f"{wanted.total()} dead letters", complete, budget_seconds=LETTERS_SECONDS)
-    found = await letters(scene) - before
-    account = await draw_up(scene, alerts)
+    await system.until(f"{wanted.total()} dead letters", complete, budget_seconds=LETTERS_SECONDS)
+    found = await letters(system) - before
+    account = await draw_up(system, alerts)
     entry = report.Entry(test="poison", seconds=monotonic() - began_at, note=f"{found.total()} dead letters")
     report.add(entry, account)
     account.check(marks_at_most=0)
@@ -100,67 +100,67 @@ ABSURD: tuple[dict[str, Any], ...] = (
 """Jobs of the right shape that no expander writes; each changes one field of a good one."""
 
 
-async def test_absurd_jobs_stop_nobody(scene: Scene) -> None:
+async def test_absurd_jobs_stop_nobody(system: SystemUnderTest) -> None:
     """Of a live alert: the sender outlives them, and who is addressed by good jobs is reached."""
     began_at = monotonic()
-    await scene.ready()
-    await scene.pace(FAST)
-    restarts = {name: stage.restarts for name, stage in scene.stack.stages.items()}
-    first = await scene.publish(scene.alert(200, Lane.PRIORITY))
-    await wait_final(scene, [first], budget_seconds=60)
-    async with scene.database() as connection:
+    await system.ready()
+    await system.pace(FAST)
+    restarts = {name: stage.restarts for name, stage in system.stack.stages.items()}
+    first = await system.publish(system.alert(200, Lane.PRIORITY))
+    await wait_final(system, [first], budget_seconds=60)
+    async with system.database() as connection:
         [(recipient, number)] = await connection.fetch(
             "SELECT id, msisdn FROM recipients JOIN chunks ON id = first_id WHERE alert_id = $1", first
         )
     good = {"alert_id": str(first), "recipient_id": recipient, "msisdn": number, "attempt": 2}
-    async with scene.producer() as producer:
-        delay = scene.names.delay(ROUTE, Lane.PRIORITY, DELAYS_SECONDS[0])
-        for topic in (scene.names.jobs(ROUTE, Lane.PRIORITY), delay):
+    async with system.producer() as producer:
+        delay = system.names.delay(ROUTE, Lane.PRIORITY, DELAYS_SECONDS[0])
+        for topic in (system.names.jobs(ROUTE, Lane.PRIORITY), delay):
             for change in ABSURD:
                 await producer.send(topic, json.dumps(good | change).encode(), partition=recipient % PARTITIONS)
         await producer.flush()
-    second = await scene.publish(scene.alert(200, Lane.PRIORITY))
-    await wait_final(scene, [second], budget_seconds=60)
+    second = await system.publish(system.alert(200, Lane.PRIORITY))
+    await wait_final(system, [second], budget_seconds=60)
 
     async def done() -> bool:
-        return not await scene.work.holds("sender") and not await scene.work.holds("recorder")
+        return not await system.work.holds("sender") and not await system.work.holds("recorder")
 
-    await scene.until("the sender and the recorder are through", done, budget_seconds=30)
-    account = await draw_up(scene, [second])
+    await system.until("the sender and the recorder are through", done, budget_seconds=30)
+    account = await draw_up(system, [second])
     report.add(report.Entry(test="absurd jobs", seconds=monotonic() - began_at), account)
     assert (account.final, account.lost, account.duplicates) == (200, [], 0)
-    assert {name: stage.restarts for name, stage in scene.stack.stages.items()} == restarts
+    assert {name: stage.restarts for name, stage in system.stack.stages.items()} == restarts
 
 
-async def test_receipts_early_twice_and_for_unknown_ids(scene: Scene) -> None:
+async def test_receipts_early_twice_and_for_unknown_ids(system: SystemUnderTest) -> None:
     """Each recipient is delivered once; what belongs to nobody is kept, and counted nowhere."""
     began_at = monotonic()
-    await scene.ready()
-    await scene.pace(FAST)
+    await system.ready()
+    await system.pace(FAST)
     shares = {"receipt_first_share": 0.3, "receipt_twice_share": 0.3, "receipt_unknown_share": 0.2}
-    before = (await scene.simulator("/stats"))["receipts_answered"]
-    parked_before = await parked(scene)
-    await scene.simulator("/behaviour", dict(shares))
+    before = (await system.simulator("/stats"))["receipts_answered"]
+    parked_before = await parked(system)
+    await system.simulator("/behaviour", dict(shares))
     try:
-        alert = await scene.publish(scene.alert(AUDIENCE, Lane.PRIORITY))
-        states = await wait_final(scene, [alert], budget_seconds=60)
+        alert = await system.publish(system.alert(AUDIENCE, Lane.PRIORITY))
+        states = await wait_final(system, [alert], budget_seconds=60)
     finally:
-        await scene.simulator("/behaviour", dict.fromkeys(shares, 0.0))
+        await system.simulator("/behaviour", dict.fromkeys(shares, 0.0))
 
     async def answered() -> bool:
-        stats = await scene.simulator("/stats")
+        stats = await system.simulator("/stats")
         return bool(stats["receipts_answered"] >= stats["receipts_owed"])
 
-    await scene.until("every receipt is answered", answered, budget_seconds=20)
-    stats = await scene.simulator("/stats")
+    await system.until("every receipt is answered", answered, budget_seconds=20)
+    stats = await system.simulator("/stats")
     surplus = stats["receipts_answered"] - before - AUDIENCE
 
     async def recorded() -> bool:
-        return not await scene.work.holds("recorder")
+        return not await system.work.holds("recorder")
 
-    await scene.until("every receipt is recorded", recorded, budget_seconds=20)
-    unknown = await parked(scene) - parked_before
-    account = await draw_up(scene, [alert])
+    await system.until("every receipt is recorded", recorded, budget_seconds=20)
+    unknown = await parked(system) - parked_before
+    account = await draw_up(system, [alert])
     entry = report.Entry(
         test="receipts early, twice, unknown",
         seconds=monotonic() - began_at,
@@ -174,17 +174,17 @@ async def test_receipts_early_twice_and_for_unknown_ids(scene: Scene) -> None:
     assert abs(unknown - AUDIENCE * shares["receipt_unknown_share"]) < AUDIENCE * 0.08
 
 
-async def letters(scene: Scene) -> Counter[tuple[str, bytes]]:
+async def letters(system: SystemUnderTest) -> Counter[tuple[str, bytes]]:
     """The dead letters, by topic and value."""
     found: Counter[tuple[str, bytes]] = Counter()
-    for record in await read_topic(scene.settings, scene.names.deadletters):
+    for record in await read_topic(system.settings, system.names.deadletters):
         letter = json.loads(record.value)
         found[letter["topic"], base64.b64decode(letter["value"])] += 1
     return found
 
 
-async def parked(scene: Scene) -> int:
+async def parked(system: SystemUnderTest) -> int:
     """Receipts that no attempt has."""
-    async with scene.database() as connection:
+    async with system.database() as connection:
         count: int = await connection.fetchval("SELECT count(*) FROM parked_receipts")
     return count

@@ -105,7 +105,7 @@ class Simulator:
 
 
 @dataclass
-class Scene:
+class RouteUnderTest:
     """One route, its topics, a simulator, and any number of senders."""
 
     settings: Settings
@@ -334,8 +334,10 @@ async def start_simulator(directory: Path, port: int = 0, *options: str) -> Simu
 
 
 @asynccontextmanager
-async def stage(settings: Settings, directory: Path, *, account: str = "", route: str = "") -> AsyncIterator[Scene]:
-    """A scene with its topics and simulator; `account` and `route` are lines of TOML."""
+async def open_route(
+    settings: Settings, directory: Path, *, account: str = "", route: str = ""
+) -> AsyncIterator[RouteUnderTest]:
+    """A route with its topics and simulator; `account` and `route` are lines of TOML."""
     simulator = await start_simulator(directory)
     routes = directory / "routes.toml"
     delays = "" if "delays_seconds" in route else "delays_seconds = [1, 2]"
@@ -359,10 +361,10 @@ backoff_limit_seconds = 1.0
     )
     settings = settings.model_copy(update={"routes_file": routes})
     await create_topics(settings, load_routes(settings))
-    scene = Scene(settings, directory, simulator)
+    opened = RouteUnderTest(settings, directory, simulator)
     try:
-        yield scene
+        yield opened
     finally:
-        for process in scene.processes:
+        for process in opened.processes:
             await process.kill()
-        await scene.simulator.process.kill()
+        await opened.simulator.process.kill()

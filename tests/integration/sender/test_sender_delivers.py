@@ -19,22 +19,22 @@ from schemas.job import Job
 from schemas.lane import LANES, Lane
 from schemas.receipt import Receipt, ReceiptState
 from schemas.status import Outcome
-from tests.support.sender_setup import ROUTE, Scene, encode, number_of, stage
+from tests.support.sender_setup import ROUTE, RouteUnderTest, encode, number_of, open_route
 
 
 @pytest.fixture
-async def scene(kafka_settings: Settings, tmp_path: Path) -> AsyncIterator[Scene]:
-    async with stage(kafka_settings, tmp_path) as built:
+async def route(kafka_settings: Settings, tmp_path: Path) -> AsyncIterator[RouteUnderTest]:
+    async with open_route(kafka_settings, tmp_path) as built:
         yield built
 
 
-async def test_two_thousand_jobs_reach_the_smsc_once_and_leave_a_clean_position(scene: Scene) -> None:
-    alert = await scene.publish()
+async def test_two_thousand_jobs_reach_the_smsc_once_and_leave_a_clean_position(route: RouteUnderTest) -> None:
+    alert = await route.publish()
     recipients = range(1, 2_001)
-    await scene.put_jobs(alert, recipients)
-    sender = await scene.start_sender()
-    found = await scene.wait_for(recipients, alert)
-    assert await scene.check(found, doubled_at_most=0) == 0
+    await route.put_jobs(alert, recipients)
+    sender = await route.start_sender()
+    found = await route.wait_for(recipients, alert)
+    assert await route.check(found, doubled_at_most=0) == 0
     for statuses in found.values():
         [status] = statuses
         assert (status.outcome, status.attempt, status.segment, status.segments) == (Outcome.ACCEPTED, 1, 1, 1)
@@ -42,29 +42,31 @@ async def test_two_thousand_jobs_reach_the_smsc_once_and_leave_a_clean_position(
         assert status.message_id
         assert 0 < status.submitted_at <= status.at
         assert not status.possible_duplicate
-    owners = {position.owner for position in (await scene.positions()).values()}
-    assert owners == {f"{scene.group}.a"}
+    owners = {position.owner for position in (await route.positions()).values()}
+    assert owners == {f"{route.group}.a"}
     assert await sender.stop() == 0
 
-    positions = await scene.positions()
-    assert len(positions) == len(LANES) * (1 + 2) * scene.partitions
+    positions = await route.positions()
+    assert len(positions) == len(LANES) * (1 + 2) * route.partitions
     for position in positions.values():
         assert position.owner == ""
         assert position.pending == ()
         assert position.horizon == position.offset
-    receipts = await scene.records(scene.names.receipts, Receipt)
+    receipts = await route.records(route.names.receipts, Receipt)
     assert Counter(receipt.state for receipt in receipts) == {ReceiptState.DELIVERED: 2_000}
     by_id = {(status.account, status.message_id): status for [status] in found.values()}
     for receipt in receipts:
         assert receipt.number_hash == by_id[receipt.account, receipt.message_id].number_hash != 0
 
 
-async def test_a_sender_with_nothing_to_say_beats_once_a_second_and_leaves_little_to_be_marked(scene: Scene) -> None:
-    alert = await scene.publish()
+async def test_a_sender_with_nothing_to_say_beats_once_a_second_and_leaves_little_to_be_marked(
+    route: RouteUnderTest,
+) -> None:
+    alert = await route.publish()
     recipients = range(1, 1_001)
-    await scene.put_jobs(alert, recipients)
-    sender = await scene.start_sender()
-    await scene.wait_for(recipients, alert)
+    await route.put_jobs(alert, recipients)
+    sender = await route.start_sender()
+    await route.wait_for(recipients, alert)
     async with asyncio.timeout(20):
         while True:
             before = (await sender.figures())["tocsin_beat_duration_seconds_count"]
@@ -73,43 +75,43 @@ async def test_a_sender_with_nothing_to_say_beats_once_a_second_and_leaves_littl
             if beats <= 3:
                 break
     assert beats >= 1
-    for position in (await scene.positions()).values():
+    for position in (await route.positions()).values():
         assert position.horizon == position.end + LEAD_LOWEST
 
 
-async def test_a_clean_restart_in_mid_broadcast_doubles_and_marks_nothing(scene: Scene) -> None:
-    await scene.simulator.behave(delay_ms=30)
-    alert = await scene.publish()
+async def test_a_clean_restart_in_mid_broadcast_doubles_and_marks_nothing(route: RouteUnderTest) -> None:
+    await route.simulator.behave(delay_ms=30)
+    alert = await route.publish()
     recipients = range(1, 6_001)
-    await scene.put_jobs(alert, recipients)
+    await route.put_jobs(alert, recipients)
     for stop_at in (500, 2_000, 3_500):
-        sender = await scene.start_sender()
-        await scene.until_submitted(stop_at)
+        sender = await route.start_sender()
+        await route.until_submitted(stop_at)
         assert await sender.stop() == 0
-    await scene.start_sender()
-    found = await scene.wait_for(recipients, alert)
-    assert await scene.check(found, doubled_at_most=0) == 0
+    await route.start_sender()
+    found = await route.wait_for(recipients, alert)
+    assert await route.check(found, doubled_at_most=0) == 0
     assert not any(status.possible_duplicate for statuses in found.values() for status in statuses)
 
 
-async def test_what_hangs_at_a_stop_is_unknown_and_held_or_sent_again_by_the_lane(scene: Scene) -> None:
-    await scene.simulator.behave(hang_share=1.0, receipts=False)
-    held = await scene.publish(lane=Lane.ROUTINE)
-    resent = await scene.publish(lane=Lane.IMMEDIATE)
-    await scene.put_jobs(held, range(1, 11), lane=Lane.ROUTINE)
-    await scene.put_jobs(resent, range(11, 21), lane=Lane.IMMEDIATE)
-    sender = await scene.start_sender()
-    await scene.until_submitted(20)
+async def test_what_hangs_at_a_stop_is_unknown_and_held_or_sent_again_by_the_lane(route: RouteUnderTest) -> None:
+    await route.simulator.behave(hang_share=1.0, receipts=False)
+    held = await route.publish(lane=Lane.ROUTINE)
+    resent = await route.publish(lane=Lane.IMMEDIATE)
+    await route.put_jobs(held, range(1, 11), lane=Lane.ROUTINE)
+    await route.put_jobs(resent, range(11, 21), lane=Lane.IMMEDIATE)
+    sender = await route.start_sender()
+    await route.until_submitted(20)
     assert await sender.stop() == 0
-    await scene.simulator.behave(hang_share=0.0)
-    again = await scene.start_sender()
-    found = await scene.wait_for(range(1, 11), held)
+    await route.simulator.behave(hang_share=0.0)
+    again = await route.start_sender()
+    found = await route.wait_for(range(1, 11), held)
     assert {(s.outcome, s.possible_duplicate) for statuses in found.values() for s in statuses} == {
         (Outcome.UNKNOWN, False)
     }
     async with asyncio.timeout(20):
         while True:
-            statuses = [status for status in await scene.statuses() if status.alert_id == resent]
+            statuses = [status for status in await route.statuses() if status.alert_id == resent]
             if sum(status.outcome is Outcome.ACCEPTED for status in statuses) == 10:
                 break
             await asyncio.sleep(0.3)
@@ -125,16 +127,16 @@ async def test_what_hangs_at_a_stop_is_unknown_and_held_or_sent_again_by_the_lan
 async def test_a_refusal_that_comes_after_the_response_timeout_is_known_and_for_now_tried_again(
     kafka_settings: Settings, tmp_path: Path
 ) -> None:
-    async with stage(kafka_settings, tmp_path, account="response_timeout_seconds = 1") as scene:
-        await scene.simulator.behave(delay_ms=1_600, error_shares={"throttled": 0.5, "invdstadr": 0.5})
-        alert = await scene.publish(lane=Lane.ROUTINE)
-        await scene.put_jobs(alert, range(1, 21), lane=Lane.ROUTINE)
-        sender = await scene.start_sender()
+    async with open_route(kafka_settings, tmp_path, account="response_timeout_seconds = 1") as route:
+        await route.simulator.behave(delay_ms=1_600, error_shares={"throttled": 0.5, "invdstadr": 0.5})
+        alert = await route.publish(lane=Lane.ROUTINE)
+        await route.put_jobs(alert, range(1, 21), lane=Lane.ROUTINE)
+        sender = await route.start_sender()
         async with asyncio.timeout(20):
-            while sum(status.late for status in await scene.statuses()) < 20:
+            while sum(status.late for status in await route.statuses()) < 20:
                 await asyncio.sleep(0.2)
-        await scene.simulator.behave(delay_ms=0, error_shares={})
-        first = [status for status in await scene.statuses() if status.attempt == 1]
+        await route.simulator.behave(delay_ms=0, error_shares={})
+        first = [status for status in await route.statuses() if status.attempt == 1]
         outcomes = {(status.outcome, status.late, status.recipient_id) for status in first}
         unknown = {recipient for outcome, late, recipient in outcomes if outcome is Outcome.UNKNOWN and not late}
         refused = {recipient for outcome, late, recipient in outcomes if outcome is Outcome.REFUSED and late}
@@ -144,11 +146,11 @@ async def test_a_refusal_that_comes_after_the_response_timeout_is_known_and_for_
         assert refused_for_now
         async with asyncio.timeout(20):
             while (
-                accepted := {s.recipient_id for s in await scene.statuses() if s.outcome is Outcome.ACCEPTED}
+                accepted := {s.recipient_id for s in await route.statuses() if s.outcome is Outcome.ACCEPTED}
             ) != refused_for_now:
                 assert accepted <= refused_for_now
                 await asyncio.sleep(0.2)
-        assert not any(status.possible_duplicate for status in await scene.statuses())
+        assert not any(status.possible_duplicate for status in await route.statuses())
         figures = await sender.figures()
         assert figures['tocsin_smpp_late_total{account="acc"}'] == 20
         assert figures['tocsin_smpp_submit_total{account="acc",command_status="unanswered"}'] == 20
@@ -159,17 +161,17 @@ async def test_a_refusal_that_comes_after_the_response_timeout_is_known_and_for_
         assert "session_lost" not in sender.text()
 
 
-async def test_a_refused_for_now_submit_comes_back_through_a_delay_topic(scene: Scene) -> None:
-    await scene.simulator.behave(error_shares={"throttled": 0.3, "invdstadr": 0.1})
-    alert = await scene.publish()
+async def test_a_refused_for_now_submit_comes_back_through_a_delay_topic(route: RouteUnderTest) -> None:
+    await route.simulator.behave(error_shares={"throttled": 0.3, "invdstadr": 0.1})
+    alert = await route.publish()
     recipients = range(1, 301)
-    await scene.put_jobs(alert, recipients)
-    sender = await scene.start_sender()
+    await route.put_jobs(alert, recipients)
+    sender = await route.start_sender()
     async with asyncio.timeout(20):
-        while (await scene.simulator.stats())["refused_by_status"].get("ESME_RTHROTTLED", 0) < 30:
+        while (await route.simulator.stats())["refused_by_status"].get("ESME_RTHROTTLED", 0) < 30:
             await asyncio.sleep(0.1)
-    await scene.simulator.behave(error_shares={"invdstadr": 0.1})
-    found = await scene.wait_for(recipients, alert, timeout_seconds=60)
+    await route.simulator.behave(error_shares={"invdstadr": 0.1})
+    found = await route.wait_for(recipients, alert, timeout_seconds=60)
     outcomes = Counter(status.outcome for statuses in found.values() for status in statuses)
     assert outcomes[Outcome.REFUSED_FOR_NOW] >= 30
     assert outcomes[Outcome.REFUSED] >= 5
@@ -181,7 +183,7 @@ async def test_a_refused_for_now_submit_comes_back_through_a_delay_topic(scene: 
             assert later.submitted_at - earlier.at >= 1_000, "a delay is a delay"
         assert not any(status.possible_duplicate for status in statuses)
     figures = await sender.figures()
-    refused = (await scene.simulator.stats())["refused_by_status"]
+    refused = (await route.simulator.stats())["refused_by_status"]
     for name, number in refused.items():
         assert figures[f'tocsin_smpp_submit_total{{account="acc",command_status="{name}"}}'] == number
     assert figures['tocsin_smpp_throttled_total{account="acc"}'] == refused["ESME_RTHROTTLED"]
@@ -192,14 +194,14 @@ async def test_a_refused_for_now_submit_comes_back_through_a_delay_topic(scene: 
     assert figures['tocsin_delivery_duration_seconds_count{account="acc"}'] == outcomes[Outcome.ACCEPTED]
 
 
-async def test_a_retry_that_would_come_after_expiry_ends_as_expired(scene: Scene) -> None:
-    await scene.simulator.behave(error_shares={"syserr": 1.0})
-    alert = await scene.publish(seconds=3)
-    await scene.put_jobs(alert, range(1, 21))
-    await scene.start_sender()
+async def test_a_retry_that_would_come_after_expiry_ends_as_expired(route: RouteUnderTest) -> None:
+    await route.simulator.behave(error_shares={"syserr": 1.0})
+    alert = await route.publish(seconds=3)
+    await route.put_jobs(alert, range(1, 21))
+    await route.start_sender()
     async with asyncio.timeout(20):
         while True:
-            statuses = await scene.statuses()
+            statuses = await route.statuses()
             if sum(status.outcome is Outcome.EXPIRED for status in statuses) == 20:
                 break
             await asyncio.sleep(0.3)
@@ -208,15 +210,17 @@ async def test_a_retry_that_would_come_after_expiry_ends_as_expired(scene: Scene
         assert status.attempt <= last[status.recipient_id].attempt
 
 
-async def test_a_message_of_several_segments_is_one_job_and_its_missing_segments_are_retried(scene: Scene) -> None:
+async def test_a_message_of_several_segments_is_one_job_and_its_missing_segments_are_retried(
+    route: RouteUnderTest,
+) -> None:
     text = "Evacuate. " * 40
-    alert = await scene.publish(texts=(text, "Kısa."))
+    alert = await route.publish(texts=(text, "Kısa."))
     recipients = range(1, 201)
-    await scene.put_jobs(alert, range(1, 101), variant=0)
-    await scene.put_jobs(alert, range(101, 201), variant=1)
-    await scene.put_jobs(alert, range(201, 205), variant=7)
-    await scene.start_sender()
-    found = await scene.wait_for(recipients, alert)
+    await route.put_jobs(alert, range(1, 101), variant=0)
+    await route.put_jobs(alert, range(101, 201), variant=1)
+    await route.put_jobs(alert, range(201, 205), variant=7)
+    await route.start_sender()
+    found = await route.wait_for(recipients, alert)
     for recipient, statuses in found.items():
         if recipient > 200:
             continue
@@ -224,42 +228,42 @@ async def test_a_message_of_several_segments_is_one_job_and_its_missing_segments
         assert sorted(status.segment for status in statuses) == list(range(1, count + 1))
         assert {status.segments for status in statuses} == {count}
         assert {status.outcome for status in statuses} == {Outcome.ACCEPTED}
-    failed = (await scene.wait_for(range(201, 205), alert))[201]
+    failed = (await route.wait_for(range(201, 205), alert))[201]
     assert [(status.outcome, status.segment) for status in failed] == [(Outcome.FAILED, 0)]
     assert "variant 7" in failed[0].reason
 
 
-async def test_poison_becomes_a_dead_letter_and_the_stream_goes_on(scene: Scene) -> None:
-    alert = await scene.publish()
-    topic = scene.names.jobs(ROUTE, Lane.ROUTINE)
-    await scene.put_jobs(alert, range(4, 41, 4))
-    await scene.send([(topic, 0, b"x", b"not json"), (topic, 0, b"x", b"{}"), (topic, 0, b"x", b'{"alert_id":1}')])
-    await scene.put_jobs(alert, range(44, 81, 4))
-    sender = await scene.start_sender()
-    found = await scene.wait_for(range(4, 81, 4), alert)
-    assert await scene.check(found, doubled_at_most=0) == 0
+async def test_poison_becomes_a_dead_letter_and_the_stream_goes_on(route: RouteUnderTest) -> None:
+    alert = await route.publish()
+    topic = route.names.jobs(ROUTE, Lane.ROUTINE)
+    await route.put_jobs(alert, range(4, 41, 4))
+    await route.send([(topic, 0, b"x", b"not json"), (topic, 0, b"x", b"{}"), (topic, 0, b"x", b'{"alert_id":1}')])
+    await route.put_jobs(alert, range(44, 81, 4))
+    sender = await route.start_sender()
+    found = await route.wait_for(range(4, 81, 4), alert)
+    assert await route.check(found, doubled_at_most=0) == 0
     assert await sender.stop() == 0
-    again = await scene.start_sender()
-    await scene.until_owned("a")
+    again = await route.start_sender()
+    await route.until_owned("a")
     assert await again.stop() == 0
-    letters = await scene.records(scene.names.deadletters, DeadLetter)
+    letters = await route.records(route.names.deadletters, DeadLetter)
     assert sorted(letter.value or b"" for letter in letters) == sorted([b"not json", b"{}", b'{"alert_id":1}'])
     assert {(letter.topic, letter.partition, letter.stage) for letter in letters} == {(topic, 0, "sender")}
 
 
 async def test_a_job_without_a_control_record_waits_for_the_log_end_and_then_fails_with_an_alarm(
-    scene: Scene, database_url: str
+    route: RouteUnderTest, database_url: str
 ) -> None:
-    sender = await scene.start_sender(database_url=database_url)
+    sender = await route.start_sender(database_url=database_url)
     missing = "00000000-0000-0000-0000-000000000001"
-    await scene.put_jobs(missing, range(1, 6))
-    found = await scene.wait_for(range(1, 6), missing, timeout_seconds=20)
+    await route.put_jobs(missing, range(1, 6))
+    found = await route.wait_for(range(1, 6), missing, timeout_seconds=20)
     assert {(s.outcome, s.reason) for statuses in found.values() for s in statuses} == {
         (Outcome.FAILED, "no control record")
     }
     assert "jobs_failed" in sender.text()
     assert (await sender.figures())['tocsin_sender_alarms_total{kind="jobs_failed"}'] >= 1
-    assert (await scene.simulator.stats())["submits"] == 0
+    assert (await route.simulator.stats())["submits"] == 0
     assert await sender.stop() == 0
     connection = await asyncpg.connect(database_url)
     try:
@@ -270,60 +274,60 @@ async def test_a_job_without_a_control_record_waits_for_the_log_end_and_then_fai
     assert "no control record" in alarm.detail
 
 
-async def test_jobs_that_kafka_deleted_unsent_are_an_alarm_and_what_follows_is_sent(scene: Scene) -> None:
-    alert = await scene.publish()
-    await scene.put_jobs(alert, range(1, 21))
-    first = await scene.start_sender()
-    await scene.wait_for(range(1, 21), alert)
+async def test_jobs_that_kafka_deleted_unsent_are_an_alarm_and_what_follows_is_sent(route: RouteUnderTest) -> None:
+    alert = await route.publish()
+    await route.put_jobs(alert, range(1, 21))
+    first = await route.start_sender()
+    await route.wait_for(range(1, 21), alert)
     assert await first.stop() == 0
-    await scene.put_jobs(alert, range(21, 41))
-    await scene.delete_jobs()
-    second = await scene.start_sender()
-    await scene.put_jobs(alert, range(41, 61))
-    found = await scene.wait_for(range(41, 61), alert)
-    assert await scene.check(found, doubled_at_most=0) == 0
+    await route.put_jobs(alert, range(21, 41))
+    await route.delete_jobs()
+    second = await route.start_sender()
+    await route.put_jobs(alert, range(41, 61))
+    found = await route.wait_for(range(41, 61), alert)
+    assert await route.check(found, doubled_at_most=0) == 0
     assert "jobs_deleted_unsent" in second.text()
 
 
-async def test_jobs_that_come_where_kafka_has_lost_its_tail_are_sent_after_an_alarm(scene: Scene) -> None:
-    alert = await scene.publish()
-    await scene.put_jobs(alert, range(1, 21))
-    first = await scene.start_sender()
-    await scene.wait_for(range(1, 21), alert)
+async def test_jobs_that_come_where_kafka_has_lost_its_tail_are_sent_after_an_alarm(route: RouteUnderTest) -> None:
+    alert = await route.publish()
+    await route.put_jobs(alert, range(1, 21))
+    first = await route.start_sender()
+    await route.wait_for(range(1, 21), alert)
     assert await first.stop() == 0
-    lost = {tp: fresh_position(position.offset + 1_000) for tp, position in (await scene.positions()).items()}
-    await scene.set_positions(lost)
-    second = await scene.start_sender()
-    await scene.until_owned("a")
-    await scene.put_jobs(alert, range(21, 41))
-    found = await scene.wait_for(range(21, 41), alert)
-    assert await scene.check(found, doubled_at_most=0) == 0
+    lost = {tp: fresh_position(position.offset + 1_000) for tp, position in (await route.positions()).items()}
+    await route.set_positions(lost)
+    second = await route.start_sender()
+    await route.until_owned("a")
+    await route.put_jobs(alert, range(21, 41))
+    found = await route.wait_for(range(21, 41), alert)
+    assert await route.check(found, doubled_at_most=0) == 0
     assert "jobs_lost_their_tail" in second.text()
     assert await second.stop() == 0
 
 
 @pytest.mark.parametrize("status", ["System", "Draft", "Nonsense"])
-async def test_what_is_not_real_goes_nowhere(scene: Scene, status: str) -> None:
-    alert = await scene.publish(status=status)
-    await scene.put_jobs(alert, range(1, 6))
-    await scene.start_sender()
-    found = await scene.wait_for(range(1, 6), alert)
+async def test_what_is_not_real_goes_nowhere(route: RouteUnderTest, status: str) -> None:
+    alert = await route.publish(status=status)
+    await route.put_jobs(alert, range(1, 6))
+    await route.start_sender()
+    found = await route.wait_for(range(1, 6), alert)
     assert {s.outcome for statuses in found.values() for s in statuses} == {Outcome.FAILED}
-    assert (await scene.simulator.stats())["submits"] == 0
+    assert (await route.simulator.stats())["submits"] == 0
 
 
-async def test_numbers_that_are_no_address_fail_alone(scene: Scene) -> None:
-    alert = await scene.publish()
-    await scene.put_jobs(alert, range(1, 41))
-    topic = scene.names.jobs(ROUTE, Lane.ROUTINE)
-    await scene.send(
+async def test_numbers_that_are_no_address_fail_alone(route: RouteUnderTest) -> None:
+    alert = await route.publish()
+    await route.put_jobs(alert, range(1, 41))
+    topic = route.names.jobs(ROUTE, Lane.ROUTINE)
+    await route.send(
         [(topic, 1, b"101", encode(Job(alert, 101, "+" + "1" * 30))), (topic, 1, b"105", encode(Job(alert, 105, "")))]
     )
-    await scene.put_jobs(alert, range(41, 81))
-    await scene.start_sender()
-    found = await scene.wait_for([*range(1, 81), 101, 105], alert)
+    await route.put_jobs(alert, range(41, 81))
+    await route.start_sender()
+    found = await route.wait_for([*range(1, 81), 101, 105], alert)
     outcomes = {recipient: statuses[0].outcome for recipient, statuses in found.items()}
     assert outcomes.pop(101) is outcomes.pop(105) is Outcome.FAILED
     assert set(outcomes.values()) == {Outcome.ACCEPTED}
-    numbers = await scene.simulator.numbers()
+    numbers = await route.simulator.numbers()
     assert set(numbers) == {number_of(recipient) for recipient in range(1, 81)}

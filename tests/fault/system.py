@@ -85,7 +85,7 @@ WEIGHTS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SceneOptions:
+class SystemOptions:
     """What tests need of a stack; those with the same options share one. `block` is recipients in a group."""
 
     name: str
@@ -96,14 +96,14 @@ class SceneOptions:
     environment: dict[str, str] = field(default_factory=dict)
 
 
-COMMON = SceneOptions(name="common", recipients=60_000)
+COMMON = SystemOptions(name="common", recipients=60_000)
 """The stack of every test that leaves it as it was."""
 
 
-class Scene:
+class SystemUnderTest:
     """A running stack, with a relay between sender and simulator, and clients for all of it."""
 
-    def __init__(self, stack: Stack, options: SceneOptions, api_key: str, relay: Relay) -> None:
+    def __init__(self, stack: Stack, options: SystemOptions, api_key: str, relay: Relay) -> None:
         self.stack, self.options, self.relay = stack, options, relay
         self.settings = stack.settings
         self.names = Names(self.settings.topic_prefix)
@@ -123,7 +123,7 @@ class Scene:
         size = self.options.block
         wanted = -(-count // size)
         if wanted > len(self._free):
-            raise ValueError(f"{count} recipients are wanted and {self.free} are left; raise SceneOptions.recipients")
+            raise ValueError(f"{count} recipients are wanted and {self.free} are left; raise SystemOptions.recipients")
         taken, self._free = self._free[:wanted], self._free[wanted:]
         return tuple(taken)
 
@@ -214,7 +214,7 @@ class Scene:
 
 
 @asynccontextmanager
-async def open_scene(directory: Path, options: SceneOptions) -> AsyncIterator[Scene]:
+async def open_system(directory: Path, options: SystemOptions) -> AsyncIterator[SystemUnderTest]:
     """Start a stack on `directory` with the directory imported, and end everything afterwards."""
     routes = directory.with_suffix(".routes.toml")
     environment = {
@@ -229,22 +229,22 @@ async def open_scene(directory: Path, options: SceneOptions) -> AsyncIterator[Sc
         relay.target = stack.simulator_port
         routes.write_text(ROUTES.format(route=ROUTE, host=LOOPBACK, port=relay.port, window=WINDOW))
         key = await start_with_key(stack)
-        scene = Scene(stack, options, key, relay)
+        system = SystemUnderTest(stack, options, key, relay)
         try:
-            await _import(scene)
-            yield scene
+            await _import(system)
+            yield system
         finally:
-            await scene.close()
+            await system.close()
 
 
-async def _import(scene: Scene) -> None:
-    csv = scene.stack.data_dir / "recipients.csv"
-    size = scene.options.block
-    lines = [f"R{n:07d},+491500{n:07d},block-{n // size:05d}\n" for n in range(scene.options.recipients)]
+async def _import(system: SystemUnderTest) -> None:
+    csv = system.stack.data_dir / "recipients.csv"
+    size = system.options.block
+    lines = [f"R{n:07d},+491500{n:07d},block-{n // size:05d}\n" for n in range(system.options.recipients)]
     csv.write_text("external_id,phone,groups\n" + "".join(lines))
-    async with scene.database() as connection:
+    async with system.database() as connection:
         result = await import_recipients(connection, csv, csv.with_suffix(".report.csv"))
-    assert result.inserted == scene.options.recipients
+    assert result.inserted == system.options.recipients
 
 
 def build_alert(groups: Sequence[str], lane: Lane) -> Alert:
