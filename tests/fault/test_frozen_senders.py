@@ -28,7 +28,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def test_frozen_sender_ends_itself_when_woken(system: SystemUnderTest, replaced: bool) -> None:
     """With a replacement in its slot, or one that starts after its end."""
     began_at = monotonic()
-    await system.ready()
+    await system.begin(AUDIENCE)
     regular = system.stack.stage("sender")
     assert await regular.stop() == 0
     victim = system.victim("sender", BROADCAST_SESSION_TIMEOUT_SECONDS=str(SESSION_SECONDS))

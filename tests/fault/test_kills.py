@@ -41,8 +41,8 @@ async def test_clean_restarts_double_and_mark_nothing(system: SystemUnderTest, s
     """SIGTERM to each stage while it works."""
     chance = random.Random(seed)
     began_at = monotonic()
+    await system.begin(RESTARTED + len(EVERYONE) * TRIES * MANY * SMALL)
     await system.pace(SLOW)
-    seen_before = (await system.simulator("/stats"))["duplicates"]
     alerts = [await system.publish(system.alert(RESTARTED, Lane.PRIORITY))]
     hits = 0
     publishing: list[asyncio.Task[list[UUID]]] = []
@@ -70,5 +70,5 @@ async def test_clean_restarts_double_and_mark_nothing(system: SystemUnderTest, s
     )
     report.add(entry, account)
     account.check(marks_at_most=0)
-    assert (await system.simulator("/stats"))["duplicates"] == seen_before
+    assert (await system.simulator("/stats"))["duplicates"] == 0
     assert hits >= 3, f"{hits} of {len(EVERYONE)} restarts met unfinished work"

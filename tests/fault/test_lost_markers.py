@@ -21,7 +21,7 @@ AUDIENCE = WINDOW
 QUIET_SECONDS = 0.2
 """The beats that say that they are on the wire are over."""
 TRIES = 5
-SYSTEM = SystemOptions(name="lost markers", recipients=AUDIENCE * TRIES, block=AUDIENCE)
+SYSTEM = SystemOptions(name="lost markers", block=AUDIENCE)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -37,7 +37,7 @@ async def test_markers_lost_at_the_end_of_a_broadcast_hide_nothing(system: Syste
         await kafka.stop()
         relay.target = send_markers_through(kafka, relay.port)
         await kafka.start()
-        await system.ready()
+        await system.begin(AUDIENCE * TRIES)
         restarts = sender.restarts
         alerts = await publish_until_hidden(system, kafka, relay, owner)
         await restart_without_markers(kafka, [owner])

@@ -9,7 +9,7 @@ RECIPIENTS = 200_000
 ROUNDS_FIRST = 10
 ROUNDS = 32
 
-SYSTEM = SystemOptions(name="long", recipients=RECIPIENTS)
+SYSTEM = SystemOptions(name="long")
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -17,7 +17,7 @@ AUDIENCE = 5_000
 COPIED_AFTER = 800
 RESTORED_AFTER = 2_500
 
-SYSTEM = SystemOptions(name="old copy", recipients=AUDIENCE)
+SYSTEM = SystemOptions(name="old copy")
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -27,6 +27,7 @@ async def test_old_copy_of_kafka_is_an_alarm_and_a_new_epoch(system: SystemUnder
     began_at = monotonic()
     kafka = system.stack.kafka
     assert kafka is not None
+    await system.begin(AUDIENCE)
     await system.pace(SLOW)
     alert = await system.publish(system.alert(AUDIENCE, Lane.PRIORITY))
 

@@ -26,8 +26,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def begin(system: SystemUnderTest, lane: Lane = Lane.PRIORITY) -> UUID:
-    """A broadcast that has begun, and has several seconds to go."""
-    await system.ready()
+    """A broadcast that has begun, and has several seconds to go; recipients for two small alerts more are left."""
+    await system.begin(AUDIENCE + 2 * SMALL)
     await system.pace(SLOW)
     before = await system.submits()
     alert = await system.publish(system.alert(AUDIENCE, lane))

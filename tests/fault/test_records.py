@@ -11,7 +11,7 @@ from broadcast.clock import monotonic
 from schemas.lane import LANES, Lane
 from tests.fault import report
 from tests.fault.accounting import draw_up, wait_final
-from tests.fault.system import COMMON, FAST, ROUTE, SystemUnderTest
+from tests.fault.system import COMMON, ROUTE, SystemUnderTest
 from tests.fault.work import DELAYS_SECONDS, PARTITIONS
 from tests.support.topics import read_topic
 
@@ -41,8 +41,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def test_poison_on_every_topic_becomes_dead_letters(system: SystemUnderTest) -> None:
     """One dead letter for each record, before, amid and after good ones."""
     began_at = monotonic()
-    await system.ready()
-    await system.pace(FAST)
+    await system.begin(AUDIENCE * 2)
     names = system.names
     topics = {names.alerts: 1, names.control: 1, names.statuses: system.settings.status_partitions}
     topics[names.receipts] = system.settings.receipt_partitions
@@ -103,8 +102,7 @@ ABSURD: tuple[dict[str, Any], ...] = (
 async def test_absurd_jobs_stop_nobody(system: SystemUnderTest) -> None:
     """Of a live alert: the sender outlives them, and who is addressed by good jobs is reached."""
     began_at = monotonic()
-    await system.ready()
-    await system.pace(FAST)
+    await system.begin(400)
     restarts = {name: stage.restarts for name, stage in system.stack.stages.items()}
     first = await system.publish(system.alert(200, Lane.PRIORITY))
     await wait_final(system, [first], budget_seconds=60)
@@ -135,8 +133,7 @@ async def test_absurd_jobs_stop_nobody(system: SystemUnderTest) -> None:
 async def test_receipts_early_twice_and_for_unknown_ids(system: SystemUnderTest) -> None:
     """Each recipient is delivered once; what belongs to nobody is kept, and counted nowhere."""
     began_at = monotonic()
-    await system.ready()
-    await system.pace(FAST)
+    await system.begin(AUDIENCE)
     shares = {"receipt_first_share": 0.3, "receipt_twice_share": 0.3, "receipt_unknown_share": 0.2}
     before = (await system.simulator("/stats"))["receipts_answered"]
     parked_before = await parked(system)
