@@ -5,6 +5,7 @@ import json
 import signal
 from pathlib import Path
 
+from broadcast.embedded.stack import STAGES
 from tests.e2e.commands import Person, names_of, unused_memory
 
 RECIPIENTS = 500
@@ -59,10 +60,9 @@ async def test_interrupted_demo_leaves_nothing(tmp_path: Path) -> None:
     process = await person.start("demo", "--recipients", "200000", "--json")
     try:
         async with asyncio.timeout(STARTED_SECONDS):
-            while not any("sender" in words for words in person.command_lines()):
+            while not all(any(stage in words for words in person.command_lines()) for stage in STAGES):
                 await asyncio.sleep(0.05)
         assert names_of(person.temporary.iterdir()) != []
-        await asyncio.sleep(1.0)
         process.send_signal(signal.SIGINT)
         async with asyncio.timeout(INTERRUPT_SECONDS):
             out, _ = await process.communicate()

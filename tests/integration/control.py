@@ -16,7 +16,7 @@ from broadcast.kafka.topics import create_topics
 from broadcast.routes_file import load_routes
 from broadcast.settings import Settings
 from schemas.alert import alert_id_of, read_alert
-from tests.support.topics import read_topic
+from tests.support.topics import Record, read_topic
 
 ROUTES = """
 [[routes]]
@@ -93,7 +93,7 @@ class Control:
         finally:
             await producer.stop()
 
-    async def read(self, topic: str) -> list[Any]:
+    async def read(self, topic: str) -> list[Record]:
         """Every committed record, up to the end as it is now."""
         return await read_topic(self.settings, f"{self.prefix}{topic}")
 

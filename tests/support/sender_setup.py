@@ -32,6 +32,7 @@ from schemas.lane import Lane
 from schemas.status import Outcome, Status
 from schemas.topics import Names
 from tests.support.topics import read_topic
+from tests.support.waiting import eventually, found_first
 
 ROUTE = "simulated"
 encode = msgspec.json.encode
@@ -242,20 +243,20 @@ class RouteUnderTest:
     ) -> dict[int, list[Status]]:
         """Until every recipient has a status that is final; all statuses by recipient."""
         wanted = set(recipients)
-        async with asyncio.timeout(timeout_seconds):
-            while True:
-                by_recipient: dict[int, list[Status]] = {}
-                for status in await self.statuses():
-                    if status.alert_id == alert_id:
-                        by_recipient.setdefault(status.recipient_id, []).append(status)
-                done = {
-                    recipient
-                    for recipient, found in by_recipient.items()
-                    if any(status.outcome is not Outcome.REFUSED_FOR_NOW for status in found)
-                }
-                if wanted <= done:
-                    return by_recipient
-                await asyncio.sleep(0.3)
+
+        async def all_final() -> dict[int, list[Status]]:
+            by_recipient: dict[int, list[Status]] = {}
+            for status in await self.statuses():
+                if status.alert_id == alert_id:
+                    by_recipient.setdefault(status.recipient_id, []).append(status)
+            done = {
+                recipient
+                for recipient, found in by_recipient.items()
+                if any(status.outcome is not Outcome.REFUSED_FOR_NOW for status in found)
+            }
+            return by_recipient if wanted <= done else {}
+
+        return await found_first(all_final, "everybody has a final status", within_seconds=timeout_seconds)
 
     async def positions(self) -> dict[TopicPartition, Position]:
         """The group's positions, as far as there are any."""
@@ -270,15 +271,19 @@ class RouteUnderTest:
     async def until_owned(self, *slots: str, timeout_seconds: float = 30) -> None:
         """Until the senders in these slots, and no others, own all partitions."""
         wanted = {f"{self.group}.{slot}" for slot in slots}
-        async with asyncio.timeout(timeout_seconds):
-            while {position.owner for position in (await self.positions()).values()} != wanted:
-                await asyncio.sleep(0.1)
+
+        async def owned() -> bool:
+            return {position.owner for position in (await self.positions()).values()} == wanted
+
+        await eventually(owned, f"{wanted} own all partitions", within_seconds=timeout_seconds)
 
     async def until_submitted(self, count: int, *, timeout_seconds: float = 30) -> None:
         """Until the SMSC has seen so many submits."""
-        async with asyncio.timeout(timeout_seconds):
-            while (await self.simulator.stats())["submits"] < count:
-                await asyncio.sleep(0.02)
+
+        async def submitted() -> bool:
+            return bool((await self.simulator.stats())["submits"] >= count)
+
+        await eventually(submitted, f"{count} submits", within_seconds=timeout_seconds)
 
     async def check(self, found: dict[int, list[Status]], *, doubled_at_most: int) -> int:
         """Nobody lost, everybody decided once per attempt, every copy marked; how many were doubled."""

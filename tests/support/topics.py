@@ -1,13 +1,16 @@
 """Reading whole topics, as every consumer of ours reads them."""
 
 import asyncio
-from typing import Any
+from typing import TypeAlias
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import ConsumerRecord
 
 from broadcast.clock import monotonic
 from broadcast.kafka.clients import make_consumer
 from broadcast.settings import Settings
+
+Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
 
 OPEN_SECONDS = 2.0
 """What a commit that was answered takes at most until readers see it; what is open for longer was not committed."""
@@ -15,7 +18,7 @@ OPEN_SECONDS = 2.0
 READ_SECONDS = 60.0
 
 
-async def read_topic(settings: Settings, topic: str) -> list[Any]:
+async def read_topic(settings: Settings, topic: str) -> list[Record]:
     """Every committed record of a topic up to its end as it is now, partition by partition."""
     consumer: AIOKafkaConsumer = make_consumer(settings, auto_offset_reset="earliest")
     async with asyncio.timeout(READ_SECONDS), consumer:
@@ -24,7 +27,7 @@ async def read_topic(settings: Settings, topic: str) -> list[Any]:
         consumer.assign(partitions)
         ends = await _settled_ends(settings, consumer, partitions)
         await consumer.seek_to_beginning(*partitions)
-        found: dict[TopicPartition, list[Any]] = {partition: [] for partition in partitions}
+        found: dict[TopicPartition, list[Record]] = {partition: [] for partition in partitions}
         while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
             for partition, records in (await consumer.getmany(timeout_ms=100)).items():
                 found[partition] += records

@@ -29,7 +29,7 @@ async def eventually(
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def found(
+async def found_first(
     look: Callable[[], Awaitable[T | None]], what: str = "", *, within_seconds: float = WITHIN_SECONDS
 ) -> T:
     """The first answer that is true, of a coroutine function that is asked until then."""
@@ -38,3 +38,14 @@ async def found(
         assert monotonic() - began_at < within_seconds, f"not within {within_seconds} s: {what or look}"
         await asyncio.sleep(POLL_SECONDS)
     return answer
+
+
+async def remains(condition: Callable[[], object], what: str = "", *, for_seconds: float) -> None:
+    """Look again and again for so long: fails with `what` as soon as the condition does not hold."""
+    until = monotonic() + for_seconds
+    while True:
+        held = condition()
+        assert await held if isawaitable(held) else held, what or condition
+        if monotonic() >= until:
+            return
+        await asyncio.sleep(POLL_SECONDS)

@@ -1,6 +1,5 @@
 """The API over the real broker and the real database of one test."""
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -21,9 +20,14 @@ from broadcast.kafka.clients import make_admin
 from broadcast.keys import create_key
 from broadcast.settings import Settings
 from schemas.topics import Names
-from tests.support.topics import read_topic
+from tests.support.topics import Record, read_topic
+from tests.support.waiting import eventually
 
 READY_SECONDS = 20.0
+
+NewAlert = Callable[..., dict[str, Any]]
+Prepared = tuple[Settings, str]
+"""Settings, and the token of a key."""
 
 
 @dataclass
@@ -36,18 +40,21 @@ class Api:
     token: str
 
     async def until_ready(self) -> None:
-        deadline = time.monotonic() + READY_SECONDS
-        while not (answer := await self.http.get("/readyz")).is_success:
-            assert time.monotonic() < deadline, answer.text
-            await asyncio.sleep(0.05)
+        async def ready() -> bool:
+            return (await self.http.get("/readyz")).is_success
 
-    async def records(self, topic: str) -> list[Any]:
+        await eventually(ready, "the API is ready", within_seconds=READY_SECONDS)
+
+    async def records(self, topic: str) -> list[Record]:
         """Everything on the one partition of a topic, as it is committed now."""
         return await read_topic(self.settings, topic)
 
     @property
     def names(self) -> Names:
         return Names(self.settings.topic_prefix)
+
+
+Served = Callable[..., AbstractAsyncContextManager[Api]]
 
 
 def _alert(**changes: Any) -> dict[str, Any]:
@@ -81,13 +88,13 @@ def _quiet() -> Iterator[None]:
 
 
 @pytest.fixture
-def new_alert() -> Callable[..., dict[str, Any]]:
+def new_alert() -> NewAlert:
     """Makes a JSON alert of now, named as no other, with changes."""
     return _alert
 
 
 @pytest.fixture
-async def prepared(settings: Settings) -> tuple[Settings, str]:
+async def prepared(settings: Settings) -> Prepared:
     """Settings with both topics that the API writes, and a key."""
     names = Names(settings.topic_prefix)
     admin = make_admin(settings)
@@ -115,13 +122,13 @@ async def _served(settings: Settings, token: str, **client: Any) -> AsyncIterato
 
 
 @pytest.fixture
-def served() -> Callable[..., AbstractAsyncContextManager[Api]]:
+def served() -> Served:
     """Serves an API, not necessarily ready: `async with served(settings, token) as api`."""
     return _served
 
 
 @pytest.fixture
-async def api(prepared: tuple[Settings, str]) -> AsyncIterator[Api]:
+async def api(prepared: Prepared) -> AsyncIterator[Api]:
     """A ready API."""
     async with _served(*prepared) as api:
         await api.until_ready()

@@ -1,7 +1,6 @@
 """The audit over HTTP, of an alert whose audience is stored and of which nothing was sent yet."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -9,11 +8,13 @@ import pytest
 
 from broadcast.audience import resolve
 
+from .conftest import Api
+
 PEOPLE = 25
 
 
 @pytest.fixture
-async def alert_id(api: Any) -> AsyncIterator[UUID]:
+async def alert_id(api: Api) -> AsyncIterator[UUID]:
     """An alert with an audience of 25, two of them suppressed, in chunks of 10."""
     alert_id = uuid4()
     connection = await asyncpg.connect(api.settings.database_url.get_secret_value())
@@ -43,7 +44,7 @@ async def alert_id(api: Any) -> AsyncIterator[UUID]:
         await connection.close()
 
 
-async def test_summary_adds_up_to_the_audience(api: Any, alert_id: UUID) -> None:
+async def test_summary_adds_up_to_the_audience(api: Api, alert_id: UUID) -> None:
     for exact in ("false", "true"):
         body = (await api.http.get(f"/v1/alerts/{alert_id}/summary", params={"exact": exact})).json()
         assert (body["audience"], body["gap"], body["state"]) == (PEOPLE, 0, "sending")
@@ -51,11 +52,13 @@ async def test_summary_adds_up_to_the_audience(api: Any, alert_id: UUID) -> None
         assert sum(body["counts"].values()) == PEOPLE
 
 
-async def test_deliveries_are_paged_and_filtered(api: Any, alert_id: UUID) -> None:
+async def test_deliveries_are_paged_and_filtered(api: Api, alert_id: UUID) -> None:
     seen: list[int] = []
     cursor = None
     while True:
-        parameters = {"limit": 7, "state": "queued"} | ({"cursor": cursor} if cursor else {})
+        parameters: dict[str, str | int] = {"limit": 7, "state": "queued"}
+        if cursor:
+            parameters["cursor"] = cursor
         page = (await api.http.get(f"/v1/alerts/{alert_id}/deliveries", params=parameters)).json()
         seen += [delivery["recipient_id"] for delivery in page["deliveries"]]
         assert {delivery["state"] for delivery in page["deliveries"]} == {"queued"}
@@ -66,11 +69,12 @@ async def test_deliveries_are_paged_and_filtered(api: Any, alert_id: UUID) -> No
     page = await api.http.get(f"/v1/alerts/{alert_id}/deliveries", params={"state": "suppressed"})
     assert [delivery["reason"] for delivery in page.json()["deliveries"]] == ["asked for it"] * 2
     assert "+49" not in page.text
-    for wrong in ({"state": "asleep"}, {"limit": 0}, {"cursor": "x"}):
+    wrongs: tuple[dict[str, str | int], ...] = ({"state": "asleep"}, {"limit": 0}, {"cursor": "x"})
+    for wrong in wrongs:
         assert (await api.http.get(f"/v1/alerts/{alert_id}/deliveries", params=wrong)).status_code == 422
 
 
-async def test_history_of_somebody_in_the_audience_and_of_a_stranger(api: Any, alert_id: UUID) -> None:
+async def test_history_of_somebody_in_the_audience_and_of_a_stranger(api: Api, alert_id: UUID) -> None:
     page = (await api.http.get(f"/v1/alerts/{alert_id}/deliveries", params={"state": "suppressed"})).json()
     recipient_id = page["deliveries"][0]["recipient_id"]
     body = (await api.http.get(f"/v1/alerts/{alert_id}/recipients/{recipient_id}/history")).json()
@@ -80,12 +84,12 @@ async def test_history_of_somebody_in_the_audience_and_of_a_stranger(api: Any, a
     assert (stranger.status_code, stranger.json()["type"]) == (404, "urn:tocsin:problem:recipient-unknown")
 
 
-async def test_groups_are_listed(api: Any, alert_id: UUID) -> None:
+async def test_groups_are_listed(api: Api, alert_id: UUID) -> None:
     body = (await api.http.get("/v1/groups")).json()
     assert body["groups"] == [{"name": "river", "members": PEOPLE, "children": []}]
 
 
-async def test_unknown_alert_is_404_in_the_audit(api: Any) -> None:
+async def test_unknown_alert_is_404_in_the_audit(api: Api) -> None:
     for path in ("summary", "deliveries", "recipients/1/history"):
         response = await api.http.get(f"/v1/alerts/{uuid4()}/{path}")
         assert (response.status_code, response.json()["type"]) == (404, "urn:tocsin:problem:alert-unknown")

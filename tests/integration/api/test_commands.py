@@ -2,9 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -17,13 +16,15 @@ from broadcast.clock import utc_now
 from broadcast.errors import BroadcastError, InputError
 from schemas.alert import read_event
 
+from .conftest import Api, NewAlert, Prepared, Served
+
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
-Run = Callable[..., Any]
+Run = Callable[..., Awaitable[Result]]
 
 
 @pytest.fixture
-def run(api: Any, tmp_path: Path) -> Run:
+def run(api: Api, tmp_path: Path) -> Run:
     """Runs `broadcast ARGUMENTS` in a thread, with the settings of the test."""
 
     async def run(*arguments: str, stdin: bytes | None = None, **settings: str) -> Result:
@@ -39,7 +40,7 @@ def run(api: Any, tmp_path: Path) -> Run:
     return run
 
 
-async def test_publish_xml_json_and_stdin(api: Any, run: Run, tmp_path: Path) -> None:
+async def test_publish_xml_json_and_stdin(api: Api, run: Run, tmp_path: Path) -> None:
     alert, _ = read_cap((EXAMPLES / "flood.xml").read_bytes())
     alert = freshen(alert, f"flood-{uuid4().hex}", utc_now(), 3600)
     xml, as_json = tmp_path / "alert", tmp_path / "alert.txt"
@@ -54,7 +55,7 @@ async def test_publish_xml_json_and_stdin(api: Any, run: Run, tmp_path: Path) ->
     assert read_event(record.value, record.key).alert == alert
 
 
-async def test_now_publishes_an_old_file_as_a_new_alert_each_time(api: Any, run: Run) -> None:
+async def test_now_publishes_an_old_file_as_a_new_alert_each_time(api: Api, run: Run) -> None:
     ids = set()
     for name in ("flood.xml", "flood.json", "flood.json"):
         published = await run("alert", "publish", "--now", "--json", str(EXAMPLES / name))
@@ -65,7 +66,7 @@ async def test_now_publishes_an_old_file_as_a_new_alert_each_time(api: Any, run:
     assert {str(read_event(record.value, record.key).alert_id) for record in await api.records(api.names.alerts)} == ids
 
 
-async def test_refusals_name_field_and_rule(run: Run, tmp_path: Path, new_alert: Any) -> None:
+async def test_refusals_name_field_and_rule(run: Run, tmp_path: Path, new_alert: NewAlert) -> None:
     file = tmp_path / "alert.json"
     file.write_text(json.dumps(new_alert(status="Real")))
     refused = await run("alert", "publish", str(file))
@@ -90,7 +91,7 @@ async def test_without_key_or_api_the_message_says_what_to_do(run: Run) -> None:
     assert "BROADCAST_API_URL" in str(away.exception)
 
 
-async def test_list_show_and_cancel(api: Any, run: Run, tmp_path: Path, new_alert: Any) -> None:
+async def test_list_show_and_cancel(api: Api, run: Run, tmp_path: Path, new_alert: NewAlert) -> None:
     file = tmp_path / "alert.json"
     file.write_text(json.dumps(new_alert()))
     alert_id = json.loads((await run("alert", "publish", str(file), "--json")).stdout)["alert_id"]
@@ -155,7 +156,7 @@ system_id = "x"
 """
 
 
-async def test_test_send_uses_a_simulated_route_or_none(prepared: Any, served: Any, tmp_path: Path) -> None:
+async def test_test_send_uses_a_simulated_route_or_none(prepared: Prepared, served: Served, tmp_path: Path) -> None:
     settings, token = prepared
     routes = tmp_path / "routes.toml"
     for live, status in (("false", 202), ("true", 422)):

@@ -2,21 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import psutil
 
 from broadcast.api.publisher import WRITE_BUDGET_SECONDS
-from broadcast.api.services import KEYS_REFRESH_SECONDS
+from broadcast.api.services import KEYS_REFRESH_LEAST_SECONDS, KEYS_REFRESH_SECONDS
 from broadcast.keys import create_key, revoke_key
+from broadcast.settings import Settings
+from tests.conftest import Brokers
+from tests.support.waiting import eventually, remains
 
-NewAlert = Callable[..., dict[str, Any]]
+from .conftest import Api, NewAlert, Prepared, Served
 
 
-async def test_publishing_and_cancelling_without_postgres(api: Any, new_alert: NewAlert, brokers: Any) -> None:
+async def test_publishing_and_cancelling_without_postgres(api: Api, new_alert: NewAlert, brokers: Brokers) -> None:
     before = (await api.http.post("/v1/alerts", json=new_alert())).json()["alert_id"]
     await brokers.postgres.kill9()
     try:
@@ -36,12 +37,16 @@ async def test_publishing_and_cancelling_without_postgres(api: Any, new_alert: N
         assert stops == [f"{before}/stop", f"{stranger}/stop"]
     finally:
         await brokers.postgres.start()
-    async with asyncio.timeout(10):
-        while (await api.http.get("/v1/alerts")).status_code != 200:
-            await asyncio.sleep(0.1)
+
+    async def answered() -> bool:
+        return (await api.http.get("/v1/alerts")).status_code == 200
+
+    await eventually(answered, "alerts are listed again", within_seconds=10)
 
 
-async def test_a_database_that_hangs_delays_no_alert_and_no_stop(api: Any, new_alert: NewAlert, brokers: Any) -> None:
+async def test_a_database_that_hangs_delays_no_alert_and_no_stop(
+    api: Api, new_alert: NewAlert, brokers: Brokers
+) -> None:
     before = (await api.http.post("/v1/alerts", json=new_alert())).json()["alert_id"]
     parent = psutil.Process(brokers.postgres.process.pid)
     frozen = [parent, *parent.children(recursive=True)]
@@ -58,7 +63,7 @@ async def test_a_database_that_hangs_delays_no_alert_and_no_stop(api: Any, new_a
 
 
 async def test_started_without_postgres_it_waits_and_says_so(
-    prepared: Any, served: Any, new_alert: NewAlert, brokers: Any
+    prepared: Prepared, served: Served, new_alert: NewAlert, brokers: Brokers
 ) -> None:
     await brokers.postgres.kill9()
     try:
@@ -78,7 +83,7 @@ async def test_started_without_postgres_it_waits_and_says_so(
 
 
 async def test_kafka_killed_is_503_in_time_and_what_was_refused_never_leaves(
-    api: Any, new_alert: NewAlert, brokers: Any
+    api: Api, new_alert: NewAlert, brokers: Brokers
 ) -> None:
     assert (await api.http.post("/v1/alerts", json=new_alert())).status_code == 202
     refused = [new_alert() for _ in range(3)]
@@ -96,22 +101,29 @@ async def test_kafka_killed_is_503_in_time_and_what_was_refused_never_leaves(
         await brokers.kafka.start()
     await api.until_ready()
     assert (await api.http.post("/v1/alerts", json=new_alert())).status_code == 202
-    await asyncio.sleep(2)
-    assert len(await api.records(api.names.alerts)) == 2
+
+    async def two_alerts() -> bool:
+        return len(await api.records(api.names.alerts)) == 2
+
+    await remains(two_alerts, "what was refused stays away", for_seconds=2)
     assert {(await api.http.post("/v1/alerts", json=content)).status_code for content in refused} == {202}
     assert len(await api.records(api.names.alerts)) == 5
 
 
-async def test_new_keys_work_at_once_and_revoked_ones_soon_do_not(api: Any, settings: Any) -> None:
+async def test_new_keys_work_at_once_and_revoked_ones_soon_do_not(api: Api, settings: Settings) -> None:
     connection = await asyncpg.connect(settings.database_url.get_secret_value())
     try:
-        await asyncio.sleep(1.1)
         _, token = await create_key(connection, "bob")
         bob = {"Authorization": f"Bearer {token}"}
-        assert (await api.http.get("/v1/alerts", headers=bob)).status_code == 200
+
+        async def answer_is(code: int) -> bool:
+            return (await api.http.get("/v1/alerts", headers=bob)).status_code == code
+
+        # Before the refresh that comes anyhow; keys that are not known cause one a second.
+        soon = KEYS_REFRESH_LEAST_SECONDS + 1
+        assert soon < KEYS_REFRESH_SECONDS / 2
+        await eventually(lambda: answer_is(200), "the key works", within_seconds=soon)
         await revoke_key(connection, "bob")
-        async with asyncio.timeout(KEYS_REFRESH_SECONDS + 2):
-            while (await api.http.get("/v1/alerts", headers=bob)).status_code != 401:
-                await asyncio.sleep(0.1)
+        await eventually(lambda: answer_is(401), "the key is refused", within_seconds=KEYS_REFRESH_SECONDS + 2)
     finally:
         await connection.close()

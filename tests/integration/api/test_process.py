@@ -8,9 +8,10 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import httpx
+
+from .conftest import NewAlert, Prepared
 
 READY_SECONDS = 60.0
 
@@ -21,7 +22,7 @@ def free_port() -> int:
         return port
 
 
-async def test_run_api_serves_logs_and_ends_cleanly(prepared: Any, new_alert: Any, tmp_path: Path) -> None:
+async def test_run_api_serves_logs_and_ends_cleanly(prepared: Prepared, new_alert: NewAlert, tmp_path: Path) -> None:
     settings, token = prepared
     port = free_port()
     environment = {name: text for name, text in os.environ.items() if not name.startswith("BROADCAST_")} | {

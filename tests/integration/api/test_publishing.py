@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,18 @@ from broadcast.clock import utc_now
 from schemas.alert import Alert, AlertAction, alert_id_of, read_event
 from schemas.control import Stop
 
+from .conftest import Api, NewAlert, Prepared, Served
+
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
-NewAlert = Callable[..., dict[str, Any]]
 
-
-async def publish(api: Any, content: Any, **headers: str) -> httpx.Response:
+async def publish(api: Api, content: Any, **headers: str) -> httpx.Response:
     answer: httpx.Response = await api.http.post("/v1/alerts", json=content, headers=headers)
     return answer
 
 
 async def store(
-    api: Any, alert_id: UUID, state: str, *, digest: bytes = b"", accepted_at: datetime | None = None
+    api: Api, alert_id: UUID, state: str, *, digest: bytes = b"", accepted_at: datetime | None = None
 ) -> None:
     connection = await asyncpg.connect(api.settings.database_url.get_secret_value())
     try:
@@ -46,7 +45,7 @@ async def store(
         await connection.close()
 
 
-async def test_accepted_json_is_on_kafka(api: Any, new_alert: NewAlert) -> None:
+async def test_accepted_json_is_on_kafka(api: Api, new_alert: NewAlert) -> None:
     content = new_alert()
     response = await publish(api, content, **{"Idempotency-Key": "k1"})
     body = response.json()
@@ -65,7 +64,7 @@ async def test_accepted_json_is_on_kafka(api: Any, new_alert: NewAlert) -> None:
     assert (shown["state"], shown["audience"]) == ("accepted", None)
 
 
-async def test_accepted_xml_is_the_same_alert_as_its_json(api: Any) -> None:
+async def test_accepted_xml_is_the_same_alert_as_its_json(api: Api) -> None:
     alert, _ = read_cap((EXAMPLES / "flood.xml").read_bytes())
     alert = freshen(alert, f"flood-{uuid4().hex}", utc_now(), 3600)
     for media_type in ("application/cap+xml", "text/xml; charset=utf-8", "application/xml"):
@@ -77,7 +76,7 @@ async def test_accepted_xml_is_the_same_alert_as_its_json(api: Any) -> None:
     assert read_event(record.value, record.key).alert == alert
 
 
-async def test_repetition_is_answered_the_same_and_published_once(api: Any, new_alert: NewAlert) -> None:
+async def test_repetition_is_answered_the_same_and_published_once(api: Api, new_alert: NewAlert) -> None:
     content = new_alert()
     first = await publish(api, content, **{"Idempotency-Key": "k1"})
     again = [await publish(api, content, **{"Idempotency-Key": key}) for key in ("k1", "k2")] + [
@@ -89,14 +88,14 @@ async def test_repetition_is_answered_the_same_and_published_once(api: Any, new_
     assert len(await api.records(api.names.alerts)) == 1
 
 
-async def test_the_same_at_once_is_published_once(api: Any, new_alert: NewAlert) -> None:
+async def test_the_same_at_once_is_published_once(api: Api, new_alert: NewAlert) -> None:
     content = new_alert()
     responses = await asyncio.gather(*(publish(api, content, **{"Idempotency-Key": "k1"}) for _ in range(20)))
     assert {response.status_code for response in responses} == {202}
     assert len(await api.records(api.names.alerts)) == 1
 
 
-async def test_conflicts_publish_nothing(api: Any, new_alert: NewAlert) -> None:
+async def test_conflicts_publish_nothing(api: Api, new_alert: NewAlert) -> None:
     content = new_alert()
     await publish(api, content, **{"Idempotency-Key": "k1"})
     assert (await publish(api, content | {"note": "changed"})).status_code == 409
@@ -105,7 +104,7 @@ async def test_conflicts_publish_nothing(api: Any, new_alert: NewAlert) -> None:
 
 
 async def test_another_replica_and_a_restart_know_what_was_published(
-    api: Any, new_alert: NewAlert, served: Any, prepared: Any
+    api: Api, new_alert: NewAlert, served: Served, prepared: Prepared
 ) -> None:
     content = new_alert()
     first = await publish(api, content, **{"Idempotency-Key": "k1"})
@@ -121,7 +120,7 @@ async def test_another_replica_and_a_restart_know_what_was_published(
                 await asyncio.sleep(0.05)
 
 
-async def test_alerts_older_than_the_memory_are_found_in_the_database(api: Any, new_alert: NewAlert) -> None:
+async def test_alerts_older_than_the_memory_are_found_in_the_database(api: Api, new_alert: NewAlert) -> None:
     content = new_alert()
     alert = Alert.model_validate(content)
     await store(api, alert_id_of(alert), "completed", digest=digest_of(alert))
@@ -132,7 +131,7 @@ async def test_alerts_older_than_the_memory_are_found_in_the_database(api: Any, 
     assert not await api.records(api.names.alerts)
 
 
-async def test_cancel_writes_stop_and_event_before_it_answers(api: Any, new_alert: NewAlert) -> None:
+async def test_cancel_writes_stop_and_event_before_it_answers(api: Api, new_alert: NewAlert) -> None:
     alert_id = (await publish(api, new_alert())).json()["alert_id"]
     response = await api.http.post(f"/v1/alerts/{alert_id}/cancel", json={"reason": "wrong river"})
     assert (response.status_code, response.json()["state"]) == (202, "cancelled")
@@ -148,7 +147,7 @@ async def test_cancel_writes_stop_and_event_before_it_answers(api: Any, new_aler
     assert (event.event, str(event.alert_id), event.reason) == (AlertAction.CANCELLED, alert_id, "wrong river")
 
 
-async def test_a_stop_does_not_fail_on_what_was_pasted_into_its_reason(api: Any, new_alert: NewAlert) -> None:
+async def test_a_stop_does_not_fail_on_what_was_pasted_into_its_reason(api: Api, new_alert: NewAlert) -> None:
     alert_id = (await publish(api, new_alert())).json()["alert_id"]
     body = {"reason": "wrong\u000briver\u0000\ufffe\n"}
     assert (await api.http.post(f"/v1/alerts/{alert_id}/cancel", json=body)).status_code == 202
@@ -156,7 +155,7 @@ async def test_a_stop_does_not_fail_on_what_was_pasted_into_its_reason(api: Any,
     assert msgspec.json.decode(stop.value, type=Stop).reason == "wrong river"
 
 
-async def test_cancel_of_unknown_and_of_ended_alerts(api: Any) -> None:
+async def test_cancel_of_unknown_and_of_ended_alerts(api: Api) -> None:
     assert (await api.http.post(f"/v1/alerts/{uuid4()}/cancel")).status_code == 404
     for state in ("completed", "expired", "superseded", "refused"):
         alert_id = uuid4()
@@ -173,7 +172,7 @@ async def test_cancel_of_unknown_and_of_ended_alerts(api: Any) -> None:
     assert len(await api.records(api.names.control)) == 1
 
 
-async def test_list_is_paged_newest_first_and_filtered(api: Any) -> None:
+async def test_list_is_paged_newest_first_and_filtered(api: Api) -> None:
     at = utc_now()
     ids = [uuid4() for _ in range(7)]
     for number, alert_id in enumerate(ids):
@@ -193,12 +192,12 @@ async def test_list_is_paged_newest_first_and_filtered(api: Any) -> None:
     assert (await api.http.get("/v1/alerts", params={"cursor": "nonsense"})).status_code == 422
 
 
-async def test_unknown_alert_is_404_everywhere(api: Any) -> None:
+async def test_unknown_alert_is_404_everywhere(api: Api) -> None:
     for path in ("", "/summary", "/document"):
         response = await api.http.get(f"/v1/alerts/{uuid4()}{path}")
         assert (response.status_code, response.json()["type"]) == (404, "urn:tocsin:problem:alert-unknown"), path
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
-async def test_probes(api: Any, path: str) -> None:
+async def test_probes(api: Api, path: str) -> None:
     assert (await api.http.get(path)).status_code == 200

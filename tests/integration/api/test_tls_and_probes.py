@@ -5,7 +5,6 @@ import ssl
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -15,11 +14,13 @@ from broadcast.errors import SettingsError
 from broadcast.health import Health
 from broadcast.health_server import serve
 
+from .conftest import NewAlert, Prepared, Served
+
 CERTIFICATE = Path(__file__).parents[2] / "contract" / "smpp" / "localhost.pem"
 KEY = CERTIFICATE.with_name("localhost.key.pem")
 
 
-async def test_https_by_settings(prepared: Any, served: Any, new_alert: Any) -> None:
+async def test_https_by_settings(prepared: Prepared, served: Served, new_alert: NewAlert) -> None:
     settings, token = prepared
     settings = settings.model_copy(update={"api_tls_cert_file": CERTIFICATE, "api_tls_key_file": KEY})
     async with served(settings, token, verify=ssl.create_default_context(cafile=str(CERTIFICATE))) as api:
@@ -33,7 +34,7 @@ async def test_https_by_settings(prepared: Any, served: Any, new_alert: Any) -> 
                 await stranger.get(f"{api.url.replace('https', 'http')}/healthz")
 
 
-async def test_half_a_certificate_and_a_taken_port_are_settings_errors(prepared: Any) -> None:
+async def test_half_a_certificate_and_a_taken_port_are_settings_errors(prepared: Prepared) -> None:
     settings, _ = prepared
     for change, said in (
         ({"api_tls_cert_file": CERTIFICATE}, "KEY_FILE"),

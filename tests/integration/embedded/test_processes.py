@@ -1,6 +1,5 @@
 """Child processes: how they start, die, are ended and started again."""
 
-import asyncio
 import os
 import signal
 import sys
@@ -12,6 +11,7 @@ from broadcast.embedded.errors import StartError
 from broadcast.embedded.processes.process import Process
 from broadcast.embedded.processes.supervisor import Restart, Supervised
 from broadcast.embedded.servers.postgres import NOBODY
+from tests.support.waiting import remains
 
 STUBBORN = """
 import pathlib, signal, subprocess, sys, time
@@ -127,8 +127,7 @@ async def test_supervisor_restarts_what_dies_and_tells(tmp_path: Path) -> None:
     assert supervised.restarts == 1
 
     await supervised.kill9(leave_dead=True)
-    await asyncio.sleep(0.2)
-    assert not supervised.running
+    await remains(lambda: not supervised.running, for_seconds=0.2)
     with pytest.raises(StartError, match="start it"):
         await supervised.wait_ready(budget_seconds=1)
     supervised.start()

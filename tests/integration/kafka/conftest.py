@@ -1,16 +1,16 @@
 """Reading topics, and making some."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 from aiokafka.admin import NewTopic
 
 from broadcast.kafka.clients import make_admin
 from broadcast.settings import Settings
-from tests.support import topics
+from tests.support.topics import Record
+from tests.support.topics import read_topic as read_committed
 
-Read = Callable[[str], Awaitable[list[Any]]]
+Read = Callable[[str], Awaitable[list[Record]]]
 Make = Callable[..., Awaitable[None]]
 
 
@@ -18,8 +18,8 @@ Make = Callable[..., Awaitable[None]]
 def read_topic(kafka_settings: Settings) -> Read:
     """Every committed record of a topic, up to its end as it is now."""
 
-    async def read(topic: str) -> list[Any]:
-        return await topics.read_topic(kafka_settings, topic)
+    async def read(topic: str) -> list[Record]:
+        return await read_committed(kafka_settings, topic)
 
     return read
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from schemas.deadletter import DeadLetter
 from schemas.job import Job
 from schemas.lane import LANES, Lane
 from schemas.receipt import Receipt, ReceiptState
-from schemas.status import Outcome
+from schemas.status import Outcome, Status
 from tests.support.sender_setup import ROUTE, RouteUnderTest, encode, number_of, open_route
+from tests.support.waiting import eventually, found_first
 
 
 @pytest.fixture
@@ -67,14 +69,17 @@ async def test_a_sender_with_nothing_to_say_beats_once_a_second_and_leaves_littl
     await route.put_jobs(alert, recipients)
     sender = await route.start_sender()
     await route.wait_for(recipients, alert)
+
+    async def beats() -> float:
+        return (await sender.figures())["tocsin_beat_duration_seconds_count"]
+
+    async def two_more(before: float) -> bool:
+        return await beats() >= before + 2
+
     async with asyncio.timeout(20):
-        while True:
-            before = (await sender.figures())["tocsin_beat_duration_seconds_count"]
-            await asyncio.sleep(2.0)
-            beats = (await sender.figures())["tocsin_beat_duration_seconds_count"] - before
-            if beats <= 3:
-                break
-    assert beats >= 1
+        while (took := await eventually(partial(two_more, await beats()))) < 0.9:
+            pass
+    assert took < 4
     for position in (await route.positions()).values():
         assert position.horizon == position.end + LEAD_LOWEST
 
@@ -109,12 +114,12 @@ async def test_what_hangs_at_a_stop_is_unknown_and_held_or_sent_again_by_the_lan
     assert {(s.outcome, s.possible_duplicate) for statuses in found.values() for s in statuses} == {
         (Outcome.UNKNOWN, False)
     }
-    async with asyncio.timeout(20):
-        while True:
-            statuses = [status for status in await route.statuses() if status.alert_id == resent]
-            if sum(status.outcome is Outcome.ACCEPTED for status in statuses) == 10:
-                break
-            await asyncio.sleep(0.3)
+
+    async def resent_statuses() -> list[Status]:
+        statuses = [status for status in await route.statuses() if status.alert_id == resent]
+        return statuses if sum(status.outcome is Outcome.ACCEPTED for status in statuses) == 10 else []
+
+    statuses = await found_first(resent_statuses)
     assert Counter((s.attempt, s.outcome, s.possible_duplicate) for s in statuses) == {
         (1, Outcome.UNKNOWN, False): 10,
         (2, Outcome.ACCEPTED, True): 10,
@@ -132,9 +137,11 @@ async def test_a_refusal_that_comes_after_the_response_timeout_is_known_and_for_
         alert = await route.publish(lane=Lane.ROUTINE)
         await route.put_jobs(alert, range(1, 21), lane=Lane.ROUTINE)
         sender = await route.start_sender()
-        async with asyncio.timeout(20):
-            while sum(status.late for status in await route.statuses()) < 20:
-                await asyncio.sleep(0.2)
+
+        async def all_late() -> bool:
+            return sum(status.late for status in await route.statuses()) >= 20
+
+        await eventually(all_late, "every answer came late")
         await route.simulator.behave(delay_ms=0, error_shares={})
         first = [status for status in await route.statuses() if status.attempt == 1]
         outcomes = {(status.outcome, status.late, status.recipient_id) for status in first}
@@ -167,9 +174,11 @@ async def test_a_refused_for_now_submit_comes_back_through_a_delay_topic(route: 
     recipients = range(1, 301)
     await route.put_jobs(alert, recipients)
     sender = await route.start_sender()
-    async with asyncio.timeout(20):
-        while (await route.simulator.stats())["refused_by_status"].get("ESME_RTHROTTLED", 0) < 30:
-            await asyncio.sleep(0.1)
+
+    async def throttled() -> bool:
+        return bool((await route.simulator.stats())["refused_by_status"].get("ESME_RTHROTTLED", 0) >= 30)
+
+    await eventually(throttled)
     await route.simulator.behave(error_shares={"invdstadr": 0.1})
     found = await route.wait_for(recipients, alert, timeout_seconds=60)
     outcomes = Counter(status.outcome for statuses in found.values() for status in statuses)
@@ -199,12 +208,12 @@ async def test_a_retry_that_would_come_after_expiry_ends_as_expired(route: Route
     alert = await route.publish(seconds=3)
     await route.put_jobs(alert, range(1, 21))
     await route.start_sender()
-    async with asyncio.timeout(20):
-        while True:
-            statuses = await route.statuses()
-            if sum(status.outcome is Outcome.EXPIRED for status in statuses) == 20:
-                break
-            await asyncio.sleep(0.3)
+
+    async def all_expired() -> list[Status]:
+        statuses = await route.statuses()
+        return statuses if sum(status.outcome is Outcome.EXPIRED for status in statuses) == 20 else []
+
+    statuses = await found_first(all_expired)
     last = {status.recipient_id: status for status in statuses if status.outcome is Outcome.EXPIRED}
     for status in statuses:
         assert status.attempt <= last[status.recipient_id].attempt

@@ -1,6 +1,7 @@
 """The order of taking over: the slot's producer, then the group, then positions, with every other owner fenced."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -15,6 +16,7 @@ from broadcast.kafka.fencing import read_positions, take_over
 from broadcast.kafka.position import Position, PositionError, fresh_position, write_metadata
 from broadcast.sending.takeover import open_clients
 from broadcast.settings import Settings
+from tests.support.waiting import eventually
 
 
 class Rival:
@@ -43,11 +45,16 @@ def topic(topic_prefix: str) -> str:
 
 
 @pytest.fixture
-async def admin(kafka_settings: Settings, topic: str):  # type: ignore[no-untyped-def]
+async def admin(kafka_settings: Settings, topic: str) -> AsyncIterator[AIOKafkaAdminClient]:
     client: AIOKafkaAdminClient = make_admin(kafka_settings)
     await client.start()
     await client.create_topics([NewTopic(topic, 2, 1)])
-    await asyncio.sleep(0.5)
+
+    async def has_leaders() -> bool:
+        [described] = await client.describe_topics([topic])
+        return [partition["leader"] >= 0 for partition in described["partitions"]] == [True, True]
+
+    await eventually(has_leaders, "the topic has leaders")
     yield client
     await client.close()
 
