@@ -32,14 +32,15 @@ def test_no_error_is_none() -> None:
 
 
 @pytest.mark.parametrize(("cause", "fenced"), [(UnknownError(), True), (RequestTimedOutError(), False), (None, False)])
-async def test_a_commit_that_meets_the_fence_half_way_is_fenced(
-    monkeypatch: pytest.MonkeyPatch, cause: KafkaError | None, fenced: bool
-) -> None:
-    async def commit_transaction(_: AIOKafkaProducer) -> None:
-        raise KafkaError("Unexpected error during batch delivery") from cause
+async def test_a_commit_that_meets_the_fence_half_way_is_fenced(cause: KafkaError | None, fenced: bool) -> None:
+    class Refused(AIOKafkaProducer):
+        async def commit_transaction(self) -> None:
+            raise KafkaError("Unexpected error during batch delivery") from cause
 
-    monkeypatch.setattr(AIOKafkaProducer, "commit_transaction", commit_transaction)
-    producer = TransactionalProducer({"bootstrap_servers": "127.0.0.1:1"}, "x.", "x.sender")
+    class Producer(TransactionalProducer, Refused):
+        """Ours, on one whose commits are refused."""
+
+    producer = Producer({"bootstrap_servers": "127.0.0.1:1"}, "x.", "x.sender")
     with pytest.raises(KafkaError) as raised:
         await producer.note_commit()
     assert isinstance(raised.value, ProducerFenced) is fenced
