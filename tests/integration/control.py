@@ -17,6 +17,7 @@ from broadcast.routes_file import load_routes
 from broadcast.settings import Settings
 from schemas.alert import alert_id_of, read_alert
 from tests.support.topics import Record, read_topic
+from tests.support.waiting import eventually, found_first
 
 ROUTES = """
 [[routes]]
@@ -108,10 +109,7 @@ class Control:
 
     async def until(self, what: Callable[[], Awaitable[T | None]], budget_seconds: float = BUDGET_SECONDS) -> T:
         """The first true answer."""
-        async with asyncio.timeout(budget_seconds):
-            while not (found := await what()):
-                await asyncio.sleep(0.05)
-            return found
+        return await found_first(what, within_seconds=budget_seconds)
 
     async def state(self, alert_id: UUID, *states: str) -> asyncpg.Record:
         """The row of an alert once it is in one of these states."""
@@ -128,9 +126,7 @@ class Control:
         health, stop = Health(stage), asyncio.Event()
         work = asyncio.create_task(run(self.settings, health, stop))
         try:
-            async with asyncio.timeout(BUDGET_SECONDS):
-                while not health.ready() and not work.done():
-                    await asyncio.sleep(0.02)
+            await eventually(lambda: health.ready() or work.done(), within_seconds=BUDGET_SECONDS)
             yield health
         finally:
             stop.set()

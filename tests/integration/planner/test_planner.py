@@ -1,12 +1,12 @@
 """The planner on a real broker and a real database: what is asked, what is stored, what follows."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from uuid import UUID
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from broadcast.alerts.planning import Planning
 from broadcast.alerts.store import durable_transaction
@@ -22,6 +22,7 @@ from schemas.control import Stop
 from schemas.deadletter import DeadLetter
 from schemas.expansion import Expansion
 from streams import planner
+from tests.support.waiting import eventually
 
 from ..control import Control, add_recipients, alert_content, control, id_of, reference_of
 
@@ -308,12 +309,17 @@ async def test_a_crash_between_database_and_broker_sends_what_was_decided(stage:
 
 async def test_a_database_that_is_away_is_waited_for(stage: Control, postgres_server: Postgres) -> None:
     content = alert_content(["riverside"])
-    async with stage.running(planner.run, "planner"):
-        await postgres_server.kill9()
-        await stage.put("alerts.v1", content)
-        await asyncio.sleep(1)
-        await postgres_server.start()
-        await stage.until(lambda: _count(stage, 1))
+    with capture_logs() as logs:
+        async with stage.running(planner.run, "planner"):
+            await postgres_server.kill9()
+            await stage.put("alerts.v1", content)
+            await eventually(lambda: ("service_awaited", "postgresql") in [_service(entry) for entry in logs])
+            await postgres_server.start()
+            await stage.until(lambda: _count(stage, 1))
+
+
+def _service(entry: MutableMapping[str, object]) -> tuple[object, object]:
+    return entry["event"], entry.get("service")
 
 
 @pytest.mark.timeout(180)
@@ -323,7 +329,6 @@ async def test_a_broker_that_dies_is_waited_for_and_work_resumes(stage: Control,
         await stage.put("alerts.v1", first)
         await stage.until(lambda: _count(stage, 1))
         await kafka_broker.kill9()
-        await asyncio.sleep(2)
         await kafka_broker.start()
         await stage.put("alerts.v1", second)
         # Work resumes within 20 s of the broker's return.
