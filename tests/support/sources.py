@@ -2,17 +2,34 @@
 
 import ast
 import gc
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("schemas", "broadcast", "streams")
 
+
+def sources(*folders: str) -> list[Path]:
+    """The Python files below some folders of the repository, by their paths in it."""
+    return sorted(path.relative_to(ROOT) for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def read_sources(*folders: str) -> Iterator[tuple[Path, ast.Module]]:
+    """Path and syntax tree of each of these files."""
+    for path in sources(*folders):
+        yield path, parse(path)
+
+
+@cache
 def parse(path: Path) -> ast.Module:
-    """The syntax tree of a file.
+    """The syntax tree of a file of the repository.
 
     Without garbage collection: in CPython 3.11 a finalizer that runs while a tree is built, such as that of a Kafka
     client that some test has killed, makes `ast.parse` fail (python/cpython#106905).
     """
     gc.disable()
     try:
-        return ast.parse(path.read_text(encoding="utf-8"))
+        return ast.parse((ROOT / path).read_text(encoding="utf-8"))
     finally:
         gc.enable()
