@@ -11,6 +11,7 @@ from broadcast.errors import FencedError
 from broadcast.kafka.clients import make_consumer
 from schemas.deadletter import DeadLetter
 from tests.support.recorder_under_test import RecorderUnderTest
+from tests.support.waiting import eventually
 
 
 async def test_statuses_and_receipts_reach_the_audit(under_test: RecorderUnderTest) -> None:
@@ -126,8 +127,7 @@ async def test_postgres_is_killed_and_comes_back(under_test: RecorderUnderTest, 
         try:
             await under_test.send(under_test.names.statuses, under_test.statuses(range(101, 201)))
             await under_test.until(behind)
-            await asyncio.sleep(1)
-            assert under_test.health.stalled_seconds() >= 1
+            await eventually(lambda: under_test.health.stalled_seconds() >= 1)
         finally:
             await brokers.postgres.start()
         await under_test.send(under_test.names.statuses, under_test.statuses(range(201, 301)), partition=1)

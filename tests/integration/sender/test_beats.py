@@ -1,7 +1,7 @@
 """One beat against a real broker: what it carries, and in which order."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 
 import pytest
@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import ProducerFenced
 
 from broadcast.clock import monotonic
-from broadcast.kafka.clients import make_producer
+from broadcast.kafka.clients import make_producer, security
 from broadcast.kafka.events import find_position
 from broadcast.kafka.lease import Lease
 from broadcast.kafka.position import fresh_position
@@ -31,10 +31,33 @@ ROUTE = Route(name="north", prefixes=("+",), accounts=(Account(name="acc", host=
 GROUP = "sender.north"
 
 
-class Desk:
+class WatchedProducer(TransactionalProducer):
+    """A sender's producer that says when it has enlisted partitions, and what was sent when positions were."""
+
+    def __init__(self, settings: Settings, transactional_id: str) -> None:
+        options = {"acks": "all", "linger_ms": 0, "max_batch_size": 512 * 1024}
+        super().__init__(security(settings), settings.topic_prefix, transactional_id, **options)
+        self.on_enlisted: Callable[[], None] = lambda: None
+        self.batches: list[asyncio.Future[object]] = []
+        self.done_before_positions: list[bool] = []
+
+    async def enlist(self, group: str, partitions: Iterable[TopicPartition]) -> None:
+        await super().enlist(group, partitions)
+        self.on_enlisted()
+
+    async def send_batch(self, *arguments: object, **options: object) -> asyncio.Future[object]:
+        self.batches.append(await super().send_batch(*arguments, **options))
+        return self.batches[-1]
+
+    async def send_offsets_to_transaction(self, *arguments: object) -> None:
+        self.done_before_positions += [batch.done() for batch in self.batches]
+        await super().send_offsets_to_transaction(*arguments)
+
+
+class BeatsUnderTest:
     """A sender's beats over one partition, and what it has to say."""
 
-    def __init__(self, settings: Settings, producer: TransactionalProducer) -> None:
+    def __init__(self, settings: Settings, producer: WatchedProducer) -> None:
         self.settings, self.producer = settings, producer
         self.names = Names(settings.topic_prefix)
         self.partition = TopicPartition(self.names.jobs(ROUTE.name, Lane.IMMEDIATE), 0)
@@ -73,66 +96,44 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(kafka_settings: Settings) -> AsyncIterator[Desk]:
+async def under_test(kafka_settings: Settings) -> AsyncIterator[BeatsUnderTest]:
     await create_topics(kafka_settings, [ROUTE])
-    producer = make_producer(kafka_settings, transactional_id="owner")
+    producer = WatchedProducer(kafka_settings, "owner")
     await producer.start()
-    yield Desk(kafka_settings, producer)
+    yield BeatsUnderTest(kafka_settings, producer)
     with suppress(ProducerFenced):
         await producer.stop()
     await producer.client.close()
 
 
-async def test_what_is_answered_while_the_broker_is_asked_goes_with_the_same_beat(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    enlist = desk.producer.enlist
-
-    async def enlist_slowly(group: str, partitions: list[TopicPartition]) -> None:
-        await enlist(group, partitions)
-        desk.answer(2, 3)
-
-    monkeypatch.setattr(desk.producer, "enlist", enlist_slowly)
-    desk.answer(0, 1)
-    await desk.beats.beat()
-    assert await desk.statuses() == [(0, 0), (1, 0), (2, 0), (3, 0)]
-    assert await desk.position() == 4
-    assert not desk.outbox.parcel
+async def test_what_is_answered_while_the_broker_is_asked_goes_with_the_same_beat(under_test: BeatsUnderTest) -> None:
+    under_test.producer.on_enlisted = lambda: under_test.answer(2, 3)
+    under_test.answer(0, 1)
+    await under_test.beats.beat()
+    assert await under_test.statuses() == [(0, 0), (1, 0), (2, 0), (3, 0)]
+    assert await under_test.position() == 4
+    assert not under_test.outbox.parcel
 
 
-async def test_positions_are_sent_when_the_broker_has_the_records(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: list[asyncio.Future[object]] = []
-    done: list[bool] = []
-    send_batch, send_offsets = desk.producer.send_batch, desk.producer.send_offsets_to_transaction
-
-    async def send_and_note(*arguments: object, **options: object) -> asyncio.Future[object]:
-        sent.append(await send_batch(*arguments, **options))
-        return sent[-1]
-
-    async def send_and_look(*arguments: object) -> None:
-        done.extend(future.done() for future in sent)
-        await send_offsets(*arguments)
-
-    monkeypatch.setattr(desk.producer, "send_batch", send_and_note)
-    monkeypatch.setattr(desk.producer, "send_offsets_to_transaction", send_and_look)
-    desk.answer(*range(BATCH + 1))
-    await desk.beats.beat()
-    assert done == [True, True]
-    assert [partition for _, partition in await desk.statuses()] == [0] * BATCH + [1]
+async def test_positions_are_sent_when_the_broker_has_the_records(under_test: BeatsUnderTest) -> None:
+    under_test.answer(*range(BATCH + 1))
+    await under_test.beats.beat()
+    assert under_test.producer.done_before_positions == [True, True]
+    assert [partition for _, partition in await under_test.statuses()] == [0] * BATCH + [1]
 
 
-async def test_partitions_take_turns_and_an_empty_beat_takes_none(desk: Desk) -> None:
+async def test_partitions_take_turns_and_an_empty_beat_takes_none(under_test: BeatsUnderTest) -> None:
     for recipient in range(3):
-        await desk.beats.beat(everything=True)
-        desk.answer(recipient)
-        await desk.beats.beat()
-    assert await desk.statuses() == [(0, 0), (1, 1), (2, 2)]
+        await under_test.beats.beat(everything=True)
+        under_test.answer(recipient)
+        await under_test.beats.beat()
+    assert await under_test.statuses() == [(0, 0), (1, 1), (2, 2)]
 
 
-async def test_a_fenced_sender_ends_before_it_takes_what_is_to_be_said(desk: Desk) -> None:
-    desk.answer(0)
-    async with make_producer(desk.settings, transactional_id="owner"):
+async def test_a_fenced_sender_ends_before_it_takes_what_is_to_be_said(under_test: BeatsUnderTest) -> None:
+    under_test.answer(0)
+    async with make_producer(under_test.settings, transactional_id="owner"):
         with pytest.raises(ProducerFenced):
-            await desk.beats.beat()
-    assert [reason.split()[0] for reason in desk.ends] == ["76"]
-    assert desk.outbox.parcel
+            await under_test.beats.beat()
+    assert [reason.split()[0] for reason in under_test.ends] == ["76"]
+    assert under_test.outbox.parcel
