@@ -18,25 +18,28 @@ async def eventually(
 ) -> float:
     """Wait until the condition, a function or a coroutine function, is true; the seconds that took.
 
-    Fails with `what` when the time is over.
+    Fails with `what` when the time is over, even if the condition itself hangs.
     """
     began_at = monotonic()
-    while True:
-        held = condition()
-        if await held if isawaitable(held) else held:
-            return monotonic() - began_at
-        assert monotonic() - began_at < within_seconds, f"not within {within_seconds} s: {what or condition}"
-        await asyncio.sleep(POLL_SECONDS)
+    try:
+        async with asyncio.timeout(within_seconds):
+            while not await _holds(condition):
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        raise AssertionError(f"not within {within_seconds} s: {what or condition}") from None
+    return monotonic() - began_at
 
 
 async def found_first(
     look: Callable[[], Awaitable[T | None]], what: str = "", *, within_seconds: float = WITHIN_SECONDS
 ) -> T:
     """The first answer that is true, of a coroutine function that is asked until then."""
-    began_at = monotonic()
-    while not (answer := await look()):
-        assert monotonic() - began_at < within_seconds, f"not within {within_seconds} s: {what or look}"
-        await asyncio.sleep(POLL_SECONDS)
+    try:
+        async with asyncio.timeout(within_seconds):
+            while not (answer := await look()):
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        raise AssertionError(f"not within {within_seconds} s: {what or look}") from None
     return answer
 
 
@@ -44,8 +47,12 @@ async def remains(condition: Callable[[], object], what: str = "", *, for_second
     """Look again and again for so long: fails with `what` as soon as the condition does not hold."""
     until = monotonic() + for_seconds
     while True:
-        held = condition()
-        assert await held if isawaitable(held) else held, what or condition
+        assert await _holds(condition), what or condition
         if monotonic() >= until:
             return
         await asyncio.sleep(POLL_SECONDS)
+
+
+async def _holds(condition: Callable[[], object]) -> bool:
+    held = condition()
+    return bool(await held if isawaitable(held) else held)
