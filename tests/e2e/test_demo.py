@@ -5,7 +5,7 @@ import json
 import signal
 from pathlib import Path
 
-from broadcast.embedded.stack import STAGES
+from broadcast.stages import STAGES
 from tests.e2e.commands import Person, names_of, unused_memory
 
 RECIPIENTS = 500
