@@ -1,5 +1,6 @@
 """The OpenAPI document: every route, its problems, the Alert model whole."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,12 @@ async def test_every_promised_route_is_there(document: dict[str, Any]) -> None:
         ("GET", "/readyz"),
         ("GET", "/metrics"),
     }
+
+
+async def test_the_reference_page_has_every_route(document: dict[str, Any]) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "http-api.md").read_text(encoding="utf-8")
+    paths = {path.replace("alert_id", "id").replace("recipient_id", "rid") for path in document["paths"]}
+    assert not [path for path in paths if f"{path}`" not in page]
 
 
 async def test_publication_takes_cap_and_json_and_names_its_problems(document: dict[str, Any]) -> None:
