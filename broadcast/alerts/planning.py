@@ -44,7 +44,7 @@ from broadcast.lifecycle import (
 from broadcast.routing import Route
 from broadcast.settings import Settings
 from schemas.alert import Alert, AlertAction, AlertEvent
-from schemas.control import Control
+from schemas.control import Control, Variant
 from schemas.expansion import Expansion
 from schemas.topics import Names
 
@@ -77,20 +77,20 @@ class Planning:
     routes: Sequence[Route]
     now: datetime
     touched: list[UUID] = field(default_factory=list)
-    content: Content | None = None
 
     async def plan(self) -> list[Record]:
         """Store what the event does; the records that follow."""
         self.touched.append(self.asked.alert_id)
+        content: Content | None = None
         if self.asked.event is AlertAction.SUBMITTED and self.asked.alert is not None:
-            if not await self._submit(self.asked.alert):
+            content = read_content(self.asked.alert, self.settings, now=self.now)
+            if not await self._submit(self.asked.alert, content):
                 return []
         else:
             await self._apply(ASKED[self.asked.event])
-        return await self._records()
+        return await self._records(content)
 
-    async def _submit(self, alert: Alert) -> bool:
-        content = self.content = read_content(alert, self.settings, now=self.now)
+    async def _submit(self, alert: Alert, content: Content) -> bool:
         stored = await insert_and_lock(
             self.connection,
             self.asked,
@@ -164,7 +164,7 @@ class Planning:
         else:
             await self._note(alert_id, IGNORED, f"{transition}: the alert is {stored.state if stored else 'not known'}")
 
-    async def _records(self) -> list[Record]:
+    async def _records(self, content: Content | None) -> list[Record]:
         facts = await recorded_at(self.connection, self.touched, self.offset)
         stopped = {alert_id for alert_id, event in facts if event in STOPPED}
         if self.asked.event is AlertAction.CANCELLED:
@@ -174,15 +174,14 @@ class Planning:
             stored = await lock_alert(self.connection, self.asked.alert_id)
             # An audience that is known was asked for by a transaction that is long committed.
             if stored is not None and stored.state is AlertState.EXPANDING and stored.audience is None:
-                records += self._records_of(stored)
+                content = content or read_content(stored.alert, self.settings, now=self.now)
+                records += self._records_of(stored, content.require_variants())
         return records
 
-    def _records_of(self, stored: StoredAlert) -> list[Record]:
+    def _records_of(self, stored: StoredAlert, variants: tuple[Variant, ...]) -> list[Record]:
         names = Names(self.settings.topic_prefix)
         key = str(stored.alert_id).encode()
         ends = int(stored.expires_at.timestamp() * 1000)
-        content = self.content or read_content(stored.alert, self.settings, now=self.now)
-        variants = content.require_variants()
         control = Control(
             alert_id=str(stored.alert_id),
             lane=stored.lane,
