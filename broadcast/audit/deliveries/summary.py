@@ -147,8 +147,10 @@ async def _strangers(connection: Connection, alert_id: UUID, known: int) -> int:
 
 
 async def _overdue(connection: Connection, alert_id: UUID, overdue_before: datetime) -> int:
-    """Recipients with a submit that old and no final receipt; of those with several attempts, whose state is not
-    known here, the ones that counting looks at."""
+    """Recipients with a submit that old and no final receipt.
+
+    The state of a recipient with several attempts is not known here: one with a delivered receipt is left out.
+    """
     found: int = await connection.fetchval(
         f"""
         SELECT count(DISTINCT recipient_id) FROM attempts

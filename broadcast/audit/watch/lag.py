@@ -37,7 +37,7 @@ async def statuses_left(settings: Settings, connection: asyncpg.Connection) -> i
         ends = await consumer.end_offsets(partitions)
         begins = await consumer.beginning_offsets(partitions)
     except (KafkaError, OSError) as error:
-        log.warning("lag_unknown", error=repr(error))
+        log.warning("work_not_counted", error=repr(error))
         return None
     finally:
         await consumer.stop()
@@ -79,7 +79,7 @@ async def jobs_left(settings: Settings) -> int | None:
         return left
     except (KafkaError, AttributeError, OSError) as error:
         # AttributeError: how aiokafka 0.14 reports an error of a single partition.
-        log.warning("lag_unknown", error=repr(error))
+        log.warning("work_not_counted", error=repr(error))
         return None
     finally:
         await consumer.stop()

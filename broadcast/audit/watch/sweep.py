@@ -20,6 +20,7 @@ from broadcast.clock import utc_now
 from broadcast.database.pool import AWAY, wait_for_database
 from broadcast.deadletters.reading import OpenLetters
 from broadcast.lifecycle import FINAL_STATES, AlertState, Transition, may_happen, next_state
+from broadcast.retry import Backoff
 from broadcast.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -46,6 +47,7 @@ async def sweep_forever(settings: Settings) -> None:
     """Sweep once a second until cancelled; the database is waited for, another recorder's sweep too."""
     sweeps = 0
     letters = OpenLetters(settings)
+    pause = Backoff(first_seconds=SWEEP_SECONDS)
     while True:
         connection = await wait_for_database("sweep", lambda: open_session(settings))
         # While nobody swept nothing may have been recorded either: what did not change then says nothing.
@@ -60,14 +62,15 @@ async def sweep_forever(settings: Settings) -> None:
                         await show_letters(letters)
                     work = partial(work_left, settings, connection)
                     await alarm_queued_without_work(connection, utc_now(), queued_since, work)
+                    pause.reset()
                 await asyncio.sleep(SWEEP_SECONDS)
         except INTERRUPTED as error:
             log.warning("sweep_interrupted", error=repr(error))
-            await asyncio.sleep(SWEEP_SECONDS)
+            await pause.sleep()
         except Exception:
             # The sweep watches; a fault of its own must not end the recording beside it.
             log.exception("sweep_failed")
-            await asyncio.sleep(SWEEP_SECONDS)
+            await pause.sleep()
         finally:
             connection.terminate()
 
