@@ -188,7 +188,7 @@ async def show_alarms(connection: asyncpg.Connection) -> None:
         metrics.alarms.labels(kind).set(counts.get(kind, 0))
 
 
-async def is_trusting(connection: asyncpg.Connection) -> bool:
+async def is_log_intact(connection: asyncpg.Connection) -> bool:
     """False from the day Kafka lost its tail, cleared or not: jobs of then may be done twice without a mark."""
     return not await connection.fetchval("SELECT EXISTS (SELECT FROM alarms WHERE kind = $1)", LOST_TAIL)
 

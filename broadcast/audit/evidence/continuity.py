@@ -11,7 +11,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 from broadcast.alarms import LOST_RECORDS, LOST_TAIL, raise_alarm
 from broadcast.audit.evidence.chain import RawRecord
 from broadcast.audit.evidence.divergence import find_divergence
-from broadcast.audit.evidence.segments import Position, is_same_record
+from broadcast.audit.evidence.segments import Position, is_same_record, read_positions
 from broadcast.kafka.clients import make_consumer
 from broadcast.settings import Settings
 
@@ -69,11 +69,21 @@ class Probe:
         return found
 
 
-async def confirm_position(connection: asyncpg.Connection, probe: Probe, position: Position) -> Position:
-    """The position to go on from: the same, or a new epoch where Kafka lost what was recorded.
+async def confirm_positions(
+    settings: Settings, connection: asyncpg.Connection, partitions: Sequence[TopicPartition]
+) -> dict[TopicPartition, Position]:
+    """Where to go on reading each partition, after a comparison of Kafka with the end of its evidence.
 
     Raises `KafkaError` while the broker is away.
     """
+    if not partitions:
+        return {}
+    recorded = await read_positions(connection, partitions)
+    async with Probe(settings) as probe:
+        return {tp: await _confirm_position(connection, probe, recorded[tp]) for tp in partitions}
+
+
+async def _confirm_position(connection: asyncpg.Connection, probe: Probe, position: Position) -> Position:
     tp = TopicPartition(position.topic, position.partition)
     for tries in range(_TRIES):
         begin, end = await probe.ends(tp)

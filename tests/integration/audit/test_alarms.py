@@ -11,7 +11,7 @@ from broadcast.alarms import (
     LOST_TAIL,
     SUM_GAP,
     clear_alarms,
-    is_trusting,
+    is_log_intact,
     list_alarms,
     raise_alarm,
     show_alarms,
@@ -68,7 +68,7 @@ async def test_an_alarm_that_still_holds_comes_back(
 async def test_a_lost_tail_is_never_forgotten(connection: asyncpg.Connection) -> None:
     await raise_alarm(connection, LOST_TAIL, "statuses/0", "lost")
     await clear_alarms(connection, [alarm.id for alarm in await list_alarms(connection)], "anna")
-    assert not await is_trusting(connection)
+    assert not await is_log_intact(connection)
 
 
 async def test_an_alert_that_is_not_there_is_not_sound(connection: asyncpg.Connection) -> None:

@@ -10,8 +10,8 @@ import pytest
 from aiokafka import TopicPartition
 
 from broadcast.audit.attempts.decoding import Poison
+from broadcast.audit.attempts.poison import PoisonWriter
 from broadcast.audit.evidence.chain import RawRecord
-from broadcast.audit.watch.letters import Letters
 from broadcast.deadletters.deciding import deciding_letter, dismiss_deadletter, replay_deadletter
 from broadcast.deadletters.reading import OpenLetters, find_deadletter, read_deadletters
 from broadcast.deadletters.writing import REPLAY_HEADER, encode_letter
@@ -80,12 +80,7 @@ async def test_the_recorder_says_of_a_replayed_record_that_it_fails_again(kafka_
     await create_topics(kafka_settings, ROUTES)
     names = Names(kafka_settings.topic_prefix)
     record = RawRecord(9, 0, b"1", b"{", ((REPLAY_HEADER, b"3"),))
-    letters = Letters(kafka_settings, names)
-    await letters.start()
-    try:
-        await letters.send([(names.statuses, 1, Poison(record, "is not JSON"))])
-    finally:
-        await letters.stop()
+    await PoisonWriter(kafka_settings).write([(names.statuses, 1, Poison(record, "is not JSON"))])
     (found,) = await read_deadletters(kafka_settings)
     assert (found.letter.stage, found.letter.offset) == ("recorder", 9)
     assert found.letter.error == "is not JSON (again, after the replay of 3)"
