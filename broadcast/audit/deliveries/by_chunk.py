@@ -1,4 +1,4 @@
-"""The facts of one alert, chunk by chunk, so that memory does not grow with the audience."""
+"""The deliveries of one alert, chunk by chunk, so that memory does not grow with the audience."""
 
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ SELECT {", ".join(Attempt._fields)} FROM attempts
 WHERE alert_id = $1 AND recipient_id > $2 AND recipient_id <= $3
 """
 
-_LEAN = """
+_COUNTED = """
 SELECT recipient_id, segment, segments, outcome, receipt_state, possible_duplicate, submitted_at < $4 AS old,
     attempt, submitted_at
 FROM attempts WHERE alert_id = $1 AND recipient_id > $2 AND recipient_id <= $3
@@ -64,7 +64,7 @@ async def count(connection: Connection, alert_id: UUID, *, overdue_before: datet
     while (row := await connection.fetchrow(_CHUNK, alert_id, chunk, -(2**63))) is not None:
         chunk = row["chunk"]
         attempts: dict[int, list[Any]] = {}
-        for found in await connection.fetch(_LEAN, alert_id, row["first_id"] - 1, row["last_id"], overdue_before):
+        for found in await connection.fetch(_COUNTED, alert_id, row["first_id"] - 1, row["last_id"], overdue_before):
             attempts.setdefault(found[0], []).append(found)
         members = set(row["recipients"])
         suppressed = {recipient_id for recipient_id in read_reasons(row["suppressed"]) if recipient_id not in attempts}

@@ -133,7 +133,7 @@ async def _records(connection: Connection, segment: int) -> list[tuple[RawRecord
 
 
 def _event(kind: str, at: int, value: Status | Receipt, record: RawRecord, source: dict[str, Any]) -> Event:
-    facts = {name: found for name, found in msgspec.to_builtins(value).items() if name not in _KNOWN_ANYWAY}
+    facts = {name: found for name, found in msgspec.to_builtins(value).items() if name not in _SHOWN_ELSEWHERE}
     return Event(
         datetime.fromtimestamp(instant_of(at) / 1000, UTC),
         kind,
@@ -143,4 +143,4 @@ def _event(kind: str, at: int, value: Status | Receipt, record: RawRecord, sourc
     )
 
 
-_KNOWN_ANYWAY = frozenset({"alert_id", "recipient_id", "at", "received_at"})
+_SHOWN_ELSEWHERE = frozenset({"alert_id", "recipient_id", "at", "received_at"})

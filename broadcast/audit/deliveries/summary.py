@@ -1,4 +1,4 @@
-"""How many recipients of an alert are in which state: from counters, or counted anew."""
+"""How many recipients of an alert are in which state: from counters, or counted from all attempts."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,8 +26,8 @@ DEFAULT_RECEIPT_DEADLINE = timedelta(hours=1)
 class Summary:
     """An alert's audience and how many of it are in which state; all states are there, zeros too.
 
-    `audience` is None until it is resolved. `gap` is what the states lack of the audience, or have too many: 0 unless
-    something is wrong. `differences` says which states' counters are not what counting gave (with `exact` only).
+    `audience` is None until it is resolved. `gap` is the difference between the audience and the sum of the states: 0
+    unless something is wrong. `differences` says which states' counters are not what counting gave (with `exact` only).
     `outside_audience` are recipients with an attempt who are not in the audience (with `exact` only).
     """
 

@@ -1,4 +1,4 @@
-"""Is what evidence recorded still what Kafka holds? Asked before any record is recorded on top of it."""
+"""Whether Kafka still holds what evidence recorded: compared before any record is recorded after it."""
 
 import asyncio
 from collections.abc import Sequence

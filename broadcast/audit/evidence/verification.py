@@ -1,4 +1,4 @@
-"""Is the evidence whole and unchanged? Every chain computed anew, from what is stored."""
+"""Verification that the evidence is whole and unchanged: every chain is computed again from what is stored."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,16 +14,16 @@ from broadcast.audit.evidence.chain import GENESIS, digest_of, unpack
 from broadcast.database import Connection
 
 Progress = Callable[[int, int], None]
-"""Told how many of how many segments and chunks are done."""
+"""Called with the number of segments and chunks that are done, and of all."""
 
 _AT_ONCE = 50
 
 
 @dataclass(slots=True)
 class Verification:
-    """What `verify` found. `faults` name what is wrong, the first bad segment of each partition first; none: sound.
+    """What `verify` found. `faults` say what is wrong: of each partition the first bad segment.
 
-    `heads` is the newest digest of each partition: noted elsewhere, it also proves that nothing was cut off the end.
+    `heads` are the newest digests of the partitions: kept elsewhere, they also prove that nothing was cut off the end.
     """
 
     segments: int = 0
@@ -67,7 +67,7 @@ async def verify(
 
 
 async def note_verification(connection: Connection, found: Verification) -> None:
-    """Remember that the chains were verified, for `show_verification`; a fault is also an alarm."""
+    """Insert what was found, for `show_verification`; each fault is also an alarm."""
     await connection.execute(
         "INSERT INTO verifications (segments, records, chunks, sound) VALUES ($1, $2, $3, $4)",
         *(found.segments, found.records, found.chunks, found.sound),
