@@ -32,8 +32,9 @@ log = structlog.get_logger(__name__)
 class Access:
     """ASGI middleware. The request id is the caller's `X-Request-Id` if that is a plain word, else a new one."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, body_seconds: float = BODY_SECONDS) -> None:
         self.app = app
+        self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; a fault of ours is logged and answered here."""
@@ -54,7 +55,7 @@ class Access:
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
             await send(message)
 
-        read = _limit(receive)
+        read = _limit(receive, self._body_seconds)
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self.app(scope, read, answer)
@@ -66,10 +67,10 @@ class Access:
                 _account(scope, code or 499, time.perf_counter() - began)
 
 
-def _limit(receive: Receive) -> Receive:
+def _limit(receive: Receive, body_seconds: float) -> Receive:
     """The same, with an end to bytes (413) and to time (408) until the body is there."""
     size = 0
-    deadline: float | None = asyncio.get_running_loop().time() + BODY_SECONDS
+    deadline: float | None = asyncio.get_running_loop().time() + body_seconds
 
     async def read() -> Message:
         nonlocal size, deadline
@@ -79,7 +80,7 @@ def _limit(receive: Receive) -> Receive:
         except TimeoutError:
             raise HTTPException(
                 HTTPStatus.REQUEST_TIMEOUT,
-                f"the body was not there within {BODY_SECONDS:g} s; send it again",
+                f"the body was not there within {body_seconds:g} s; send it again",
                 {"Connection": "close"},
             ) from None
         size += len(message.get("body", b""))

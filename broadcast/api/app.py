@@ -8,7 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from broadcast.api import problems
-from broadcast.api.access import Access
+from broadcast.api.access import BODY_SECONDS, Access
 from broadcast.api.routes import alerts, audit, groups, trial_messages
 from broadcast.api.services import Services
 from broadcast.health_server import answer_probe
@@ -18,7 +18,7 @@ DESCRIPTION = """Publish an alert, reach every recipient by SMS, prove it.
 Errors are problem documents (RFC 9457). Every answer carries `X-Request-Id`."""
 
 
-def make_app(services: Services) -> FastAPI:
+def make_app(services: Services, *, body_seconds: float = BODY_SECONDS) -> FastAPI:
     """The application over its services; it starts and stops nothing."""
     app = FastAPI(
         title="Tocsin",
@@ -31,7 +31,7 @@ def make_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     problems.install(app)
-    app.add_middleware(Access)
+    app.add_middleware(Access, body_seconds=body_seconds)
     for router in (alerts.router, audit.router, groups.router, trial_messages.router):
         app.include_router(router)
     for path in ("/healthz", "/readyz", "/metrics"):

@@ -96,14 +96,14 @@ async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
         await stop.wait()
 
 
-async def _keep(name: str, work: Callable[[], Awaitable[None]]) -> None:
+async def _keep(name: str, work: Callable[[], Awaitable[None]], *, pause_seconds: float = RESTART_SECONDS) -> None:
     """Background work without which requests fail: whatever ends it is logged, and it begins again."""
     while True:
         try:
             await work()
         except Exception:
             log.exception("background_work_failed", work=name)
-        await asyncio.sleep(RESTART_SECONDS)
+        await asyncio.sleep(pause_seconds)
 
 
 def _listen(settings: Settings) -> socket.socket:
