@@ -1,4 +1,4 @@
-"""SMPP alone: our session against the simulator in a process of its own, over loopback.
+"""SMPP alone: one session against the simulator in a process of its own, over loopback.
 
 `python -m bench.smpp [--submits N] [--windows 64,500,1000] [--json]`. CPU is user + system time of each process.
 """
@@ -47,8 +47,8 @@ class Result:
     simulator_memory_mb: float
 
 
-class Feed:
-    """Keeps the window full from one list of destinations, and answers receipts as they come."""
+class FullWindow:
+    """The listener of the measured session: keeps its window full, and answers receipts as they come."""
 
     def __init__(self, template: SubmitTemplate, destinations: list[bytes], receipts: bool) -> None:
         self.done = asyncio.Event()
@@ -116,12 +116,12 @@ async def measure(submits: int, window: int, receipts: bool) -> Result:
     with run_simulator() as ready:
         simulator = psutil.Process(ready["pid"])
         template = SubmitTemplate(source=b"TOCSIN", text=_TEXT, registered_delivery=int(receipts))
-        feed = Feed(template, [b"49151%08d" % number for number in range(submits)], receipts)
+        listener = FullWindow(template, [b"49151%08d" % number for number in range(submits)], receipts)
         config = BindConfig(host="127.0.0.1", port=ready["port"], system_id="bench", window=window)
         before, cpu, started_at = simulator.cpu_times(), own_cpu(), time.perf_counter()
-        session = await connect(config, feed)
+        session = await connect(config, listener)
         async with asyncio.timeout(_SECONDS_LIMIT):
-            await feed.done.wait()
+            await listener.done.wait()
         finished_at, own = time.perf_counter(), own_cpu() - cpu
         after = simulator.cpu_times()
         await session.unbind(2.0)
@@ -133,7 +133,7 @@ async def measure(submits: int, window: int, receipts: bool) -> Result:
             window=window,
             receipts=receipts,
             submits=submits,
-            submits_per_second=round(submits / (feed.answered_at - started_at)),
+            submits_per_second=round(submits / (listener.answered_at - started_at)),
             seconds_to_last_receipt=round(finished_at - started_at, 3),
             client_cpu_us=round(own / submits * 1e6, 2),
             simulator_cpu_us=round(spent / submits * 1e6, 2),

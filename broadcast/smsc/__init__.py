@@ -1,1 +1,1 @@
-"""The SMSC simulator: real SMPP 3.4 over TCP, fast, seeded, and as awkward as told."""
+"""The SMSC simulator: SMPP 3.4 over TCP, with the delays, errors and odd receipts that it is told to produce."""

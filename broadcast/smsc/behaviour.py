@@ -27,7 +27,7 @@ class Behaviour(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     # command_status (name or number) to share: {"throttled": 0.01, "0x45": 0.02}
     error_shares: dict[str, float] = {}
     undelivered_share: float = 0.0
-    # Never answered; with `hang_takes` the phone gets the message all the same, receipt included.
+    # Never answered; with `hang_takes` the phone still gets the message, and the client the receipt.
     hang_share: float = 0.0
     hang_takes: bool = True
     receipt_first_share: float = 0.0
@@ -47,10 +47,10 @@ class Behaviour(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     # Ids begin again after so many; 0 never.
     message_id_modulus: int = 0
     error_body: Literal["none", "empty"] = "none"
-    # Cut what is written into pieces of so many octets, or hold it back so long and send it as one.
+    # Write in pieces of so many octets, or wait so long and write everything together.
     split_bytes: int = 0
     coalesce_ms: float = 0.0
-    # Take everything, say nothing, not even to enquire_link.
+    # Take everything and send nothing, not even responses to enquire_link.
     silent: bool = False
     # Keep responses and receipts until this is set back; enquire_link is answered.
     pause_answers: bool = False

@@ -99,8 +99,6 @@ class Link(asyncio.Protocol):
         """Close the connection at once and discard what is not sent."""
         self._writer.transport.abort()
 
-    # What asyncio calls
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._writer = PduWriter(transport, self._state, self._count_responses)  # type: ignore[arg-type]
         self._state.connections.add(self)
@@ -114,7 +112,7 @@ class Link(asyncio.Protocol):
             metrics.bound = False
             account.connections.remove(self)
             if self._state.behaviour.resend_receipts:
-                # Before the rest: they were due before.
+                # At once, so that they are sent before receipts that are due later.
                 for batch, index in self._receipts.values():
                     account.schedule_receipts(batch.single(index, self._state.now()))
                 self._state.metrics.receipts_resent += len(self._receipts)
@@ -156,8 +154,6 @@ class Link(asyncio.Protocol):
         if self._bind is not None:
             self._bind.account.send_due_receipts()
 
-    # Inside
-
     def _read_submits(self, data: bytes, offset: int, length: int, sequence: int) -> int:
         """Take consecutive submits of one length and layout; returns the offset behind them."""
         bind = self._bind
@@ -185,7 +181,7 @@ class Link(asyncio.Protocol):
         return offset
 
     def _find_layout(self, data: bytes, offset: int, length: int) -> SubmitLayout:
-        """The layout that fits the PDU at `offset`. PduError when it is no submit_sm."""
+        """The layout that fits the PDU at `offset`. PduError when it is not a submit_sm."""
         layouts = self._layouts.setdefault(length, [])
         for position, layout in enumerate(layouts):
             if data.startswith(layout.head, offset + HEADER_LENGTH) and data.startswith(

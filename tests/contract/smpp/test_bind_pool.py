@@ -76,7 +76,7 @@ async def test_a_host_that_is_no_name_is_tried_again_like_a_refused_bind(start: 
     await pool.stop(1.0)
 
 
-async def test_wrong_password_is_not_hammered(start: StartClient) -> None:
+async def test_a_wrong_password_is_tried_again_after_a_long_pause(start: StartClient) -> None:
     client = await start(SmscConfig(password="secret"))
     pool = Pool(account(client.smsc.port, binds=1, bind={"password": "wrong"}), client)
     with capture_logs() as events:

@@ -116,7 +116,7 @@ async def test_a_rounding_error_in_the_rate_does_not_sleep_for_ever() -> None:
     assert memory.listener.calls == ["room"]
 
 
-async def test_nothing_to_submit_wakes_nobody() -> None:
+async def test_nothing_to_submit_calls_no_listener() -> None:
     memory = SessionInMemory()
     assert memory.submit(0) == memory.session.submit_many([]) == 0
     # That nothing happens is no event to wait for: the shortest timer is 1 ms.
