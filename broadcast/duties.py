@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 Duty = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -29,6 +30,18 @@ async def run_duties(
         for task in (stopping, *tasks):
             task.cancel()
         await asyncio.gather(stopping, *tasks, return_exceptions=True)
+
+
+async def unless_stopped(stop: asyncio.Event, action: Coroutine[Any, Any, T]) -> T | None:
+    """What `action` returns; None, with the action cancelled, when `stop` comes first."""
+    stopping, acting = asyncio.create_task(stop.wait(), name="stop"), asyncio.create_task(action)
+    try:
+        await asyncio.wait((stopping, acting), return_when=asyncio.FIRST_COMPLETED)
+        return acting.result() if acting.done() else None
+    finally:
+        for task in (stopping, acting):
+            task.cancel()
+        await asyncio.gather(stopping, acting, return_exceptions=True)
 
 
 def _take_ended(tasks: list[asyncio.Task[None]]) -> set[asyncio.Task[None]]:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from broadcast.duties import run_duties
+from broadcast.duties import run_duties, unless_stopped
 
 
 class Journal:
@@ -94,3 +94,30 @@ async def test_duties_have_names_and_end_with_whoever_runs_them() -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     assert (names, journal.notes) == (["control"], ["waiting ended"])
+
+
+async def test_an_action_is_cancelled_when_a_stop_comes_first() -> None:
+    stop, ended = asyncio.Event(), asyncio.Event()
+
+    async def act() -> str:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return "done"
+
+    asyncio.get_running_loop().call_soon(stop.set)
+    async with asyncio.timeout(1.0):
+        assert await unless_stopped(stop, act()) is None
+    assert ended.is_set()
+
+
+async def test_an_action_that_ends_first_gives_what_it_returns_or_raises() -> None:
+    async def act(*, wrong: bool) -> str:
+        if wrong:
+            raise ValueError("wrong")
+        return "done"
+
+    assert await unless_stopped(asyncio.Event(), act(wrong=False)) == "done"
+    with pytest.raises(ValueError, match="wrong"):
+        await unless_stopped(asyncio.Event(), act(wrong=True))
