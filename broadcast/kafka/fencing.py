@@ -26,18 +26,18 @@ NOT_SAID: tuple[type[BaseException], ...] = (*AWAY, AttributeError, UnavailableE
 NO_OFFSET: Final = -1
 
 
-async def take_over(
+async def fence_owners(
     settings: Settings,
     admin: AIOKafkaAdminClient,
     group: str,
     partitions: Iterable[TopicPartition],
     owner: str,
 ) -> tuple[dict[TopicPartition, Position | None], float]:
-    """The partitions' positions (None: there is none yet) with every other owner fenced, and when they were asked for.
+    """Fence every other owner of the partitions; their positions, and when they were asked for.
 
-    The instant is of the monotonic clock: a lease begins there. `owner` is the caller's transactional id, whose
-    producer must have started: that fenced the one before in its slot. An owner that is named anew when the positions
-    are read again is fenced as well, until none is.
+    None stands for a partition without a position. The instant is of the monotonic clock: a lease begins there.
+    `owner` is the caller's transactional id, whose producer must have started: that fenced the one before in its slot.
+    An owner that is named anew when the positions are read again is fenced as well, until none is.
     """
     wanted = frozenset(partitions)
     fenced: set[str] = set()

@@ -1,11 +1,11 @@
-"""The sender's lease: how long it may write on its last successful beat, and the end of a process that may not."""
+"""The lease: how long a sender may write after its last successful beat, and what ends it after that."""
 
 import logging
 import os
 import sys
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Self
 
 import structlog
 
@@ -16,12 +16,15 @@ log = structlog.get_logger(__name__)
 
 WATCH_SECONDS: Final = 0.1
 
-End = Callable[[int, str], None]
+EndProcess = Callable[[int, str], None]
 """Ends the process at once, with an exit code and for a reason."""
 
 
 def end_process(code: int, reason: str) -> None:
-    """End this process now: no buffer is flushed but the logs', for what it holds may belong to another already."""
+    """End this process at once; of its buffers only those of the logs are flushed.
+
+    What the others hold may belong to another process already.
+    """
     log.critical("process_ended", exit_code=code, reason=reason)
     for handler in logging.getLogger().handlers:
         handler.flush()
@@ -41,11 +44,11 @@ class Lease:
         self._renewed_at: float | None = None
 
     def renew(self, at: float) -> None:
-        """A commit that was begun at `at` has succeeded (or, at a takeover, positions asked for at `at` were read)."""
+        """A commit that was begun at `at` has succeeded; at a takeover, positions asked for at `at` were read."""
         self._renewed_at = at
 
-    def void(self) -> None:
-        """There is nothing to write on: no partition is held."""
+    def release(self) -> None:
+        """No partition is held: there is nothing to write on, and nothing that can expire."""
         self._renewed_at = None
 
     @property
@@ -60,25 +63,27 @@ class Lease:
 
 
 class Watchdog:
-    """A thread that ends the process once the lease has expired, also while the event loop hangs."""
+    """A thread that ends the process once the lease has expired, also while the event loop hangs.
 
-    def __init__(self, lease: Lease, end: End) -> None:
+    It watches inside a `with` block.
+    """
+
+    def __init__(self, lease: Lease, end_process: EndProcess) -> None:
         self._lease: Final = lease
-        self._end: Final = end
+        self._end_process: Final = end_process
         self._stopped: Final = threading.Event()
         self._thread: Final = threading.Thread(target=self._watch, name="lease", daemon=True)
 
-    def start(self) -> None:
-        """Begin to watch."""
+    def __enter__(self) -> Self:
         self._thread.start()
+        return self
 
-    def stop(self) -> None:
-        """End the watch; waits for the thread."""
+    def __exit__(self, *_: object) -> None:
         self._stopped.set()
         self._thread.join()
 
     def _watch(self) -> None:
         while not self._stopped.wait(WATCH_SECONDS):
             if self._lease.expired:
-                self._end(LEASE_EXIT_CODE, f"the last beat succeeded more than {self._lease.seconds} s ago")
+                self._end_process(LEASE_EXIT_CODE, f"the last beat succeeded more than {self._lease.seconds} s ago")
                 return

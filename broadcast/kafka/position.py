@@ -41,8 +41,11 @@ def fresh_position(offset: int) -> Position:
     return Position(offset, offset, (), offset)
 
 
-def since(position: Position, beginning: int) -> Position:
-    """What is left of it where the log begins at `beginning`: jobs before that are gone; itself if it missed none."""
+def cut_to_beginning(position: Position, beginning: int) -> Position:
+    """What is left of a position where the log begins at `beginning`: jobs before that are gone.
+
+    The position itself if none of its jobs is gone.
+    """
     if position.offset >= beginning:
         return position
     pending = tuple(offset for offset in position.pending if offset >= beginning)
@@ -51,8 +54,8 @@ def since(position: Position, beginning: int) -> Position:
     return Position(first, end, pending, max(position.horizon, first), position.owner)
 
 
-def until(position: Position, log_end: int) -> Position:
-    """What is left of it where the log ends at `log_end` though it knew more: what comes there is new, not done.
+def cut_to_end(position: Position, log_end: int) -> Position:
+    """What is left of a position where the log ends at `log_end`: jobs that come there are new, not done.
 
     The horizon stays, so that new jobs below it are marked: nobody can say whether they were there before.
     """

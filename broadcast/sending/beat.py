@@ -1,4 +1,4 @@
-"""The beat: when it begins, and statuses, retries, dead letters and positions in one transaction (`docs/sender.md`)."""
+"""The beat: when it begins, and statuses, retries, dead letters and positions in one transaction."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
@@ -12,54 +12,63 @@ from aiokafka.structs import OffsetAndMetadata
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.errors import FENCED_EXIT_CODE, LEASE_EXIT_CODE
 from broadcast.kafka.batches import send_records
-from broadcast.kafka.lease import End, Lease
+from broadcast.kafka.lease import Lease
 from broadcast.kafka.position import Position, write_metadata
 from broadcast.kafka.transactions import TransactionalProducer
-from broadcast.sending.metrics import Figures
-from broadcast.sending.outbox import Outbox, Parcel
-from broadcast.sending.settlement import Settlement, Token
-from broadcast.sending.sources import Source
+from broadcast.sending.events import SenderEvents
+from broadcast.sending.metrics import RouteMetrics
+from broadcast.sending.outbox import BeatContent, Outbox
+from broadcast.sending.settlement import Settlement
+from broadcast.sending.sources import Sources
+from broadcast.settings import Settings
 from schemas.topics import Names
 
 SLOW_SECONDS: Final = 0.25
 """A beat that takes longer holds up new submits until it is done."""
 
+BATCH: Final = 1_500
+"""Statuses for one partition before it is the next one's turn."""
 
-class Rhythm:
-    """Beats about `busy_seconds` apart while there is something to say, at once when asked, else by `idle_seconds`."""
+
+class BeatSchedule:
+    """When the next beat begins.
+
+    Beats are about `busy_seconds` apart while there is something to commit, at once when asked, else `idle_seconds`.
+    """
 
     def __init__(self, busy_seconds: float, idle_seconds: float, *, clock: Callable[[], float] = monotonic) -> None:
         self._busy: Final = busy_seconds
         self._idle: Final = idle_seconds
         self._clock: Final = clock
-        self._something: Final = asyncio.Event()
+        self._wanted: Final = asyncio.Event()
         self._at_once: Final = asyncio.Event()
         self._began_at = clock()
         self._beating = False
 
-    def note(self) -> None:
-        """There is something to say."""
-        self._something.set()
+    def want_beat(self) -> None:
+        """There is something to commit."""
+        self._wanted.set()
 
-    def hurry(self) -> None:
-        """What is in doubt, or the horizon, wants the next beat now."""
-        self._something.set()
+    def beat_now(self) -> None:
+        """There is something to commit, and it is not to wait for `busy_seconds`."""
+        self._wanted.set()
         self._at_once.set()
 
     async def wait(self, *, watchful: bool = False) -> bool:
-        """Until there is something to say and the last beat is `busy_seconds` ago; False when there is nothing.
+        """Wait until a beat is to begin; False when there is nothing to commit.
 
-        It comes back without anything when an idle beat is due, and if `watchful` after `busy_seconds`.
+        True `busy_seconds` after the last beat at the earliest, or at once after `beat_now`. False when an idle beat is
+        due, and if `watchful` after `busy_seconds`.
         """
         idle = self._began_at + self._idle - self._clock()
-        if not await _within(self._something, min(idle, self._busy) if watchful else idle):
+        if not await _within(self._wanted, min(idle, self._busy) if watchful else idle):
             return False
         await _within(self._at_once, self._began_at + self._busy - self._clock())
         return True
 
     @property
     def idle(self) -> bool:
-        """Whether the last beat is so long ago that one is due with nothing new to say."""
+        """Whether a beat is due although there is nothing new to commit."""
         return self._clock() - self._began_at >= self._idle
 
     def begin(self) -> None:
@@ -68,8 +77,8 @@ class Rhythm:
         self._beating = True
 
     def take(self) -> None:
-        """The beat has what it carries: what is noted from here on is for the next."""
-        self._something.clear()
+        """The beat has its content: what is wanted from here on is for the next."""
+        self._wanted.clear()
         self._at_once.clear()
 
     def end(self) -> None:
@@ -95,114 +104,104 @@ async def _within(event: asyncio.Event, seconds: float) -> bool:
     return True
 
 
-BATCH: Final = 1_500
-"""Statuses for one partition before it is the next one's turn."""
-
-
 class LeaseExpiredError(Exception):
     """The lease ran out before a commit: nothing may be committed any more."""
 
 
 class Beats:
-    """One beat after another, over whatever `sources` holds. Whatever goes wrong in one ends the process."""
+    """Commits one beat after another over the partitions in `sources`. Any failure ends the process."""
 
     def __init__(
         self,
-        *,
-        producer: TransactionalProducer,
+        settings: Settings,
         group: str,
-        names: Names,
-        status_partitions: int,
+        producer: TransactionalProducer,
+        *,
         lease: Lease,
-        rhythm: Rhythm,
+        schedule: BeatSchedule,
+        sources: Sources,
         outbox: Outbox,
         settlement: Settlement,
-        end: End,
-        on_done: Callable[[], None],
+        events: SenderEvents,
     ) -> None:
-        self.sources: dict[TopicPartition, Source[Token]] = {}
         self._producer: Final = producer
         self._group: Final = group
-        self._names: Final = names
-        self._status_partitions: Final = status_partitions
+        self._names: Final = Names(settings.topic_prefix)
+        self._status_partitions: Final = settings.status_partitions
         self._lease: Final = lease
-        self._rhythm: Final = rhythm
+        self._schedule: Final = schedule
+        self._sources: Final = sources
         self._outbox: Final = outbox
         self._settlement: Final = settlement
-        self._end: Final = end
-        self._on_done: Final = on_done
-        self._figures: Final = Figures()
+        self._events: Final = events
+        self._metrics: Final = RouteMetrics()
         self._turn = 0
         self._lock: Final = asyncio.Lock()
 
     @property
-    def _next(self) -> TopicPartition:
-        return TopicPartition(self._names.statuses, self._turn % self._status_partitions)
-
-    @property
     def wanted(self) -> bool:
-        """Whether a beat would say anything new."""
-        return bool(self._outbox.parcel) or any(source.progress.changed for source in self.sources.values())
+        """Whether a beat would commit anything new."""
+        return bool(self._outbox.content) or any(source.progress.changed for source in self._sources.values())
 
     async def beat(self, *, everything: bool = False, release: bool = False) -> None:
-        """One beat, after the one under way: everything collected, and each partition that has changed.
+        """Commit one beat, after the one under way: what was collected, and each partition that has changed.
 
         `everything` commits the positions of all partitions, `release` gives them up: nothing may be in doubt then.
         Without partitions there is nothing to commit, and statuses wait.
         """
         async with self._lock:
-            self._rhythm.begin()
+            self._schedule.begin()
             try:
                 await self._beat(everything=everything or release, release=release)
             finally:
-                self._rhythm.end()
+                self._schedule.end()
 
     async def _beat(self, *, everything: bool, release: bool) -> None:
-        sources = list(self.sources.values())
+        sources = list(self._sources.values())
         if not sources:
             return
         began_at = monotonic()
-        with self._or_end():
+        with self._failure_ends_process():
             await self._producer.begin_transaction()
             # What is answered meanwhile still goes with this beat.
-            await self._producer.enlist(self._group, [self._next] if self._outbox.parcel.statuses else [])
-        self._rhythm.take()
-        parcel = self._outbox.take()
+            await self._producer.enlist(self._group, [self._next] if self._outbox.content.statuses else [])
+        self._schedule.take()
+        content = self._outbox.take()
         # A commit needs a position, if only to say that this sender still owns it.
         changed = [source for source in sources if everything or source.progress.changed] or sources[:1]
         positions = {
             source.partition: source.progress.release() if release else source.progress.propose() for source in changed
         }
-        with self._or_end():
-            await self._commit(parcel, positions)
+        with self._failure_ends_process():
+            await self._commit(content, positions)
         for source in changed:
             source.progress.confirm()
-        self._settlement.in_doubt -= parcel.submits
-        self._figures.report_beat(
-            parcel, in_doubt=self._settlement.in_doubt, sources=sources, seconds=monotonic() - began_at
+        self._settlement.note_committed(content)
+        self._metrics.report_beat(
+            content, in_doubt=self._settlement.in_doubt, sources=sources, seconds=monotonic() - began_at
         )
-        self._on_done()
+        self._events.beat_committed()
         # What was in doubt is not any more, and need not wait for the markers: the next beat does.
-        with self._or_end():
+        with self._failure_ends_process():
             await self._producer.confirm()
 
     @contextmanager
-    def _or_end(self) -> Iterator[None]:
+    def _failure_ends_process(self) -> Iterator[None]:
         try:
             yield
         except (ProducerFenced, InvalidProducerEpoch) as error:
-            self._end(FENCED_EXIT_CODE, f"another sender has taken over: {error!r}")
+            self._events.end_process(FENCED_EXIT_CODE, f"another sender has taken over: {error!r}")
             raise
         except (KafkaError, LeaseExpiredError) as error:
-            self._end(LEASE_EXIT_CODE, f"a beat failed: {error!r}")
+            self._events.end_process(LEASE_EXIT_CODE, f"a beat failed: {error!r}")
             raise
 
-    async def _commit(self, parcel: Parcel, positions: Mapping[TopicPartition, Position]) -> None:
+    async def _commit(self, content: BeatContent, positions: Mapping[TopicPartition, Position]) -> None:
         offsets = {
             partition: OffsetAndMetadata(position.offset, write_metadata(position))
             for partition, position in positions.items()
         }
-        futures = await self._send(parcel)
+        futures = await self._send(content)
         # A commit does not look at what became of its batches: a refused one must stop it here. Positions come after
         # them: a broker that verifies two writes of one transaction at once may refuse the first for now
         # (AddPartitionsToTxnManager), which aiokafka tries again 0.1 s later.
@@ -214,15 +213,19 @@ class Beats:
         await self._producer.note_commit()
         self._lease.renew(begun_at)
 
-    async def _send(self, parcel: Parcel) -> list["asyncio.Future[Any]"]:
+    async def _send(self, content: BeatContent) -> list["asyncio.Future[Any]"]:
         now = epoch_milliseconds()
         producer, names = self._producer, self._names
         futures: list[asyncio.Future[Any]] = []
-        for start in range(0, len(parcel.statuses), BATCH):
-            records = parcel.statuses[start : start + BATCH]
+        for start in range(0, len(content.statuses), BATCH):
+            records = content.statuses[start : start + BATCH]
             futures += await send_records(producer, names.statuses, self._next.partition, records, now)
             self._turn += 1
-        for (topic, partition), records in parcel.retries.items():
+        for (topic, partition), records in content.retries.items():
             futures += await send_records(producer, topic, partition, records, now)
-        futures += await send_records(producer, names.deadletters, 0, parcel.deadletters, now)
+        futures += await send_records(producer, names.deadletters, 0, content.deadletters, now)
         return futures
+
+    @property
+    def _next(self) -> TopicPartition:
+        return TopicPartition(self._names.statuses, self._turn % self._status_partitions)

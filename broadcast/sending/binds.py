@@ -1,6 +1,6 @@
-"""One account's binds: submits are written here, answers and deliveries come in here."""
+"""One account's binds: submits leave here, answers and deliveries come in here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import repeat
 from operator import itemgetter
 from typing import Final
@@ -10,10 +10,11 @@ import structlog
 from broadcast import metrics
 from broadcast.clock import epoch_milliseconds
 from broadcast.routing import Account
-from broadcast.sending.forwarding import Receipts
+from broadcast.sending.events import SenderEvents
+from broadcast.sending.forwarding import Forwarder
 from broadcast.sending.metrics import count_answers
 from broadcast.sending.rules import UNANSWERED
-from broadcast.sending.settlement import Sent, Settlement, Submission, Token
+from broadcast.sending.settlement import SegmentAnswers, Settlement, Submission, Token
 from broadcast.smpp.account import AccountConfig, BindConfig, Tls
 from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.codec.message import Delivery
@@ -27,58 +28,57 @@ from schemas.job import Job
 log = structlog.get_logger(__name__)
 
 
-class AccountBinds:
-    """The listener of every session of an account."""
+UNBIND_SECONDS: Final = 0.5
+"""For the answer to our unbind: nothing depends on it any more."""
 
-    def __init__(
-        self,
-        account: Account,
-        settlement: Settlement,
-        receipts: Receipts,
-        *,
-        on_room: Callable[[], None],
-        fail: Callable[[str], None],
-    ) -> None:
+
+class AccountBinds:
+    """The sessions of one account and their listener."""
+
+    def __init__(self, account: Account, settlement: Settlement, forwarder: Forwarder, events: SenderEvents) -> None:
         self.account: Final = account
         self.pool: Final[Pool[Token]] = Pool(make_config(account), self)
         self._settlement: Final = settlement
-        self._receipts: Final = receipts
-        self._announce: Final = on_room
-        self._fail: Final = fail
+        self._forwarder: Final = forwarder
+        self._events: Final = events
 
     def set_share(self, share: float) -> None:
-        """This worker holds that share of the route's partitions, and has that share of the account's rate."""
+        """Limit this worker to a share of the account's rate: its share of the route's partitions."""
         rate = self.account.rate_per_second
         if rate is not None and share > 0:
             self.pool.set_rate(rate * share)
 
+    async def unbind(self) -> None:
+        """Unbind all sessions; a submit that is still unanswered is unknown."""
+        await self.pool.stop(UNBIND_SECONDS)
+
     def write(
         self, session: Session[Token], submission: Submission, jobs: Sequence[Job], offsets: Sequence[int]
     ) -> int:
-        """Submit jobs in one write, in order; how many were taken. Their segments are taken together or not at all."""
+        """Submit jobs in one write, in order; how many were taken.
+
+        All segments of a job are taken, or none. PduError, with nothing taken, for a number that is no address.
+        """
         templates = submission.message.templates(self.account, submission.at)
         destinations = [job.msisdn.lstrip("+").encode() for job in jobs]
         if len(templates) == 1:
             tokens: list[Token] = list(zip(repeat(submission), jobs, offsets, repeat(None), repeat(0)))
             count = session.submit(templates[0], destinations, tokens)
-            self._take(submission, offsets[:count], tokens[:count], count)
+            if count:
+                self._settlement.note_submitted(submission, offsets[:count], tokens[:count], count)
             return count
         group = len(templates)
         items = []
         first = []
         for job, offset, destination in zip(jobs, offsets, destinations, strict=True):
-            sent = Sent(group)
-            tokens = [(submission, job, offset, sent, part) for part in range(group)]
+            answers = SegmentAnswers(group)
+            tokens = [(submission, job, offset, answers, part) for part in range(group)]
             first.append(tokens[0])
             items += [(template, destination, token) for template, token in zip(templates, tokens, strict=True)]
         count = session.submit_many(items, group) // group
-        self._take(submission, offsets[:count], first[:count], count * group)
+        if count:
+            self._settlement.note_submitted(submission, offsets[:count], first[:count], count * group)
         return count
-
-    def _take(self, submission: Submission, offsets: Sequence[int], tokens: Sequence[Token], submits: int) -> None:
-        if submits:
-            submission.progress.take(offsets, tokens)
-            self._settlement.in_doubt += submits
 
     def on_responses(self, session: Session[Token], responses: list[Response[Token]]) -> None:  # noqa: ARG002 - the listener's form
         count_answers(self.account.name, map(itemgetter(1), responses))
@@ -89,10 +89,10 @@ class AccountBinds:
         self._settle(responses)
 
     def on_deliveries(self, session: Session[Token], deliveries: list[Delivery]) -> None:
-        self._receipts.add(self.account, session, deliveries)
+        self._forwarder.add(self.account, session, deliveries)
 
     def on_room(self, session: Session[Token]) -> None:  # noqa: ARG002 - the listener's form
-        self._announce()
+        self._events.write_ready()
 
     def on_lost(self, session: Session[Token], error: SmppError, unanswered: list[Token]) -> None:  # noqa: ARG002 - the listener's form
         count_answers(self.account.name, repeat(UNANSWERED, len(unanswered)))
@@ -101,26 +101,26 @@ class AccountBinds:
         elif unanswered or not isinstance(error, UnboundError):
             log.warning("session_lost", account=self.account.name, error=str(error), unanswered=len(unanswered))
         try:
-            self._settlement.lose(unanswered, epoch_milliseconds())
+            self._settlement.settle_unanswered(unanswered, epoch_milliseconds())
         except Exception as broken:
-            self._stumble(broken)
-        self._announce()
+            self._end_process_unsettled(broken)
+        self._events.write_ready()
 
     def _settle(self, responses: list[Response[Token]]) -> None:
         try:
             ids = normalise_response_ids([response[2] for response in responses], self.account.message_id_rule)
             self._settlement.settle_many(responses, ids, epoch_milliseconds())
         except Exception as error:
-            self._stumble(error)
+            self._end_process_unsettled(error)
 
-    def _stumble(self, error: Exception) -> None:
+    def _end_process_unsettled(self, error: Exception) -> None:
         # asyncio would drop the link and go on, and answers that the session no longer holds would never be settled.
         log.exception("answers_not_settled", account=self.account.name)
-        self._fail(f"answers could not be settled: {error!r}")
+        self._events.end_process(1, f"answers could not be settled: {error!r}")
 
 
 def make_config(account: Account) -> AccountConfig:
-    """An account of the routes file as the SMPP room wants it."""
+    """An account of the routes file as a configuration of `broadcast.smpp`."""
     tls = account.tls
     return AccountConfig(
         name=account.name,

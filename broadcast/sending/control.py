@@ -1,7 +1,8 @@
-"""What a sender must know now: alerts and stops, read from `control.v1` (`docs/sender.md`)."""
+"""What a sender must know of alerts now: their control records and stops, read from `control.v1`."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Final, TypeAlias
 
 import msgspec
@@ -10,11 +11,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord
 
-from broadcast.alarms import CONTROL_LOST_ITS_TAIL, Alarms
+from broadcast.alarms import CONTROL_LOST_ITS_TAIL
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.kafka.clients import AWAY, make_consumer
 from broadcast.kafka.fencing import find_offsets
 from broadcast.retry import Backoff, retry
+from broadcast.sending.events import SenderEvents
 from broadcast.settings import Settings
 from schemas.control import STOP_SUFFIX, Control
 from schemas.topics import Names
@@ -40,8 +42,8 @@ LONGEST_PAUSE_SECONDS: Final = 0.5
 class ControlView:
     """Alerts and stops by alert id, and how fresh that is. Pure.
 
-    It held everything that control had at `caught_up_at`, on the monotonic clock: a wall clock that is set back would
-    make it look fresher than it is.
+    `caught_up_at` is the last instant of the monotonic clock at which it held everything that control had. A wall clock
+    that is set back would make it look fresher than it is.
     """
 
     def __init__(self) -> None:
@@ -51,7 +53,7 @@ class ControlView:
         self._decoder: Final = msgspec.json.Decoder(Control)
 
     def apply(self, key: bytes | None, value: bytes | None, now: int) -> None:
-        """One record. A stop stays, whatever follows; a control without a value forgets the alert.
+        """Take in one record: a stop stays whatever follows, a control without a value removes the alert.
 
         msgspec.MsgspecError (ValidationError, DecodeError) for a value that is no control record.
         """
@@ -77,72 +79,65 @@ class ControlView:
 
 
 class ControlReader:
-    """Keeps a view up to date: a consumer without a group, from the beginning of the log.
+    """Keeps a view up to date: a consumer without a group, from the beginning of the log."""
 
-    `on_change` hears that something has changed, `on_poison` of each unreadable record that came since the start: those
-    before were seen by whoever ran then.
-    """
+    def __init__(self, consumer: AIOKafkaConsumer, partition: TopicPartition, end_at_start: int) -> None:
+        self.view: Final = ControlView()
+        self._consumer: Final = consumer
+        self._partition: Final = partition
+        self._end_at_start: Final = end_at_start
 
-    def __init__(
-        self,
-        settings: Settings,
-        view: ControlView,
-        on_change: Callable[[], None],
-        on_poison: Callable[[Record, str], None],
-        *,
-        alarms: Alarms,
-    ) -> None:
-        self.view: Final = view
-        self._partition: Final = TopicPartition(Names(settings.topic_prefix).control, 0)
-        self._on_change: Final = on_change
-        self._on_poison: Final = on_poison
-        self._alarms: Final = alarms
-        self._end_at_start = 0
-        self._consumer: Final[AIOKafkaConsumer] = make_consumer(settings, group_id=None)
-
-    async def start(self) -> None:
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings) -> AsyncIterator["ControlReader"]:
         """Connect, and find the beginning of the log; waits for a broker that is away."""
-        await retry("control", self._consumer.start, service="kafka", away=AWAY)
-        self._consumer.assign([self._partition])
-        await self._rewind()
-        ends = await find_offsets(self._consumer.end_offsets, [self._partition])
-        self._end_at_start = ends[self._partition]
+        partition = TopicPartition(Names(settings.topic_prefix).control, 0)
+        consumer = make_consumer(settings, group_id=None)
+        try:
+            await retry("control", consumer.start, service="kafka", away=AWAY)
+            consumer.assign([partition])
+            await _rewind(consumer, partition)
+            ends = await find_offsets(consumer.end_offsets, [partition])
+            yield cls(consumer, partition, ends[partition])
+        finally:
+            await consumer.stop()
 
-    async def stop(self) -> None:
-        """Disconnect."""
-        await self._consumer.stop()
+    async def run(self, events: SenderEvents) -> None:
+        """Read until cancelled; waits for a broker that is away.
 
-    async def run(self) -> None:
-        """Read until cancelled; whatever the broker does, it goes on when it can."""
+        `events` hears of each change, and of each unreadable record that came since the start: those before are the
+        dead letters of whoever ran then.
+        """
         pause = Backoff(longest_seconds=LONGEST_PAUSE_SECONDS)
         while True:
             try:
-                await self._read()
+                await self.read(events)
                 pause.reset()
             except OffsetOutOfRangeError:
-                # Kafka's data is not what it was. What this view has stays: a stop that was lost still holds.
-                self._alarms.raise_soon(
-                    CONTROL_LOST_ITS_TAIL,
-                    f"{self._partition.topic}/{self._partition.partition}",
-                    "control ends before what was read of it, so it is read from its beginning; stop again what was"
-                    " stopped lately",
+                # Kafka has lost records. What this view has stays: a stop that was lost still holds.
+                subject = f"{self._partition.topic}/{self._partition.partition}"
+                detail = (
+                    "control ends before what was read of it, so it is read from its beginning; stop again what was "
+                    "stopped lately"
                 )
-                await self._rewind()
+                events.raise_alarm(CONTROL_LOST_ITS_TAIL, subject, detail)
+                await _rewind(self._consumer, self._partition)
             except KafkaError as error:
                 await pause.wait("kafka", "control", error)
 
-    async def _read(self) -> None:
+    async def read(self, events: SenderEvents) -> None:
+        """Read what has come, or wait a moment for it."""
         records = (await self._consumer.getmany(self._partition, timeout_ms=POLL_MS)).get(self._partition, ())
-        self._apply(records)
+        self._apply(records, events)
         highwater = self._consumer.highwater(self._partition)
         if highwater is not None and await self._consumer.position(self._partition) >= highwater:
             # When the last fetch was answered: what this process did since says nothing about the log.
             age_ms = max(0, epoch_milliseconds() - self._consumer.last_poll_timestamp(self._partition))
             self.view.caught_up_at = max(self.view.caught_up_at, monotonic() - age_ms / 1000)
         if records:
-            self._on_change()
+            events.write_ready()
 
-    def _apply(self, records: Iterable[Record]) -> None:
+    def _apply(self, records: Iterable[Record], events: SenderEvents) -> None:
         now = epoch_milliseconds()
         for record in records:
             try:
@@ -151,8 +146,9 @@ class ControlReader:
                 # One bad record must not hide the stops behind it.
                 log.error("control_skipped", offset=record.offset, error=str(error))  # noqa: TRY400
                 if record.offset >= self._end_at_start:
-                    self._on_poison(record, str(error))
+                    events.put_aside(record, str(error))
 
-    async def _rewind(self) -> None:
-        beginnings = await find_offsets(self._consumer.beginning_offsets, [self._partition])
-        self._consumer.seek(self._partition, beginnings[self._partition])
+
+async def _rewind(consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
+    beginnings = await find_offsets(consumer.beginning_offsets, [partition])
+    consumer.seek(partition, beginnings[partition])

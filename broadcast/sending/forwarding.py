@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 from zlib import crc32
 
@@ -30,51 +31,61 @@ from schemas.topics import Names
 
 log = structlog.get_logger(__name__)
 
-CROWD: Final = 50
-CROWD_SECONDS: Final = 0.025
+LARGE_BATCH: Final = 50
+LARGE_BATCH_PAUSE_SECONDS: Final = 0.025
 """After a batch of so many the next waits a little and grows: a batch costs Kafka the same whatever it holds."""
 
 STOP_SECONDS: Final = 2.0
 
+_UDHI: Final = 0x40
 _ENCODE: Final = msgspec.json.Encoder().encode
 
 Arrival = tuple[Account, Session[Any], list[Delivery]]
 
 
-def partition_of_account(account: str, partitions: int) -> int:
-    """Where an account's receipts go: always the same, so that they keep their order."""
-    return crc32(account.encode()) % partitions
+class Forwarder:
+    """Writes deliveries to Kafka with an idempotent producer of its own, outside the beat.
 
+    A receipt is true whichever sender hears it, so it waits for no position.
+    """
 
-class Receipts:
-    """An idempotent producer of its own, outside the beat: a receipt says what is so, whoever hears it."""
-
-    def __init__(self, settings: Settings, route: str) -> None:
+    def __init__(self, settings: Settings, route: str, producer: AIOKafkaProducer) -> None:
         names = Names(settings.topic_prefix)
-        self._route: Final = route
         self._receipts_topic: Final = names.receipts
         self._inbound_topic: Final = names.inbound
         self._partitions: Final = settings.receipt_partitions
-        self._hash: Final = number_hasher(settings.require_number_key())
+        self._encoder: Final = DeliveryEncoder(route, settings.require_number_key())
         self._settings: Final = settings
-        self._producer: AIOKafkaProducer = make_producer(settings)
+        self._producer: AIOKafkaProducer = producer
         self._arrivals: Final[deque[Arrival]] = deque()
         self._arrived: Final = asyncio.Event()
         self._idle: Final = asyncio.Event()
         self._idle.set()
 
-    async def start(self) -> None:
-        """Connect."""
-        await self._producer.start()
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings, route: str) -> AsyncIterator["Forwarder"]:
+        """Connect; `stop` at the end."""
+        producer = make_producer(settings)
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        forwarder = cls(settings, route, producer)
+        try:
+            yield forwarder
+        finally:
+            await forwarder.stop()
 
     async def stop(self) -> None:
-        """Give what has arrived its time to reach Kafka, and disconnect; what does not will be sent again."""
+        """Give what has arrived some time to reach Kafka, and disconnect; the SMSC sends the rest again."""
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 await self._idle.wait()
                 await self._producer.stop()
         except TimeoutError:
-            log.warning("receipts_left_to_the_smsc")
+            log.warning("receipts_left", arrivals=len(self._arrivals))
 
     def add(self, account: Account, session: Session[Any], deliveries: list[Delivery]) -> None:
         """What one session has just received."""
@@ -83,7 +94,7 @@ class Receipts:
         self._arrived.set()
 
     async def run(self) -> None:
-        """Send and answer until cancelled."""
+        """Write and answer until cancelled."""
         while True:
             if not self._arrivals:
                 self._idle.set()
@@ -92,8 +103,8 @@ class Receipts:
             arrivals = list(self._arrivals)
             self._arrivals.clear()
             count = await self._send(arrivals)
-            if count >= CROWD:
-                await asyncio.sleep(CROWD_SECONDS)
+            if count >= LARGE_BATCH:
+                await asyncio.sleep(LARGE_BATCH_PAUSE_SECONDS)
 
     async def _send(self, arrivals: list[Arrival]) -> int:
         now = epoch_milliseconds()
@@ -101,7 +112,7 @@ class Receipts:
         inbound: list[KeyValue] = []
         for account, _, deliveries in arrivals:
             records = receipts.setdefault(partition_of_account(account.name, self._partitions), [])
-            self._encode(account, deliveries, now, records, inbound)
+            self._encoder.encode(account, deliveries, now, receipts=records, inbound=inbound)
         try:
             futures = []
             for partition, records in receipts.items():
@@ -109,8 +120,8 @@ class Receipts:
             futures += await send_records(self._producer, self._inbound_topic, 0, inbound, now)
             await asyncio.gather(*futures)
         except KafkaError as error:
-            log.warning("receipts_delayed", count=sum(map(len, receipts.values())), error=repr(error))
-            await self._renew()
+            log.warning("deliveries_not_written", error=repr(error))
+            await self._replace_producer()
             # Some SMSCs wait for the answer rather than send again; a receipt that is on Kafka twice does no harm.
             self._arrivals.extendleft(reversed(arrivals))
             return 0
@@ -118,17 +129,35 @@ class Receipts:
             session.answer([delivery.sequence for delivery in deliveries])
         return sum(map(len, receipts.values()))
 
-    async def _renew(self) -> None:
-        """Another producer: the sequence of an idempotent one that was refused has a hole, so all after is refused."""
+    async def _replace_producer(self) -> None:
+        # The sequence of an idempotent producer that was refused has a hole: Kafka refuses all that follows.
         old, self._producer = self._producer, make_producer(self._settings)
         with suppress(TimeoutError, KafkaError):
             async with asyncio.timeout(STOP_SECONDS):
                 await old.stop()
         await retry("receipts", self._producer.start, service="kafka", away=AWAY)
 
-    def _encode(
-        self, account: Account, deliveries: list[Delivery], now: int, receipts: list[KeyValue], inbound: list[KeyValue]
+
+class DeliveryEncoder:
+    """Encodes what an SMSC delivers to one route as records for Kafka."""
+
+    def __init__(self, route: str, hash_key: bytes) -> None:
+        self._route: Final = route
+        self._hash: Final = number_hasher(hash_key)
+
+    def encode(
+        self,
+        account: Account,
+        deliveries: Sequence[Delivery],
+        now: int,
+        *,
+        receipts: list[KeyValue],
+        inbound: list[KeyValue],
     ) -> None:
+        """Append a record for each delivery of an account to `receipts` or `inbound`.
+
+        One that cannot be read is counted and dropped. `now` in milliseconds since the epoch.
+        """
         parsed = []
         dropped: list[str] = []
         key = account.name.encode()
@@ -148,9 +177,9 @@ class Receipts:
         if dropped:
             metrics.smpp_unexpected.labels(account.name, "delivery").inc(len(dropped))
             log.warning("deliveries_dropped", account=account.name, count=len(dropped), first_reason=dropped[0])
-        took = [seconds_between(receipt.submitted, receipt.done) for receipt, _ in parsed]
+        latencies = [seconds_between(receipt.submitted, receipt.done) for receipt, _ in parsed]
         metrics.observe_batch(
-            metrics.delivery_duration.labels(account.name), [seconds for seconds in took if seconds is not None]
+            metrics.delivery_duration.labels(account.name), [seconds for seconds in latencies if seconds is not None]
         )
         ids = normalise_receipt_ids([receipt.message_id for receipt, _ in parsed], account.message_id_rule)
         for (receipt, source), message_id in zip(parsed, ids, strict=True):
@@ -172,13 +201,16 @@ class Receipts:
             )
 
 
-_UDHI: Final = 0x40
+def partition_of_account(account: str, partitions: int) -> int:
+    """The partition of an account's receipts: always the same, so that they keep their order."""
+    return crc32(account.encode()) % partitions
 
 
 def read_inbound(delivery: Delivery, route: str, account: str, now: int) -> Inbound:
-    """The message with its text decoded by data_coding (SMPP 3.4, 5.2.19); a user data header is left out.
+    """A message from a phone, with its text decoded by data_coding (SMPP 3.4, 5.2.19).
 
-    data_coding 0 is the SMSC's own alphabet, read as GSM 03.38, unpacked. `now` in milliseconds since the epoch.
+    A user data header is left out. data_coding 0 is the SMSC's own alphabet, read as GSM 03.38, unpacked. `now` in
+    milliseconds since the epoch.
     """
     data = delivery.text
     if delivery.esm_class & _UDHI and data:
@@ -190,8 +222,8 @@ def read_inbound(delivery: Delivery, route: str, account: str, now: int) -> Inbo
             text = data.decode("latin-1")
         case _:
             text = gsm.decode(data)
-    return Inbound(route, account, _number(delivery.source), _number(delivery.destination), text, now)
+    return Inbound(route, account, _decode_address(delivery.source), _decode_address(delivery.destination), text, now)
 
 
-def _number(address: bytes) -> str:
+def _decode_address(address: bytes) -> str:
     return address.decode("latin-1")

@@ -9,14 +9,14 @@ from broadcast.text import Encoding, Segment, TextTooLongError, reference_of, sp
 from schemas.control import Control
 from schemas.lane import Lane
 
-BOOK_LIMIT: Final = 2_000
-"""Messages kept: with them all in use, they are a few megabytes; own texts of jobs pass through."""
+CACHE_LIMIT: Final = 2_000
+"""Messages kept, a few megabytes at most; beyond it, all are made anew."""
 
 MINUTE_MS: Final = 60_000
 
 
 class MessageError(ValueError):
-    """A job that cannot be made into a message: why, for people."""
+    """A job has no message: which variant, segment or text is wrong, for people."""
 
 
 class Message:
@@ -48,7 +48,7 @@ class Message:
         return found
 
 
-class MessageBook:
+class MessageCache:
     """Messages by alert, variant, own text and segments; a control record that changes makes new ones."""
 
     def __init__(self, highest_segments: int) -> None:
@@ -62,7 +62,7 @@ class MessageBook:
         if message is not None and message.control is control:
             return message
         message = self._make(control, variant, text, segments)
-        if len(self._messages) >= BOOK_LIMIT:
+        if len(self._messages) >= CACHE_LIMIT:
             self._messages.clear()
         self._messages[key] = message
         return message

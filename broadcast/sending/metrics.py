@@ -1,14 +1,17 @@
 """What a sender tells its operators, in batches: with each received buffer, and with each beat."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
+from aiokafka import TopicPartition
+
 from broadcast import metrics
-from broadcast.sending.outbox import Parcel
+from broadcast.health import Health
+from broadcast.sending.outbox import BeatContent
 from broadcast.sending.rules import UNANSWERED
 from broadcast.sending.settlement import Token
-from broadcast.sending.sources import Source
+from broadcast.sending.sources import Source, Sources
 from broadcast.smpp.codec.command_status import RMSGQFUL, RTHROTTLED, name_status
 from schemas.lane import Lane
 from schemas.status import Outcome
@@ -25,27 +28,32 @@ def count_answers(account: str, command_statuses: Iterable[int]) -> None:
             metrics.smpp_throttled.labels(account).inc(number)
 
 
-class Figures:
-    """What one route adds to the figures of its process: gauges add up over routes, so each knows its own share."""
+class RouteMetrics:
+    """One route's part of the metrics of its process.
+
+    Gauges add up over the routes of a process, so each route remembers what it has added.
+    """
 
     def __init__(self) -> None:
         self._in_doubt = 0
         self._in_flight: dict[Lane, int] = {}
 
-    def report_beat(self, parcel: Parcel, *, in_doubt: int, sources: Iterable[Source[Token]], seconds: float) -> None:
-        """Count what one beat carried, and what is left after it."""
+    def report_beat(
+        self, content: BeatContent, *, in_doubt: int, sources: Iterable[Source[Token]], seconds: float
+    ) -> None:
+        """Count what one beat carried, how long it took, and what is left after it."""
         metrics.beat_duration.observe(seconds)
         metrics.in_doubt.inc(in_doubt - self._in_doubt)
         self._in_doubt = in_doubt
-        for (lane, outcome), number in parcel.outcomes.items():
+        for (lane, outcome), number in content.outcomes.items():
             metrics.jobs.labels(lane.value, outcome.value).inc(number)
             if outcome in _WITHOUT_SUBMIT:
                 metrics.jobs_suppressed.labels(outcome.value).inc(number)
-        for lane, handovers in parcel.handovers.items():
+        for lane, handovers in content.handovers.items():
             metrics.observe_batch(metrics.handover_duration.labels(lane.value), handovers)
-        for lane, number in parcel.marked.items():
+        for lane, number in content.marked.items():
             metrics.possible_duplicates.labels(lane.value).inc(number)
-        for topic, number in Counter(key.decode() for key, _ in parcel.deadletters).items():
+        for topic, number in Counter(key.decode() for key, _ in content.deadletters).items():
             metrics.deadletters.labels(topic).inc(number)
         in_flight = count_in_flight(sources)
         for lane in Lane:
@@ -54,8 +62,36 @@ class Figures:
         self._in_flight = in_flight
 
 
+class RouteProgress:
+    """One route's part of the health of its process: how many jobs are left, and whether it gets further."""
+
+    def __init__(self, health: Health, group: str, topics: Iterable[str]) -> None:
+        self._health: Final = health
+        self._group: Final = group
+        self._topics: Final = tuple(topics)
+        self._reached = -1
+
+    def report(self, sources: Sources, log_end: Callable[[TopicPartition], int | None]) -> None:
+        """A beat is committed: report the lag that is left."""
+        lags = dict.fromkeys(self._topics, 0)
+        waiting = reached = 0
+        for partition, source in sources.items():
+            position = source.progress.committed
+            lag = max(0, (log_end(partition) or 0) - position.offset)
+            lags[partition.topic] += lag
+            # A job on a delay topic stands still on purpose.
+            if not source.delayed:
+                waiting += lag
+                reached += position.offset + position.end
+        self._health.progress(self._group, lags, moved=not waiting or reached != self._reached)
+        self._reached = reached
+
+
 def count_in_flight(sources: Iterable[Source[Token]]) -> Counter[Lane]:
-    """Jobs that were taken and have no outcome yet, by lane; one that waits on a delay topic is not yet taken."""
+    """Jobs that were taken and have no outcome yet, by lane.
+
+    One that waits on a delay topic is not yet taken.
+    """
     found: Counter[Lane] = Counter()
     for source in sources:
         progress = source.progress

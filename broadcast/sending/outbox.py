@@ -1,4 +1,4 @@
-"""What the next beat carries: statuses, retries, dead letters. Encoded at once, so that nothing is held twice."""
+"""What the next beat carries, encoded at once so that nothing is held twice."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,24 +10,26 @@ from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from broadcast.deadletters.writing import encode_letter
+from broadcast.kafka.batches import KeyValue
 from schemas.job import Job
 from schemas.lane import Lane
 from schemas.status import Outcome, Status
-
-Record = tuple[bytes, bytes]
-"""Key and value."""
 
 encode_status: Final = msgspec.json.Encoder().encode
 _ENCODE: Final = encode_status
 
 
 @dataclass(slots=True)
-class Parcel:
-    """What one beat carries. `submits` counts the submits whose statuses are in it."""
+class BeatContent:
+    """What one beat carries, and what it counts.
 
-    statuses: list[Record] = field(default_factory=list)
-    retries: dict[TopicPartition, list[Record]] = field(default_factory=lambda: defaultdict(list))
-    deadletters: list[Record] = field(default_factory=list)
+    `submits` counts the submits whose statuses are in it, `handovers` has the seconds from a job's record to its
+    outcome, `marked` counts possible duplicates.
+    """
+
+    statuses: list[KeyValue] = field(default_factory=list)
+    retries: dict[TopicPartition, list[KeyValue]] = field(default_factory=lambda: defaultdict(list))
+    deadletters: list[KeyValue] = field(default_factory=list)
     submits: int = 0
     outcomes: dict[tuple[Lane, Outcome], int] = field(default_factory=lambda: defaultdict(int))
     handovers: dict[Lane, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -38,35 +40,34 @@ class Parcel:
 
 
 class Outbox:
-    """Collects for the next beat."""
+    """Collects the content of the next beat."""
 
     def __init__(self) -> None:
-        self.parcel = Parcel()
+        self.content = BeatContent()
 
-    def take(self) -> Parcel:
+    def take(self) -> BeatContent:
         """Everything collected so far; what comes after goes into the beat after."""
-        parcel, self.parcel = self.parcel, Parcel()
-        return parcel
+        content, self.content = self.content, BeatContent()
+        return content
 
     def add_status(self, status: Status, lane: Lane | None) -> None:
-        """One status."""
-        self.parcel.statuses.append((b"%d" % status.recipient_id, _ENCODE(status)))
+        """One status; without a lane it is not counted, because the job's outcome was counted before."""
+        self.content.statuses.append((b"%d" % status.recipient_id, _ENCODE(status)))
         if lane is not None:
-            self.parcel.outcomes[lane, status.outcome] += 1
+            self.content.outcomes[lane, status.outcome] += 1
 
-    def add_local(self, jobs: Sequence[Job], outcome: Outcome, reason: str, lane: Lane | None, at: int) -> None:
+    def add_unsent(self, jobs: Sequence[Job], outcome: Outcome, reason: str, lane: Lane, at: int) -> None:
         """Statuses of jobs that are not submitted; `at` in milliseconds since the epoch."""
         for job in jobs:
             status = Status(job.alert_id, job.recipient_id, job.attempt, outcome, 0, reason=reason, at=at)
-            self.parcel.statuses.append((b"%d" % job.recipient_id, _ENCODE(status)))
-        if lane is not None:
-            self.parcel.outcomes[lane, outcome] += len(jobs)
+            self.content.statuses.append((b"%d" % job.recipient_id, _ENCODE(status)))
+        self.content.outcomes[lane, outcome] += len(jobs)
 
     def add_retry(self, job: Job, to: TopicPartition) -> None:
         """The next attempt at a job, on a delay topic."""
-        self.parcel.retries[to].append((b"%d" % job.recipient_id, _ENCODE(job)))
+        self.content.retries[to].append((b"%d" % job.recipient_id, _ENCODE(job)))
 
     def add_dead_letter(self, record: "ConsumerRecord[bytes, bytes]", error: str) -> None:
-        """A record that is no job."""
+        """A record that cannot be read, with the reason for people."""
         letter = encode_letter(record, topic=record.topic, partition=record.partition, stage="sender", error=error)
-        self.parcel.deadletters.append(letter)
+        self.content.deadletters.append(letter)

@@ -1,6 +1,6 @@
-"""One partition of jobs as its sender works through it: what was taken, what has an outcome, how far it may write.
+"""How far a sender has come on one partition of jobs. Pure: offsets and tokens in, positions out.
 
-Pure: offsets and tokens in, positions out. The rules are in `docs/sender.md`.
+What was taken, what has an outcome, and below which offset jobs may be written (docs/sender.md).
 """
 
 from collections.abc import Iterable, Sequence
@@ -43,7 +43,10 @@ class Progress(Generic[T]):
         self._changed = True
 
     def lacking(self, offsets: Sequence[int]) -> list[bool] | None:
-        """Which of the offsets just read lack an outcome; None for all of them, as always once it has caught up."""
+        """Which of the offsets just read have no outcome; None stands for all of them.
+
+        It is None for every record that nobody had taken before the takeover.
+        """
         if not self._unread and offsets[0] >= self.found.end:
             return None
         lacks = [offset >= self.found.end or offset in self._unread for offset in offsets]
@@ -57,7 +60,7 @@ class Progress(Generic[T]):
         return offset < self._marks_below
 
     def close_marks(self, log_end: int) -> None:
-        """Nobody before us can have read what came at `log_end` or later: those jobs are not marked."""
+        """No sender before this one can have read jobs from `log_end` on: those are not marked."""
         self._marks_below = min(self._marks_below, log_end)
         self._marks_closed = self._changed = True
 
@@ -81,7 +84,7 @@ class Progress(Generic[T]):
         self._changed = True
 
     def leave(self, offsets: Sequence[int]) -> None:
-        """These jobs were about to be taken and were not, while later ones were: they have no outcome."""
+        """These jobs were not taken, though later ones may be: they have no outcome."""
         self.pending.update(dict.fromkeys(offsets))
         self.end = max(self.end, offsets[-1] + 1)
         self._changed = True
@@ -91,8 +94,14 @@ class Progress(Generic[T]):
         self._changed = True
         return self.pending.pop(offset, None)
 
+    def settle_unsent(self, offsets: Sequence[int]) -> None:
+        """These jobs, ascending, get their outcome without a submit."""
+        for offset in offsets:
+            self.pending.pop(offset, None)
+        self.skip_to(offsets[-1] + 1)
+
     def skip_to(self, offset: int) -> None:
-        """Nothing that was read waits, and the next record cannot have a lower offset: what lies between is done."""
+        """No record below `offset` is left to read or to take: what lies before it is done."""
         if offset >= self.found.end:
             self._drop_gaps()
         if offset > self.end:
@@ -111,9 +120,10 @@ class Progress(Generic[T]):
         return bool(self.pending) and self._first < self._marks_below
 
     def propose(self) -> Position:
-        """The position for the beat that begins now; until it is confirmed, `allowed` respects this and the one before.
+        """The position for the beat that begins now.
 
-        The horizon never sinks below the one it found while a job below that lacks an outcome.
+        Until it is confirmed, `allowed` is the lower horizon of this and the one before. The horizon is never below
+        the one it found while a job below that has no outcome.
         """
         self._lead = max(LEAD_LOWEST, LEAD_BEATS * self._taken, self._lead * 7 // 8)
         self._taken = 0
@@ -127,7 +137,10 @@ class Progress(Generic[T]):
         return position
 
     def release(self) -> Position:
-        """The last position, when nothing is in doubt: no owner, and no horizon but the one it found and must keep."""
+        """The last position, when nothing is in doubt: without an owner.
+
+        Its horizon is its first job without an outcome, unless jobs below the one it found still have none.
+        """
         first = self._first
         horizon = max(first, self.found.horizon) if self.recovering else first
         position = self._at(horizon, "")

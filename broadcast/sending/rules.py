@@ -10,54 +10,6 @@ from schemas.control import Control
 from schemas.job import Job
 from schemas.status import Outcome
 
-
-class Verdict(Enum):
-    """What to do with a job: submit it, let it wait for its control record, or give it an outcome of our own."""
-
-    SUBMIT = "submit"
-    WAIT = "wait"
-    CANCEL = "cancel"
-    EXPIRE = "expire"
-    FAIL = "fail"
-
-
-OUTCOME_OF: Final = {
-    Verdict.CANCEL: Outcome.CANCELLED,
-    Verdict.EXPIRE: Outcome.EXPIRED,
-    Verdict.FAIL: Outcome.FAILED,
-}
-"""The local outcomes, of jobs that are not submitted."""
-
-
-class Ruling(NamedTuple):
-    """A verdict, and for people why."""
-
-    verdict: Verdict
-    reason: str = ""
-
-
-_SUBMIT: Final = Ruling(Verdict.SUBMIT)
-_WAIT: Final = Ruling(Verdict.WAIT)
-
-
-def judge(control: Control | None, *, stopped: bool, live: bool, now: int, absent: bool) -> Ruling:
-    """The ruling on an alert's jobs at `now`, in milliseconds since the epoch.
-
-    `live` is the route's. `absent` says that control has been read beyond the job's coming, so that a record that is
-    not there does not exist. A stop goes before everything: it may be all that control has.
-    """
-    if stopped:
-        return Ruling(Verdict.CANCEL, "stopped")
-    if control is None:
-        return Ruling(Verdict.FAIL, "no control record") if absent else _WAIT
-    if not may_carry(control.status, live):
-        kind = "live" if live else "simulated"
-        return Ruling(Verdict.FAIL, f"status {control.status} may not take a {kind} route")
-    if control.expires_at <= now:
-        return Ruling(Verdict.EXPIRE, "expired")
-    return _SUBMIT
-
-
 UNANSWERED: Final = -1
 """Stands for the command_status of a submit that nothing answered."""
 
@@ -75,6 +27,56 @@ _OUTCOMES: Final = {
 _PACING: Final = frozenset({RTHROTTLED, RMSGQFUL})
 
 
+class Eligibility(Enum):
+    """What to do with a job that has not been submitted.
+
+    Submit it, let it wait for its control record, or give it an outcome without a submit.
+    """
+
+    SUBMIT = "submit"
+    WAIT = "wait"
+    CANCEL = "cancel"
+    EXPIRE = "expire"
+    FAIL = "fail"
+
+
+OUTCOME_OF: Final = {
+    Eligibility.CANCEL: Outcome.CANCELLED,
+    Eligibility.EXPIRE: Outcome.EXPIRED,
+    Eligibility.FAIL: Outcome.FAILED,
+}
+"""The outcomes of jobs that are not submitted."""
+
+
+class Assessment(NamedTuple):
+    """Whether jobs may be submitted, and for people why not."""
+
+    eligibility: Eligibility
+    reason: str = ""
+
+
+_SUBMIT: Final = Assessment(Eligibility.SUBMIT)
+_WAIT: Final = Assessment(Eligibility.WAIT)
+
+
+def assess(control: Control | None, *, stopped: bool, live: bool, now: int, absent: bool) -> Assessment:
+    """Whether an alert's jobs may be submitted at `now`, in milliseconds since the epoch.
+
+    `live` is the route's. `absent` says that control was read beyond the instant at which the job came, so that a
+    record that is not there does not exist. A stop decides before all else: it may be all that control has.
+    """
+    if stopped:
+        return Assessment(Eligibility.CANCEL, "stopped")
+    if control is None:
+        return Assessment(Eligibility.FAIL, "no control record") if absent else _WAIT
+    if not may_carry(control.status, live):
+        kind = "live" if live else "simulated"
+        return Assessment(Eligibility.FAIL, f"status {control.status} may not take a {kind} route")
+    if control.expires_at <= now:
+        return Assessment(Eligibility.EXPIRE, "expired")
+    return _SUBMIT
+
+
 def outcome_of(command_status: int) -> Outcome:
     """The outcome of one submit."""
     if command_status == UNANSWERED:
@@ -83,7 +85,7 @@ def outcome_of(command_status: int) -> Outcome:
 
 
 def reason_of(command_status: int) -> str:
-    """The same for people; empty for an accepted submit."""
+    """The reason of an outcome for people; empty for an accepted submit."""
     if command_status == UNANSWERED:
         return "no answer"
     return name_status(command_status) if command_status else ""
@@ -95,9 +97,10 @@ def wants_retry(outcome: Outcome, policy: str) -> bool:
 
 
 def choose_delay(delays: Sequence[int], attempt: int, statuses: Sequence[int]) -> int:
-    """The delay in seconds after an attempt: the further steps for the later attempts.
+    """The delay in seconds after an attempt: later attempts wait longer.
 
-    Being too fast for the SMSC, or not being answered, is no fault of the message and keeps the first step.
+    Only the first delay applies where the SMSC was submitted to too fast or did not answer: neither says anything of
+    the message.
     """
     if all(status in _PACING or status == UNANSWERED for status in statuses):
         return delays[0]

@@ -1,4 +1,4 @@
-"""Answers to submits, and their absence, as statuses and retries in the outbox; and how much is in doubt."""
+"""Answers to submits, or their absence, as statuses and retries in the outbox; and how much is in doubt."""
 
 import random
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 from broadcast.pii import number_hasher
 from broadcast.routing import Account, Route
 from broadcast.sending.messages import Message
-from broadcast.sending.outbox import Outbox, encode_status
+from broadcast.sending.outbox import BeatContent, Outbox, encode_status
 from broadcast.sending.progress import Progress
 from broadcast.sending.rules import (
     JITTER_SHARE,
@@ -31,7 +31,7 @@ from schemas.topics import Names
 class Submission:
     """Jobs of one partition with one message, written to one account at one instant.
 
-    `at` and `recorded_at`, when the first job came to Kafka (0: not known), are milliseconds since the epoch. `held`
+    `at`, and `recorded_at` when the first job came to Kafka (0: not known), are milliseconds since the epoch. `held`
     are the offsets of jobs with an unanswered submit that is not sent again.
     """
 
@@ -44,8 +44,8 @@ class Submission:
     held: set[int] = field(default_factory=set)
 
 
-class Sent:
-    """One job of several segments: what is answered so far. Its statuses go out when all are, with its outcome."""
+class SegmentAnswers:
+    """The answers so far to one job of several segments; its statuses go out together when all are there."""
 
     __slots__ = ("answers", "left")
 
@@ -53,40 +53,59 @@ class Sent:
         self.answers: Final[list[tuple[int, str] | None]] = [None] * segments
         self.left = segments
 
-    def take(self, part: int, answer: tuple[int, str]) -> bool:
-        """Keep the answer to a segment, for none also a late one; whether it was the last that lacked."""
+    def add(self, part: int, answer: tuple[int, str]) -> bool:
+        """Keep the answer to a segment, a late one too; whether all segments have one."""
         if self.answers[part] is None:
             self.left -= 1
         self.answers[part] = answer
         return self.left == 0
 
-    def known(self) -> list[tuple[int, str]]:
-        """Answers of all segments, those that did not come as `UNANSWERED`."""
+    def all(self) -> list[tuple[int, str]]:
+        """The answers of all segments, those that did not come as `UNANSWERED`."""
         return [answer or (UNANSWERED, "") for answer in self.answers]
 
 
-Token: TypeAlias = tuple[Submission, Job, int, Sent | None, int]
-"""What a submit is known by until it is answered: submission, job, its offset; and where a job has several segments,
-what is known of the others and which of them this is, from 0. A plain tuple: one is made for every submit."""
+Token: TypeAlias = tuple[Submission, Job, int, SegmentAnswers | None, int]
+"""What identifies a submit until it is answered: submission, job, the job's offset; and for a job of several segments
+the answers to all of them and the number of this one, from 0. A plain tuple, because one is made for every submit."""
 
 
 class Settlement:
-    """Turns answers into outcomes for one route."""
+    """Turns answers into outcomes for one route, and counts the submits that are in doubt.
+
+    In doubt is a submit from its writing until a beat with its status is committed.
+    """
 
     def __init__(self, route: Route, names: Names, hash_key: bytes, outbox: Outbox) -> None:
-        self.in_doubt = 0
+        self._in_doubt = 0
         self._route: Final = route
         self._names: Final = names
         self._hash: Final = number_hasher(hash_key)
         self._outbox: Final = outbox
         self._random: Final = random.Random()  # noqa: S311 - spreads retries, keeps no secret
 
+    @property
+    def in_doubt(self) -> int:
+        """Submits that are written and whose status no committed beat carries."""
+        return self._in_doubt
+
+    def note_submitted(
+        self, submission: Submission, offsets: Sequence[int], tokens: Sequence[Token], submits: int
+    ) -> None:
+        """These jobs, by the first token of each, were just written in so many submits."""
+        submission.progress.take(offsets, tokens)
+        self._in_doubt += submits
+
+    def note_committed(self, content: BeatContent) -> None:
+        """A beat with this content is committed."""
+        self._in_doubt -= content.submits
+
     def settle_many(self, responses: Sequence[Response[Token]], message_ids: Sequence[bytes], at: int) -> None:
         """Answers that came together; `message_ids` are theirs, normalised, `at` is milliseconds since the epoch.
 
-        Written out for what nearly all of them are: the acceptance of a job of one segment.
+        Nearly all of them are acceptances of jobs of one segment: these are settled here, without a call for each.
         """
-        parcel, hash_number = self._outbox.parcel, self._hash
+        content, hash_number = self._outbox.content, self._hash
         accepted = Outcome.ACCEPTED
         counts: dict[Message, int] = {}
         for response, message_id in zip(responses, message_ids, strict=True):
@@ -112,51 +131,51 @@ class Settlement:
                 at,
                 job.possible_duplicate,
             )
-            parcel.statuses.append((b"%d" % job.recipient_id, encode_status(status)))
+            content.statuses.append((b"%d" % job.recipient_id, encode_status(status)))
             if submission.recorded_at:
-                parcel.handovers[message.lane].append((at - submission.recorded_at) / 1000)
+                content.handovers[message.lane].append((at - submission.recorded_at) / 1000)
             counts[message] = counts.get(message, 0) + 1
         for message, count in counts.items():
-            parcel.submits += count
-            parcel.outcomes[message.lane, accepted] += count
+            content.submits += count
+            content.outcomes[message.lane, accepted] += count
 
     def settle(self, token: Token, command_status: int, message_id: str, at: int) -> bool:
         """One answer, or `UNANSWERED`; False when the job had its outcome before.
 
-        An answer that comes late is written all the same: it replaces the unknown of the same submit, and the receipt
-        of an acceptance will want an attempt.
+        A late answer is a status too: it replaces the unknown of the same submit, and the receipt of an acceptance
+        needs an attempt that it belongs to.
         """
         submission, job, offset, sent, part = token
         if sent is not None:
             if offset not in submission.progress.pending:
                 self._settle_late(token, command_status, message_id, at)
                 return False
-            if not sent.take(part, (command_status, message_id)):
+            if not sent.add(part, (command_status, message_id)):
                 return True
-            answers: Sequence[tuple[int, str]] = sent.known()
+            answers: Sequence[tuple[int, str]] = sent.all()
         else:
             answers = ((command_status, message_id),)
         if submission.progress.settle(offset) is None:
             self._settle_late(token, command_status, message_id, at)
             return False
-        self._outbox.parcel.submits += len(answers)
+        self._outbox.content.submits += len(answers)
         self._add_statuses(submission, job, offset, answers, at)
         return True
 
-    def lose(self, tokens: Sequence[Token], at: int) -> None:
+    def settle_unanswered(self, tokens: Sequence[Token], at: int) -> None:
         """Submits whose answers can no longer come, or are overdue."""
         for token in tokens:
             self.settle(token, UNANSWERED, "", at)
 
     def give_up(self, tokens: Sequence[Token], at: int) -> None:
-        """Jobs, by the token they were taken with, that are waited for no longer: what is unanswered is unknown."""
+        """Wait no longer for these jobs, by the first token of each: what is unanswered is unknown."""
         for token in tokens:
             submission, job, offset, sent, _ = token
             if sent is None:
                 self.settle(token, UNANSWERED, "", at)
             elif submission.progress.settle(offset) is not None:
-                self._outbox.parcel.submits += len(sent.answers)
-                self._add_statuses(submission, job, offset, sent.known(), at)
+                self._outbox.content.submits += len(sent.answers)
+                self._add_statuses(submission, job, offset, sent.all(), at)
 
     def _add_statuses(
         self, submission: Submission, job: Job, offset: int, answers: Sequence[tuple[int, str]], at: int
@@ -175,7 +194,7 @@ class Settlement:
             elif status.outcome is Outcome.UNKNOWN:
                 submission.held.add(offset)
         if submission.recorded_at:
-            self._outbox.parcel.handovers[message.lane].append((at - submission.recorded_at) / 1000)
+            self._outbox.content.handovers[message.lane].append((at - submission.recorded_at) / 1000)
         if again:
             refusals = [status for status, _ in answers if status]
             retried = self._retry(
@@ -206,8 +225,7 @@ class Settlement:
             self._outbox.add_retry(following, TopicPartition(topic, submission.partition))
             return True
         if refused_for_now:
-            self._outbox.add_local([following], Outcome.EXPIRED, "expires before the next attempt", message.lane, at)
-
+            self._outbox.add_unsent([following], Outcome.EXPIRED, "expires before the next attempt", message.lane, at)
         return False
 
     def _settle_late(self, token: Token, command_status: int, message_id: str, at: int) -> None:

@@ -1,9 +1,9 @@
-"""Jobs read ahead, by partition: decoded in batches, kept as runs that share alert and text."""
+"""Jobs read ahead, by partition: read by lane, decoded in batches, kept as runs that share alert and text."""
 
 import asyncio
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Final, Generic, TypeAlias, TypeVar
@@ -14,6 +14,7 @@ from aiokafka.structs import ConsumerRecord
 
 from broadcast.kafka import batches
 from broadcast.kafka.batches import RecordDecoder
+from broadcast.sending.events import SenderEvents
 from broadcast.sending.progress import Progress
 from broadcast.sending.settlement import Token
 from schemas.job import Job
@@ -21,6 +22,12 @@ from schemas.lane import LANES, Lane
 
 READ_AHEAD: Final = 1_000
 """Jobs of one partition held in memory: enough for the time a fetch takes, and little enough for many partitions."""
+
+BUSY_POLL_MS: Final = 10
+IDLE_POLL_MS: Final = 200
+"""With jobs at hand a full partition may want more soon; without, a fetch wakes the reader."""
+
+_NO_PARTITION: Final = TopicPartition("", -1)
 
 T = TypeVar("T")
 Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
@@ -59,7 +66,7 @@ class Run:
         return bisect_left(self.offsets, offset, self.start) - self.start
 
     def due(self, limit: int, now: int) -> int:
-        """How many of the first `limit` jobs left are due; the first that is not holds up those behind it."""
+        """How many of the first `limit` jobs left are due; those behind the first that is not have to wait."""
         for count in range(min(limit, len(self))):
             if self.jobs[self.start + count].due_at > now:
                 return count
@@ -72,10 +79,10 @@ class Run:
 
 
 class Source(Generic[T]):
-    """One partition: its progress and what was read ahead of it.
+    """One partition: its progress and the jobs that were read ahead.
 
-    On a delay topic no job waits longer than `longest_wait_ms` after its record, whatever it says: it would hold up all
-    behind it. 0 is for topics without a delay.
+    On a delay topic no job waits longer than `longest_wait_ms` after its record, whatever it says: all behind it have
+    to wait for it. 0 is for topics without a delay.
     """
 
     def __init__(self, partition: TopicPartition, lane: Lane, progress: Progress[T], longest_wait_ms: int = 0) -> None:
@@ -96,7 +103,7 @@ class Source(Generic[T]):
         return self._buffered < READ_AHEAD // 2
 
     def feed(self, records: Sequence[Record]) -> None:
-        """Records in the order of their offsets; those that have an outcome are left out."""
+        """Take in records in the order of their offsets; those that have an outcome are left out."""
         lacks = self.progress.lacking([record.offset for record in records])
         if lacks is not None:
             records = [record for record, lacking in zip(records, lacks, strict=True) if lacking]
@@ -124,7 +131,7 @@ class Source(Generic[T]):
         return not self.runs and not self.poison
 
     def cut_poison(self) -> Poison | None:
-        """The poison before the first job left, if there is one: its turn has come."""
+        """The poison before the first job left, if there is one."""
         if not self.poison or (self.runs and self.runs[0].first < self.poison[0].record.offset):
             return None
         return self.poison.popleft()
@@ -144,22 +151,17 @@ class Source(Generic[T]):
         self._buffered += len(jobs)
 
 
-BUSY_POLL_MS: Final = 10
-IDLE_POLL_MS: Final = 200
-"""With jobs at hand a full partition may want more soon; without, a fetch wakes the reader."""
-
-_NOWHERE: Final = TopicPartition("", -1)
-
-Sources = Mapping[TopicPartition, Source[Token]]
+Sources: TypeAlias = Mapping[TopicPartition, Source[Token]]
+"""The partitions that the group has given to this sender, while it has taken them over."""
 
 
-class Reader:
-    """Feeds the sources that the group has given us; they come and go in the mapping it was made with."""
+class JobReader:
+    """Feeds `sources`, the most urgent lanes first, a little ahead of what can be written."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, sources: Sources, on_jobs: Callable[[], None]) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, sources: Sources, events: SenderEvents) -> None:
         self._consumer: Final = consumer
         self._sources: Final = sources
-        self._on_jobs: Final = on_jobs
+        self._events: Final = events
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -174,7 +176,7 @@ class Reader:
                 await self._fetch(sources, BUSY_POLL_MS if any(source.runs for source in sources) else IDLE_POLL_MS)
 
     async def skip_gaps(self) -> None:
-        """Where all that was read is taken, the consumer knows where the next record can be; the rest is done."""
+        """Move each position over offsets without a job, where all that was read is taken."""
         for partition, source in tuple(self._sources.items()):
             if source.empty:
                 try:
@@ -189,7 +191,9 @@ class Reader:
         if not wanted and not timeout_ms:
             return False
         # Asking for a partition that does not exist only waits, and keeps up the membership.
-        records = await self._consumer.getmany(*(wanted or [_NOWHERE]), timeout_ms=timeout_ms, max_records=READ_AHEAD)
+        records = await self._consumer.getmany(
+            *(wanted or [_NO_PARTITION]), timeout_ms=timeout_ms, max_records=READ_AHEAD
+        )
         found = False
         for partition, batch in records.items():
             # Whether it is ours now, not when the wait began: what was read for a later source is not read again.
@@ -198,5 +202,5 @@ class Reader:
                 source.feed(batch)
                 found = True
         if found:
-            self._on_jobs()
+            self._events.write_ready()
         return found

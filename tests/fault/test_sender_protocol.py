@@ -211,7 +211,7 @@ async def test_an_smsc_that_goes_away_is_waited_for_and_what_expires_meanwhile_i
     route.simulator.process.send(signal.SIGSTOP)
 
     async def window_full() -> bool:
-        return (await sender.figures())['tocsin_smpp_window_used_ratio{account="acc",bind="0"}'] > 0.9
+        return (await sender.metrics())['tocsin_smpp_window_used_ratio{account="acc",bind="0"}'] > 0.9
 
     await eventually(window_full)
     await route.simulator.process.kill()

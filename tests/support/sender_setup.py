@@ -62,7 +62,7 @@ class Process:
         self.send(signal.SIGTERM)
         return await self.end()
 
-    async def figures(self) -> dict[str, float]:
+    async def metrics(self) -> dict[str, float]:
         """What `/metrics` says, by series as it is written there."""
         lines = [json.loads(line) for line in self.text().splitlines() if line.startswith("{")]
         [port] = [line["metrics_port"] for line in lines if line.get("event") == "process_started"]

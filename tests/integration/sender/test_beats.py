@@ -16,7 +16,7 @@ from broadcast.kafka.position import fresh_position
 from broadcast.kafka.topics import create_topics
 from broadcast.kafka.transactions import TransactionalProducer
 from broadcast.routing import Account, Route
-from broadcast.sending.beat import BATCH, Beats, Rhythm
+from broadcast.sending.beat import BATCH, Beats, BeatSchedule
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.progress import Progress
 from broadcast.sending.settlement import Settlement, Token
@@ -25,6 +25,7 @@ from broadcast.settings import Settings
 from schemas.lane import Lane
 from schemas.status import Outcome, Status
 from schemas.topics import Names
+from tests.support.sender_events import RecordedEvents
 from tests.support.topics import read_topic
 
 ROUTE = Route(name="north", prefixes=("+",), accounts=(Account(name="acc", host="127.0.0.1", port=1, system_id="x"),))
@@ -63,22 +64,20 @@ class BeatsUnderTest:
         self.partition = TopicPartition(self.names.jobs(ROUTE.name, Lane.IMMEDIATE), 0)
         self.outbox = Outbox()
         self.progress: Progress[Token] = Progress(fresh_position(0), "owner")
-        self.ends: list[str] = []
+        self.events = RecordedEvents()
         lease = Lease(60.0)
         lease.renew(monotonic())
         self.beats = Beats(
-            producer=producer,
-            group=GROUP,
-            names=self.names,
-            status_partitions=settings.status_partitions,
+            settings,
+            GROUP,
+            producer,
             lease=lease,
-            rhythm=Rhythm(0.03, 1.0),
+            schedule=BeatSchedule(0.03, 1.0),
+            sources={self.partition: Source(self.partition, Lane.IMMEDIATE, self.progress, 0)},
             outbox=self.outbox,
             settlement=Settlement(ROUTE, self.names, b"key", self.outbox),
-            end=lambda code, reason: self.ends.append(f"{code} {reason}"),
-            on_done=lambda: None,
+            events=self.events,
         )
-        self.beats.sources[self.partition] = Source(self.partition, Lane.IMMEDIATE, self.progress, 0)
 
     def answer(self, *recipients: int) -> None:
         """Each recipient's job, whose offset is his number, has its outcome."""
@@ -112,7 +111,7 @@ async def test_what_is_answered_while_the_broker_is_asked_goes_with_the_same_bea
     await under_test.beats.beat()
     assert await under_test.statuses() == [(0, 0), (1, 0), (2, 0), (3, 0)]
     assert await under_test.position() == 4
-    assert not under_test.outbox.parcel
+    assert not under_test.outbox.content
 
 
 async def test_positions_are_sent_when_the_broker_has_the_records(under_test: BeatsUnderTest) -> None:
@@ -135,5 +134,5 @@ async def test_a_fenced_sender_ends_before_it_takes_what_is_to_be_said(under_tes
     async with make_producer(under_test.settings, transactional_id="owner"):
         with pytest.raises(ProducerFenced):
             await under_test.beats.beat()
-    assert [reason.split()[0] for reason in under_test.ends] == ["76"]
-    assert under_test.outbox.parcel
+    assert [code for code, _ in under_test.events.process_ends] == [76]
+    assert under_test.outbox.content

@@ -71,7 +71,7 @@ async def test_a_sender_with_nothing_to_say_beats_once_a_second_and_leaves_littl
     await route.wait_for(recipients, alert)
 
     async def beats() -> float:
-        return (await sender.figures())["tocsin_beat_duration_seconds_count"]
+        return (await sender.metrics())["tocsin_beat_duration_seconds_count"]
 
     async def two_more(before: float) -> bool:
         return await beats() >= before + 2
@@ -124,9 +124,9 @@ async def test_what_hangs_at_a_stop_is_unknown_and_held_or_sent_again_by_the_lan
         (1, Outcome.UNKNOWN, False): 10,
         (2, Outcome.ACCEPTED, True): 10,
     }
-    figures = await again.figures()
-    assert figures['tocsin_possible_duplicates_total{lane="immediate"}'] == 10
-    assert figures['tocsin_jobs_in_flight{lane="immediate"}'] == 0
+    metrics = await again.metrics()
+    assert metrics['tocsin_possible_duplicates_total{lane="immediate"}'] == 10
+    assert metrics['tocsin_jobs_in_flight{lane="immediate"}'] == 0
 
 
 async def test_a_refusal_that_comes_after_the_response_timeout_is_known_and_for_now_tried_again(
@@ -158,10 +158,10 @@ async def test_a_refusal_that_comes_after_the_response_timeout_is_known_and_for_
                 assert accepted <= refused_for_now
                 await asyncio.sleep(0.2)
         assert not any(status.possible_duplicate for status in await route.statuses())
-        figures = await sender.figures()
-        assert figures['tocsin_smpp_late_total{account="acc"}'] == 20
-        assert figures['tocsin_smpp_submit_total{account="acc",command_status="unanswered"}'] == 20
-        assert not any("RTHROTTLED" in series and "smpp_submit" in series for series in figures)
+        metrics = await sender.metrics()
+        assert metrics['tocsin_smpp_late_total{account="acc"}'] == 20
+        assert metrics['tocsin_smpp_submit_total{account="acc",command_status="unanswered"}'] == 20
+        assert not any("RTHROTTLED" in series and "smpp_submit" in series for series in metrics)
         assert "submits_unanswered" in sender.text()
         assert "session_lost" not in sender.text()
         assert await sender.stop() == 0
@@ -191,16 +191,16 @@ async def test_a_refused_for_now_submit_comes_back_through_a_delay_topic(route: 
         for earlier, later in pairwise(statuses):
             assert later.submitted_at - earlier.at >= 1_000, "a delay is a delay"
         assert not any(status.possible_duplicate for status in statuses)
-    figures = await sender.figures()
+    metrics = await sender.metrics()
     refused = (await route.simulator.stats())["refused_by_status"]
     for name, number in refused.items():
-        assert figures[f'tocsin_smpp_submit_total{{account="acc",command_status="{name}"}}'] == number
-    assert figures['tocsin_smpp_throttled_total{account="acc"}'] == refused["ESME_RTHROTTLED"]
-    assert figures['tocsin_smpp_submit_total{account="acc",command_status="ESME_ROK"}'] == outcomes[Outcome.ACCEPTED]
-    assert figures['tocsin_smpp_bind_up{account="acc",bind="0"}'] == 1
-    assert time.time() - figures['tocsin_link_test_last_success_timestamp_seconds{account="acc",bind="0"}'] < 60
-    assert figures['tocsin_smpp_window_used_ratio{account="acc",bind="0"}'] == 0
-    assert figures['tocsin_delivery_duration_seconds_count{account="acc"}'] == outcomes[Outcome.ACCEPTED]
+        assert metrics[f'tocsin_smpp_submit_total{{account="acc",command_status="{name}"}}'] == number
+    assert metrics['tocsin_smpp_throttled_total{account="acc"}'] == refused["ESME_RTHROTTLED"]
+    assert metrics['tocsin_smpp_submit_total{account="acc",command_status="ESME_ROK"}'] == outcomes[Outcome.ACCEPTED]
+    assert metrics['tocsin_smpp_bind_up{account="acc",bind="0"}'] == 1
+    assert time.time() - metrics['tocsin_link_test_last_success_timestamp_seconds{account="acc",bind="0"}'] < 60
+    assert metrics['tocsin_smpp_window_used_ratio{account="acc",bind="0"}'] == 0
+    assert metrics['tocsin_delivery_duration_seconds_count{account="acc"}'] == outcomes[Outcome.ACCEPTED]
 
 
 async def test_a_retry_that_would_come_after_expiry_ends_as_expired(route: RouteUnderTest) -> None:
@@ -271,7 +271,7 @@ async def test_a_job_without_a_control_record_waits_for_the_log_end_and_then_fai
         (Outcome.FAILED, "no control record")
     }
     assert "jobs_failed" in sender.text()
-    assert (await sender.figures())['tocsin_sender_alarms_total{kind="jobs_failed"}'] >= 1
+    assert (await sender.metrics())['tocsin_sender_alarms_total{kind="jobs_failed"}'] >= 1
     assert (await route.simulator.stats())["submits"] == 0
     assert await sender.stop() == 0
     connection = await asyncpg.connect(database_url)

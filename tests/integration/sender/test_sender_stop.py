@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from broadcast.embedded.servers.kafka import Kafka
+from broadcast.sending.binds import UNBIND_SECONDS
+from broadcast.sending.takeover import DRAIN_SECONDS
 from broadcast.settings import Settings
-from streams.sender import DRAIN_SECONDS, UNBIND_SECONDS
 from tests.support.sender_setup import RouteUnderTest, open_route
 from tests.support.waiting import remains
 

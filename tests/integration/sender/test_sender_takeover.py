@@ -12,14 +12,15 @@ from aiokafka.structs import OffsetAndMetadata
 from broadcast.clock import monotonic
 from broadcast.embedded.servers.kafka import Kafka
 from broadcast.kafka.clients import make_admin, make_producer
-from broadcast.kafka.fencing import read_positions, take_over
+from broadcast.kafka.fencing import fence_owners, read_positions
 from broadcast.kafka.position import Position, PositionError, fresh_position, write_metadata
-from broadcast.sending.takeover import open_clients
+from broadcast.sending.takeover import Identity, open_clients
 from broadcast.settings import Settings
+from schemas.lane import Lane
 from tests.support.waiting import eventually
 
 
-class Rival:
+class OtherSender:
     """A sender that commits positions, and can be left with a transaction open."""
 
     def __init__(self, settings: Settings, group: str, topic: str, name: str) -> None:
@@ -63,7 +64,7 @@ async def test_the_owner_that_a_position_names_is_fenced_before_the_position_cou
     kafka_settings: Settings, admin: AIOKafkaAdminClient, topic: str
 ) -> None:
     group = f"{kafka_settings.topic_prefix}group"
-    other = Rival(kafka_settings, group, topic, f"{group}.other")
+    other = OtherSender(kafka_settings, group, topic, f"{group}.other")
     await other.producer.start()
     committed = Position(5, 9, (5, 7), 100, other.name)
     try:
@@ -71,12 +72,12 @@ async def test_the_owner_that_a_position_names_is_fenced_before_the_position_cou
         await other.begin(Position(50, 50, (), 200, other.name))
         before = monotonic()
         partitions = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
-        positions, asked_at = await take_over(kafka_settings, admin, group, partitions, f"{group}.me")
+        positions, asked_at = await fence_owners(kafka_settings, admin, group, partitions, f"{group}.me")
         assert positions == {partitions[0]: committed, partitions[1]: None}
         assert before <= asked_at <= monotonic()
         with pytest.raises(ProducerFenced):
             await other.producer.commit_transaction()
-        again, _ = await take_over(kafka_settings, admin, group, partitions, f"{group}.me")
+        again, _ = await fence_owners(kafka_settings, admin, group, partitions, f"{group}.me")
         assert again == positions, "what the fenced one had in its transaction never counts"
     finally:
         await other.producer.stop()
@@ -86,35 +87,35 @@ async def test_every_owner_is_fenced_and_ones_own_name_is_not(
     kafka_settings: Settings, admin: AIOKafkaAdminClient, topic: str
 ) -> None:
     group = f"{kafka_settings.topic_prefix}group"
-    rivals = [Rival(kafka_settings, group, topic, f"{group}.{number}") for number in range(2)]
-    for number, rival in enumerate(rivals):
-        await rival.producer.start()
-        await rival.commit(Position(5, 5, (), 100, rival.name), partition=number)
+    others = [OtherSender(kafka_settings, group, topic, f"{group}.{number}") for number in range(2)]
+    for number, other in enumerate(others):
+        await other.producer.start()
+        await other.commit(Position(5, 5, (), 100, other.name), partition=number)
     try:
         partitions = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
-        await take_over(kafka_settings, admin, group, partitions, rivals[0].name)
-        await rivals[0].commit(Position(6, 6, (), 100, rivals[0].name))
+        await fence_owners(kafka_settings, admin, group, partitions, others[0].name)
+        await others[0].commit(Position(6, 6, (), 100, others[0].name))
         with pytest.raises(ProducerFenced):
-            await rivals[1].commit(Position(6, 6, (), 100, rivals[1].name), partition=1)
+            await others[1].commit(Position(6, 6, (), 100, others[1].name), partition=1)
     finally:
-        for rival in rivals:
-            await rival.producer.stop()
+        for other in others:
+            await other.producer.stop()
 
 
 async def test_the_slots_producer_comes_before_the_group(
     kafka_settings: Settings, admin: AIOKafkaAdminClient, topic: str
 ) -> None:
     group = f"{kafka_settings.topic_prefix}group"
-    before = Rival(kafka_settings, group, topic, f"{group}.me")
+    before = OtherSender(kafka_settings, group, topic, f"{group}.me")
     await before.producer.start()
     await before.begin(fresh_position(3))
-    clients = await open_clients(kafka_settings, owner=before.name, group=group, member="me", topics=[topic])
+    identity = Identity(group, before.name, "me", {topic: Lane.ROUTINE}, {}, TopicPartition(topic, 0))
     try:
-        assert not clients.consumer.subscription(), "it has not joined yet"
-        with pytest.raises(ProducerFenced):
-            await before.producer.commit_transaction()
+        async with open_clients(kafka_settings, identity) as clients:
+            assert not clients.consumer.subscription(), "it has not joined yet"
+            with pytest.raises(ProducerFenced):
+                await before.producer.commit_transaction()
     finally:
-        await clients.close()
         await before.producer.stop()
 
 
@@ -122,7 +123,7 @@ async def test_a_broker_that_has_just_started_and_leaves_partitions_out_is_asked
     kafka_settings: Settings, admin: AIOKafkaAdminClient, topic: str, kafka_broker: Kafka
 ) -> None:
     group = f"{kafka_settings.topic_prefix}group"
-    other = Rival(kafka_settings, group, topic, f"{group}.other")
+    other = OtherSender(kafka_settings, group, topic, f"{group}.other")
     await other.producer.start()
     committed = Position(5, 9, (5, 7), 100, "")
     await other.commit(committed)
@@ -140,7 +141,7 @@ async def test_a_position_that_cannot_be_read_stops_the_takeover(
     kafka_settings: Settings, admin: AIOKafkaAdminClient, topic: str
 ) -> None:
     group = f"{kafka_settings.topic_prefix}group"
-    other = Rival(kafka_settings, group, topic, f"{group}.other")
+    other = OtherSender(kafka_settings, group, topic, f"{group}.other")
     await other.producer.start()
     for _ in range(2):
         await other.producer.begin_transaction()
@@ -150,4 +151,4 @@ async def test_a_position_that_cannot_be_read_stops_the_takeover(
         await other.producer.commit_transaction()
     await other.producer.stop()
     with pytest.raises(PositionError, match="later version"):
-        await take_over(kafka_settings, admin, group, [TopicPartition(topic, 0)], "me")
+        await fence_owners(kafka_settings, admin, group, [TopicPartition(topic, 0)], "me")

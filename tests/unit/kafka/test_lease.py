@@ -34,7 +34,7 @@ def test_without_partitions_there_is_nothing_to_lose() -> None:
     clock = Clock()
     lease = Lease(5.0, clock=clock)
     lease.renew(100.0)
-    lease.void()
+    lease.release()
     clock.now = 1_000.0
     assert not lease.held
     assert not lease.expired
@@ -50,13 +50,11 @@ def test_the_watchdog_ends_the_process_while_the_event_loop_does_not_run() -> No
         codes.append((code, reason))
         ended.set()
 
-    watchdog = Watchdog(lease, end)
-    watchdog.start()
-    lease.renew(100.0)
-    assert not ended.wait(0.3)
-    clock.now = 105.0
-    assert ended.wait(5.0)
-    watchdog.stop()
+    with Watchdog(lease, end):
+        lease.renew(100.0)
+        assert not ended.wait(0.3)
+        clock.now = 105.0
+        assert ended.wait(5.0)
     [(code, reason)] = codes
     assert code == LEASE_EXIT_CODE
     assert "5.0 s" in reason

@@ -10,11 +10,11 @@ from broadcast.kafka.position import (
     METADATA_LIMIT,
     Position,
     PositionError,
+    cut_to_beginning,
+    cut_to_end,
     fresh_position,
     longest_metadata,
     read_position,
-    since,
-    until,
     write_metadata,
 )
 
@@ -39,7 +39,7 @@ def positions(draw: st.DrawFn) -> Position:
 @given(positions(), st.integers(-1_000, 3_000_000))
 def test_a_log_that_begins_later_leaves_its_own_jobs_and_their_marks(position: Position, ahead: int) -> None:
     beginning = max(0, position.offset + ahead)
-    left = since(position, beginning)
+    left = cut_to_beginning(position, beginning)
     assert left.offset >= beginning
     assert left.pending == tuple(offset for offset in position.pending if offset >= beginning)
     assert left.offset == (left.pending[0] if left.pending else left.end)
@@ -51,7 +51,7 @@ def test_a_log_that_begins_later_leaves_its_own_jobs_and_their_marks(position: P
 @given(positions(), st.integers(-1_000, 3_000_000))
 def test_a_log_that_ends_earlier_leaves_its_own_jobs_and_keeps_the_marks(position: Position, ahead: int) -> None:
     log_end = max(0, position.offset + ahead)
-    left = until(position, log_end)
+    left = cut_to_end(position, log_end)
     assert left.end == min(position.end, log_end)
     assert left.pending == tuple(offset for offset in position.pending if offset < log_end)
     assert left.offset == (left.pending[0] if left.pending else left.end)

@@ -2,13 +2,13 @@
 
 import msgspec
 import pytest
+from aiokafka import TopicPartition
 
-from broadcast.alarms import Alarms
 from broadcast.sending import control as module
 from broadcast.sending.control import FORGET_TEXTS_MS, ControlReader, ControlView
-from broadcast.settings import Settings
 from schemas.control import Control, Stop, Variant, stop_key
 from schemas.lane import Lane
+from tests.support.sender_events import RecordedEvents
 
 encode = msgspec.json.encode
 NOW = 10 * FORGET_TEXTS_MS
@@ -66,8 +66,6 @@ def test_only_a_fetch_asked_for_after_an_instant_says_what_there_was_then() -> N
 
 
 async def test_a_wall_clock_that_is_set_back_makes_nothing_fresher(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader = ControlReader(Settings(), ControlView(), lambda: None, pytest.fail, alarms=Alarms(Settings()))  # type: ignore[arg-type]
-
     class Consumer:
         answered_at = 10_000
 
@@ -83,15 +81,15 @@ async def test_a_wall_clock_that_is_set_back_makes_nothing_fresher(monkeypatch: 
         def last_poll_timestamp(self, _: object) -> int:
             return self.answered_at
 
-    await reader.stop()
-    reader._consumer = Consumer()  # type: ignore[misc]
+    reader = ControlReader(Consumer(), TopicPartition("control", 0), 0)
+    events = RecordedEvents()
     wall, steady = 10_050, 500.0
     monkeypatch.setattr(module, "epoch_milliseconds", lambda: wall)
     monkeypatch.setattr(module, "monotonic", lambda: steady)
-    await reader._read()
+    await reader.read(events)
     assert reader.view.caught_up_at == pytest.approx(499.95)
     wall, steady = 5_000, 502.0
     Consumer.answered_at = 4_000
-    await reader._read()
+    await reader.read(events)
     assert reader.view.caught_up_at == pytest.approx(501.0)
     assert reader.view.behind(502.1)

@@ -7,7 +7,6 @@ import msgspec
 import pytest
 from aiokafka import TopicPartition
 
-from broadcast.alarms import Alarms
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.kafka.position import fresh_position
 from broadcast.routing import Account, Route
@@ -15,12 +14,11 @@ from broadcast.sending import dispatch as module
 from broadcast.sending.binds import AccountBinds, make_config
 from broadcast.sending.control import ControlView
 from broadcast.sending.dispatch import Dispatch
-from broadcast.sending.messages import MessageBook
+from broadcast.sending.messages import MessageCache
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.progress import Progress
 from broadcast.sending.settlement import Settlement
 from broadcast.sending.sources import Run, Source
-from broadcast.settings import Settings
 from broadcast.smpp.codec.pdu import SUBMIT_SM, SUBMIT_SM_RESP, encode_pdu
 from broadcast.smpp.session import Session
 from schemas.control import Control, Variant
@@ -28,15 +26,17 @@ from schemas.job import Job
 from schemas.lane import Lane
 from schemas.status import Outcome, Status
 from schemas.topics import Names
+from tests.support.sender_events import RecordedEvents
 from tests.support.smpp import MemoryTransport
 
 FIRST, SECOND = "a" * 36, "b" * 36
 
 
-class Scene:
+class DispatchUnderTest(RecordedEvents):
     """A dispatch of one account and one source, with everything real but the wire."""
 
     def __init__(self, *, in_doubt_limit: int = 2_000, **account: Any) -> None:
+        super().__init__()
         self.account = Account(name="acc", host="h", port=1, system_id="s", **account)
         route = Route(name="r", prefixes=("+",), accounts=(self.account,), delays_seconds=(5,))
         self.outbox, self.view = Outbox(), ControlView()
@@ -45,20 +45,17 @@ class Scene:
             self.account,
             settlement,
             None,  # type: ignore[arg-type] # nothing is delivered here
-            on_room=lambda: self.dispatch.pump(),  # noqa: PLW0108 (there is none yet)
-            fail=pytest.fail,
+            self,
         )
         self.dispatch = Dispatch(
             route=route,
             accounts=[self.binds],
             view=self.view,
-            book=MessageBook(6),
+            messages=MessageCache(6),
             settlement=settlement,
             outbox=self.outbox,
             in_doubt_limit=in_doubt_limit,
-            may_write=lambda: True,
-            want_beat=lambda: None,
-            alarms=Alarms(Settings()),
+            events=self,
         )
         progress: Progress[Any] = Progress(fresh_position(0), "me")
         progress.propose()
@@ -66,6 +63,9 @@ class Scene:
         self.source: Source[Any] = Source(TopicPartition("jobs", 0), Lane.IMMEDIATE, progress)
         self.dispatch.sources = (self.source,)
         self.view.caught_up_at = monotonic()
+
+    def write_ready(self) -> None:
+        self.dispatch.write_ready()
 
     def add_jobs(self, alert_id: str, first: int, count: int) -> None:
         jobs = [Job(alert_id, number, f"+4477009{number:05d}") for number in range(first, first + count)]
@@ -75,20 +75,20 @@ class Scene:
 
 @pytest.mark.parametrize(("rate", "segments"), [(50, 1), (50, 6), (10, 2)])
 async def test_messages_of_several_segments_leave_a_slow_account(rate: int, segments: int) -> None:
-    scene = Scene(rate_per_second=rate)
+    sender = DispatchUnderTest(rate_per_second=rate)
     text = "x" * (100 if segments == 1 else 153 * segments - 40)
-    scene.view.controls[FIRST] = Control(
+    sender.view.controls[FIRST] = Control(
         FIRST, Lane.IMMEDIATE, "Exercise", epoch_milliseconds() + 3_600_000, (Variant("en", text),)
     )
     clock = asyncio.get_running_loop().time
-    pool = scene.binds.pool
+    pool = sender.binds.pool
     session: Session[Any] = Session(
-        make_config(scene.account).bind, scene.binds, clock=clock, account_pacing=pool._pacing
+        make_config(sender.account).bind, sender.binds, clock=clock, account_pacing=pool._pacing
     )
     wire = MemoryTransport(session)
     session.connection_made(wire)
     pool._sessions[0] = session
-    scene.add_jobs(FIRST, 0, 3)
+    sender.add_jobs(FIRST, 0, 3)
     session.start(b"smsc")
     submits = 0
     async with asyncio.timeout(5):
@@ -98,7 +98,7 @@ async def test_messages_of_several_segments_leave_a_slow_account(rate: int, segm
                     submits += 1
                     session.data_received(encode_pdu(SUBMIT_SM_RESP, 0, pdu.sequence, b"id%d\0" % pdu.sequence))
             await asyncio.sleep(0.01)
-    assert len(scene.outbox.parcel.statuses) == 3 * segments
+    assert len(sender.outbox.content.statuses) == 3 * segments
     session.abort()
 
 
@@ -113,36 +113,36 @@ async def test_messages_of_several_segments_leave_a_slow_account(rate: int, segm
     ],
 )
 async def test_a_message_too_long_for_a_limit_fails_and_says_for_which(limits: dict[str, int], reason: str) -> None:
-    scene = Scene(**limits)
-    scene.view.controls[FIRST] = Control(
+    sender = DispatchUnderTest(**limits)
+    sender.view.controls[FIRST] = Control(
         FIRST, Lane.IMMEDIATE, "Exercise", epoch_milliseconds() + 3_600_000, (Variant("en", "x" * 400),)
     )
-    scene.add_jobs(FIRST, 0, 1)
-    scene.dispatch.settle_locally()
-    [(_, value)] = scene.outbox.parcel.statuses
+    sender.add_jobs(FIRST, 0, 1)
+    sender.dispatch.settle_unsent()
+    [(_, value)] = sender.outbox.content.statuses
     status = msgspec.json.decode(value, type=Status)
     assert (status.outcome, status.reason) == (Outcome.FAILED, reason)
 
 
 async def test_each_alert_has_its_own_wait_for_its_control_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    scene = Scene()
+    sender = DispatchUnderTest()
     now = 1_000.0
 
     def settle(at: float) -> list[bytes]:
         monkeypatch.setattr(module, "monotonic", lambda: at)
-        scene.view.caught_up_at = at
-        scene.dispatch.settle_locally()
-        return [key for key, _ in scene.outbox.parcel.statuses]
+        sender.view.caught_up_at = at
+        sender.dispatch.settle_unsent()
+        return [key for key, _ in sender.outbox.content.statuses]
 
-    scene.add_jobs(FIRST, 0, 1)
+    sender.add_jobs(FIRST, 0, 1)
     assert settle(now) == []
-    scene.add_jobs(SECOND, 1, 1)
+    sender.add_jobs(SECOND, 1, 1)
     assert settle(now + 0.6) == [b"0"]
     assert settle(now + 1.2) == [b"0", b"1"]
 
 
 async def test_a_retry_that_is_due_goes_before_less_urgent_ones_and_one_that_is_not_holds_up_nobody() -> None:
-    scene = Scene()
+    sender = DispatchUnderTest()
     now = epoch_milliseconds()
 
     def delayed(lane: Lane, due_at: int) -> Source[Any]:
@@ -152,5 +152,5 @@ async def test_a_retry_that_is_due_goes_before_less_urgent_ones_and_one_that_is_
 
     routine, immediate = delayed(Lane.ROUTINE, now - 9_000), delayed(Lane.IMMEDIATE, now - 1)
     early = delayed(Lane.IMMEDIATE, now + 1_000)
-    scene.dispatch.sources = (routine, early, immediate)
-    assert scene.dispatch._ordered(now) == [immediate, routine]
+    sender.dispatch.sources = (routine, early, immediate)
+    assert sender.dispatch._ordered(now) == [immediate, routine]

@@ -4,32 +4,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcast.routing import Account
-from broadcast.sending.forwarding import Receipts
-from broadcast.settings import Settings
+from broadcast.sending.forwarding import DeliveryEncoder
 from broadcast.smpp.codec.message import Delivery
 
 ACCOUNT = Account(name="acc", host="h", port=1, system_id="s")
 GOOD = Delivery(2, 4, b"447700900123", b"T", 0, b"id:7 stat:DELIVRD", b"")
 
 
-async def taken(*deliveries: Delivery) -> tuple[int, int]:
+def encoded(*deliveries: Delivery) -> tuple[int, int]:
     """How many receipts and how many messages of phones go to Kafka."""
     receipts: list[tuple[bytes, bytes]] = []
     inbound: list[tuple[bytes, bytes]] = []
-    room = Receipts(Settings(number_hash_key="k"), "r")
-    room._encode(ACCOUNT, list(deliveries), 1, receipts, inbound)
-    await room.stop()
+    DeliveryEncoder("r", b"k").encode(ACCOUNT, deliveries, 1, receipts=receipts, inbound=inbound)
     return len(receipts), len(inbound)
 
 
-async def test_a_message_with_broken_parameters_is_dropped_alone() -> None:
+def test_a_message_with_broken_parameters_is_dropped_alone() -> None:
     broken = Delivery(1, 0, b"447700900123", b"T", 0, b"", b"\x04\x24\x00\x20abc")
     stray = Delivery(1, 0, b"447700900123", b"T", 0, b"", b"\0")
-    assert await taken(broken, GOOD, stray) == (1, 0)
+    assert encoded(broken, GOOD, stray) == (1, 0)
 
 
-async def test_a_receipt_whose_parameters_are_cut_short_is_read_from_its_text() -> None:
-    assert await taken(Delivery(1, 4, b"447700900123", b"T", 0, b"id:123 stat:DELIVRD", b"\x00\x1e\x00"), GOOD) == (
+def test_a_receipt_whose_parameters_are_cut_short_is_read_from_its_text() -> None:
+    assert encoded(Delivery(1, 4, b"447700900123", b"T", 0, b"id:123 stat:DELIVRD", b"\x00\x1e\x00"), GOOD) == (
         2,
         0,
     )
@@ -45,7 +42,7 @@ async def test_a_receipt_whose_parameters_are_cut_short_is_read_from_its_text() 
         st.binary(max_size=12).map(lambda rest: b"\x04\x24\x00" + rest),
     ),
 )
-async def test_any_octets_leave_the_others_alone(esm_class: int, coding: int, text: bytes, optional: bytes) -> None:
-    receipts, inbound = await taken(Delivery(1, esm_class, b"4477", b"T", coding, text, optional), GOOD)
+def test_any_octets_leave_the_others_alone(esm_class: int, coding: int, text: bytes, optional: bytes) -> None:
+    receipts, inbound = encoded(Delivery(1, esm_class, b"4477", b"T", coding, text, optional), GOOD)
     assert 1 <= receipts <= 2
     assert receipts + inbound <= 2

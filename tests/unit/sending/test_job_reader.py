@@ -9,9 +9,10 @@ from aiokafka import TopicPartition
 
 from broadcast.kafka.position import fresh_position
 from broadcast.sending.progress import Progress
-from broadcast.sending.sources import Reader, Source
+from broadcast.sending.sources import JobReader, Source
 from schemas.job import Job
 from schemas.lane import Lane
+from tests.support.sender_events import RecordedEvents
 
 PARTITION = TopicPartition("jobs", 0)
 
@@ -44,7 +45,7 @@ def records(first: int, count: int) -> list[Any]:
 async def test_jobs_that_a_poll_of_before_a_rebalance_brings_are_kept() -> None:
     consumer = Consumer()
     sources = {PARTITION: source_at(100)}
-    reading = asyncio.create_task(Reader(consumer, sources, lambda: None).run())
+    reading = asyncio.create_task(JobReader(consumer, sources, RecordedEvents()).run())
     poll = await consumer.polls.get()
     sources.clear()
     sources[PARTITION] = source_at(100)
@@ -57,7 +58,7 @@ async def test_jobs_that_a_poll_of_before_a_rebalance_brings_are_kept() -> None:
 async def test_jobs_of_a_partition_that_went_are_left_to_whoever_has_it() -> None:
     consumer = Consumer()
     sources = {PARTITION: source_at(100)}
-    reading = asyncio.create_task(Reader(consumer, sources, lambda: None).run())
+    reading = asyncio.create_task(JobReader(consumer, sources, RecordedEvents()).run())
     poll = await consumer.polls.get()
     sources.clear()
     poll.set_result({PARTITION: records(100, 10)})

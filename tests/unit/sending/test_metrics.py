@@ -1,11 +1,11 @@
-"""A beat's figures: counters by lane and reason, gauges that add up over the routes of a process."""
+"""A beat's metrics: counters by lane and reason, gauges that add up over the routes of a process."""
 
 from aiokafka import TopicPartition
 
 from broadcast import metrics
 from broadcast.kafka.position import fresh_position
-from broadcast.sending.metrics import Figures, count_answers
-from broadcast.sending.outbox import Parcel
+from broadcast.sending.metrics import RouteMetrics, count_answers
+from broadcast.sending.outbox import BeatContent
 from broadcast.sending.progress import Progress
 from broadcast.sending.rules import UNANSWERED
 from broadcast.sending.settlement import Token
@@ -37,24 +37,24 @@ def test_answers_are_counted_by_the_standards_names() -> None:
 
 def test_gauges_of_two_routes_add_up_and_end_at_nothing() -> None:
     before = value("jobs_in_flight", lane="priority"), value("in_doubt")
-    one, two = Figures(), Figures()
-    one.report_beat(Parcel(), in_doubt=5, sources=[source_with(3, Lane.PRIORITY)], seconds=0.1)
-    two.report_beat(Parcel(), in_doubt=2, sources=[source_with(4, Lane.PRIORITY)], seconds=0.1)
+    one, two = RouteMetrics(), RouteMetrics()
+    one.report_beat(BeatContent(), in_doubt=5, sources=[source_with(3, Lane.PRIORITY)], seconds=0.1)
+    two.report_beat(BeatContent(), in_doubt=2, sources=[source_with(4, Lane.PRIORITY)], seconds=0.1)
     assert value("jobs_in_flight", lane="priority") - before[0] == 7
     assert value("in_doubt") - before[1] == 7
-    one.report_beat(Parcel(), in_doubt=0, sources=[], seconds=0.1)
-    two.report_beat(Parcel(), in_doubt=0, sources=[], seconds=0.1)
+    one.report_beat(BeatContent(), in_doubt=0, sources=[], seconds=0.1)
+    two.report_beat(BeatContent(), in_doubt=0, sources=[], seconds=0.1)
     assert (value("jobs_in_flight", lane="priority"), value("in_doubt")) == before
 
 
 def test_what_was_not_submitted_is_counted_by_reason() -> None:
     before = value("jobs_suppressed_total", reason="cancelled"), value("possible_duplicates_total", lane="routine")
-    parcel = Parcel()
-    parcel.outcomes[Lane.ROUTINE, Outcome.CANCELLED] += 3
-    parcel.outcomes[Lane.ROUTINE, Outcome.ACCEPTED] += 9
-    parcel.marked[Lane.ROUTINE] += 2
-    parcel.deadletters += [(b"jobs.x", b"{}")] * 2
-    Figures().report_beat(parcel, in_doubt=0, sources=[], seconds=0.1)
+    content = BeatContent()
+    content.outcomes[Lane.ROUTINE, Outcome.CANCELLED] += 3
+    content.outcomes[Lane.ROUTINE, Outcome.ACCEPTED] += 9
+    content.marked[Lane.ROUTINE] += 2
+    content.deadletters += [(b"jobs.x", b"{}")] * 2
+    RouteMetrics().report_beat(content, in_doubt=0, sources=[], seconds=0.1)
     assert value("jobs_suppressed_total", reason="cancelled") - before[0] == 3
     assert value("possible_duplicates_total", lane="routine") - before[1] == 2
     assert value("deadletters_total", topic="jobs.x") == 2

@@ -5,9 +5,9 @@ import pytest
 from broadcast.sending.rules import (
     OUTCOME_OF,
     UNANSWERED,
-    Verdict,
+    Eligibility,
+    assess,
     choose_delay,
-    judge,
     outcome_of,
     reason_of,
     retry_job,
@@ -27,35 +27,35 @@ def control(status: str = "Actual", expires_at: int = NOW + 1) -> Control:
 
 
 @pytest.mark.parametrize(
-    ("given", "stopped", "live", "absent", "verdict"),
+    ("given", "stopped", "live", "absent", "eligibility"),
     [
-        (control(), False, True, False, Verdict.SUBMIT),
-        (control(), False, False, False, Verdict.SUBMIT),
-        (control(), True, True, False, Verdict.CANCEL),
-        (control(expires_at=NOW), False, True, False, Verdict.EXPIRE),
-        (control(expires_at=NOW), True, True, False, Verdict.CANCEL),
-        (control("Exercise"), False, True, False, Verdict.SUBMIT),
-        (control("Test"), False, True, False, Verdict.FAIL),
-        (control("Test"), False, False, False, Verdict.SUBMIT),
-        (control("System"), False, False, False, Verdict.FAIL),
-        (control("Draft"), False, False, False, Verdict.FAIL),
-        (control("actual"), False, True, False, Verdict.FAIL),
-        (None, False, True, False, Verdict.WAIT),
-        (None, False, True, True, Verdict.FAIL),
-        (None, True, True, False, Verdict.CANCEL),
+        (control(), False, True, False, Eligibility.SUBMIT),
+        (control(), False, False, False, Eligibility.SUBMIT),
+        (control(), True, True, False, Eligibility.CANCEL),
+        (control(expires_at=NOW), False, True, False, Eligibility.EXPIRE),
+        (control(expires_at=NOW), True, True, False, Eligibility.CANCEL),
+        (control("Exercise"), False, True, False, Eligibility.SUBMIT),
+        (control("Test"), False, True, False, Eligibility.FAIL),
+        (control("Test"), False, False, False, Eligibility.SUBMIT),
+        (control("System"), False, False, False, Eligibility.FAIL),
+        (control("Draft"), False, False, False, Eligibility.FAIL),
+        (control("actual"), False, True, False, Eligibility.FAIL),
+        (None, False, True, False, Eligibility.WAIT),
+        (None, False, True, True, Eligibility.FAIL),
+        (None, True, True, False, Eligibility.CANCEL),
     ],
 )
-def test_the_verdict(given: Control | None, stopped: bool, live: bool, absent: bool, verdict: Verdict) -> None:
-    ruling = judge(given, stopped=stopped, live=live, now=NOW, absent=absent)
-    assert ruling.verdict is verdict
-    assert bool(ruling.reason) is (verdict in OUTCOME_OF)
+def test_the_verdict(given: Control | None, stopped: bool, live: bool, absent: bool, eligibility: Eligibility) -> None:
+    found = assess(given, stopped=stopped, live=live, now=NOW, absent=absent)
+    assert found.eligibility is eligibility
+    assert bool(found.reason) is (eligibility in OUTCOME_OF)
 
 
-def test_each_local_verdict_has_its_outcome() -> None:
+def test_what_is_not_submitted_has_an_outcome() -> None:
     assert OUTCOME_OF == {
-        Verdict.CANCEL: Outcome.CANCELLED,
-        Verdict.EXPIRE: Outcome.EXPIRED,
-        Verdict.FAIL: Outcome.FAILED,
+        Eligibility.CANCEL: Outcome.CANCELLED,
+        Eligibility.EXPIRE: Outcome.EXPIRED,
+        Eligibility.FAIL: Outcome.FAILED,
     }
 
 

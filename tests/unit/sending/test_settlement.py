@@ -9,11 +9,11 @@ from aiokafka import TopicPartition
 from broadcast.kafka.position import fresh_position
 from broadcast.pii import number_hash, number_hasher
 from broadcast.routing import Account, Route
-from broadcast.sending.messages import Message, MessageBook
+from broadcast.sending.messages import Message, MessageCache
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.progress import Progress
 from broadcast.sending.rules import UNANSWERED
-from broadcast.sending.settlement import Sent, Settlement, Submission, Token
+from broadcast.sending.settlement import SegmentAnswers, Settlement, Submission, Token
 from broadcast.smpp.codec.command_status import RINVDSTADR, RSYSERR, RTHROTTLED
 from schemas.control import Control, Variant
 from schemas.job import Job
@@ -27,7 +27,7 @@ ROUTE = Route(name="r", prefixes=("+",), delays_seconds=(5, 30), accounts=(ACCOU
 KEY = b"key"
 
 
-class Desk:
+class SettlementUnderTest:
     """A settlement with jobs of one message, taken."""
 
     def __init__(self, lane: Lane = Lane.ROUTINE, *, segments: int = 1, expires_in: int = 3_600_000, jobs: int = 1):
@@ -35,42 +35,42 @@ class Desk:
         self.settlement = Settlement(ROUTE, Names("p."), KEY, self.outbox)
         text = "x" * (152 * segments if segments > 1 else 10)
         control = Control("a" * 36, lane, "Actual", AT + expires_in, (Variant("en", text),))
-        self.message: Message = MessageBook(6).find(control, 0, "", ())
+        self.message: Message = MessageCache(6).find(control, 0, "", ())
         self.progress: Progress[Token] = Progress(fresh_position(0), "me")
         submission = Submission(self.message, self.progress, 3, ACCOUNT, AT, AT - 500)
         self.tokens: list[list[Token]] = []
         for offset in range(jobs):
-            sent = Sent(segments) if segments > 1 else None
+            answers = SegmentAnswers(segments) if segments > 1 else None
             job = Job("a" * 36, 100 + offset, "+447700900123")
-            self.tokens.append([(submission, job, offset, sent, part) for part in range(segments)])
+            self.tokens.append([(submission, job, offset, answers, part) for part in range(segments)])
         self.progress.take(list(range(jobs)), [tokens[0] for tokens in self.tokens])
 
     def statuses(self) -> list[Status]:
-        return [msgspec.json.decode(value, type=Status) for _, value in self.outbox.parcel.statuses]
+        return [msgspec.json.decode(value, type=Status) for _, value in self.outbox.content.statuses]
 
     def retries(self) -> dict[TopicPartition, list[Job]]:
         return {
             to: [msgspec.json.decode(value, type=Job) for _, value in records]
-            for to, records in self.outbox.parcel.retries.items()
+            for to, records in self.outbox.content.retries.items()
         }
 
 
 def test_acceptances_that_come_together_are_statuses_in_one_go() -> None:
-    desk = Desk(jobs=3)
-    desk.settlement.settle_many([(t[0], 0, b"raw", 1) for t in desk.tokens], [b"id1", b"id2", b"id3"], AT + 40)
-    assert [status.message_id for status in desk.statuses()] == ["id1", "id2", "id3"]
-    assert desk.statuses()[0] == Status(
+    given = SettlementUnderTest(jobs=3)
+    given.settlement.settle_many([(t[0], 0, b"raw", 1) for t in given.tokens], [b"id1", b"id2", b"id3"], AT + 40)
+    assert [status.message_id for status in given.statuses()] == ["id1", "id2", "id3"]
+    assert given.statuses()[0] == Status(
         "a" * 36, 100, 1, Outcome.ACCEPTED, 1, 1, "acc", "id1", number_hash(KEY, b"447700900123"), 0, "", AT, AT + 40
     )
-    assert desk.outbox.parcel.submits == 3
-    assert desk.outbox.parcel.outcomes == {(Lane.ROUTINE, Outcome.ACCEPTED): 3}
-    assert desk.outbox.parcel.handovers == {Lane.ROUTINE: [0.54] * 3}
-    assert not desk.progress.pending
+    assert given.outbox.content.submits == 3
+    assert given.outbox.content.outcomes == {(Lane.ROUTINE, Outcome.ACCEPTED): 3}
+    assert given.outbox.content.handovers == {Lane.ROUTINE: [0.54] * 3}
+    assert not given.progress.pending
 
 
 def test_many_and_one_by_one_say_the_same() -> None:
     answers = [(0, b"a"), (RINVDSTADR, b""), (0, b"b")]
-    many, single = Desk(jobs=3), Desk(jobs=3)
+    many, single = SettlementUnderTest(jobs=3), SettlementUnderTest(jobs=3)
     many.settlement.settle_many(
         [(t[0], status, b"", 1) for t, (status, _) in zip(many.tokens, answers, strict=True)],
         [message_id for _, message_id in answers],
@@ -79,101 +79,101 @@ def test_many_and_one_by_one_say_the_same() -> None:
     for tokens, (status, message_id) in zip(single.tokens, answers, strict=True):
         single.settlement.settle(tokens[0], status, message_id.decode(), AT)
     assert many.statuses() == single.statuses()
-    assert many.outbox.parcel.submits == single.outbox.parcel.submits == 3
-    assert many.outbox.parcel.outcomes == single.outbox.parcel.outcomes
+    assert many.outbox.content.submits == single.outbox.content.submits == 3
+    assert many.outbox.content.outcomes == single.outbox.content.outcomes
 
 
-def test_refused_for_now_is_a_status_and_a_delayed_job_in_the_same_parcel() -> None:
-    desk = Desk()
-    desk.settlement.settle(desk.tokens[0][0], RTHROTTLED, "", AT)
-    [status] = desk.statuses()
+def test_refused_for_now_is_a_status_and_a_delayed_job_in_the_same_content() -> None:
+    given = SettlementUnderTest()
+    given.settlement.settle(given.tokens[0][0], RTHROTTLED, "", AT)
+    [status] = given.statuses()
     assert (status.outcome, status.error, status.reason) == (Outcome.REFUSED_FOR_NOW, RTHROTTLED, "ESME_RTHROTTLED")
-    [(to, [job])] = desk.retries().items()
+    [(to, [job])] = given.retries().items()
     assert to == TopicPartition("p.jobs.r.routine.delay.5s.v1", 3), "the same lane and number"
     assert (job.attempt, job.segments, job.possible_duplicate) == (2, (), False)
     assert AT + 5_000 <= job.due_at <= AT + 6_000
 
 
 def test_refused_for_good_is_not_tried_again() -> None:
-    desk = Desk()
-    desk.settlement.settle(desk.tokens[0][0], RINVDSTADR, "", AT)
-    assert [status.outcome for status in desk.statuses()] == [Outcome.REFUSED]
-    assert desk.retries() == {}
+    given = SettlementUnderTest()
+    given.settlement.settle(given.tokens[0][0], RINVDSTADR, "", AT)
+    assert [status.outcome for status in given.statuses()] == [Outcome.REFUSED]
+    assert given.retries() == {}
 
 
 def test_a_retry_that_would_come_too_late_is_expired_as_the_next_attempt() -> None:
-    desk = Desk(expires_in=5_000)
-    desk.settlement.settle(desk.tokens[0][0], RSYSERR, "", AT)
-    assert [(status.attempt, status.outcome, status.segment) for status in desk.statuses()] == [
+    given = SettlementUnderTest(expires_in=5_000)
+    given.settlement.settle(given.tokens[0][0], RSYSERR, "", AT)
+    assert [(status.attempt, status.outcome, status.segment) for status in given.statuses()] == [
         (1, Outcome.REFUSED_FOR_NOW, 1),
         (2, Outcome.EXPIRED, 0),
     ]
-    assert desk.retries() == {}
+    assert given.retries() == {}
 
 
 @pytest.mark.parametrize(("lane", "resent"), [(Lane.IMMEDIATE, True), (Lane.PRIORITY, True), (Lane.ROUTINE, False)])
 def test_what_is_unanswered_is_unknown_and_by_its_lane_sent_again_with_a_mark(lane: Lane, resent: bool) -> None:
-    desk = Desk(lane)
-    desk.settlement.lose([desk.tokens[0][0]], AT)
-    [status] = desk.statuses()
+    given = SettlementUnderTest(lane)
+    given.settlement.settle_unanswered([given.tokens[0][0]], AT)
+    [status] = given.statuses()
     assert (status.outcome, status.error, status.reason) == (Outcome.UNKNOWN, 0, "no answer")
-    jobs = [job for found in desk.retries().values() for job in found]
+    jobs = [job for found in given.retries().values() for job in found]
     assert [job.possible_duplicate for job in jobs] == ([True] if resent else [])
 
 
 def test_an_acceptance_that_comes_late_is_one_more_fact_and_no_second_outcome() -> None:
-    desk = Desk()
-    desk.settlement.lose([desk.tokens[0][0]], AT)
-    desk.settlement.settle_many([(desk.tokens[0][0], 0, b"", 1)], [b"late"], AT + 9)
-    desk.settlement.settle(desk.tokens[0][0], UNANSWERED, "", AT + 10)
-    assert [(status.outcome, status.message_id) for status in desk.statuses()] == [
+    given = SettlementUnderTest()
+    given.settlement.settle_unanswered([given.tokens[0][0]], AT)
+    given.settlement.settle_many([(given.tokens[0][0], 0, b"", 1)], [b"late"], AT + 9)
+    given.settlement.settle(given.tokens[0][0], UNANSWERED, "", AT + 10)
+    assert [(status.outcome, status.message_id) for status in given.statuses()] == [
         (Outcome.UNKNOWN, ""),
         (Outcome.ACCEPTED, "late"),
     ]
-    assert desk.outbox.parcel.submits == 1
-    assert desk.retries() == {}
+    assert given.outbox.content.submits == 1
+    assert given.retries() == {}
 
 
 def test_a_refusal_that_comes_late_is_the_outcome_of_that_submit() -> None:
-    desk = Desk()
-    desk.settlement.lose([desk.tokens[0][0]], AT)
-    desk.settlement.settle_many([(desk.tokens[0][0], RINVDSTADR, b"", 1)], [b""], AT + 9)
-    unknown, refused = desk.statuses()
+    given = SettlementUnderTest()
+    given.settlement.settle_unanswered([given.tokens[0][0]], AT)
+    given.settlement.settle_many([(given.tokens[0][0], RINVDSTADR, b"", 1)], [b""], AT + 9)
+    unknown, refused = given.statuses()
     assert (refused.outcome, refused.error, refused.reason) == (Outcome.REFUSED, RINVDSTADR, "ESME_RINVDSTADR")
     assert (unknown.attempt, unknown.submitted_at) == (refused.attempt, refused.submitted_at)
-    assert desk.retries() == {}
+    assert given.retries() == {}
 
 
 @pytest.mark.parametrize(("lane", "marked"), [(Lane.IMMEDIATE, [True]), (Lane.ROUTINE, [False])])
 def test_refused_for_now_that_comes_late_is_tried_again_once(lane: Lane, marked: list[bool]) -> None:
-    desk = Desk(lane)
-    desk.settlement.lose([desk.tokens[0][0]], AT)
-    desk.settlement.settle(desk.tokens[0][0], RTHROTTLED, "", AT + 9)
-    assert [status.outcome for status in desk.statuses()] == [Outcome.UNKNOWN, Outcome.REFUSED_FOR_NOW]
-    jobs = [job for found in desk.retries().values() for job in found]
+    given = SettlementUnderTest(lane)
+    given.settlement.settle_unanswered([given.tokens[0][0]], AT)
+    given.settlement.settle(given.tokens[0][0], RTHROTTLED, "", AT + 9)
+    assert [status.outcome for status in given.statuses()] == [Outcome.UNKNOWN, Outcome.REFUSED_FOR_NOW]
+    jobs = [job for found in given.retries().values() for job in found]
     assert [job.possible_duplicate for job in jobs] == marked, "held jobs are sent now, without a mark"
 
 
 @pytest.mark.parametrize("lane", [Lane.IMMEDIATE, Lane.ROUTINE])
 def test_refused_for_now_that_comes_too_late_for_a_retry_is_expired(lane: Lane) -> None:
-    desk = Desk(lane, expires_in=5_000)
-    desk.settlement.lose([desk.tokens[0][0]], AT)
-    desk.settlement.settle(desk.tokens[0][0], RTHROTTLED, "", AT + 9)
-    assert [(status.attempt, status.outcome) for status in desk.statuses()] == [
+    given = SettlementUnderTest(lane, expires_in=5_000)
+    given.settlement.settle_unanswered([given.tokens[0][0]], AT)
+    given.settlement.settle(given.tokens[0][0], RTHROTTLED, "", AT + 9)
+    assert [(status.attempt, status.outcome) for status in given.statuses()] == [
         (1, Outcome.UNKNOWN),
         (1, Outcome.REFUSED_FOR_NOW),
         (2, Outcome.EXPIRED),
     ]
-    assert desk.retries() == {}
+    assert given.retries() == {}
 
 
 def test_a_segment_whose_answer_comes_late_is_not_counted_for_another() -> None:
-    desk = Desk(segments=2)
-    desk.settlement.lose([desk.tokens[0][0]], AT)
-    desk.settlement.settle(desk.tokens[0][0], 0, "one", AT)
-    assert not desk.statuses(), "the second is not answered yet"
-    desk.settlement.settle(desk.tokens[0][1], 0, "two", AT)
-    assert [(status.outcome, status.message_id) for status in desk.statuses()] == [
+    given = SettlementUnderTest(segments=2)
+    given.settlement.settle_unanswered([given.tokens[0][0]], AT)
+    given.settlement.settle(given.tokens[0][0], 0, "one", AT)
+    assert not given.statuses(), "the second is not answered yet"
+    given.settlement.settle(given.tokens[0][1], 0, "two", AT)
+    assert [(status.outcome, status.message_id) for status in given.statuses()] == [
         (Outcome.ACCEPTED, "one"),
         (Outcome.ACCEPTED, "two"),
     ]
@@ -181,37 +181,37 @@ def test_a_segment_whose_answer_comes_late_is_not_counted_for_another() -> None:
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_segments_are_answered_in_any_order_and_their_statuses_go_out_together(order: tuple[int, ...]) -> None:
-    desk = Desk(segments=3)
+    given = SettlementUnderTest(segments=3)
     answers = [(0, "one"), (RSYSERR, ""), (RINVDSTADR, "")]
     for number, part in enumerate(order, 1):
-        assert not desk.statuses(), "not before the last"
-        assert desk.progress.pending
-        desk.settlement.settle(desk.tokens[0][part], *answers[part], AT + number)
-    assert [(status.segment, status.segments, status.outcome) for status in desk.statuses()] == [
+        assert not given.statuses(), "not before the last"
+        assert given.progress.pending
+        given.settlement.settle(given.tokens[0][part], *answers[part], AT + number)
+    assert [(status.segment, status.segments, status.outcome) for status in given.statuses()] == [
         (1, 3, Outcome.ACCEPTED),
         (2, 3, Outcome.REFUSED_FOR_NOW),
         (3, 3, Outcome.REFUSED),
     ]
-    assert not desk.progress.pending
-    assert desk.outbox.parcel.submits == 3
-    [[job]] = desk.retries().values()
+    assert not given.progress.pending
+    assert given.outbox.content.submits == 3
+    [[job]] = given.retries().values()
     assert (job.segments, job.attempt, job.possible_duplicate) == ((2,), 2, False)
 
 
 def test_segments_given_up_are_unknown_and_the_answered_ones_stay_what_they_are() -> None:
-    desk = Desk(Lane.IMMEDIATE, segments=3)
-    desk.settlement.settle(desk.tokens[0][1], 0, "two", AT)
-    desk.settlement.give_up(desk.progress.unanswered(), AT)
-    assert [(status.segment, status.outcome) for status in desk.statuses()] == [
+    given = SettlementUnderTest(Lane.IMMEDIATE, segments=3)
+    given.settlement.settle(given.tokens[0][1], 0, "two", AT)
+    given.settlement.give_up(given.progress.unanswered(), AT)
+    assert [(status.segment, status.outcome) for status in given.statuses()] == [
         (1, Outcome.UNKNOWN),
         (2, Outcome.ACCEPTED),
         (3, Outcome.UNKNOWN),
     ]
-    [[job]] = desk.retries().values()
+    [[job]] = given.retries().values()
     assert (job.segments, job.possible_duplicate) == ((1, 3), True)
-    desk.settlement.settle(desk.tokens[0][0], UNANSWERED, "", AT)
-    desk.settlement.settle(desk.tokens[0][2], 0, "three", AT)
-    assert [(status.segment, status.outcome) for status in desk.statuses()[3:]] == [(3, Outcome.ACCEPTED)]
+    given.settlement.settle(given.tokens[0][0], UNANSWERED, "", AT)
+    given.settlement.settle(given.tokens[0][2], 0, "three", AT)
+    assert [(status.segment, status.outcome) for status in given.statuses()[3:]] == [(3, Outcome.ACCEPTED)]
 
 
 @pytest.mark.parametrize("msisdn", [b"+447700900123", b"447700900123"])
