@@ -1,4 +1,4 @@
-"""Errors of the whole system: the docstring is the message's form, `retryable` says whether waiting helps."""
+"""Errors of the whole system: each docstring says what the message names; `retryable` says whether waiting helps."""
 
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ LEASE_EXIT_CODE = 77
 
 
 class BroadcastError(Exception):
-    """Something this system refuses or cannot do; its message names the field, the value and the next step."""
+    """Something that the system refuses or cannot do; the message names field, value and next step."""
 
     retryable: ClassVar[bool] = False
 

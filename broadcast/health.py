@@ -15,7 +15,7 @@ Lags = Mapping[str, int]
 
 @dataclass(slots=True)
 class Group:
-    """One consumer group of a process: what is left, when it last committed, and when that last got it any further."""
+    """One consumer group of a process: records left, last commit, and last commit that moved it forward."""
 
     committed_at: float
     moved_at: float
@@ -42,22 +42,22 @@ class Health:
     groups: dict[str, Group] = field(default_factory=dict)
 
     def hold(self, name: str, reason: str) -> None:
-        """Not ready, for this reason, until `release(name)`."""
+        """Mark the process as not ready, for this reason, until `release(name)`."""
         self.holds[name] = reason
 
     def release(self, name: str) -> None:
-        """The reason `name` is gone; unknown names are fine."""
+        """Remove the reason `name`; an unknown name is no error."""
         self.holds.pop(name, None)
 
     def progress(self, group: str, lags: Lags, *, moved: bool = True) -> None:
-        """A commit succeeded just now; `moved`: it got further than the one before."""
+        """Note a commit that just succeeded; `moved` says whether its position is beyond the one before."""
         found = self.behind(group, lags)
         found.committed_at = self.now()
         if moved:
             found.moved_at = found.committed_at
 
     def behind(self, group: str, lags: Lags) -> Group:
-        """So many records are left. Says nothing of a commit, unless there are none: then there is nothing to do."""
+        """Note how many records are left. With none left the group counts as if it had just committed."""
         found = self.groups.get(group)
         if found is None:
             found = self.groups[group] = Group(self.now(), self.now())
@@ -95,7 +95,7 @@ class Health:
         }
 
     def show_lag(self) -> None:
-        """Set the metrics of lag; to be called when they are asked for, because a stall reports nothing."""
+        """Set the metrics of lag. Call it when metrics are read: a stage that stalls does not call anything."""
         for name, group in self.groups.items():
             for topic, lag in group.lags.items():
                 metrics.consumer_lag_records.labels(topic, name).set(lag)

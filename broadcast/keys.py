@@ -1,4 +1,4 @@
-"""API keys: made, listed, revoked in PostgreSQL; checked in memory, so that the API needs no database to know a caller.
+"""API keys: made, listed and revoked in PostgreSQL; checked in memory, so that callers are known without it.
 
 A key reads `tocsin_<id>.<secret>`. Only SHA-256 of the secret is stored. A slow hash such as argon2 protects words that
 people choose, which can be guessed; this secret is 256 random bits, which cannot, so slowness would only be a way to
@@ -41,7 +41,7 @@ class Key:
 
 
 async def create_key(connection: Connection, name: str) -> tuple[Key, str]:
-    """Make a key; returns it and the text that its owner shows, which is not kept and cannot be shown again.
+    """Make a key; returns it and the token for its owner. The token is not kept and cannot be shown again.
 
     Raises InputError for a name that is empty, too long, or that an active key has.
     """
@@ -101,12 +101,12 @@ class Keyring:
         self._hashes: Mapping[str, tuple[str, bytes]] = {}
 
     def replace(self, hashes: Mapping[str, tuple[str, bytes]]) -> None:
-        """From now on these are the active keys."""
+        """Replace the active keys."""
         self._hashes = hashes
         self.loaded = True
 
     def knows(self, token: str) -> bool:
-        """Whether the id of a token is that of an active key; says nothing of its secret."""
+        """True if the id of a token is that of an active key; its secret is not checked."""
         return token.partition(".")[0] in self._hashes
 
     def owner_of(self, token: str) -> str | None:

@@ -36,17 +36,17 @@ _LOUD = ("aiokafka", "kafka", "faust", "mode", "alembic", "asyncio", "httpx", "h
 
 
 def mask_numbers(text: str) -> str:
-    """The text with everything that looks like a phone number (E.164, or 10 to 15 digits alone) replaced by a mark."""
+    """The text with each phone number replaced by a mark: E.164, or 10 to 15 digits alone."""
     return _NUMBER.sub(lambda found: found["uuid"] or MASK, text)
 
 
 def configure(settings: "Settings", stage: str) -> None:
-    """Send all logs of this process to stderr, in the settings' format and from their level, marked with `stage`."""
+    """Send all logs of this process to stderr, marked with `stage`; the settings name format and lowest level."""
     _send(settings.log_level, console=settings.log_format == "console", stage=stage, slot=settings.slot)
 
 
 def configure_command() -> None:
-    """Send what the parts of a command log to stderr, readable and from warnings on: stdout is for its answer."""
+    """Send warnings and errors of a command to stderr, as text; stdout is for its answer."""
     _send("WARNING", console=True)
 
 
@@ -92,7 +92,7 @@ def _send(level: str, *, console: bool, **fields: str) -> None:
 
 @contextmanager
 def bound_alert(alert_id: UUID | str) -> Iterator[None]:
-    """Every log line within, in this task and those it starts, carries `alert_id`."""
+    """Add `alert_id` to every log line within, in this task and in tasks that it starts."""
     with structlog.contextvars.bound_contextvars(alert_id=str(alert_id)):
         yield
 

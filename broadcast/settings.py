@@ -133,7 +133,7 @@ SECRETS_DIR = "BROADCAST_SECRETS_DIR"
 
 
 def load_settings(**overrides: object) -> Settings:
-    """This process's settings; first wins: overrides, `BROADCAST_*`, what a running `broadcast up` left, secrets."""
+    """The settings of this process; the first of these wins: overrides, `BROADCAST_*`, the stack file, secrets."""
     data_dir = Path(str(overrides.get("data_dir") or os.environ.get("BROADCAST_DATA_DIR", "data")))
     secrets_dir = os.environ.get(SECRETS_DIR)
     try:

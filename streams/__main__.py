@@ -9,7 +9,7 @@ from broadcast.stages import STREAMS
 
 
 def main(arguments: list[str]) -> NoReturn:
-    """Run the stage that is named and end the process; exit codes as `run_process` has them, 2 for a wrong name."""
+    """Run the named stage and end the process. Exit codes are those of `run_process`, and 2 for a wrong name."""
     if len(arguments) != 1 or arguments[0] not in STREAMS:
         sys.stderr.write(f"usage: python -m streams {'|'.join(STREAMS)}\n")
         sys.exit(2)

@@ -1,4 +1,4 @@
-"""A Faust stage inside the safe envelope: one event at a time, exactly once, waiting for whatever is away."""
+"""A Faust stage that handles one event at a time, exactly once, and waits for servers that are away."""
 
 import asyncio
 import math
@@ -28,7 +28,7 @@ from streams.transport import STOP_BUDGET_SECONDS, App
 log = structlog.get_logger(__name__)
 
 ALARM_SECONDS = 2.0
-"""For an alarm on the way out; the log has it too."""
+"""For an alarm before the process ends; the log has it too."""
 
 WATCH_SECONDS = 1.0
 """How often lag is looked at: a stall counts from 15 s on."""
@@ -41,7 +41,7 @@ PoisonError makes the event a dead letter. It may be called again for the same e
 
 
 async def run_stage(stage: "Stage", pool: asyncpg.Pool, stop: asyncio.Event) -> None:
-    """Run a stage until `stop`; that Kafka has lost records is an alarm before it is an error."""
+    """Run a stage until `stop`; a loss of records in Kafka is first written as an alarm, then raised."""
     try:
         await stage.run(stop)
     except LostTailError as error:
@@ -68,7 +68,7 @@ class Stage:
         self.app.on_partitions_revoked.connect(self._on_revoked, weak=False)
 
     def add_agent(self, topic: str, handle: Handle) -> None:
-        """Let `handle` have the events of a topic, one at a time."""
+        """Have `handle` called with the events of a topic, one at a time."""
         self._topics.add(topic)
         channel = self.app.topic(topic, key_type=bytes, value_type=bytes)
 
@@ -82,9 +82,9 @@ class Stage:
         self.app.agent(channel, name=f"{self.name}.{topic}", concurrency=1)(work)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop`; raises what broke the stage, FencedError above all, and then stops nothing.
+        """Work until `stop`; raises the error that ended the stage, for instance FencedError.
 
-        A stage that raised may hold an event for ever: its process must end.
+        Then nothing is stopped, and an event may wait for ever: the process must end.
         """
         stopping = asyncio.create_task(stop.wait())
         waiting = asyncio.create_task(self._await_topics())

@@ -1,4 +1,4 @@
-"""Faust's aiokafka transport as the safe envelope needs it (`docs/adr/0001`).
+"""Faust's aiokafka transport, changed so that a stage can be exactly-once (`docs/adr/0001`).
 
 The consumer reads only what was committed, and committing does nothing: the position lives in our transactions. The
 names that are overridden here are private to Faust; `tests/contract/faust/test_faust_envelope.py` holds the pinned

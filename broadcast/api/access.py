@@ -37,7 +37,7 @@ class Access:
         self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; a fault of ours is logged and answered here."""
+        """Serve one request; an unexpected error is logged and answered with 500 here."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -60,7 +60,7 @@ class Access:
             try:
                 await self.app(scope, read, answer)
             except Exception:
-                log.exception("fault")
+                log.exception("request_failed")
                 if code is None:
                     await answer_fault(Request(scope))(scope, receive, answer)
             finally:
@@ -108,4 +108,4 @@ def _account(scope: Scope, code: int, seconds: float) -> None:
         return
     state = scope["state"]
     fields = {name: str(state[name]) for name in ("actor", "alert_id") if name in state}
-    log.info("request", method=method, route=route, code=code, milliseconds=round(seconds * 1000, 1), **fields)
+    log.info("request_answered", method=method, route=route, code=code, milliseconds=round(seconds * 1000, 1), **fields)

@@ -99,7 +99,7 @@ def install(app: FastAPI) -> None:
     async def on_problem(request: Request, error: Exception) -> JSONResponse:
         problem = _problem_of(error)
         if problem.status is HTTPStatus.INTERNAL_SERVER_ERROR:
-            log.error("fault", exc_info=error)
+            log.error("request_failed", exc_info=error)
         return answer(request, problem)
 
     for kind in (Problem, BroadcastError, RequestValidationError, HTTPException):

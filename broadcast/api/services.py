@@ -1,4 +1,4 @@
-"""What the API stands on, in one place: Kafka, keys and register in memory, PostgreSQL as far as it is there."""
+"""What every route of the API uses: Kafka, keys and register in memory, and PostgreSQL while it is there."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 
 class Services:
-    """Made once per process, in its event loop; `keep` its background work running."""
+    """Made once per process, in its event loop; the server runs its background work."""
 
     def __init__(self, settings: Settings, health: Health, pool: asyncpg.Pool) -> None:
         self.settings = settings

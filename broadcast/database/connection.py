@@ -14,12 +14,12 @@ NO_DATABASE: tuple[type[BaseException], ...] = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
 )
-"""What asyncpg raises when an address leads nowhere, or nowhere that is open to us."""
+"""What asyncpg raises when there is no server or database at the address, or it refuses us."""
 
 
 def no_database(error: BaseException) -> UnavailableError:
-    """What a command says of one of `NO_DATABASE`."""
-    return UnavailableError(f"BROADCAST_DATABASE_URL leads to no database ({error}): start it, or set it right")
+    """The error of a command for one of `NO_DATABASE`."""
+    return UnavailableError(f"BROADCAST_DATABASE_URL leads to no database ({error}): start it, or correct the address")
 
 
 @asynccontextmanager

@@ -33,7 +33,7 @@ def _upgrade(connection: "Connection") -> None:
 
 
 async def migrate(database_url: str) -> None:
-    """Apply every missing migration in one transaction; harmless when there is none.
+    """Apply every missing migration in one transaction; does nothing if there is none.
 
     SettingsError where the server refuses user, password or database; OSError where there is no server.
     """
@@ -56,7 +56,9 @@ async def _migrate(database_url: str) -> None:
         try:
             connection = await engine.connect()
         except DBAPIError as error:
-            raise SettingsError(f"BROADCAST_DATABASE_URL: {error.orig}; see to the database, or set it right") from None
+            raise SettingsError(
+                f"BROADCAST_DATABASE_URL: {error.orig}; correct the address, or look at the server"
+            ) from None
         async with aclosing(connection), connection.begin():
             await connection.run_sync(_upgrade)
     finally:

@@ -24,7 +24,7 @@ AWAY: tuple[type[BaseException], ...] = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
 )
-"""What asyncpg raises when the server is away or going: worth waiting for."""
+"""What asyncpg raises when the server is away or stops: worth waiting for."""
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 
@@ -35,7 +35,7 @@ async def connect(settings: Settings) -> asyncpg.Connection:
 
 
 async def create_pool(settings: Settings, *, command_timeout_seconds: float | None = 60.0) -> asyncpg.Pool:
-    """A pool that opens its connections when they are first wanted, so that it can be made while the server is away."""
+    """A pool that connects only when a connection is wanted: it can be made while the server is away."""
     return await asyncpg.create_pool(
         settings.database_url.get_secret_value(),
         min_size=0,

@@ -54,7 +54,7 @@ def is_free(port: int) -> bool:
 
 
 class Ports:
-    """Names to ports: the one that was given, else the one remembered if it is still free, else a free one."""
+    """Ports by name: the given one, else the remembered one if it is free, else any free one."""
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / FILE_NAME

@@ -1,4 +1,4 @@
-"""aiokafka clients, made in one place so that every one has the settings that exactness rests on."""
+"""aiokafka clients: made in one place, so that all have the settings that exactly-once needs."""
 
 import asyncio
 import ssl
@@ -29,10 +29,10 @@ FETCH_WAIT_MS = 50
 
 
 class Consumer(AIOKafkaConsumer):
-    """aiokafka's consumer, and it can be stopped at any moment."""
+    """aiokafka's consumer, made safe to stop at any moment."""
 
     async def stop(self) -> None:
-        """Leave the group and disconnect; harmless when it has not started, or is stopped."""
+        """Leave the group and disconnect; does nothing if it has not started or is stopped."""
         task = asyncio.current_task()
         asked = 0 if task is None else task.cancelling()
         try:
@@ -100,5 +100,5 @@ def make_consumer(settings: Settings, *topics: str, **overrides: Any) -> Consume
 
 
 def make_admin(settings: Settings) -> AIOKafkaAdminClient:
-    """An admin client; `start()` it, and `close()` it."""
+    """An admin client, not started; the caller starts and closes it."""
     return AIOKafkaAdminClient(**security(settings), request_timeout_ms=REQUEST_TIMEOUT_MS)

@@ -1,4 +1,4 @@
-"""One event at a time, exactly once: what an event produced and how far its partition was read, in one transaction.
+"""One event at a time, exactly once: its output and the position of its partition are one transaction.
 
 Planner and expander work through this (`docs/adr/0002`). Each input partition has a transactional producer of its
 own, `<prefix><stage>.<topic>.<partition>`: starting it fences whoever had the partition before, and only then is the
@@ -34,7 +34,7 @@ FENCED = (ProducerFenced, InvalidProducerEpoch)
 UNREADY: tuple[type[BaseException], ...] = (*AWAY, UnavailableError)
 
 NO_POSITION = -1
-"""What the broker answers for a group that never committed: the only sign that a partition was never read."""
+"""The broker's answer for a group that never committed: the only sign that a partition was never read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def instance_of(settings: Settings, stage: str) -> str:
 
 
 class Source:
-    """One input partition: its producer, and its position (the offset from which nothing is done yet)."""
+    """One input partition: its producer, and its position, which is the first offset that is not done."""
 
     def __init__(self, settings: Settings, stage: str, partition: TopicPartition) -> None:
         self.stage = stage
@@ -74,7 +74,7 @@ class Source:
         self._confirming: asyncio.Task[None] | None = None
 
     async def commit(self, offset: int, records: Iterable[Record] = ()) -> None:
-        """Send records and the position after `offset` as one; FencedError when another has taken the partition."""
+        """Commit records and the position after `offset` as one; FencedError if another process has the partition."""
         async with self.transaction(offset) as sending:
             for record in records:
                 sending.add(await send_record(self.producer, record))
@@ -120,7 +120,7 @@ class Source:
         metrics.transaction_duration.labels(self.stage).observe(monotonic() - begun)
 
     async def stop(self) -> None:
-        """Let go of the producer; an open transaction is left to whoever comes next."""
+        """Stop the producer; an open transaction is ended by the next one with its id."""
         if self._confirming is not None:
             self._confirming.cancel()
         await stop_producer(self.producer)
@@ -139,16 +139,16 @@ class Source:
 
 
 def ending_of(producer: AIOKafkaProducer) -> BaseException | None:
-    """What ended a producer's sender, after which nothing it is asked for is done; None while it works.
+    """The error that ended a producer's sender; None while it works.
 
-    Whoever asks meanwhile gets aiokafka's words for that: IllegalOperation, or an AssertionError.
+    After that the producer does nothing, and answers with IllegalOperation or an AssertionError.
     """
     task: asyncio.Task[None] | None = producer._sender.sender_task
     return task.exception() if task is not None and task.done() and not task.cancelled() else None
 
 
 async def stop_producer(producer: AIOKafkaProducer) -> None:
-    """Let go of a transactional producer, fenced or not, within `STOP_BUDGET_SECONDS`."""
+    """Stop a transactional producer, fenced or not, within `STOP_BUDGET_SECONDS`."""
     with suppress(KafkaError, TimeoutError, OSError):
         await asyncio.wait_for(producer.stop(), STOP_BUDGET_SECONDS)
     # What a fence ended is told to futures of aiokafka's own that nobody awaits, and asyncio complains of those.
@@ -174,7 +174,7 @@ class _Sending:
 
 
 class Sources:
-    """The input partitions that this process has, each made once after it was assigned.
+    """The sources of the partitions that this process has; each is made once after its assignment.
 
     `rereads`: the stage's events may be handled again without harm, so after a loss of Kafka's it begins with the first
     that an alert of now may rest on, not at the log's end.
@@ -196,7 +196,7 @@ class Sources:
         await self.drop(tuple(self._made))
 
     def prepare(self, partitions: Iterable[TopicPartition]) -> None:
-        """Make these ahead of their first event, in the background: fencing and finding a position take 0.1 s."""
+        """Make sources before their first event, in the background: fencing and finding a position take 0.1 s."""
         for partition in partitions:
             self._make(partition)
 
@@ -221,7 +221,7 @@ class Sources:
         }
 
     async def drop(self, partitions: Sequence[TopicPartition]) -> None:
-        """Let go of partitions that were revoked, or whose producer failed."""
+        """Stop the sources of partitions that were revoked, or whose producer failed."""
         tasks = [task for partition in partitions if (task := self._made.pop(partition, None)) is not None]
         await asyncio.gather(*(_end(task) for task in tasks))
 
@@ -237,7 +237,7 @@ class Sources:
         return source
 
     def _renew(self, source: Source) -> None:
-        """Its last transaction may be open somewhere, and no event may come that would show it: settle that now."""
+        """Make a source anew: its last transaction may be open, and no event may come that would show it."""
         task = self._made.get(source.partition)
         ready = task is not None and task.done() and not task.cancelled() and task.exception() is None
         if task is not None and ready and task.result() is source:

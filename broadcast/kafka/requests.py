@@ -63,7 +63,7 @@ class DescribeTransactionsRequest_v0(RequestStruct):  # noqa: N801
 
 
 class DescribeTransactionsRequest(Request[DescribeTransactionsRequest_v0]):
-    """What the coordinator knows of a transactional id; it is for the coordinator's node."""
+    """Asks for the last transaction of a transactional id; send it to the coordinator's node."""
 
     API_KEY = 65
 
@@ -71,7 +71,7 @@ class DescribeTransactionsRequest(Request[DescribeTransactionsRequest_v0]):
         self._transactional_id = transactional_id
 
     def build(self, request_struct_class: type[DescribeTransactionsRequest_v0]) -> DescribeTransactionsRequest_v0:
-        """For aiokafka's client."""
+        """The request in the form that aiokafka's client sends."""
         return request_struct_class([self._transactional_id], NO_TAGS)
 
 
@@ -121,7 +121,7 @@ class DescribeProducersRequest_v0(RequestStruct):  # noqa: N801
 
 
 class DescribeProducersRequest(Request[DescribeProducersRequest_v0]):
-    """Who writes to partitions, and where each one's open transaction begins; it is for their leader's node."""
+    """Asks for the producers of partitions and their open transactions; send it to the leader's node."""
 
     API_KEY = 61
 
@@ -129,7 +129,7 @@ class DescribeProducersRequest(Request[DescribeProducersRequest_v0]):
         self._partitions = partitions
 
     def build(self, request_struct_class: type[DescribeProducersRequest_v0]) -> DescribeProducersRequest_v0:
-        """For aiokafka's client."""
+        """The request in the form that aiokafka's client sends."""
         return request_struct_class(_topics(self._partitions), NO_TAGS)
 
 
@@ -181,7 +181,7 @@ class WriteTxnMarkersRequest_v1(RequestStruct):  # noqa: N801
 
 
 class WriteTxnMarkersRequest(Request[WriteTxnMarkersRequest_v1]):
-    """End a producer's transaction on one partition; it is for the leader's node, and wants ALTER on the cluster."""
+    """Ends a producer's transaction on one partition; send it to the leader's node. Needs ALTER on the cluster."""
 
     API_KEY = 27
 
@@ -198,5 +198,5 @@ class WriteTxnMarkersRequest(Request[WriteTxnMarkersRequest_v1]):
         )
 
     def build(self, request_struct_class: type[WriteTxnMarkersRequest_v1]) -> WriteTxnMarkersRequest_v1:
-        """For aiokafka's client."""
+        """The request in the form that aiokafka's client sends."""
         return request_struct_class([self._marker], NO_TAGS)

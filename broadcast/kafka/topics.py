@@ -100,7 +100,7 @@ async def wait_for_broker(settings: Settings, *, timeout_seconds: float = BROKER
 async def create_topics(
     settings: Settings, routes: Iterable[Route], *, timeout_seconds: float = BROKER_BUDGET_SECONDS
 ) -> list[str]:
-    """Create every missing topic of the catalogue, wait for its leaders, check them all; returns the new names.
+    """Create every missing topic, wait for leaders, and check all topics; returns the names of new ones.
 
     Raises TopicsError when the broker refuses one or an existing one does not fit, UnavailableError without a broker.
     """
@@ -121,7 +121,7 @@ async def create_topics(
 async def check_topics(
     settings: Settings, routes: Iterable[Route], *, timeout_seconds: float = BROKER_BUDGET_SECONDS
 ) -> list[TopicFault]:
-    """What keeps the broker's topics from being the catalogue's; empty when all is well."""
+    """The differences between the broker's topics and the catalogue; empty if there are none."""
     wanted = topics_of(settings, routes)
     admin = await wait_for_broker(settings, timeout_seconds=timeout_seconds)
     try:
@@ -131,7 +131,7 @@ async def check_topics(
 
 
 async def find_topics(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, FoundTopic]:
-    """Those of the named topics that the broker has."""
+    """The named topics as the broker has them; topics that are missing are left out."""
     # All topics are asked for: naming one that is missing would create it where the broker creates on demand.
     known = {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics()}
     present = [name for name in names if name in known]

@@ -103,12 +103,12 @@ class TransactionalProducer(AIOKafkaProducer):
         self._settled = True
 
     async def start(self) -> None:
-        """Settle the last transaction of this id, then fence whoever had it."""
+        """Settle the last transaction of this id, then fence its former owner."""
         await settle(self._connection, self._topic_prefix, self._transactional_id)
         await super().start()
 
     async def begin_transaction(self) -> None:
-        """UnsettledError if the one before may still be open somewhere."""
+        """Begin a transaction; UnsettledError if the one before may still be open on a partition."""
         if not self._settled:
             raise UnsettledError(f"the last transaction of {self._transactional_id} may still be open somewhere")
         await super().begin_transaction()
@@ -127,18 +127,18 @@ class TransactionalProducer(AIOKafkaProducer):
             await self._txn_manager.wait_for_transaction_end()
 
     async def commit_transaction(self) -> None:
-        """Return when readers of committed records see it."""
+        """Commit; returns when readers of committed records see the transaction."""
         await self.note_commit()
         await self.confirm()
 
     async def abort_transaction(self) -> None:
-        """Return when readers of committed records are past it."""
+        """Abort; returns when readers of committed records are past the transaction."""
         self._remember()
         await super().abort_transaction()
         await self.confirm()
 
     async def note_commit(self) -> None:
-        """The first half of a commit: it cannot be undone any more, though readers may not see it yet."""
+        """Do the first half of a commit: it cannot be undone after that, but readers may not see it yet."""
         self._remember()
         try:
             await super().commit_transaction()
@@ -150,7 +150,7 @@ class TransactionalProducer(AIOKafkaProducer):
             raise ProducerFenced(f"the coordinator ends {self._transactional_id} otherwise: another has it") from error
 
     async def confirm(self) -> None:
-        """The second half, before the next transaction begins: return when readers see it."""
+        """Do the second half of a commit: returns when readers see it. Due before the next transaction."""
         await self._coordinator.look()
         if not all(connection.connected() for connection in self._connections):
             raise UnsettledError(f"a broker was lost while a transaction of {self._transactional_id} ended")
@@ -165,7 +165,7 @@ class TransactionalProducer(AIOKafkaProducer):
 
 
 class Coordinator:
-    """What the coordinator of one transactional id says of it."""
+    """Asks the coordinator of one transactional id about its last transaction."""
 
     def __init__(self, client: AIOKafkaClient, transactional_id: str) -> None:
         self._client = client
@@ -173,7 +173,7 @@ class Coordinator:
         self._node: int | None = None
 
     async def look(self) -> Last | None:
-        """The last transaction, after its markers if it is ending; None if the coordinator knows of no such id."""
+        """The last transaction, once its markers are written; None if the coordinator does not know the id."""
         while True:
             last = await self.describe()
             if last is None or last.state not in ENDING:
@@ -181,7 +181,7 @@ class Coordinator:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def describe(self) -> Last | None:
-        """The same, as it is now."""
+        """The last transaction as it is now; None if the coordinator does not know the id."""
         request = DescribeTransactionsRequest(self._transactional_id)
         while True:
             try:
@@ -201,7 +201,7 @@ class Coordinator:
 
 
 async def settle(connection: Mapping[str, Any], topic_prefix: str, transactional_id: str) -> int:
-    """Write the markers that the last transaction of an id lacks; how many partitions that were.
+    """Write the markers that the last transaction of an id lacks; returns the number of partitions.
 
     Looked for on every topic of the prefix and on the positions. One that is under way is left alone: whoever starts a
     producer with the id aborts it. `connection` is keywords for a client. KafkaError when the brokers do not answer,

@@ -15,7 +15,9 @@ from broadcast.errors import FENCED_EXIT_CODE
 FENCED_PAUSE_SECONDS = 5.0
 """Another process holds this one's place: half a session gives it time to finish, or to lose it."""
 PAUSES_SECONDS = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
-"""Before the n-th restart in a row; the last one from then on. The first is at once: most deaths come alone."""
+"""Before the n-th restart in a row; the last one from then on. The first is at once: most deaths come alone.
+
+No jitter: each process has its own supervisor, and a test of kills counts on the first being at once."""
 STEADY_SECONDS = 30.0
 """A run of this length ends the row."""
 READY_SECONDS = 60.0

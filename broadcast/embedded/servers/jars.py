@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import hashlib
 import os
-import random
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,13 +15,14 @@ from platformdirs import user_cache_path
 
 from broadcast.embedded.errors import JarError, first_error
 from broadcast.embedded.progress import Progress, Report, discard
+from broadcast.retry import Backoff
 
 LOCK_FILE = Path(__file__).with_name("jars.lock")
 MAVEN_CENTRAL = "https://repo.maven.apache.org/maven2"
 CONCURRENT_DOWNLOADS = 6
 ATTEMPTS = 5
-FIRST_PAUSE_SECONDS = 0.5
-"""Doubled at each attempt: 0.5 + 1 + 2 + 4 s, long enough for a proxy's hiccup, short enough for a person."""
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 4.0
+"""0.5 + 1 + 2 + 4 s between five attempts: a proxy recovers in that time, and a person still waits."""
 CONNECT_SECONDS = 15.0
 READ_SECONDS = 30.0
 FINAL_STATUSES = frozenset({401, 403, 404, 410})
@@ -144,7 +144,7 @@ async def _download(
     client: httpx.AsyncClient, jar: Jar, directory: Path, repository: str, advance: Callable[[int], None]
 ) -> None:
     address = f"{repository}/{jar.path}"
-    pause = FIRST_PAUSE_SECONDS
+    pause = Backoff(first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS)
     for attempt in range(1, ATTEMPTS + 1):
         try:
             await _attempt(client, address, jar, directory, advance)
@@ -156,8 +156,7 @@ async def _download(
                     f"{jar.name} cannot be had from {address}: {reason}. Check the network, or set "
                     "BROADCAST_MAVEN_REPOSITORY to a mirror of Maven Central"
                 ) from error
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)
-            pause *= 2
+            await pause.sleep()
         else:
             return
 

@@ -46,5 +46,5 @@ class Server:
             await self._process.stop(budget_seconds=self._stop_seconds if budget_seconds is None else budget_seconds)
 
     async def kill9(self) -> None:
-        """SIGKILL all its processes, and wait until they are gone; a start brings it back on its data and its port."""
+        """Kill all its processes with SIGKILL and wait for their end; `start` brings it back with its data."""
         await self.process.kill_all()

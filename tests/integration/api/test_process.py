@@ -60,7 +60,7 @@ async def test_run_api_serves_logs_and_ends_cleanly(prepared: Prepared, new_aler
             await process.wait()
     assert (process.returncode, out) == (0, b"")
     lines = [json.loads(line) for line in err.decode().splitlines()]
-    (request,) = [line for line in lines if line["event"] == "request"]
+    (request,) = [line for line in lines if line["event"] == "request_answered"]
     assert (request["stage"], request["actor"], request["code"]) == ("api", "anna", 202)
     assert request["alert_id"] == accepted.json()["alert_id"]
     assert "4915123456789" not in err.decode()
