@@ -50,7 +50,7 @@ def publish(
         for line in changes:
             click.echo(f"  {line}", err=True)
     if print_only:
-        sys.stdout.buffer.write(content.rstrip(b"\n") + b"\n")
+        sys.stdout.buffer.write(content)
         return
     headers = {"Content-Type": media_type}
     if idempotency_key:
@@ -181,7 +181,8 @@ def _reissue(content: bytes, media_type: str) -> tuple[bytes, list[str]]:
             old_time, new_time = getattr(before, name), getattr(after, name)
             if old_time is not None:
                 lines.append(f"info[{number}].{name}: {write_instant(old_time)} -> {write_instant(new_time)}")
-    return write_cap(new) if media_type == CAP_XML else write_alert(new), lines
+    written = write_cap(new) if media_type == CAP_XML else write_alert(new)
+    return written + b"\n", lines
 
 
 def _page_through(api: Client, states: tuple[str, ...], limit: int) -> list[dict[str, Any]]:

@@ -43,8 +43,10 @@ def test_json_is_printed_on_one_line_so_that_kcat_sends_one_record() -> None:
     assert run("--now", "--print", str(EXAMPLES / "flood.json")).stdout.count("\n") == 1
 
 
-def test_without_now_the_file_is_printed_as_it_is() -> None:
-    content = (EXAMPLES / "flood.xml").read_bytes()
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_without_now_the_file_is_printed_as_it_is(encoding: str) -> None:
+    text = (EXAMPLES / "flood.xml").read_text(encoding="utf-8")
+    content = text.replace("UTF-8", encoding).encode(encoding)
     printed = run("--print", "-", stdin=content)
     assert printed.stdout_bytes == content
     assert printed.stderr == ""
