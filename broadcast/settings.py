@@ -108,7 +108,7 @@ class Settings(BaseSettings):
     metrics_host: str = Field(
         default="127.0.0.1", description="Address on which a stage serves its metrics and health."
     )
-    metrics_port: int = Field(default=0, ge=0, le=65535, description="Port for these; 0 takes a free one.")
+    metrics_port: int = Field(default=0, ge=0, le=65535, description="Port of metrics and health; 0 takes a free one.")
 
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda v: str(v).upper())] = (
         Field(default="INFO", description="The least important lines that are logged.")

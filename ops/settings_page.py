@@ -118,7 +118,7 @@ def _describe(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> tuple
     if field.get("type") == "array":
         kind, each = _describe(field["items"], definitions)
         own = _bounds(field)
-        return f"list of {kind}", "; ".join(filter(None, (own, each and f"each {each}")))
+        return f"list ({kind})", "; ".join(filter(None, (own, each and f"each {each}")))
     return FORMATS.get(field.get("format", "")) or TYPES[field["type"]], _bounds(field)
 
 

@@ -141,7 +141,10 @@ class Route(_Model):
     ] = Field(
         description="Beginnings of numbers in E.164 with the plus sign; the longest that fits wins, `+` fits all."
     )
-    live: bool = Field(default=False, description="A live route takes Actual and Exercise, a simulated one Test.")
+    live: bool = Field(
+        default=False,
+        description="Whether real phones are behind it. Without any live route, Actual goes by simulated ones.",
+    )
     partitions: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=4, description="Partitions of each topic of this route, fixed when the topics are created."
     )
