@@ -65,7 +65,7 @@ ACTIONS: dict[tuple[Status, MsgType], Action] = {
     (Status.DRAFT, MsgType.ACK): Action.REFUSE,
     (Status.DRAFT, MsgType.ERROR): Action.REFUSE,
 }
-"""What a message asks for, before its references are looked at. A Cancel never sends (notifications-api#3138)."""
+"""What a message asks for, before its references are looked at. A Cancel never sends (`docs/cap.md`, L3)."""
 
 
 def decide(alert: Alert, known: Iterable[Known] = ()) -> Decision:

@@ -194,7 +194,7 @@ class MessageIdRule(StrEnum):
 
     A hex id may consist of digits only, so that an id does not show its form. `hex_to_decimal` is for accounts whose
     response is hex and whose receipt is decimal, `decimal_to_hex` the other way round: both are changed to the form of
-    the receipt. Numbers have no limit: ids above 2^63 are in use (jasmin#586).
+    the receipt. Numbers have no limit: ids above 2^63 are in use.
     """
 
     AS_IS = "as_is"

@@ -48,7 +48,7 @@ D, U, X = MessageState.DELIVERED, MessageState.UNDELIVERABLE, MessageState.UNKNO
         (b"id:77 stat:UNDELIV err:2F", b"77", U, "2F", b""),
         # no err, no text
         (b"id:77 sub:001 dlvrd:000 submit date:2601021530 done date:2601021531 stat:EXPIRED", b"77", 3, "", None),
-        # non-numeric err, a state of its own (jasmin#1050), a date of zeros
+        # non-numeric err, a state of its own, a date of zeros
         (
             b"id:abc-def sub:1 dlvrd:0 submit date:0000000000 done date:0000000000 stat:FAILED err:ABSENT text:x",
             *(b"abc-def", U, "ABSENT", b"0000000000"),
