@@ -33,3 +33,19 @@ def parse(path: Path) -> ast.Module:
         return ast.parse((ROOT / path).read_text(encoding="utf-8"))
     finally:
         gc.enable()
+
+
+def find_log_events(*rooms: Path) -> set[str]:
+    """The names of all events that the sources in these rooms log."""
+    calls = (node for room in rooms for path in room.rglob("*.py") for node in ast.walk(parse(path)))
+    return {
+        node.args[0].value
+        for node in calls
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id == "log"
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+        and isinstance(node.args[0].value, str)
+    }
