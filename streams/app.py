@@ -17,8 +17,9 @@ from broadcast.deadletters.writing import encode_letter, report_letter
 from broadcast.errors import LostTailError, PoisonError, UnavailableError
 from broadcast.health import Health
 from broadcast.kafka import clients
-from broadcast.kafka.events import Event, Source, Sources
+from broadcast.kafka.events import Event, Source
 from broadcast.kafka.records import Record
+from broadcast.kafka.sources import Sources
 from broadcast.kafka.topics import wait_for_broker
 from broadcast.retry import Backoff
 from broadcast.settings import Settings

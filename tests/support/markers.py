@@ -6,7 +6,7 @@ from aiokafka.client import AIOKafkaClient
 
 from broadcast.embedded.ports import LOOPBACK, find_free_port
 from broadcast.embedded.servers.kafka import Kafka
-from broadcast.kafka.transactions import ENDING, Coordinator
+from broadcast.kafka.markers import ENDING, Coordinator
 
 PROPERTIES = "server.properties"
 TRIES = 10

@@ -6,8 +6,9 @@ import pytest
 from aiokafka import TopicPartition
 
 from broadcast.errors import FencedError, LostTailError
-from broadcast.kafka.events import Source, Sources, find_position, group_of
+from broadcast.kafka.events import Source, group_of
 from broadcast.kafka.records import Record
+from broadcast.kafka.sources import Sources, find_position
 from broadcast.settings import Settings
 
 from .conftest import Make, Read

@@ -11,7 +11,8 @@ from aiokafka.errors import KafkaError
 
 from broadcast.errors import UnavailableError
 from broadcast.kafka.clients import make_producer
-from broadcast.kafka.events import find_position, group_of
+from broadcast.kafka.events import group_of
+from broadcast.kafka.sources import find_position
 from broadcast.settings import Settings
 
 from .conftest import Make, Read

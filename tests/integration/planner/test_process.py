@@ -12,7 +12,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from broadcast.errors import FENCED_EXIT_CODE
-from broadcast.kafka.events import Sources
+from broadcast.kafka.sources import Sources
 from broadcast.settings import Settings
 
 from ..control import Control, add_recipients, alert_content, control, id_of

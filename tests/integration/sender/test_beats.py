@@ -10,9 +10,9 @@ from aiokafka.errors import ProducerFenced
 
 from broadcast.clock import monotonic
 from broadcast.kafka.clients import make_producer, security
-from broadcast.kafka.events import find_position
 from broadcast.kafka.lease import Lease
 from broadcast.kafka.position import fresh_position
+from broadcast.kafka.sources import find_position
 from broadcast.kafka.topics import create_topics
 from broadcast.kafka.transactions import TransactionalProducer
 from broadcast.routing import Account, Route

@@ -11,7 +11,8 @@ from aiokafka.errors import (
     UnknownError,
 )
 
-from broadcast.kafka.transactions import TransactionalProducer, check
+from broadcast.kafka.markers import check
+from broadcast.kafka.transactions import TransactionalProducer
 
 
 @pytest.mark.parametrize(
