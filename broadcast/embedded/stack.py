@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +14,7 @@ from broadcast.clock import monotonic
 from broadcast.database import migrate
 from broadcast.embedded.directory import DataDirectory
 from broadcast.embedded.errors import EmbeddedError, first_error
+from broadcast.embedded.options import StackOptions, write_routes
 from broadcast.embedded.ports import LOOPBACK, Ports
 from broadcast.embedded.processes.probe import answers_ok
 from broadcast.embedded.processes.process import Check, Process
@@ -25,46 +25,14 @@ from broadcast.embedded.servers.postgres import Postgres
 from broadcast.kafka.topics import create_topics
 from broadcast.routes_file import load_routes
 from broadcast.settings import STACK_FILE, Settings
-from broadcast.stages import API, STAGES, STOP_ORDER, arguments_of
+from broadcast.stages import API, STOP_ORDER, arguments_of
 
 PACKAGES = Path(__file__).parents[2]
 SIMULATOR = "smsc"
 
-ROUTES = """\
-# Written by `broadcast up` for its simulator. Name another file in BROADCAST_ROUTES_FILE.
-[[routes]]
-name = "simulated"
-prefixes = ["+"]
-live = false
-
-[[routes.accounts]]
-name = "simulator"
-host = "{host}"
-port = {port}
-system_id = "tocsin"
-password = "simulate"
-window = 1000
-"""
-
 
 def _failed(step: str, message: str) -> Progress:
     return Progress(step, "failed", message=message)
-
-
-@dataclass(frozen=True, kw_only=True)
-class StackOptions:
-    """What to start and where. Ports are free ones, remembered in the data directory, unless given."""
-
-    stages: tuple[str, ...] = STAGES
-    simulator: bool = True
-    simulator_arguments: tuple[str, ...] = ()
-    routes_file: Path | None = None
-    kafka_port: int | None = None
-    postgres_port: int | None = None
-    simulator_port: int | None = None
-    api_port: int | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
-    """Settings of every stage, as `BROADCAST_...`."""
 
 
 class Stack:
@@ -294,9 +262,7 @@ class Stack:
         if given:
             return Path(given).absolute()
         file = self.data_dir / "routes.toml"
-        content = ROUTES.format(host=LOOPBACK, port=self.simulator_port)
-        if not file.exists() or file.read_text() != content:
-            file.write_text(content)
+        write_routes(file, self.simulator_port)
         return file
 
     def _port(self, name: str, given: int | None = None) -> int:

@@ -19,10 +19,11 @@ from aiokafka import AIOKafkaProducer
 from broadcast.audience.importing import import_recipients
 from broadcast.clock import monotonic, utc_now
 from broadcast.database import connect
+from broadcast.embedded.options import StackOptions
 from broadcast.embedded.ports import LOOPBACK
 from broadcast.embedded.processes.process import Process
 from broadcast.embedded.session import start_with_key
-from broadcast.embedded.stack import PACKAGES, Stack, StackOptions
+from broadcast.embedded.stack import PACKAGES, Stack
 from broadcast.kafka.clients import make_producer
 from broadcast.stages import STAGES
 from schemas.alert import (

@@ -16,14 +16,16 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from broadcast.embedded.errors import DirectoryInUseError
+from broadcast.embedded.options import StackOptions
 from broadcast.embedded.progress import Progress
-from broadcast.embedded.stack import Stack, StackOptions
+from broadcast.embedded.stack import Stack
 
 PARENT = """
 import asyncio, json, os, signal, sys
 from pathlib import Path
 import psutil
-from broadcast.embedded.stack import Stack, StackOptions
+from broadcast.embedded.options import StackOptions
+from broadcast.embedded.stack import Stack
 
 # A shell that started the tests in the background has them ignore it, and so would we.
 signal.signal(signal.SIGINT, signal.default_int_handler)
