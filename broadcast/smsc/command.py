@@ -3,13 +3,12 @@
 import asyncio
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 
 import click
-import uvloop
 
+from broadcast.process import run_until_signal
 from broadcast.smsc.behaviour import Behaviour, BehaviourError, parse_share, parse_status
 from broadcast.smsc.server import SmscConfig, SmscServer
 
@@ -88,14 +87,15 @@ def smsc(
                 "refuse_binds": parse_status(refuse_binds) if refuse_binds else 0,
             }
         )
-        uvloop.run(_run(config, behaviour, as_json))
     except BehaviourError as error:
         raise click.UsageError(str(error)) from error
+    try:
+        run_until_signal(lambda stop: _serve(config, behaviour, stop, as_json=as_json))
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host}, ports {port} and {stats_port}: {error}") from error
 
 
-async def _run(config: SmscConfig, behaviour: Behaviour, as_json: bool) -> None:
+async def _serve(config: SmscConfig, behaviour: Behaviour, stop: asyncio.Event, *, as_json: bool) -> None:
     server = await SmscServer.start(config, behaviour)
     ready = {"host": config.host, "port": server.port, "stats_port": server.stats_port, "pid": os.getpid()}
     if as_json:
@@ -103,10 +103,7 @@ async def _run(config: SmscConfig, behaviour: Behaviour, as_json: bool) -> None:
     else:
         click.echo(f"SMSC on {config.host}:{server.port}, statistics on http://{config.host}:{server.stats_port}/stats")
     sys.stdout.flush()
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    await stopped.wait()
+    await stop.wait()
     await server.stop()
 
 
