@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import replace
 from typing import Protocol, TypedDict, Unpack
 
@@ -17,9 +17,9 @@ from broadcast.smpp.session import Session
 from broadcast.smpp.window import Response
 from broadcast.smsc.behaviour import Behaviour
 from broadcast.smsc.server import SmscConfig, SmscServer
+from tests.support.waiting import eventually
 
 TEMPLATE = SubmitTemplate(source=b"TOCSIN", text=b"Flood warning")
-BUDGET_SECONDS = 20.0
 
 
 def split_pdus(data: bytes) -> list[Pdu]:
@@ -31,13 +31,6 @@ def split_pdus(data: bytes) -> list[Pdu]:
         pdus.append(Pdu(command, status, sequence, data[HEADER_LENGTH:length]))
         data = data[length:]
     return pdus
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until the condition holds; TimeoutError after `BUDGET_SECONDS`."""
-    async with asyncio.timeout(BUDGET_SECONDS):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 class BindChanges(TypedDict, total=False):
@@ -189,13 +182,13 @@ class RecordingClient:
 
     async def until_outcomes(self, count: int) -> None:
         """Wait until so many tokens have an outcome."""
-        await until(lambda: len(self.outcomes) >= count)
+        await eventually(lambda: len(self.outcomes) >= count)
 
     async def until_enquire_link(self) -> None:
         """Wait for an enquire_link that begins from now on: what the simulator had to send before, it has sent."""
         metrics = self.smsc.simulator.state.metrics
         before = metrics.enquire_links
-        await until(lambda: metrics.enquire_links > before)
+        await eventually(lambda: metrics.enquire_links > before)
 
     async def close(self) -> None:
         for session in self.sessions:

@@ -14,7 +14,8 @@ from broadcast.smpp.codec.template import SubmitTemplate
 from broadcast.smpp.errors import BindError
 from broadcast.smpp.pool import Pool, choose_delay
 from broadcast.smsc.server import SmscConfig
-from tests.support.smpp import BindChanges, StartClient, until
+from tests.support.smpp import BindChanges, StartClient
+from tests.support.waiting import eventually
 
 
 def account(
@@ -30,20 +31,25 @@ async def test_binds_come_up_and_come_back_and_nothing_is_counted_twice(start: S
     pool.start()
     with pytest.raises(RuntimeError, match="twice"):
         pool.start()
-    await until(lambda: len(pool.sessions) == 3)
+    await eventually(lambda: len(pool.sessions) == 3)
     client.offer(5000)
     for session in pool.sessions:
         client.on_room(session)
+    metrics = client.smsc.simulator.state.metrics
+
+    async def lose_and_bind_again() -> None:
+        wanted = metrics.binds_total + 3
+        client.smsc.simulator.close_links()
+        await eventually(lambda: metrics.binds_total == wanted and len(pool.sessions) == 3)
+
     for number in range(1, 4):
         await client.until_outcomes(500 * number)
-        client.smsc.simulator.close_links()
-        await until(lambda: len(pool.sessions) < 3)
-        await until(lambda: len(pool.sessions) == 3)
-    await until(lambda: len(client.outcomes) == 5000)
+        await lose_and_bind_again()
+    await eventually(lambda: len(client.outcomes) == 5000)
     assert client.outcomes == Counter(range(5000))
     await pool.stop(2.0)
     assert pool.sessions == ()
-    await until(lambda: client.smsc.simulator.binds_now == 0)
+    await eventually(lambda: client.smsc.simulator.binds_now == 0)
 
 
 async def test_an_smsc_that_is_away_is_waited_for(start: StartClient) -> None:
@@ -53,12 +59,12 @@ async def test_an_smsc_that_is_away_is_waited_for(start: StartClient) -> None:
     pool = Pool(account(port, binds=1), client)
     with capture_logs() as events:
         pool.start()
-        await until(lambda: [event["event"] for event in events].count("bind_failed") >= 3)
+        await eventually(lambda: [event["event"] for event in events].count("bind_failed") >= 3)
     assert {event["log_level"] for event in events} == {"warning"}
     assert pool.last_error is not None
     assert pool.last_error.retryable
     again = await start(SmscConfig(port=port))
-    await until(lambda: len(pool.sessions) == 1)
+    await eventually(lambda: len(pool.sessions) == 1)
     assert pool.last_error is None
     await pool.stop(1.0)
     assert again.smsc.simulator.state.metrics.binds_total == 1
@@ -69,7 +75,7 @@ async def test_a_host_that_is_no_name_is_tried_again_like_a_refused_bind(start: 
     config = AccountConfig(name="a", bind=BindConfig(host="smsc..example.net", port=1, system_id="client"))
     pool = Pool(config, client)
     pool.start()
-    await until(lambda: pool.last_error is not None)
+    await eventually(lambda: pool.last_error is not None)
     assert isinstance(pool.last_error, BindError)
     assert "not a host name" in str(pool.last_error)
     assert not pool.last_error.retryable
@@ -81,7 +87,7 @@ async def test_a_wrong_password_is_tried_again_after_a_long_pause(start: StartCl
     pool = Pool(account(client.smsc.port, binds=1, bind={"password": "wrong"}), client)
     with capture_logs() as events:
         pool.start()
-        await until(lambda: events)
+        await eventually(lambda: events)
     assert [event["event"] for event in events] == ["bind_failed"]
     assert events[0]["next_attempt_seconds"] >= 60.0
     await pool.stop(1.0)
@@ -92,18 +98,18 @@ async def test_the_rate_of_the_account_holds_over_all_binds(start: StartClient) 
     client = await start(receipts=False)
     pool = Pool(account(client.smsc.port, binds=3, rate_per_second=300.0), client)
     pool.start()
-    await until(lambda: len(pool.sessions) == 3)
+    await eventually(lambda: len(pool.sessions) == 3)
     client.offer(300)
     began = asyncio.get_running_loop().time()
     for session in pool.sessions:
         client.on_room(session)
-    await until(lambda: len(client.accepted) == 300)
+    await eventually(lambda: len(client.accepted) == 300)
     assert asyncio.get_running_loop().time() - began >= (300 - 30) / 300 - 0.05
     pool.set_rate(None)
     client.offer(2000, first=300)
     for session in pool.sessions:
         client.on_room(session)
-    await until(lambda: len(client.accepted) == 2300)
+    await eventually(lambda: len(client.accepted) == 2300)
     await pool.stop(1.0)
 
 
@@ -111,7 +117,7 @@ async def test_each_bind_has_a_window_of_its_own(start: StartClient) -> None:
     client = await start(delay_ms=50.0)
     pool = Pool(account(client.smsc.port, binds=2, bind={"window": 10}), client)
     pool.start()
-    await until(lambda: len(pool.sessions) == 2)
+    await eventually(lambda: len(pool.sessions) == 2)
     template = SubmitTemplate(source=b"T", text=b"x")
     taken = 0
     for session in pool.sessions:

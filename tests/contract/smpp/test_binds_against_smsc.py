@@ -12,7 +12,8 @@ from broadcast.smpp.binding import connect
 from broadcast.smpp.codec.command_status import RALYBND, RBINDFAIL, RINVPASWD, RINVSYSID
 from broadcast.smpp.errors import BindError
 from broadcast.smsc.server import SmscConfig
-from tests.support.smpp import StartClient, until
+from tests.support.smpp import StartClient
+from tests.support.waiting import eventually
 
 CERTIFICATE, KEY = (Path(__file__).with_name(name) for name in ("localhost.pem", "localhost.key.pem"))
 
@@ -21,7 +22,7 @@ async def test_a_silent_smsc_is_dropped_after_two_enquire_links(start: StartClie
     client = await start(silent=False)
     session = await client.connect(enquire_link_seconds=0.2)
     client.offer(3)
-    await until(lambda: len(client.accepted) == 3)
+    await eventually(lambda: len(client.accepted) == 3)
     client.change_behaviour(silent=True)
     client.offer(3, first=3)
     async with asyncio.timeout(3.0):
@@ -34,8 +35,8 @@ async def test_enquire_link_is_answered_while_busy(start: StartClient) -> None:
     client = await start(receipts=False)
     client.offer(20_000)
     session = await client.connect(enquire_link_seconds=0.1)
-    await until(lambda: len(client.accepted) == 20_000)
-    await until(lambda: client.smsc.simulator.state.metrics.enquire_links >= 3)
+    await eventually(lambda: len(client.accepted) == 20_000)
+    await eventually(lambda: client.smsc.simulator.state.metrics.enquire_links >= 3)
     assert not session.closed.is_set()
 
 
@@ -69,7 +70,7 @@ async def test_refused_binds(start: StartClient, status: int, retryable: bool) -
     with pytest.raises(BindError) as caught:
         await client.connect()
     assert (caught.value.command_status, caught.value.retryable) == (status, retryable)
-    await until(lambda: not client.smsc.simulator.state.connections)
+    await eventually(lambda: not client.smsc.simulator.state.connections)
     assert client.errors == []
 
 
@@ -91,5 +92,5 @@ async def test_tls_is_verified(start: StartClient) -> None:
     with pytest.raises(BindError, match=r"TLS with .* failed"):
         await client.connect(tls=Tls(ca_file=CERTIFICATE, server_name="elsewhere.example"))
     await client.connect(tls=Tls(ca_file=CERTIFICATE, server_name="localhost"))
-    await until(lambda: len(client.deliveries) == 500)
+    await eventually(lambda: len(client.deliveries) == 500)
     assert client.outcomes == Counter(range(500))

@@ -15,7 +15,8 @@ from broadcast.smpp.codec.template import SubmitTemplate
 from broadcast.smpp.errors import LinkLostError, ResponseTimeoutError
 from broadcast.smsc.behaviour import Behaviour
 from broadcast.smsc.server import SmscConfig, SmscServer
-from tests.support.smpp import RecordingClient, StartClient, until
+from tests.support.smpp import RecordingClient, StartClient
+from tests.support.waiting import eventually
 
 CERTIFICATE, KEY = (Path(__file__).with_name(name) for name in ("localhost.pem", "localhost.key.pem"))
 
@@ -24,7 +25,7 @@ async def test_the_window_is_full_but_never_over_when_answers_are_slow(start: St
     client = await start(delay_ms=20.0, receipts=False)
     client.offer(1000)
     await client.connect(window=50)
-    await until(lambda: len(client.accepted) == 1000)
+    await eventually(lambda: len(client.accepted) == 1000)
     assert client.smsc.simulator.describe()["highest_unanswered"] == 50
 
 
@@ -34,7 +35,7 @@ async def test_however_tcp_cuts_and_joins(start: StartClient, changes: dict[str,
     count = 6 if changes.get("split_bytes") == 1 else 40
     client.offer(count)
     await client.connect()
-    await until(lambda: len(client.deliveries) == count)
+    await eventually(lambda: len(client.deliveries) == count)
     assert client.outcomes == Counter(range(count))
     assert all(parse_receipt(delivery) for delivery in client.deliveries)
 
@@ -53,7 +54,7 @@ async def test_throttled_submits_come_again_until_each_phone_has_one(start: Star
             client.offer(1, first=token)
         return len(client.accepted) == 400
 
-    await until(all_accepted)
+    await eventually(all_accepted)
     stats = client.smsc.simulator.describe()
     assert {status for _, status in client.refused} == {RTHROTTLED, 0x45, 0x401}
     assert (stats["unique_destinations"], stats["duplicates"]) == (400, 0)
@@ -67,7 +68,7 @@ async def test_plans_depend_on_the_seed_and_not_on_window_or_order(start: StartC
         if backwards:
             client.queue.reverse()
         await client.connect(window=window)
-        await until(lambda: len(client.outcomes) == 1000)
+        await eventually(lambda: len(client.outcomes) == 1000)
         return {token for token, _ in client.refused}
 
     first = await refused(1, 64, False)
@@ -90,7 +91,7 @@ async def test_closed_links_leave_each_token_with_one_outcome(start: StartClient
     assert client.outcomes == Counter(range(taken))
     assert len(client.accepted) + len(client.unknown) == taken
     await client.connect(window=100)
-    await until(lambda: len(client.outcomes) == 3000)
+    await eventually(lambda: len(client.outcomes) == 3000)
     assert set(client.outcomes.values()) == {1}
 
 
@@ -98,13 +99,13 @@ async def test_hanging_answers_are_unknown_and_the_session_goes_on(start: StartC
     client = await start(hang_share=0.05)
     client.offer(500)
     session = await client.connect(window=64, response_timeout_seconds=0.3)
-    await until(lambda: len(client.outcomes) == 500)
+    await eventually(lambda: len(client.outcomes) == 500)
     assert client.unknown
     assert all(isinstance(error, ResponseTimeoutError) for error in client.errors)
     assert set(client.outcomes.values()) == {1}
     assert not session.closed.is_set()
     # The phones had them all the same: what is sent again now arrives twice.
-    await until(lambda: len(client.deliveries) == 500)
+    await eventually(lambda: len(client.deliveries) == 500)
     assert client.smsc.simulator.describe()["unanswered"] == len(client.unknown)
 
 
@@ -112,10 +113,10 @@ async def test_late_answers_are_reported_as_late_and_once(start: StartClient) ->
     client = await start(pause_answers=True)
     client.offer(20)
     await client.connect(window=50, response_timeout_seconds=0.2)
-    await until(lambda: len(client.unknown) == 20)
+    await eventually(lambda: len(client.unknown) == 20)
     assert client.deliveries == []
     client.change_behaviour(pause_answers=False)
-    await until(lambda: len(client.late) == 20 and len(client.deliveries) == 20)
+    await eventually(lambda: len(client.late) == 20 and len(client.deliveries) == 20)
     assert client.outcomes == Counter(range(20))
     assert Counter(client.late) == Counter(range(20))
 
@@ -124,7 +125,7 @@ async def test_the_window_cap_throttles(start: StartClient) -> None:
     client = await start(window_cap=10, delay_ms=10.0)
     client.offer(30)
     await client.connect(window=30)
-    await until(lambda: len(client.outcomes) == 30)
+    await eventually(lambda: len(client.outcomes) == 30)
     assert (len(client.accepted), {status for _, status in client.refused}) == (10, {RTHROTTLED})
 
 
@@ -132,7 +133,7 @@ async def test_the_rate_cap_throttles(start: StartClient) -> None:
     client = await start(rate_cap=20)
     client.offer(60)
     await client.connect(window=60)
-    await until(lambda: len(client.outcomes) == 60)
+    await eventually(lambda: len(client.outcomes) == 60)
     # Written at one instant, which may be the end of a second.
     assert 20 <= len(client.accepted) <= 40
     assert {status for _, status in client.refused} == {RTHROTTLED}
@@ -164,7 +165,7 @@ async def test_segments_are_no_duplicates_but_the_message_sent_again_is(start: S
         assert (stats["unique_destinations"], stats["duplicates"]) == (100, 0 if reference == 1 else 300)
     client.group = 1
     client.offer(100)
-    await until(lambda: client.smsc.simulator.describe()["submits"] == 700)
+    await eventually(lambda: client.smsc.simulator.describe()["submits"] == 700)
     stats = client.smsc.simulator.describe()
     assert (stats["duplicates"], stats["duplicate_destinations"]) == (300, 400)
 
@@ -173,10 +174,10 @@ async def test_bodies_of_refusals_may_be_there_or_not(start: StartClient) -> Non
     client = await start(error_shares={"submitfail": 1.0}, error_body="none")
     client.offer(5)
     await client.connect()
-    await until(lambda: len(client.refused) == 5)
+    await eventually(lambda: len(client.refused) == 5)
     client.change_behaviour(error_body="empty")
     client.offer(5, first=5)
-    await until(lambda: len(client.refused) == 10)
+    await eventually(lambda: len(client.refused) == 10)
 
 
 async def test_rate_is_kept(start: StartClient) -> None:
@@ -184,7 +185,7 @@ async def test_rate_is_kept(start: StartClient) -> None:
     client.offer(300)
     await client.connect(rate_per_second=200.0)
     began = asyncio.get_running_loop().time()
-    await until(lambda: len(client.accepted) == 300)
+    await eventually(lambda: len(client.accepted) == 300)
     assert asyncio.get_running_loop().time() - began >= (300 - 20) / 200 - 0.05
 
 
@@ -203,7 +204,7 @@ def test_the_same_on_uvloop_whose_clock_stands_still_within_a_turn() -> None:
             session.abort()
             await session.closed.wait()
         session = await client.connect(window=20, rate_per_second=2000.0, tls=tls)
-        await until(lambda: len(client.outcomes) == 600)
+        await eventually(lambda: len(client.outcomes) == 600)
         assert set(client.outcomes.values()) == {1}
         await session.unbind(2.0)
         await server.stop()

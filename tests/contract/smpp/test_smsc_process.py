@@ -16,7 +16,8 @@ from broadcast.smpp.account import BindConfig
 from broadcast.smpp.binding import connect
 from broadcast.smpp.codec.template import SubmitTemplate
 from broadcast.smpp.errors import BindError
-from tests.support.smpp import StartClient, until
+from tests.support.smpp import StartClient
+from tests.support.waiting import eventually
 
 
 class Ready(TypedDict):
@@ -46,7 +47,7 @@ async def test_the_whole_life_of_the_process(smsc: tuple[subprocess.Popen[str], 
     client.offer(1000)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ready['stats_port']}", trust_env=False) as http:
         await client.connect()
-        await until(lambda: len(client.deliveries) == 1000 and len(client.accepted) == 1000)
+        await eventually(lambda: len(client.deliveries) == 1000 and len(client.accepted) == 1000)
 
         stats = (await http.get("/stats")).json()
         assert (stats["binds_now"], stats["binds_total"], stats["submits"], stats["accepted"]) == (1, 1, 1000, 1000)
@@ -59,7 +60,7 @@ async def test_the_whole_life_of_the_process(smsc: tuple[subprocess.Popen[str], 
         assert sorted(lines) == [f"49151{number:08d} 1" for number in range(1000)]
 
         client.offer(2, first=5)
-        await until(lambda: client.outcomes[6] == 2)
+        await eventually(lambda: client.outcomes[6] == 2)
         assert (await http.get("/destinations")).json() == {"4915100000005": 2, "4915100000006": 2}
         assert (await http.get("/destinations", params={"min": "3"})).json() == {}
         assert (await http.get("/stats")).json()["duplicates"] == 2
@@ -78,13 +79,15 @@ async def test_the_whole_life_of_the_process(smsc: tuple[subprocess.Popen[str], 
         seen = len(client.deliveries)
         message = {"source": "4915100000007", "destination": "TOCSIN", "text": "STOP"}
         assert (await http.post("/messages", json=[message, message])).json() == {"sent": 2, "of": 2}
-        await until(lambda: len(client.deliveries) == seen + 2)
+        await eventually(lambda: len(client.deliveries) == seen + 2)
         assert (client.deliveries[-1].source, client.deliveries[-1].text) == (b"4915100000007", b"STOP")
         assert not client.deliveries[-1].is_receipt
         assert (await http.post("/messages", json=[{"source": "1"}])).status_code == 400
-        async with asyncio.timeout(5.0):
-            while (await http.get("/stats")).json()["messages_answered"] != 2:
-                await asyncio.sleep(0.01)
+
+        async def messages_answered() -> bool:
+            return bool((await http.get("/stats")).json()["messages_answered"] == 2)
+
+        await eventually(messages_answered)
 
         assert (await http.post("/close")).json() == {"closed": 1}
         await asyncio.wait_for(client.sessions[0].closed.wait(), 5.0)
@@ -94,12 +97,14 @@ async def test_the_whole_life_of_the_process(smsc: tuple[subprocess.Popen[str], 
         with pytest.raises(BindError, match="no connection"):
             await client.connect()
         client.offer(5, first=2000)
-        async with asyncio.timeout(5.0):
-            while len(client.sessions) < 2:
-                await asyncio.sleep(0.02)
-                with suppress(BindError):
-                    await client.connect()
-        await until(lambda: not client.queue and client.outcomes[2004] == 1)
+
+        async def bound_again() -> bool:
+            with suppress(BindError):
+                await client.connect()
+            return len(client.sessions) == 2
+
+        await eventually(bound_again)
+        await eventually(lambda: not client.queue and client.outcomes[2004] == 1)
         assert (await http.get("/stats")).json()["submits"] == submits + 5
         assert (await http.get("/nothing")).status_code == 404
     process.send_signal(signal.SIGTERM)
@@ -121,7 +126,7 @@ async def test_clients_that_vanish_or_talk_nonsense_do_no_harm(
     session.abort()
     client.offer(10, first=1000)
     await client.connect()
-    await until(lambda: not client.queue and len(client.outcomes) == 510)
+    await eventually(lambda: not client.queue and len(client.outcomes) == 510)
 
 
 def test_wrong_options_are_named() -> None:

@@ -17,7 +17,8 @@ from broadcast.smpp.codec.pdu import (
 )
 from broadcast.smpp.codec.template import SubmitTemplate
 from broadcast.smpp.errors import ResponseTimeoutError
-from tests.support.smpp import TEMPLATE, SessionInMemory, until
+from tests.support.smpp import TEMPLATE, SessionInMemory
+from tests.support.waiting import eventually
 
 
 async def test_a_window_is_one_write_and_never_exceeded() -> None:
@@ -94,7 +95,7 @@ async def test_throttling_pauses_the_bind(status: int, pause: float) -> None:
     assert memory.session.pacing.room(memory.now) == 0
     memory.now += 0.5
     assert memory.session.room > 0
-    await until(lambda: memory.listener.calls[-1] == "room")
+    await eventually(lambda: memory.listener.calls[-1] == "room")
 
 
 async def test_room_comes_back_by_the_clock_when_it_was_the_rate_that_ended_it() -> None:
@@ -102,7 +103,7 @@ async def test_room_comes_back_by_the_clock_when_it_was_the_rate_that_ended_it()
     assert memory.submit(60) == 5
     assert memory.submit(60) == 0
     memory.now += 0.1
-    await until(lambda: memory.listener.calls)
+    await eventually(lambda: memory.listener.calls)
     assert memory.listener.calls == ["room"]
 
 
@@ -112,7 +113,7 @@ async def test_a_rounding_error_in_the_rate_does_not_sleep_for_ever() -> None:
     memory.session.pacing._tokens = 1.0 - 1e-16 * 2
     assert memory.submit(1) == 0
     memory.now += 1e-9
-    await until(lambda: memory.listener.calls)
+    await eventually(lambda: memory.listener.calls)
     assert memory.listener.calls == ["room"]
 
 

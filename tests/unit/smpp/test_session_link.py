@@ -21,7 +21,8 @@ from broadcast.smpp.codec.pdu import (
 from broadcast.smpp.codec.sequence import LAST
 from broadcast.smpp.errors import LinkLostError
 from broadcast.smpp.session import Session
-from tests.support.smpp import RecordingListener, SessionInMemory, until
+from tests.support.smpp import RecordingListener, SessionInMemory
+from tests.support.waiting import eventually
 
 
 async def test_lost_link_reports_the_unanswered_once_and_takes_no_more() -> None:
@@ -95,7 +96,7 @@ async def test_our_unbind_waits_for_the_answers() -> None:
     await asyncio.sleep(0)
     assert (memory.session.room, memory.transport.take()) == (0, [])
     memory.accept(1)
-    await until(lambda: memory.transport.pieces)
+    await eventually(lambda: memory.transport.pieces)
     (pdu,) = memory.transport.take()
     assert pdu.command == UNBIND
     memory.receive(Pdu(UNBIND_RESP, 0, pdu.sequence, b""))
