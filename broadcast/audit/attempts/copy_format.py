@@ -29,7 +29,7 @@ COLUMNS = (
     "segments",
     "outcome",
     "possible_duplicate",
-    "alone",
+    "only_attempt",
     "reason",
     "receipt_at",
     "receipt_state",

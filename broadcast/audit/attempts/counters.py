@@ -22,7 +22,7 @@ LOCK_CLASS = 0xA0D1
 
 _ATTEMPTS = """
 SELECT recipient_id, evidence_id, attempt, segment, segments, message_key, submitted_at, outcome, receipt_state,
-    possible_duplicate, alone
+    possible_duplicate, only_attempt
 FROM attempts WHERE alert_id = $1::text::uuid AND recipient_id = ANY ($2::bigint[])
 """
 
@@ -58,11 +58,11 @@ async def _count(
     before: Mapping[RowKey, int | None],
 ) -> Deltas:
     rows = await connection.fetch(_ATTEMPTS, alert_id, recipient_ids)
-    if any(row["alone"] for row in rows):
+    if any(row["only_attempt"] for row in rows):
         # Waits for a receipt that another recorder is writing there, and makes it recount too, next time.
         await connection.execute(
-            "UPDATE attempts SET alone = false "
-            "WHERE alert_id = $1::text::uuid AND recipient_id = ANY ($2::bigint[]) AND alone",
+            "UPDATE attempts SET only_attempt = false "
+            "WHERE alert_id = $1::text::uuid AND recipient_id = ANY ($2::bigint[]) AND only_attempt",
             alert_id,
             recipient_ids,
         )

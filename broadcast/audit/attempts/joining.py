@@ -63,7 +63,7 @@ WITH r AS (
             ELSE nullif(greatest(coalesce(a.receipt_error, '') COLLATE "C", coalesce(r.error, '') COLLATE "C"), '') END,
         receipt_evidence = a.receipt_evidence || r.evidence
     FROM r {which}
-    RETURNING a.alert_id, a.recipient_id, a.evidence_id, a.attempt, a.segment, a.message_key, a.alone,
+    RETURNING a.alert_id, a.recipient_id, a.evidence_id, a.attempt, a.segment, a.message_key, a.only_attempt,
         a.account, a.receipt_before, a.receipt_state, r.code, r.number,
         (date_part('epoch', r.at - a.submitted_at) * 1000)::bigint AS latency
 )
@@ -71,11 +71,11 @@ SELECT alert_id, account, receipt_before, receipt_state, code,
     array_agg(number) AS numbers, array_agg(latency) AS latencies,
     NULL::bigint AS recipient_id, NULL::bigint AS evidence_id,
     NULL::smallint AS attempt, NULL::smallint AS segment, NULL::bigint AS message_key
-FROM joined WHERE alone GROUP BY 1, 2, 3, 4, 5
+FROM joined WHERE only_attempt GROUP BY 1, 2, 3, 4, 5
 UNION ALL
 SELECT alert_id, account, receipt_before, receipt_state, code, ARRAY[number], ARRAY[latency], recipient_id, evidence_id,
     attempt, segment, message_key
-FROM joined WHERE NOT alone
+FROM joined WHERE NOT only_attempt
 """
 
 _JOIN_ONLY = _JOIN.format(input=_INPUT, which=_EVERY)

@@ -156,7 +156,7 @@ async def _overdue(connection: Connection, alert_id: UUID, overdue_before: datet
         SELECT count(DISTINCT recipient_id) FROM attempts
         WHERE alert_id = $1 AND outcome = $2 AND submitted_at < $3
             AND (receipt_state IS NULL OR receipt_state < {LOWEST_FINAL_RECEIPT})
-            AND (alone OR NOT EXISTS (
+            AND (only_attempt OR NOT EXISTS (
                 SELECT FROM attempts other WHERE other.alert_id = $1 AND other.recipient_id = attempts.recipient_id
                     AND other.segment = attempts.segment AND other.receipt_state = $4
             ))

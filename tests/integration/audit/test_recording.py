@@ -69,9 +69,9 @@ async def test_a_status_makes_an_attempt_with_all_it_says(
         "no number",
     )
     assert bare["answered_at"].timestamp() == 1.0
-    assert bare["alone"]
+    assert bare["only_attempt"]
     assert (rich["attempt"], rich["segment"], rich["segments"], rich["error"]) == (3, 2, 4, 0xFFFFFFFF)
-    assert (rich["reason"], rich["possible_duplicate"], rich["alone"]) == ("why not", True, False)
+    assert (rich["reason"], rich["possible_duplicate"], rich["only_attempt"]) == ("why not", True, False)
     assert (rich["submitted_at"].timestamp(), rich["answered_at"].timestamp()) == (T / 1000, (T + 5) / 1000)
     assert await connection.fetchval("SELECT name FROM accounts WHERE id = $1", rich["account"]) == "ab"
 
