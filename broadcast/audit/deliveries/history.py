@@ -40,9 +40,7 @@ class Event:
 
 async def history(connection: Connection, alert_id: UUID, recipient_id: int) -> list[Event]:
     """Everything known of one recipient of one alert, oldest first; raises `UnknownAlertError`."""
-    alert = await connection.fetchrow(
-        "SELECT state, accepted_at, expanded_at, stopped_at, completed_at FROM alerts WHERE alert_id = $1", alert_id
-    )
+    alert = await connection.fetchrow("SELECT accepted_at, expanded_at FROM alerts WHERE alert_id = $1", alert_id)
     if alert is None:
         raise UnknownAlertError(alert_id)
     events = [

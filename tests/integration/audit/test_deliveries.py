@@ -21,7 +21,7 @@ T = 1_760_000_000_000
 
 
 @pytest.fixture
-async def story(recorder: RecorderWithoutKafka, alerts: Alerts) -> UUID:
+async def recorded_alert(recorder: RecorderWithoutKafka, alerts: Alerts) -> UUID:
     """1 delivered, 2 submitted, 3 undelivered, 4 retried, 5 marked, 6 failed, 7 queued, 8 suppressed."""
     alert_id: UUID = await alerts.make([1, 2, 3, 4, 5, 6, 7, 8], suppressed={8: "opted out"})
 
@@ -55,10 +55,10 @@ async def story(recorder: RecorderWithoutKafka, alerts: Alerts) -> UUID:
     return alert_id
 
 
-async def test_pages_hold_everyone_once_and_in_order(story: UUID, connection: asyncpg.Connection) -> None:
+async def test_pages_hold_everyone_once_and_in_order(recorded_alert: UUID, connection: asyncpg.Connection) -> None:
     found, cursor = [], None
     while True:
-        page = await deliveries(connection, story, cursor=cursor, limit=3)
+        page = await deliveries(connection, recorded_alert, cursor=cursor, limit=3)
         found += page.rows
         cursor = page.next_cursor
         if cursor is None:
@@ -74,23 +74,23 @@ async def test_pages_hold_everyone_once_and_in_order(story: UUID, connection: as
         (8, "suppressed", False),
     ]
     assert (found[3].attempts, found[5].reason, found[7].reason) == (2, "no route", "opted out")
-    counts = (await summary(connection, story, exact=True)).counts
+    counts = (await summary(connection, recorded_alert, exact=True)).counts
     assert {state: sum(one.state is state for one in found) for state in DeliveryState} == counts
 
 
 async def test_a_state_is_a_filter_and_the_last_full_page_has_no_next(
-    story: UUID, connection: asyncpg.Connection
+    recorded_alert: UUID, connection: asyncpg.Connection
 ) -> None:
-    page = await deliveries(connection, story, state=DeliveryState.SUBMITTED, limit=2)
+    page = await deliveries(connection, recorded_alert, state=DeliveryState.SUBMITTED, limit=2)
     assert ([one.recipient_id for one in page.rows], page.next_cursor) == ([2, 4], 4)
-    page = await deliveries(connection, story, state=DeliveryState.SUBMITTED, limit=2, cursor=4)
+    page = await deliveries(connection, recorded_alert, state=DeliveryState.SUBMITTED, limit=2, cursor=4)
     assert ([one.recipient_id for one in page.rows], page.next_cursor) == ([5], None)
-    page = await deliveries(connection, story, state=DeliveryState.EXPIRED)
+    page = await deliveries(connection, recorded_alert, state=DeliveryState.EXPIRED)
     assert (page.rows, page.next_cursor) == ([], None)
 
 
-async def test_history_comes_from_the_evidence(story: UUID, connection: asyncpg.Connection) -> None:
-    events = await history(connection, story, 1)
+async def test_history_comes_from_the_evidence(recorded_alert: UUID, connection: asyncpg.Connection) -> None:
+    events = await history(connection, recorded_alert, 1)
     assert [(event.kind, event.facts.get("outcome") or event.facts.get("state")) for event in events] == [
         ("status", "accepted"),
         ("receipt", "enroute"),
@@ -102,9 +102,9 @@ async def test_history_comes_from_the_evidence(story: UUID, connection: asyncpg.
     assert (status.source["topic"], status.source["offset"]) == ("broadcast.statuses.v1", 0)
     stored = await connection.fetchval("SELECT digest FROM evidence WHERE id = $1", status.source["segment"])
     assert stored.hex() == status.source["digest"]
-    retried = [event for event in await history(connection, story, 4) if event.kind == "status"]
+    retried = [event for event in await history(connection, recorded_alert, 4) if event.kind == "status"]
     assert [event.facts["outcome"] for event in retried] == ["refused_for_now", "accepted"]
-    (member,) = await history(connection, story, 8)
+    (member,) = await history(connection, recorded_alert, 8)
     assert member.facts["suppressed"] == "opted out"
 
 
@@ -140,44 +140,48 @@ def run_command(database_url: str, tmp_path: Any) -> Any:
     return run
 
 
-async def test_commands(story: UUID, connection: asyncpg.Connection, run_command: Any) -> None:
-    shown = await run_command("summary", story, "--exact")
+async def test_commands(recorded_alert: UUID, connection: asyncpg.Connection, run_command: Any) -> None:
+    shown = await run_command("summary", recorded_alert, "--exact")
     assert shown.exit_code == 0, shown.output
     assert "every recipient is accounted for" in shown.output
-    as_json = json.loads((await run_command("summary", story, "--json")).stdout)
+    as_json = json.loads((await run_command("summary", recorded_alert, "--json")).stdout)
     assert as_json["counts"]["submitted"] == 3
     assert (as_json["audience"], as_json["possible_duplicates"], as_json["sound"]) == (8, 1, True)
 
-    rows = list(csv.DictReader(io.StringIO((await run_command("deliveries", story, "--format", "csv")).stdout)))
+    rows = list(
+        csv.DictReader(io.StringIO((await run_command("deliveries", recorded_alert, "--format", "csv")).stdout))
+    )
     assert [row["recipient_id"] for row in rows] == [str(number) for number in range(1, 9)]
     assert (rows[2]["receipt_state"], rows[2]["error"], rows[2]["account"]) == ("undeliverable", "042", "sim")
-    lines = (await run_command("deliveries", story, "--format", "json", "--state", "delivered")).stdout.splitlines()
+    lines = (
+        await run_command("deliveries", recorded_alert, "--format", "json", "--state", "delivered")
+    ).stdout.splitlines()
     assert [json.loads(line)["recipient_id"] for line in lines] == [1]
-    limited = await run_command("deliveries", story, "--limit", 2)
+    limited = await run_command("deliveries", recorded_alert, "--limit", 2)
     assert len(limited.stdout.splitlines()) == 3
     assert "--cursor 2" in limited.stderr
 
-    told = await run_command("history", story, 1)
+    told = await run_command("history", recorded_alert, 1)
     assert "delivered" in told.output
-    assert len(json.loads((await run_command("history", story, 1, "--json")).stdout)) == 4
+    assert len(json.loads((await run_command("history", recorded_alert, 1, "--json")).stdout)) == 4
     verified = await run_command("verify")
     assert (verified.exit_code, verified.stdout.splitlines()[-1]) == (0, "sound")
     assert (await run_command("rebuild", "--check")).exit_code == 0
 
     await connection.execute("DELETE FROM attempts WHERE recipient_id = 2")
-    for command in (("summary", story, "--exact"), ("rebuild", "--check")):
+    for command in (("summary", recorded_alert, "--exact"), ("rebuild", "--check")):
         assert (await run_command(*command)).exit_code == 1
     await connection.execute("DELETE FROM chunks WHERE chunk = 0")
-    broken = await run_command("verify", story)
+    broken = await run_command("verify", recorded_alert)
     assert broken.exit_code == 1
     assert "chunk 0 is missing" in broken.stdout
 
 
 async def test_numbers_are_shown_only_when_asked_for(
-    story: UUID, connection: asyncpg.Connection, run_command: Any
+    recorded_alert: UUID, connection: asyncpg.Connection, run_command: Any
 ) -> None:
     await connection.execute("INSERT INTO recipients (msisdn) VALUES ('+4915112345678')")
-    plain = await run_command("deliveries", story, "--format", "csv")
+    plain = await run_command("deliveries", recorded_alert, "--format", "csv")
     assert "+49151" not in plain.output
-    with_numbers = await run_command("deliveries", story, "--format", "csv", "--numbers", "--limit", 1)
+    with_numbers = await run_command("deliveries", recorded_alert, "--format", "csv", "--numbers", "--limit", 1)
     assert "1,+4915112345678,delivered" in with_numbers.stdout

@@ -244,7 +244,7 @@ async def test_counters_equal_counting_whatever_comes_in_whatever_order(
     recorder.log_intact = other_recorder.log_intact = seed % 3 != 0
     recipients = list(range(1, 13))
     alert_id = await alerts.make(recipients, suppressed={12: "opted out"})
-    statuses, receipts = _story(random, alert_id, recipients[:-1], repeat=not recorder.log_intact)
+    statuses, receipts = _random_history(random, alert_id, recipients[:-1], repeat=not recorder.log_intact)
     things: list[Status | Receipt] = [*statuses, *receipts, *random.sample(receipts, len(receipts) // 3)]
     random.shuffle(things)
     while things:
@@ -263,7 +263,7 @@ async def test_counters_equal_counting_whatever_comes_in_whatever_order(
     assert (await verify(connection)).faults == []
 
 
-def _story(
+def _random_history(
     random: Random, alert_id: UUID, recipients: list[int], *, repeat: bool
 ) -> tuple[list[Status], list[Receipt]]:
     """Statuses and receipts as senders might write them: retries, unknowns sent again, several segments."""

@@ -12,7 +12,7 @@ from tests.support.recorder_without_kafka import Alerts, RecorderWithoutKafka
 
 
 @pytest.fixture
-async def story(recorder: RecorderWithoutKafka, alerts: Alerts) -> UUID:
+async def recorded_alert(recorder: RecorderWithoutKafka, alerts: Alerts) -> UUID:
     """Six recipients in two chunks, four statuses in two segments, one receipt."""
     alert_id: UUID = await alerts.make([1, 2, 3, 4, 5, 6])
     for recipients in ((1, 2), (3, 4)):
@@ -32,9 +32,9 @@ async def tamper(connection: asyncpg.Connection, statement: str) -> None:
     await connection.execute(statement)
 
 
-async def test_what_nobody_touched_is_sound(story: UUID, connection: asyncpg.Connection) -> None:
+async def test_what_nobody_touched_is_sound(recorded_alert: UUID, connection: asyncpg.Connection) -> None:
     told: list[tuple[int, int]] = []
-    found = await verify(connection, story, lambda done, of: told.append((done, of)))
+    found = await verify(connection, recorded_alert, lambda done, of: told.append((done, of)))
     assert (found.faults, found.segments, found.records, found.chunks) == ([], 3, 5, 2)
     assert told[-1] == (5, 5)
     assert len(found.heads) == 2
@@ -58,7 +58,7 @@ async def test_what_nobody_touched_is_sound(story: UUID, connection: asyncpg.Con
     ],
 )
 async def test_verification_names_what_was_changed(
-    story: UUID, connection: asyncpg.Connection, statement: str, fault: str
+    recorded_alert: UUID, connection: asyncpg.Connection, statement: str, fault: str
 ) -> None:
     await tamper(connection, statement)
     found = await verify(connection)
@@ -82,7 +82,7 @@ async def test_verification_names_what_was_changed(
     ],
 )
 async def test_rebuilding_names_what_was_changed(
-    story: UUID, connection: asyncpg.Connection, statement: str, fault: str
+    recorded_alert: UUID, connection: asyncpg.Connection, statement: str, fault: str
 ) -> None:
     await connection.execute(statement)
     found = await rebuild_check(connection)
