@@ -88,8 +88,9 @@ class Recorder:
     async def _record_assignment(self, stop: asyncio.Event) -> None:
         """Record what is assigned at this moment until that changes, or until `stop`."""
         async with open_recording(self.settings, self.assignments.take(), self.poison_writer) as recording:
-            if not recording.assignment.current:
+            if recording.assignment.revoked:
                 return
+            # After a new connection too: only from a position on does the consumer connect to a partition's leader.
             self._seek(recording)
             self.health.release("start")
             while recording.assignment.current:

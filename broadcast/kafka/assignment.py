@@ -15,11 +15,16 @@ class Assignments(ConsumerRebalanceListener):
     def take(self) -> "Assignment":
         """The partitions that are assigned at this moment."""
         partitions = tuple(sorted(self._consumer.assignment()))
-        return Assignment(partitions, self._generation, self._connections(), self)
+        return Assignment(partitions, self._generation, self.connections(), self)
 
-    def is_current(self, assignment: "Assignment") -> bool:
-        """True if neither the group nor a connection to a broker has changed since this one was taken."""
-        return assignment.generation == self._generation and assignment.connections == self._connections()
+    @property
+    def generation(self) -> int:
+        """A number that changes whenever the group revokes or assigns."""
+        return self._generation
+
+    def connections(self) -> frozenset[object]:
+        """The consumer's connections to brokers."""
+        return frozenset(self._consumer._client._conns.values())
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:  # noqa: ARG002
         """Called by the consumer: what was assigned does not hold any more."""
@@ -28,9 +33,6 @@ class Assignments(ConsumerRebalanceListener):
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:  # noqa: ARG002
         """Called by the consumer: what was assigned before does not hold any more."""
         self._generation += 1
-
-    def _connections(self) -> frozenset[object]:
-        return frozenset(self._consumer._client._conns.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,11 @@ class Assignment:
     source: Assignments
 
     @property
+    def revoked(self) -> bool:
+        """True once the group has revoked or assigned anything since."""
+        return self.generation != self.source.generation
+
+    @property
     def current(self) -> bool:
-        """True until the group assigns again or the consumer has another connection to a broker."""
-        return self.source.is_current(self)
+        """True until it is revoked, or the consumer has another connection to a broker."""
+        return not self.revoked and self.connections == self.source.connections()

@@ -42,6 +42,7 @@ async def test_the_group_ends_it_when_it_revokes_and_when_it_assigns(consumer: C
     for change in (assignments.on_partitions_revoked, assignments.on_partitions_assigned):
         assignment = assignments.take()
         await change([FIRST])
+        assert assignment.revoked
         assert not assignment.current
         assert assignments.take().current
 
@@ -51,3 +52,4 @@ async def test_a_new_connection_ends_it(consumer: Consumer, broker: int) -> None
     assignment = Assignments(consumer).take()
     consumer.reconnect(broker)
     assert not assignment.current
+    assert not assignment.revoked
