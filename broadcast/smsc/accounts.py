@@ -8,9 +8,8 @@ from typing import Final, NamedTuple
 
 from broadcast.smpp.codec.bind import BindRequest
 from broadcast.smpp.codec.command_status import RALYBND, RINVPASWD, RINVSYSID, ROK
-from broadcast.smsc.metrics import BindMetrics
 from broadcast.smsc.receipts import ReceiptBatch, format_ids, render_receipts
-from broadcast.smsc.state import Connection, SmscState
+from broadcast.smsc.state import BindMetrics, Connection, SmscState
 
 # At most so many receipts at once, so that responses are sent in between.
 BURST: Final = 2_000
