@@ -34,15 +34,15 @@ entries: list[Entry] = []
 
 
 def add(entry: Entry, account: Account | None = None) -> None:
-    """Put an entry on the report, with the account's figures, and print its line (`pytest -s` shows it)."""
+    """Put an entry on the report, with the account, and print its line (`pytest -s` shows it)."""
     if account is not None:
-        figures = {
+        counts = {
             "recipients": account.audience,
             "lost": len(account.lost),
             "duplicates": account.duplicates,
             "marked": account.marked,
         }
-        entry = Entry(**(asdict(entry) | figures))
+        entry = Entry(**(asdict(entry) | counts))
     entries.append(entry)
     print("\nfault " + json.dumps({name: value for name, value in asdict(entry).items() if value not in ("", None)}))
 
@@ -52,9 +52,9 @@ def table() -> list[str]:
     width = max((len(entry.test) for entry in entries), default=0)
     lines = ["test".ljust(width) + "".join(column.rjust(12) for column in COLUMNS) + "  note"]
     for entry in entries:
-        figures = [getattr(entry, column) for column in COLUMNS]
-        shown = [f"{figure:,.1f}" if isinstance(figure, float) else f"{figure:,}" for figure in figures]
-        lines.append(entry.test.ljust(width) + "".join(figure.rjust(12) for figure in shown) + f"  {entry.note}")
+        values = [getattr(entry, column) for column in COLUMNS]
+        shown = [f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" for value in values]
+        lines.append(entry.test.ljust(width) + "".join(value.rjust(12) for value in shown) + f"  {entry.note}")
     return lines
 
 

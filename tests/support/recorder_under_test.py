@@ -19,6 +19,7 @@ from schemas.receipt import Receipt, ReceiptState
 from schemas.status import Outcome, Status
 from schemas.topics import Names
 from streams.recorder import run
+from tests.support.waiting import eventually
 
 encode = msgspec.json.Encoder().encode
 T = 1_760_000_000_000
@@ -119,9 +120,7 @@ class RecorderUnderTest:
 
     async def until(self, condition: Callable[[], Awaitable[Any]]) -> None:
         """Until the condition holds."""
-        async with asyncio.timeout(BUDGET_SECONDS):
-            while not await condition():
-                await asyncio.sleep(0.05)
+        await eventually(condition, within_seconds=BUDGET_SECONDS)
 
     @asynccontextmanager
     async def recorder(self, slot: str = "a") -> AsyncIterator["asyncio.Task[None]"]:
@@ -130,9 +129,7 @@ class RecorderUnderTest:
         stop = asyncio.Event()
         task = asyncio.create_task(run(self.settings.model_copy(update={"slot": slot}), health, stop))
         try:
-            async with asyncio.timeout(BUDGET_SECONDS):
-                while not health.ready() and not task.done():
-                    await asyncio.sleep(0.02)
+            await eventually(lambda: health.ready() or task.done(), within_seconds=BUDGET_SECONDS)
             yield task
         finally:
             stop.set()

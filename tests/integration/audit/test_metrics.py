@@ -1,4 +1,4 @@
-"""What the recorder tells its operators of receipts: how each met its attempt, and how long it took."""
+"""What the recorder tells its operators of receipts: how each met its attempt, and how long it labels."""
 
 import asyncpg
 
@@ -60,8 +60,8 @@ async def test_each_receipt_is_counted_by_how_it_met_its_attempt(
         ("duplicate", "delivered"): 1,
         ("late", "delivered"): 1,
     }
-    took = {"account": account, "state": "delivered"}
-    assert value("receipt_duration_seconds_count", **took) == 2
-    assert value("receipt_duration_seconds_sum", **took) == 2.04
-    assert value("receipt_duration_seconds_bucket", **took, le="1.0") == 1
+    labels = {"account": account, "state": "delivered"}
+    assert value("receipt_duration_seconds_count", **labels) == 2
+    assert value("receipt_duration_seconds_sum", **labels) == 2.04
+    assert value("receipt_duration_seconds_bucket", **labels, le="1.0") == 1
     assert value("receipt_duration_seconds_sum", account=account, state="expired") == 400.0

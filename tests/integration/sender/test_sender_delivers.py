@@ -77,9 +77,9 @@ async def test_a_sender_with_nothing_to_say_beats_once_a_second_and_leaves_littl
         return await beats() >= before + 2
 
     async with asyncio.timeout(20):
-        while (took := await eventually(partial(two_more, await beats()))) < 0.9:
+        while (seconds := await eventually(partial(two_more, await beats()))) < 0.9:
             pass
-    assert took < 4
+    assert seconds < 4
     for position in (await route.positions()).values():
         assert position.horizon == position.end + LEAD_LOWEST
 

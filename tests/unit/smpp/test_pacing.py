@@ -77,15 +77,15 @@ def test_the_pause_doubles_until_answers_are_good() -> None:
 @given(st.floats(0.001, 0.4), st.integers(1, 200))
 def test_an_smsc_that_throttles_a_share_of_whatever_comes_is_not_starved(share: float, batch: int) -> None:
     pacing = Pacing(1000.0, 0.0)
-    now, sent, owed = 0.0, 0, 0.0
+    now, sent, due = 0.0, 0, 0.0
     while now < 20.0:
         count = min(batch, pacing.room(now))
         pacing.take(count, now)
         sent += count
         now += 0.01
-        owed += count * share
-        throttled = int(owed)
-        owed -= throttled
+        due += count * share
+        throttled = int(due)
+        due -= throttled
         if count:
             pacing.observe(count, throttled, now)
     fair = min(1000.0, batch * 100.0) * min(1.0, 0.025 / share)
