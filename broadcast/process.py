@@ -16,9 +16,9 @@ from typing import Final, NoReturn
 import structlog
 import uvloop
 
-from broadcast import health_server, logs
+from broadcast import logs
 from broadcast.errors import FENCED_EXIT_CODE, BroadcastError, FencedError
-from broadcast.health import Health
+from broadcast.health import Health, http_server
 from broadcast.settings import Settings, load_settings
 
 STOP_LIMIT_SECONDS: Final = 8.0
@@ -115,7 +115,7 @@ async def _serve(name: str, run: Run, settings: Settings, stop: asyncio.Event, *
     async with AsyncExitStack() as stack:
         facts: dict[str, int] = {}
         if probes:
-            server = health_server.serve(health, settings.metrics_host, settings.metrics_port)
+            server = http_server.serve(health, settings.metrics_host, settings.metrics_port)
             facts["metrics_port"] = await stack.enter_async_context(server)
         log.info("process_started", **facts)
         await run(settings, health, stop)

@@ -11,7 +11,7 @@ from broadcast.api import problems
 from broadcast.api.access import BODY_SECONDS, Access
 from broadcast.api.routes import alerts, audit, groups, trial_messages
 from broadcast.api.services import Services
-from broadcast.health_server import answer_probe
+from broadcast.health.http_server import answer_probe
 
 DESCRIPTION = """Publish an alert, reach every recipient by SMS, prove it.
 

@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from broadcast.health import Health
-from broadcast.health_server import serve
+from broadcast.health.http_server import serve
 
 ROOT = Path(__file__).parents[3]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

@@ -12,7 +12,7 @@ import pytest
 from broadcast.api.server import serve as serve_api
 from broadcast.errors import SettingsError
 from broadcast.health import Health
-from broadcast.health_server import serve
+from broadcast.health.http_server import serve
 
 from .conftest import NewAlert, Prepared, Served
 

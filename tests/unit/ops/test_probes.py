@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from broadcast import metrics
 from broadcast.health import Health
-from broadcast.health_server import _reply, answer_probe
+from broadcast.health.http_server import _reply, answer_probe
 
 
 def ask(health: Health, path: str) -> tuple[HTTPStatus, dict[str, object]]:
