@@ -13,8 +13,8 @@ import click
 from bench.broadcast import Bench
 from bench.machine import describe_machine
 from broadcast.cli.terminal.display import Display, table_of
+from broadcast.embedded.keyed_stack import start_with_key
 from broadcast.embedded.options import StackOptions
-from broadcast.embedded.session import start_with_key
 from broadcast.embedded.stack import Stack
 
 RESULTS = Path(__file__).parent / "results"

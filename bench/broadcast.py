@@ -17,8 +17,8 @@ from broadcast.cap import freshen, read_cap
 from broadcast.clock import epoch_milliseconds, monotonic, utc_now
 from broadcast.database import connect
 from broadcast.embedded.demonstration import EXAMPLE, publish
-from broadcast.embedded.progress import Progress, Report
 from broadcast.embedded.stack import Stack
+from broadcast.embedded.steps import Progress, Report
 from schemas.alert import Alert
 from schemas.status import DeliveryState
 

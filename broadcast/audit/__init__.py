@@ -7,7 +7,7 @@ from broadcast.audit.deliveries.state import Delivery
 from broadcast.audit.deliveries.summary import Summary, summary
 from broadcast.audit.errors import UnknownAlertError
 from broadcast.audit.evidence.verification import Verification, verify
-from broadcast.audit.keys import message_key
+from broadcast.audit.message_key import message_key
 
 __all__ = [
     "Delivery",

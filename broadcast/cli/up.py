@@ -8,8 +8,8 @@ import click
 
 from broadcast.cli.terminal.display import Display
 from broadcast.cli.terminal.interruption import InterruptedRunError, run_interruptible
+from broadcast.embedded.keyed_stack import start_with_key
 from broadcast.embedded.options import StackOptions
-from broadcast.embedded.session import start_with_key
 from broadcast.embedded.stack import Stack
 from broadcast.settings import load_settings
 from broadcast.stages import STAGES

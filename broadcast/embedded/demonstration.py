@@ -17,9 +17,9 @@ from broadcast.cap import MEDIA_TYPE, freshen, read_cap, write_cap
 from broadcast.clock import monotonic, utc_now
 from broadcast.database import Connection, connect
 from broadcast.embedded.errors import EmbeddedError
-from broadcast.embedded.progress import Progress, Report, discard
 from broadcast.embedded.reconciliation import Reconciliation, reconcile
 from broadcast.embedded.stack import Stack
+from broadcast.embedded.steps import Progress, Report, discard
 from schemas.alert import Alert
 from schemas.status import DeliveryState
 

@@ -16,12 +16,12 @@ from broadcast.embedded.directory import DataDirectory
 from broadcast.embedded.errors import EmbeddedError, first_error
 from broadcast.embedded.options import StackOptions, write_routes
 from broadcast.embedded.ports import LOOPBACK, Ports
+from broadcast.embedded.processes.child import Check, Process
 from broadcast.embedded.processes.probe import answers_ok
-from broadcast.embedded.processes.process import Check, Process
 from broadcast.embedded.processes.supervisor import Restart, Supervised, keep_server
-from broadcast.embedded.progress import Progress, Report, discard
 from broadcast.embedded.servers.kafka import Kafka
 from broadcast.embedded.servers.postgres import Postgres
+from broadcast.embedded.steps import Progress, Report, discard
 from broadcast.kafka.topics import create_topics
 from broadcast.routes_file import load_routes
 from broadcast.settings import STACK_FILE, Settings

@@ -19,10 +19,10 @@ from aiokafka import AIOKafkaProducer
 from broadcast.audience.importing import import_recipients
 from broadcast.clock import monotonic, utc_now
 from broadcast.database import connect
+from broadcast.embedded.keyed_stack import start_with_key
 from broadcast.embedded.options import StackOptions
 from broadcast.embedded.ports import LOOPBACK
-from broadcast.embedded.processes.process import Process
-from broadcast.embedded.session import start_with_key
+from broadcast.embedded.processes.child import Process
 from broadcast.embedded.stack import PACKAGES, Stack
 from broadcast.kafka.clients import make_producer
 from broadcast.stages import STAGES

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from broadcast.clock import monotonic
-from broadcast.embedded.processes.process import Process
+from broadcast.embedded.processes.child import Process
 from broadcast.errors import FENCED_EXIT_CODE, LEASE_EXIT_CODE
 from schemas.lane import Lane
 from tests.fault import report

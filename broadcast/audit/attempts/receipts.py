@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from broadcast.audit.codes import CODE_OF_RECEIPT
-from broadcast.audit.keys import message_key
+from broadcast.audit.message_key import message_key
 from schemas.receipt import Receipt
 
 

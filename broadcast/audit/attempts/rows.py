@@ -16,7 +16,7 @@ from broadcast.audit.attempts.copy_format import (
 )
 from broadcast.audit.attempts.receipts import MergedReceipt, merge
 from broadcast.audit.codes import CODE_OF_STATE, STATE_CODE_OF_RECEIPT
-from broadcast.audit.keys import message_key
+from broadcast.audit.message_key import message_key
 from schemas.status import STATE_OF_OUTCOME, Outcome, Status
 
 Recipient = tuple[str, int]

@@ -13,7 +13,7 @@ from broadcast.audience.chunks import read_reasons
 from broadcast.audit.attempts.decoding import instant_of
 from broadcast.audit.errors import UnknownAlertError
 from broadcast.audit.evidence.chain import RawRecord, unpack
-from broadcast.audit.keys import message_key
+from broadcast.audit.message_key import message_key
 from broadcast.database import Connection
 from broadcast.kafka.batches import UNREADABLE
 from schemas.receipt import Receipt

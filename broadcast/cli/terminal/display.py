@@ -11,7 +11,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from broadcast.embedded.progress import Progress
+from broadcast.embedded.steps import Progress
 
 FINAL_COLOURS = {
     "delivered": "green",
@@ -54,7 +54,7 @@ class Display:
             self._live.stop()
 
     def report(self, news: Progress) -> None:
-        """Take one step's news; a `broadcast.embedded.progress.Report`."""
+        """Take one step's news; a `broadcast.embedded.steps.Report`."""
         if news.phase == "started":
             self._tasks[news.step] = self._steps.add_task(news.step, total=None)
         elif news.phase == "advanced":

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 from broadcast.embedded.ports import LOOPBACK
-from broadcast.embedded.processes.process import Check
+from broadcast.embedded.processes.child import Check
 
 ANSWER_SECONDS = 2.0
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from broadcast.clock import monotonic
 from broadcast.embedded.errors import EmbeddedError, StartError
-from broadcast.embedded.processes.process import READY_POLL_SECONDS, Check, Process
+from broadcast.embedded.processes.child import READY_POLL_SECONDS, Check, Process
 from broadcast.embedded.servers.server import Server
 from broadcast.errors import FENCED_EXIT_CODE
 

@@ -14,7 +14,7 @@ import httpx
 from platformdirs import user_cache_path
 
 from broadcast.embedded.errors import JarError, first_error
-from broadcast.embedded.progress import Progress, Report, discard
+from broadcast.embedded.steps import Progress, Report, discard
 from broadcast.retry import Backoff
 
 LOCK_FILE = Path(__file__).with_name("jars.lock")

@@ -13,10 +13,10 @@ from aiokafka.errors import KafkaError
 
 from broadcast.embedded.errors import StartError
 from broadcast.embedded.ports import LOOPBACK, Ports
-from broadcast.embedded.processes.process import Process
-from broadcast.embedded.progress import Report, discard
+from broadcast.embedded.processes.child import Process
 from broadcast.embedded.servers.jars import fetch_jars
 from broadcast.embedded.servers.server import Server
+from broadcast.embedded.steps import Report, discard
 
 READY_SECONDS = 60.0
 """2 s on an idle machine; recovering a large log after kill -9 on a busy one takes longer."""

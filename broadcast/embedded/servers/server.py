@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from broadcast.embedded.errors import StartError
-from broadcast.embedded.processes.process import Process
+from broadcast.embedded.processes.child import Process
 
 
 class Server:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from broadcast.embedded.errors import JarError
-from broadcast.embedded.progress import Progress
 from broadcast.embedded.servers.jars import Jar, fetch_jars
+from broadcast.embedded.steps import Progress
 
 CONTENTS = {f"piece{number}": bytes([number]) * (10_000 + number) for number in range(8)}
 JARS = [

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from broadcast.embedded.errors import StartError
-from broadcast.embedded.processes.process import Process
+from broadcast.embedded.processes.child import Process
 from broadcast.embedded.processes.supervisor import Restart, Supervised
 from broadcast.embedded.servers.postgres import NOBODY
 from tests.support.waiting import remains

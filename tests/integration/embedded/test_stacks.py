@@ -17,8 +17,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from broadcast.embedded.errors import DirectoryInUseError
 from broadcast.embedded.options import StackOptions
-from broadcast.embedded.progress import Progress
 from broadcast.embedded.stack import Stack
+from broadcast.embedded.steps import Progress
 
 PARENT = """
 import asyncio, json, os, signal, sys

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from broadcast.audit.attempts.receipts import MergedReceipt, merge, merge_receipts
 from broadcast.audit.codes import CODE_OF_RECEIPT
-from broadcast.audit.keys import message_key
+from broadcast.audit.message_key import message_key
 from schemas.receipt import Receipt, ReceiptState
 
 merged = st.builds(
