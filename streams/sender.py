@@ -17,10 +17,10 @@ from broadcast.routing import Route
 from broadcast.sending.beat import Beats, BeatSchedule
 from broadcast.sending.binds import AccountBinds
 from broadcast.sending.dispatch import Dispatch
-from broadcast.sending.events import SenderEvents
 from broadcast.sending.messages import MessageCache
 from broadcast.sending.metrics import RouteProgress
 from broadcast.sending.outbox import Outbox
+from broadcast.sending.protocol import SenderEvents
 from broadcast.sending.settlement import Settlement
 from broadcast.sending.sources import JobReader
 from broadcast.sending.takeover import Connections, Membership, Takeover, connect, drain

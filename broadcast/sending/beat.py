@@ -15,9 +15,9 @@ from broadcast.kafka.batches import send_records
 from broadcast.kafka.lease import Lease
 from broadcast.kafka.position import Position, write_metadata
 from broadcast.kafka.transactions import TransactionalProducer
-from broadcast.sending.events import SenderEvents
 from broadcast.sending.metrics import RouteMetrics
 from broadcast.sending.outbox import BeatContent, Outbox
+from broadcast.sending.protocol import SenderEvents
 from broadcast.sending.settlement import Settlement
 from broadcast.sending.sources import Sources
 from broadcast.settings import Settings

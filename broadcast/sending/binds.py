@@ -10,9 +10,9 @@ import structlog
 from broadcast import metrics
 from broadcast.clock import epoch_milliseconds
 from broadcast.routing import Account
-from broadcast.sending.events import SenderEvents
 from broadcast.sending.forwarding import Forwarder
 from broadcast.sending.metrics import count_answers
+from broadcast.sending.protocol import SenderEvents
 from broadcast.sending.rules import UNANSWERED
 from broadcast.sending.settlement import SegmentAnswers, Settlement, Submission, Token
 from broadcast.smpp.account import AccountConfig, BindConfig, Tls

@@ -16,7 +16,7 @@ from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.kafka.clients import AWAY, make_consumer
 from broadcast.kafka.fencing import find_offsets
 from broadcast.retry import Backoff, retry
-from broadcast.sending.events import SenderEvents
+from broadcast.sending.protocol import SenderEvents
 from broadcast.settings import Settings
 from schemas.control import STOP_SUFFIX, Control
 from schemas.topics import Names

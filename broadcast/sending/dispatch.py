@@ -12,9 +12,9 @@ from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.routing import Route
 from broadcast.sending.binds import AccountBinds
 from broadcast.sending.control import ControlView
-from broadcast.sending.events import SenderEvents
 from broadcast.sending.messages import LANE_RANK, Message, MessageCache, MessageError
 from broadcast.sending.outbox import Outbox
+from broadcast.sending.protocol import SenderEvents
 from broadcast.sending.rules import OUTCOME_OF, Eligibility, assess
 from broadcast.sending.settlement import Settlement, Submission, Token
 from broadcast.sending.sources import Run, Source

@@ -14,8 +14,8 @@ from aiokafka.structs import ConsumerRecord
 
 from broadcast.kafka import batches
 from broadcast.kafka.batches import RecordDecoder
-from broadcast.sending.events import SenderEvents
 from broadcast.sending.progress import Progress
+from broadcast.sending.protocol import SenderEvents
 from broadcast.sending.settlement import Token
 from schemas.job import Job
 from schemas.lane import LANES, Lane

@@ -23,9 +23,9 @@ from broadcast.retry import Backoff, retry
 from broadcast.routing import Route
 from broadcast.sending.beat import SLOW_SECONDS
 from broadcast.sending.control import ControlReader
-from broadcast.sending.events import SenderEvents
 from broadcast.sending.forwarding import Forwarder
 from broadcast.sending.progress import Progress
+from broadcast.sending.protocol import SenderEvents
 from broadcast.sending.rules import longest_wait_ms
 from broadcast.sending.settlement import Settlement, Token
 from broadcast.sending.sources import Source, Sources

@@ -2,7 +2,7 @@
 
 from aiokafka.structs import ConsumerRecord
 
-from broadcast.sending.events import SenderEvents
+from broadcast.sending.protocol import SenderEvents
 
 
 class RecordedEvents(SenderEvents):
