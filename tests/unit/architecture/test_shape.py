@@ -1,8 +1,9 @@
-"""The architecture, tested: the import arrow, the size of files, no I/O in pure rooms."""
+"""The architecture, tested: the import arrow, files and rooms, no I/O in pure rooms."""
 
 import ast
 import subprocess
 import sys
+from collections import Counter, defaultdict
 from pathlib import Path
 from statistics import median
 
@@ -13,7 +14,43 @@ from tests.support.sources import PACKAGES, ROOT, parse, sources
 PURE = ("schemas", "broadcast/text", "broadcast/cap", "broadcast/lifecycle", "broadcast/routing")
 LONGEST_FILE = 500
 MEDIAN_FILE = 160
+MOST_FILES = 14
+"""Of one room, its `__init__` aside."""
 IO_CALLS = {"open", "print", "input"}
+
+SAME_NAMES = {
+    "accounts": "the accounts of SMSCs that a room knows",
+    "alarms": "alarms, and the commands about them",
+    "alert": "an alert, and the commands about it",
+    "app": "the application object of a framework",
+    "audit": "questions to the audit: HTTP routes and commands",
+    "control": "the control topic: its records, and who reads them",
+    "errors": "the exceptions of a room",
+    "groups": "groups of recipients: rows, HTTP routes and commands",
+    "keys": "API keys, and the commands about them",
+    "lane": "the lane of an alert, and how CAP decides it",
+    "link": "one end of an SMPP connection",
+    "metrics": "the metrics of a room",
+    "pool": "a pool of connections",
+    "reading": "bytes or rows, read as what they stand for",
+    "receipts": "delivery receipts",
+    "rows": "rows of a table before they are written",
+    "server": "a server: start, serve, stop",
+    "session": "a session with a server, held for long",
+    "state": "the state of what a room is about",
+    "topics": "topics of Kafka: names, catalogue, commands",
+    "writing": "what a room makes, written as bytes or records",
+}
+"""Names that files of several rooms have, and the one kind of thing that all of them are."""
+
+
+def rooms_of_names() -> dict[str, set[str]]:
+    """Rooms by the name of a file in them."""
+    rooms: dict[str, set[str]] = defaultdict(set)
+    for path in sources(*PACKAGES):
+        if not path.stem.startswith("__"):
+            rooms[path.stem].add(str(path.parent))
+    return rooms
 
 
 def test_imports_follow_the_arrow() -> None:
@@ -26,6 +63,17 @@ def test_no_file_is_long_and_half_of_them_are_short() -> None:
     lengths = {str(path): len((ROOT / path).read_text().splitlines()) for path in sources(*PACKAGES)}
     assert not {path: length for path, length in lengths.items() if length > LONGEST_FILE}
     assert median(lengths.values()) <= MEDIAN_FILE
+
+
+def test_a_room_has_few_files() -> None:
+    files = Counter(str(path.parent) for path in sources(*PACKAGES) if path.name != "__init__.py")
+    assert not {room: count for room, count in files.items() if count > MOST_FILES}
+
+
+def test_files_of_one_name_are_one_kind_of_thing() -> None:
+    shared = {name: rooms for name, rooms in rooms_of_names().items() if len(rooms) > 1}
+    assert not {name: rooms for name, rooms in shared.items() if name not in SAME_NAMES}
+    assert not SAME_NAMES.keys() - shared.keys(), "no file shares these any more"
 
 
 @pytest.mark.parametrize("path", sources(*PURE), ids=str)
