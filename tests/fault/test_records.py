@@ -107,9 +107,11 @@ async def test_absurd_jobs_stop_nobody(system: SystemUnderTest) -> None:
     first = await system.publish(system.alert(200, Lane.PRIORITY))
     await wait_final(system, [first], budget_seconds=60)
     async with system.database() as connection:
-        [(recipient, number)] = await connection.fetch(
+        row = await connection.fetchrow(
             "SELECT id, msisdn FROM recipients JOIN chunks ON id = first_id WHERE alert_id = $1", first
         )
+    assert row is not None
+    recipient, number = row
     good = {"alert_id": str(first), "recipient_id": recipient, "msisdn": number, "attempt": 2}
     async with system.producer() as producer:
         delay = system.names.delay(ROUTE, Lane.PRIORITY, DELAYS_SECONDS[0])

@@ -176,7 +176,7 @@ async def test_a_broker_that_is_away_longer_than_the_lease_ends_the_sender_and_l
     try:
         assert await first.end() == LEASE_EXIT_CODE
         replacement = await start(route)
-        await asyncio.sleep(1)
+        await eventually(lambda: "service_awaited" in replacement.text())
         assert replacement.process.returncode is None, "it waits for the broker"
     finally:
         await kafka_broker.start()
