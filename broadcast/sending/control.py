@@ -1,7 +1,7 @@
 """What a sender must know of alerts now: their control records and stops, read from `control.v1`."""
 
 import math
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Final, TypeAlias
 
@@ -81,11 +81,21 @@ class ControlView:
 class ControlReader:
     """Keeps a view up to date: a consumer without a group, from the beginning of the log."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, partition: TopicPartition, end_at_start: int) -> None:
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        partition: TopicPartition,
+        end_at_start: int,
+        *,
+        now_ms: Callable[[], int] = epoch_milliseconds,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self.view: Final = ControlView()
         self._consumer: Final = consumer
         self._partition: Final = partition
         self._end_at_start: Final = end_at_start
+        self._now_ms: Final = now_ms
+        self._clock: Final = clock
 
     @classmethod
     @asynccontextmanager
@@ -132,13 +142,13 @@ class ControlReader:
         highwater = self._consumer.highwater(self._partition)
         if highwater is not None and await self._consumer.position(self._partition) >= highwater:
             # When the last fetch was answered: what this process did since says nothing about the log.
-            age_ms = max(0, epoch_milliseconds() - self._consumer.last_poll_timestamp(self._partition))
-            self.view.caught_up_at = max(self.view.caught_up_at, monotonic() - age_ms / 1000)
+            age_ms = max(0, self._now_ms() - self._consumer.last_poll_timestamp(self._partition))
+            self.view.caught_up_at = max(self.view.caught_up_at, self._clock() - age_ms / 1000)
         if records:
             events.write_ready()
 
     def _apply(self, records: Iterable[Record], events: SenderEvents) -> None:
-        now = epoch_milliseconds()
+        now = self._now_ms()
         for record in records:
             try:
                 self.view.apply(record.key, record.value, now)

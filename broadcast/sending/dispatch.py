@@ -1,6 +1,6 @@
 """Which jobs are written next, to which session, and which get an outcome without being sent."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -59,6 +59,7 @@ class Dispatch:
         outbox: Outbox,
         in_doubt_limit: int,
         events: SenderEvents,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self.accounts: Final = accounts
         self.sources: Sequence[Source[Token]] = ()
@@ -69,6 +70,7 @@ class Dispatch:
         self._outbox: Final = outbox
         self._limit: Final = in_doubt_limit
         self._events: Final = events
+        self._clock: Final = clock
         self._turn = 0
         self._segments_wanted = 0
 
@@ -192,7 +194,7 @@ class Dispatch:
         absent = control is None and since is not None and self._view.passed(since)
         assessment = assess(control, stopped=stopped, live=self._route.live, now=now, absent=absent)
         if assessment.eligibility is Eligibility.WAIT:
-            source.waiting = {run.alert_id: monotonic() if since is None else since}
+            source.waiting = {run.alert_id: self._clock() if since is None else since}
             return None
         if assessment.eligibility is not Eligibility.SUBMIT or control is None:
             if assessment.eligibility is Eligibility.FAIL:

@@ -4,6 +4,8 @@ import asyncio
 import csv
 import io
 import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,6 +19,7 @@ from schemas.receipt import Receipt, ReceiptState
 from schemas.status import DeliveryState, Outcome, Status
 from tests.support.recorder_without_kafka import Alerts, RecorderWithoutKafka
 
+Run = Callable[..., Awaitable[Result]]
 T = 1_760_000_000_000
 
 
@@ -131,8 +134,8 @@ async def test_an_alert_that_is_not_known_is_an_error_of_ours(connection: asyncp
 
 
 @pytest.fixture
-def run_command(database_url: str, tmp_path: Any) -> Any:
-    async def run(*arguments: Any) -> Result:
+def run_command(database_url: str, tmp_path: Path) -> Run:
+    async def run(*arguments: str) -> Result:
         environment = {"BROADCAST_DATABASE_URL": database_url, "BROADCAST_DATA_DIR": str(tmp_path)}
         call = lambda: CliRunner().invoke(root, ["audit", *map(str, arguments)], env=environment)  # noqa: E731
         return await asyncio.to_thread(call)

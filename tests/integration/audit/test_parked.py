@@ -1,7 +1,7 @@
 """Receipts far ahead of their statuses: a recorder that is behind on one topic must catch up, not stand still."""
 
 from time import monotonic
-from typing import Any
+from uuid import UUID
 
 import asyncpg
 
@@ -24,14 +24,14 @@ def receipts(first: int = 0) -> list[Receipt]:
     ]
 
 
-def statuses(alert_id: Any, first: int = 0) -> list[Status]:
+def statuses(alert_id: UUID, first: int = 0) -> list[Status]:
     return [
         Status(str(alert_id), number, 1, Outcome.ACCEPTED, 1, 1, "sim", f"m{number}", number * 7 + 1, 0, "", T, T + 5)
         for number in range(first, first + COUNT)
     ]
 
 
-async def plan_while_few(recorder: RecorderWithoutKafka, connection: asyncpg.Connection, alert_id: Any) -> None:
+async def plan_while_few(recorder: RecorderWithoutKafka, connection: asyncpg.Connection, alert_id: UUID) -> None:
     """Have the statements planned, and the plans kept, while hardly anything is parked."""
     few_receipts, few_statuses = receipts(-3), statuses(alert_id, -3)
     await recorder.write(receipts=few_receipts[:2])
@@ -41,7 +41,7 @@ async def plan_while_few(recorder: RecorderWithoutKafka, connection: asyncpg.Con
     await recorder.write(few_statuses[1:2])
 
 
-async def delivered(connection: asyncpg.Connection, alert_id: Any) -> int:
+async def delivered(connection: asyncpg.Connection, alert_id: UUID) -> int:
     return (await summary(connection, alert_id)).counts[DeliveryState.DELIVERED]
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from typing import Any
 
 import msgspec
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from broadcast.errors import FencedError
 from broadcast.kafka.clients import make_consumer
 from schemas.deadletter import DeadLetter
+from tests.conftest import Brokers
 from tests.support.recorder_under_test import RecorderUnderTest
 from tests.support.waiting import eventually
 
@@ -111,7 +111,7 @@ async def test_two_recorders_share_the_partitions(under_test: RecorderUnderTest)
     await under_test.sound()
 
 
-async def test_postgres_is_killed_and_comes_back(under_test: RecorderUnderTest, brokers: Any) -> None:
+async def test_postgres_is_killed_and_comes_back(under_test: RecorderUnderTest, brokers: Brokers) -> None:
     await under_test.make_alert(300)
 
     async def behind() -> bool:

@@ -4,7 +4,6 @@ import msgspec
 import pytest
 from aiokafka import TopicPartition
 
-from broadcast.sending import control as module
 from broadcast.sending.control import FORGET_TEXTS_MS, ControlReader, ControlView
 from schemas.control import Control, Stop, Variant, stop_key
 from schemas.lane import Lane
@@ -65,7 +64,7 @@ def test_only_a_fetch_asked_for_after_an_instant_says_what_there_was_then() -> N
     assert view.passed(100.0)
 
 
-async def test_a_wall_clock_that_is_set_back_makes_nothing_fresher(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_wall_clock_that_is_set_back_makes_nothing_fresher() -> None:
     class Consumer:
         answered_at = 10_000
 
@@ -81,11 +80,9 @@ async def test_a_wall_clock_that_is_set_back_makes_nothing_fresher(monkeypatch: 
         def last_poll_timestamp(self, _: object) -> int:
             return self.answered_at
 
-    reader = ControlReader(Consumer(), TopicPartition("control", 0), 0)
-    events = RecordedEvents()
     wall, steady = 10_050, 500.0
-    monkeypatch.setattr(module, "epoch_milliseconds", lambda: wall)
-    monkeypatch.setattr(module, "monotonic", lambda: steady)
+    reader = ControlReader(Consumer(), TopicPartition("control", 0), 0, now_ms=lambda: wall, clock=lambda: steady)
+    events = RecordedEvents()
     await reader.read(events)
     assert reader.view.caught_up_at == pytest.approx(499.95)
     wall, steady = 5_000, 502.0

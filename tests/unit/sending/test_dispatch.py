@@ -1,6 +1,7 @@
 """What is written when: messages of several segments on a slow account, and alerts whose control record is not read."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -10,7 +11,6 @@ from aiokafka import TopicPartition
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.kafka.position import fresh_position
 from broadcast.routing import Account, Route
-from broadcast.sending import dispatch as module
 from broadcast.sending.binds import AccountBinds, make_config
 from broadcast.sending.control import ControlView
 from broadcast.sending.dispatch import Dispatch
@@ -35,7 +35,7 @@ FIRST, SECOND = "a" * 36, "b" * 36
 class DispatchUnderTest(RecordedEvents):
     """A dispatch of one account and one source, with everything real but the wire."""
 
-    def __init__(self, *, in_doubt_limit: int = 2_000, **account: Any) -> None:
+    def __init__(self, *, in_doubt_limit: int = 2_000, clock: Callable[[], float] = monotonic, **account: Any) -> None:
         super().__init__()
         self.account = Account(name="acc", host="h", port=1, system_id="s", **account)
         route = Route(name="r", prefixes=("+",), accounts=(self.account,), delays_seconds=(5,))
@@ -56,6 +56,7 @@ class DispatchUnderTest(RecordedEvents):
             outbox=self.outbox,
             in_doubt_limit=in_doubt_limit,
             events=self,
+            clock=clock,
         )
         progress: Progress[Any] = Progress(fresh_position(0), "me")
         progress.propose()
@@ -112,7 +113,7 @@ async def test_messages_of_several_segments_leave_a_slow_account(rate: int, segm
         ),
     ],
 )
-async def test_a_message_too_long_for_a_limit_fails_and_says_for_which(limits: dict[str, int], reason: str) -> None:
+async def test_a_message_too_long_for_a_limit_fails_and_says_for_which(limits: dict[str, Any], reason: str) -> None:
     sender = DispatchUnderTest(**limits)
     sender.view.controls[FIRST] = Control(
         FIRST, Lane.IMMEDIATE, "Exercise", epoch_milliseconds() + 3_600_000, (Variant("en", "x" * 400),)
@@ -124,12 +125,14 @@ async def test_a_message_too_long_for_a_limit_fails_and_says_for_which(limits: d
     assert (status.outcome, status.reason) == (Outcome.FAILED, reason)
 
 
-async def test_each_alert_has_its_own_wait_for_its_control_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    sender = DispatchUnderTest()
+async def test_each_alert_has_its_own_wait_for_its_control_record() -> None:
     now = 1_000.0
+    instant = now
+    sender = DispatchUnderTest(clock=lambda: instant)
 
     def settle(at: float) -> list[bytes]:
-        monkeypatch.setattr(module, "monotonic", lambda: at)
+        nonlocal instant
+        instant = at
         sender.view.caught_up_at = at
         sender.dispatch.settle_unsent()
         return [key for key, _ in sender.outbox.content.statuses]
