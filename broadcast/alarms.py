@@ -189,7 +189,7 @@ async def show_alarms(connection: asyncpg.Connection) -> None:
 
 
 async def is_log_intact(connection: asyncpg.Connection) -> bool:
-    """False once Kafka has lost its tail, also after the alarm is cleared: jobs may be sent twice without a mark."""
+    """False once Kafka has lost its tail, even after the alarm is cleared: copies may lack a mark."""
     return not await connection.fetchval("SELECT EXISTS (SELECT FROM alarms WHERE kind = $1)", LOST_TAIL)
 
 

@@ -9,7 +9,7 @@ from statistics import median
 
 import pytest
 
-from tests.support.sources import PACKAGES, ROOT, parse, sources
+from tests.support.sources import PACKAGES, ROOT, parse, read_sources, sources
 
 PURE = ("schemas", "broadcast/text", "broadcast/cap", "broadcast/lifecycle", "broadcast/routing")
 LONGEST_FILE = 500
@@ -37,6 +37,7 @@ SAME_NAMES = {
     "rows": "rows of a table before they are written",
     "server": "a server: start, serve, stop",
     "session": "a session with a server, held for long",
+    "sources": "partitions that a stage reads",
     "state": "the state of what a room is about",
     "topics": "topics of Kafka: names, catalogue, commands",
     "writing": "what a room makes, written as bytes or records",
@@ -83,5 +84,15 @@ def test_pure_rooms_never_await_and_do_no_io(path: Path) -> None:
         for node in ast.walk(parse(path))
         if isinstance(node, ast.Await | ast.AsyncFunctionDef | ast.AsyncFor | ast.AsyncWith)
         or (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in IO_CALLS)
+    ]
+    assert not found
+
+
+def test_an_object_has_all_its_parts_from_the_beginning() -> None:
+    found = [
+        f"{path}:{node.lineno}"
+        for path, tree in read_sources(*PACKAGES)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node).startswith("hasattr(self")
     ]
     assert not found

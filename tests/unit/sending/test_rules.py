@@ -45,7 +45,7 @@ def control(status: str = "Actual", expires_at: int = NOW + 1) -> Control:
         (None, True, True, False, Eligibility.CANCEL),
     ],
 )
-def test_the_verdict(given: Control | None, stopped: bool, live: bool, absent: bool, eligibility: Eligibility) -> None:
+def test_assess(given: Control | None, stopped: bool, live: bool, absent: bool, eligibility: Eligibility) -> None:
     found = assess(given, stopped=stopped, live=live, now=NOW, absent=absent)
     assert found.eligibility is eligibility
     assert bool(found.reason) is (eligibility in OUTCOME_OF)
