@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from broadcast.alarms import LOST_TAIL, raise_alarm
 from broadcast.database.pool import AWAY
 from broadcast.deadletters.writing import encode_letter, report_letter
+from broadcast.duties import run_duties, unless_stopped
 from broadcast.errors import LostTailError, PoisonError, UnavailableError
 from broadcast.health import Health
 from broadcast.kafka import clients
@@ -87,27 +88,18 @@ class Stage:
 
         Then nothing is stopped, and an event may wait for ever: the process must end.
         """
-        stopping = asyncio.create_task(stop.wait())
-        waiting = asyncio.create_task(self._await_topics())
-        await asyncio.wait((stopping, waiting), return_when=asyncio.FIRST_COMPLETED)
-        if stopping.done():
-            waiting.cancel()
+        if not await unless_stopped(stop, self._await_topics()):
             return
-        waiting.result()
-        watching = asyncio.create_task(self._watch())
         try:
             await self.app.start()
-            await asyncio.wait((stopping, self._broken), return_when=asyncio.FIRST_COMPLETED)
+            await run_duties(stop, {"watch": self._watch, "break": self._await_break})
         finally:
-            for task in (stopping, watching, self._settling):
-                task.cancel()
-        if self._broken.done():
-            self._broken.result()
+            self._settling.cancel()
         # Not wait_for: Faust swallows the cancellation while it waits for the event in hand.
         await asyncio.wait((asyncio.create_task(self.app.stop()),), timeout=STOP_BUDGET_SECONDS)
         await self.sources.drop(tuple(self.sources.positions()))
 
-    async def _await_topics(self) -> None:
+    async def _await_topics(self) -> bool:
         # Faust ends when it starts without a broker, and ignores for good a topic that is not there yet.
         away, absent = Backoff(), Backoff()
         while True:
@@ -121,7 +113,7 @@ class Stage:
                 await admin.close()
             if not missing:
                 self.health.release("topics")
-                return
+                return True
             self.health.hold("topics", f"no topic {', '.join(sorted(missing))}; run `broadcast topics create`")
             log.warning("topics_awaited", topics=sorted(missing), remedy="broadcast topics create")
             await absent.sleep()
@@ -152,6 +144,9 @@ class Stage:
             key, value = encode_letter(event, topic=topic, partition=partition, stage=self.name, error=str(error))
             await source.commit(event.offset, [Record(self._deadletters, key, value)])
             report_letter(topic=topic, partition=partition, offset=event.offset, error=str(error))
+
+    async def _await_break(self) -> None:
+        await self._broken
 
     async def _break(self, error: Exception) -> None:
         # Holds the event, unacknowledged, until the stage is down.
