@@ -191,8 +191,7 @@ class RouteSender(SenderEvents):
         await drain(self._sources, self._settlement)
         await self._reader.skip_gaps()
         await self._beats.beat(release=True)
-        self._sources.clear()
-        self._lease.release()
+        self._takeover.give_back()
 
     def end_process(self, code: int, reason: str) -> None:
         self._end_process(code, reason)

@@ -242,6 +242,11 @@ class Takeover:
         self._lease.renew(asked_at)
         return True
 
+    def give_back(self) -> None:
+        """A beat has given the positions up: no partition is held, and no lease."""
+        self.sources.clear()
+        self._lease.release()
+
     async def close_marks(self, generation: int) -> None:
         """After an idle beat's time, end the marking of possible duplicates at each log's present end.
 
