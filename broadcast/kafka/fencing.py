@@ -1,4 +1,4 @@
-"""Taking partitions over from whoever had them: fence first, then read their positions (`docs/sender.md`)."""
+"""Fence the owners of partitions before their positions are read (`docs/sender.md`)."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
@@ -54,7 +54,7 @@ async def fence_owners(
 
 
 async def fence(settings: Settings, transactional_id: str) -> None:
-    """End the open transaction of a transactional id and refuse every further one of whoever used it until now."""
+    """End the open transaction of a transactional id, and refuse all further ones of its present user."""
     producer = make_producer(settings, transactional_id=transactional_id)
     try:
         await producer.start()

@@ -24,7 +24,7 @@ from broadcast.settings import Settings
 from schemas.topics import Names
 
 SLOW_SECONDS: Final = 0.25
-"""A beat that takes longer holds up new submits until it is done."""
+"""While a beat takes longer than this, nothing new is submitted."""
 
 BATCH: Final = 1_500
 """Statuses for one partition before it is the next one's turn."""

@@ -115,8 +115,8 @@ class ControlReader:
     async def run(self, events: SenderEvents) -> None:
         """Read until cancelled; waits for a broker that is away.
 
-        `events` hears of each change, and of each unreadable record that came since the start: those before are the
-        dead letters of whoever ran then.
+        `events` hears of each change, and of each unreadable record that came since the start: those before
+        became dead letters of the sender that ran then.
         """
         pause = Backoff(longest_seconds=LONGEST_PAUSE_SECONDS)
         while True:

@@ -45,7 +45,7 @@ class Progress(Generic[T]):
     def lacking(self, offsets: Sequence[int]) -> list[bool] | None:
         """Which of the offsets just read have no outcome; None stands for all of them.
 
-        It is None for every record that nobody had taken before the takeover.
+        It is None for records behind all that was taken before the takeover.
         """
         if not self._unread and offsets[0] >= self.found.end:
             return None
@@ -56,7 +56,7 @@ class Progress(Generic[T]):
         return lacks
 
     def marked(self, offset: int) -> bool:
-        """Whether a job may have been written by whoever was here before."""
+        """Whether a sender before this one may have written the job."""
         return offset < self._marks_below
 
     def close_marks(self, log_end: int) -> None:

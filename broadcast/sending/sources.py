@@ -25,7 +25,7 @@ READ_AHEAD: Final = 1_000
 
 BUSY_POLL_MS: Final = 10
 IDLE_POLL_MS: Final = 200
-"""With jobs at hand a full partition may want more soon; without, a fetch wakes the reader."""
+"""While jobs are left, a full partition may soon want more; otherwise the next fetch ends the wait."""
 
 _NO_PARTITION: Final = TopicPartition("", -1)
 

@@ -1,4 +1,4 @@
-"""How a sender comes to its partitions: its names, its Kafka clients, and taking over from whoever had them."""
+"""How a sender gets its partitions: its names, its Kafka clients, and taking over from the sender before."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -36,7 +36,7 @@ from schemas.topics import Names
 log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS: Final = 2.0
-"""What an SMSC has not answered by then is unknown: a stop must not wait for it for ever."""
+"""What an SMSC has not answered by then is unknown: a stop must not wait for it without limit."""
 
 DRAIN_STEP_SECONDS: Final = 0.02
 
@@ -94,7 +94,7 @@ class Connections:
 
 @asynccontextmanager
 async def connect(settings: Settings, route: Route) -> AsyncIterator[Connections]:
-    """Connect a sender to Kafka and fence whoever was in its slot; waits for a broker that is away."""
+    """Connect a sender to Kafka and fence the one before it in its slot. Waits while Kafka is away."""
     identity = Identity.of(settings, route)
     async with (
         open_clients(settings, identity) as clients,
@@ -109,7 +109,7 @@ async def connect(settings: Settings, route: Route) -> AsyncIterator[Connections
 async def open_clients(settings: Settings, identity: Identity) -> AsyncIterator[Clients]:
     """Connect, and wait without limit for a broker or topics that are not there.
 
-    The producer first: that fences whoever was in this slot before, so that nobody else can commit for `owner` when
+    The producer first: that fences the sender that had this slot before, so that no other can commit for `owner` when
     the group gives us partitions.
     """
     async with AsyncExitStack() as stack:
@@ -122,7 +122,7 @@ async def open_clients(settings: Settings, identity: Identity) -> AsyncIterator[
             lambda: make_consumer(settings, group_id=identity.group, group_instance_id=identity.member),
             Consumer.stop,
         )
-        # A buffered partition would hold up the fetches of all others of its broker for 0.1 s: what is urgent, too.
+        # A buffered partition would delay the fetches of all others of its broker by 0.1 s, urgent ones too.
         consumer._fetcher._prefetch_backoff = 0.0
         await _wait_for_topics(consumer, frozenset(identity.lanes))
         yield Clients(producer, consumer, admin)
@@ -250,7 +250,7 @@ class Takeover:
     async def close_marks(self, generation: int) -> None:
         """After an idle beat's time, end the marking of possible duplicates at each log's present end.
 
-        Whoever was here before, if it lives, hears of the fence at its next beat, and may write until then.
+        The owner before, if it still runs, learns of the fence at its next beat, and may write until then.
         """
         marked = [source for source in self.sources.values() if source.progress.marks_open]
         if not marked:
