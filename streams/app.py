@@ -18,8 +18,8 @@ from broadcast.duties import run_duties, unless_stopped
 from broadcast.errors import LostTailError, PoisonError, UnavailableError
 from broadcast.health import Health
 from broadcast.kafka import clients
+from broadcast.kafka.batches import Record
 from broadcast.kafka.events import Event, Source
-from broadcast.kafka.records import Record
 from broadcast.kafka.sources import Sources
 from broadcast.kafka.topics import wait_for_broker
 from broadcast.retry import Backoff

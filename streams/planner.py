@@ -16,8 +16,8 @@ from broadcast.clock import utc_now
 from broadcast.database import create_pool, wait_for_database
 from broadcast.errors import PoisonError
 from broadcast.health import Health
+from broadcast.kafka.batches import Record
 from broadcast.kafka.events import Event, Source
-from broadcast.kafka.records import Record
 from broadcast.logs import bound_alert
 from broadcast.routes_file import load_routes
 from broadcast.routing import Route

@@ -26,8 +26,7 @@ from broadcast.cap import choose_all
 from broadcast.clock import utc_now
 from broadcast.database import Connection
 from broadcast.errors import PoisonError
-from broadcast.kafka.batches import Batch
-from broadcast.kafka.records import Record
+from broadcast.kafka.batches import Batch, Record
 from broadcast.lifecycle import Transition, may_happen
 from broadcast.pii import number_hash
 from broadcast.routing import NO_ROUTE, Route, RouteTable

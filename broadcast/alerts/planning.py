@@ -30,7 +30,7 @@ from broadcast.alerts.store import (
 from broadcast.audience import has_people, missing_groups
 from broadcast.cap import languages_of
 from broadcast.database import Connection
-from broadcast.kafka.records import Record
+from broadcast.kafka.batches import Record
 from broadcast.lifecycle import (
     ACTIONS,
     Action,

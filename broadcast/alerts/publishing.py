@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from broadcast.kafka.records import Record
+from broadcast.kafka.batches import Record
 from schemas.alert import Alert, AlertAction, AlertEvent, alert_id_of, alert_id_of_key, write_alert, write_event
 from schemas.control import Stop, stop_key
 from schemas.topics import Names

@@ -14,8 +14,8 @@ from aiokafka.errors import KafkaError
 
 from broadcast.api.problems import unavailable
 from broadcast.health import Health
+from broadcast.kafka.batches import Record, write_records
 from broadcast.kafka.clients import AWAY, make_producer
-from broadcast.kafka.records import Record, write_records
 from broadcast.retry import Backoff
 from broadcast.settings import Settings
 from schemas.topics import Names

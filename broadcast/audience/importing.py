@@ -1,21 +1,61 @@
 """Importing recipients from CSV: read, convert in worker processes, COPY, merge; one transaction for a file."""
 
 import asyncio
+import csv
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from types import TracebackType
+from typing import TextIO
 
 from broadcast.audience.merging import merge, stage
 from broadcast.audience.numbers import check_region
-from broadcast.audience.report import Report
-from broadcast.audience.rows import COPIED, Converted, convert
+from broadcast.audience.rows import COPIED, Converted, Finding, convert
 from broadcast.audience.source import Source
 from broadcast.clock import monotonic
 from broadcast.database import Connection
 from broadcast.errors import InputError
+
+HEADER = ("line", "field", "value", "loaded", "reason")
+
+
+class Report:
+    """A report file that exists only if there is something to report. Numbers in it are masked.
+
+    A file of that name that is there already is removed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.unlink(missing_ok=True)
+        self.findings = 0
+        self.refused = 0
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> "Report":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        """Write findings, and count them; `refused` are those that left a row out."""
+        for finding in findings:
+            if self._file is None:
+                self._file = self.path.open("w", encoding="utf-8", newline="")
+                csv.writer(self._file).writerow(HEADER)
+            loaded = "yes" if finding.loaded else "no"
+            row = (finding.line, finding.field, finding.value, loaded, finding.reason)
+            csv.writer(self._file).writerow(row)
+            self.findings += 1
+            self.refused += not finding.loaded
+
 
 PARALLEL_BYTES = 8_000_000
 """Below it, about 100,000 rows, one process is done before others have started."""
@@ -74,7 +114,7 @@ async def import_recipients(
 ) -> ImportResult:
     """Load a CSV of recipients into the directory, all of its good rows or, after an error, none.
 
-    Columns: see `broadcast.audience.columns`. A recipient is known by external id, else by number; a second
+    Columns: see `broadcast.audience.rows`. A recipient is known by external id, else by number; a second
     import updates, and empty cells leave what stands. What is wrong goes to `report_path`. `region` (ISO 3166)
     reads numbers without a country code. Raises InputError for a file that cannot be read, or has no column of groups
     when `replace_groups` asks for them; StrictError.

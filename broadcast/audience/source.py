@@ -6,7 +6,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
 
-from broadcast.audience.columns import Columns, read_header
+from broadcast.audience.rows import Columns, read_header
 from broadcast.errors import InputError
 
 BLOCK_ROWS = 10_000

@@ -1,13 +1,12 @@
 """CAP 1.2 (OASIS 2010-07-01) in and out, its rules, and what recipients read of an alert. Pure."""
 
 from broadcast.cap.findings import CapError, Finding, Level, NotCap12Error
-from broadcast.cap.freshening import freshen, reissue
 from broadcast.cap.lane import lane_of
 from broadcast.cap.reading import read_cap
 from broadcast.cap.rendering import RenderingError, choose, choose_all, languages_of, render
 from broadcast.cap.targets import TargetError, groups_of
 from broadcast.cap.validation import require_valid, validate
-from broadcast.cap.writing import MEDIA_TYPE, write_cap
+from broadcast.cap.writing import MEDIA_TYPE, freshen, reissue, write_cap
 
 __all__ = [
     "MEDIA_TYPE",

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from broadcast.alarms import Alarm, clear_alarms, list_alarms
 from broadcast.cli.audit import with_audit
+from broadcast.cli.terminal.display import print_table
 from broadcast.cli.terminal.ids import ID
-from broadcast.cli.terminal.tables import print_table
 
 
 @click.group(name="alarms")

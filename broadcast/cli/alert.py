@@ -11,7 +11,7 @@ import click
 from rich.table import Column, Table
 
 from broadcast.api.client import Client, open_client
-from broadcast.cli.terminal.tables import print_table
+from broadcast.cli.terminal.display import print_table
 from broadcast.cli.terminal.watching import watch_alert
 from broadcast.errors import InputError
 from broadcast.settings import load_settings

@@ -19,8 +19,8 @@ from broadcast.audit import Verification, history, rebuild_check, summary, verif
 from broadcast.audit.deliveries.export import FORMATS, write_deliveries
 from broadcast.audit.deliveries.summary import Summary
 from broadcast.audit.evidence.verification import note_verification
+from broadcast.cli.terminal.display import print_table
 from broadcast.cli.terminal.ids import ID
-from broadcast.cli.terminal.tables import print_table
 from broadcast.database.connection import open_connection
 from broadcast.settings import Settings, load_settings
 from schemas.status import DeliveryState

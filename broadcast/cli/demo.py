@@ -15,10 +15,9 @@ import click
 from broadcast.cli.terminal.display import Display, table_of
 from broadcast.cli.terminal.interruption import InterruptedRunError, run_interruptible
 from broadcast.clock import monotonic
-from broadcast.embedded.demonstration import Demonstration
+from broadcast.embedded.demonstration import Demonstration, Reconciliation
 from broadcast.embedded.keyed_stack import start_with_key
 from broadcast.embedded.options import StackOptions
-from broadcast.embedded.reconciliation import Reconciliation
 from broadcast.embedded.stack import Stack
 from broadcast.embedded.steps import Progress
 

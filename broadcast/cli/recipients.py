@@ -11,13 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from broadcast.audience.columns import ALIASES
 from broadcast.audience.importing import ImportResult, import_recipients
 from broadcast.audience.people import erase_recipient, show_recipient, suppress_recipient
-from broadcast.audience.rows import mask
+from broadcast.audience.rows import ALIASES, mask
 from broadcast.cli.groups import with_directory
+from broadcast.cli.terminal.display import print_table
 from broadcast.cli.terminal.ids import ID
-from broadcast.cli.terminal.tables import print_table
 from broadcast.settings import load_settings
 
 COLUMNS = "; ".join(f"{field}: {', '.join(names)}" for field, names in ALIASES.items())

@@ -16,8 +16,7 @@ from broadcast.embedded.directory import DataDirectory
 from broadcast.embedded.errors import EmbeddedError, first_error
 from broadcast.embedded.options import StackOptions, write_routes
 from broadcast.embedded.ports import LOOPBACK, Ports
-from broadcast.embedded.processes.child import Check, Process
-from broadcast.embedded.processes.probe import answers_ok
+from broadcast.embedded.processes.child import Check, Process, answers_ok
 from broadcast.embedded.processes.supervisor import Restart, Supervised, keep_server
 from broadcast.embedded.servers.kafka import Kafka
 from broadcast.embedded.servers.postgres import Postgres

@@ -18,8 +18,8 @@ from aiokafka.structs import OffsetAndMetadata
 from broadcast import metrics
 from broadcast.clock import monotonic
 from broadcast.errors import FencedError
+from broadcast.kafka.batches import Record, send_record
 from broadcast.kafka.clients import make_producer
-from broadcast.kafka.records import Record, send_record
 from broadcast.kafka.transactions import TransactionalProducer
 from broadcast.settings import Settings
 

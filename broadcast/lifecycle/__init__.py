@@ -1,7 +1,15 @@
 """The life of an alert: its states, what an alert message does to others, and what may be sent where. Pure."""
 
-from broadcast.lifecycle.decisions import ACTIONS, Action, Decision, Known, decide
-from broadcast.lifecycle.guards import expires_at, may_carry, participants_only
+from broadcast.lifecycle.decisions import (
+    ACTIONS,
+    Action,
+    Decision,
+    Known,
+    decide,
+    expires_at,
+    may_carry,
+    participants_only,
+)
 from broadcast.lifecycle.states import (
     FINAL_STATES,
     LIVE_STATES,

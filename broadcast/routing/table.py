@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from broadcast.lifecycle.guards import may_carry
+from broadcast.lifecycle.decisions import may_carry
 from broadcast.routing.reading import RoutesError
 from broadcast.routing.routes import Route
 from schemas.alert import Status

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Final, NamedTuple
 
-from broadcast.lifecycle.guards import may_carry
+from broadcast.lifecycle.decisions import may_carry
 from broadcast.smpp.codec.command_status import RMSGQFUL, RTHROTTLED, OutcomeClass, classify_status, name_status
 from schemas.control import Control
 from schemas.job import Job

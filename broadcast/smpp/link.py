@@ -17,10 +17,10 @@ from broadcast.smpp.codec.pdu import (
     UNBIND,
     UNBIND_RESP,
     Pdu,
+    SequenceCounter,
     encode_pdu,
 )
 from broadcast.smpp.codec.reader import Batch, Reader
-from broadcast.smpp.codec.sequence import SequenceCounter
 from broadcast.smpp.errors import LinkLostError
 
 R = TypeVar("R")

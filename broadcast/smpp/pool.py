@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import ssl
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Generic, TypeVar
@@ -10,17 +11,83 @@ import structlog
 from prometheus_client import Gauge, Histogram
 
 from broadcast import metrics
-from broadcast.smpp.account import AccountConfig
-from broadcast.smpp.binding import connect
-from broadcast.smpp.codec.command_status import RALYBND
+from broadcast.smpp.account import AccountConfig, BindConfig
+from broadcast.smpp.codec.bind import BindRequest, encode_bind, parse_bind_response
+from broadcast.smpp.codec.command_status import BIND_REFUSED, RALYBND, ROK, name_status
+from broadcast.smpp.codec.errors import SmppError
+from broadcast.smpp.codec.pdu import SequenceCounter
 from broadcast.smpp.errors import BindError
 from broadcast.smpp.pacing import Pacing
 from broadcast.smpp.session import Listener, Session
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
-# After a bind that lasted so long, the pauses begin with the shortest again.
+
 SETTLED_SECONDS: Final = 10.0
+"""After a bind that lasted so long, the pauses begin with the shortest again."""
+
+
+async def connect(
+    config: BindConfig,
+    listener: Listener[T],
+    *,
+    clock: Callable[[], float] | None = None,
+    account_pacing: Pacing | None = None,
+    sequences: SequenceCounter | None = None,
+) -> Session[T]:
+    """Connect, bind, and return the bound session; `on_room` is called before it returns.
+
+    BindError when the SMSC cannot be reached in `connect_timeout_seconds`, does not answer the bind in
+    `session_init_seconds`, or refuses it. `clock` is monotonic seconds, by default the loop's.
+    """
+    loop = asyncio.get_running_loop()
+    session = Session(config, listener, clock=clock or loop.time, account_pacing=account_pacing, sequences=sequences)
+    where = f"{config.host}:{config.port}"
+    try:
+        tls = None if config.tls is None else config.tls.make_context()
+        server_name = None if config.tls is None else config.tls.server_name
+        async with asyncio.timeout(config.connect_timeout_seconds):
+            await loop.create_connection(
+                lambda: session, config.host, config.port, ssl=tls, server_hostname=server_name
+            )
+    except ssl.SSLError as error:
+        raise BindError(f"TLS with {where} failed: {error}; check tls.ca_file", retryable=True) from error
+    except UnicodeError as error:
+        raise BindError(f"host {config.host!r} is not a host name ({error}); correct it", retryable=False) from error
+    except (OSError, TimeoutError) as error:
+        raise BindError(f"no connection to {where}: {error or 'timed out'}", retryable=True) from error
+    body = encode_bind(
+        BindRequest(
+            config.system_id.encode(),
+            config.password.encode(),
+            config.system_type.encode(),
+            config.interface_version,
+            config.addr_ton,
+            config.addr_npi,
+            config.address_range.encode(),
+        )
+    )
+    try:
+        async with asyncio.timeout(config.session_init_seconds):
+            response = await session.request(config.mode.value, body)
+        if response.status != ROK:
+            raise BindError(
+                f"{where} refused the bind of {config.system_id}: {name_status(response.status)}",
+                retryable=response.status not in BIND_REFUSED,
+                command_status=response.status,
+            )
+        session.start(parse_bind_response(response.body).system_id)
+    except BindError:
+        session.abort()
+        raise
+    except (SmppError, TimeoutError) as error:
+        session.abort()
+        reason = str(error) or f"no answer within {config.session_init_seconds} s"
+        raise BindError(f"{where} did not complete the bind: {reason}", retryable=True) from error
+    except asyncio.CancelledError:
+        session.abort()
+        raise
+    return session
 
 
 class Pool(Generic[T]):

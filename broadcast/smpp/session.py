@@ -16,11 +16,11 @@ from broadcast.smpp.codec.pdu import (
     RESPONSE,
     UNBIND,
     Pdu,
+    SequenceCounter,
     encode_acknowledgements,
     encode_pdu,
 )
 from broadcast.smpp.codec.reader import Batch
-from broadcast.smpp.codec.sequence import SequenceCounter
 from broadcast.smpp.codec.template import SubmitTemplate
 from broadcast.smpp.errors import LinkLostError, ResponseTimeoutError, UnboundError
 from broadcast.smpp.link import Link, wait_within

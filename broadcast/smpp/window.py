@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import Final, Generic, TypeVar
 
-from broadcast.smpp.codec.sequence import SequenceCounter
+from broadcast.smpp.codec.pdu import SequenceCounter
 
 T = TypeVar("T")
 Response = tuple[T, int, bytes, int]

@@ -27,11 +27,11 @@ from broadcast.smpp.codec.pdu import (
     SUBMIT_SM,
     UNBIND,
     UNBIND_RESP,
+    SequenceCounter,
     check_length,
     encode_pdu,
     iterate_runs,
 )
-from broadcast.smpp.codec.sequence import SequenceCounter
 from broadcast.smpp.codec.tlv import SC_INTERFACE_VERSION, encode_tlvs
 from broadcast.smsc.accounts import Accounts, Bind
 from broadcast.smsc.pdu_writer import PduWriter

@@ -13,6 +13,18 @@ from rich.text import Text
 
 from broadcast.embedded.steps import Progress
 
+PIPED_COLUMNS = 240
+"""Where there is no terminal whose width counts, nothing may be cut or folded: somebody greps it."""
+
+
+def print_table(table: Table) -> None:
+    """Print a table as wide as the terminal, or as wide as it wants to be."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=PIPED_COLUMNS)
+    console.print(table)
+
+
 FINAL_COLOURS = {
     "delivered": "green",
     "submitted": "cyan",

@@ -16,8 +16,8 @@ from broadcast.deadletters.deciding import deciding_letter, dismiss_deadletter, 
 from broadcast.deadletters.reading import OpenLetters, find_deadletter, read_deadletters
 from broadcast.deadletters.writing import REPLAY_HEADER, encode_letter
 from broadcast.errors import FencedError, InputError
+from broadcast.kafka.batches import Record
 from broadcast.kafka.events import Event, ending_of
-from broadcast.kafka.records import Record
 from broadcast.kafka.sources import Sources
 from broadcast.kafka.topics import create_topics
 from broadcast.routing import Route

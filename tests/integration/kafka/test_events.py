@@ -6,8 +6,8 @@ import pytest
 from aiokafka import TopicPartition
 
 from broadcast.errors import FencedError, LostTailError
+from broadcast.kafka.batches import Record
 from broadcast.kafka.events import Source, group_of
-from broadcast.kafka.records import Record
 from broadcast.kafka.sources import Sources, find_position
 from broadcast.settings import Settings
 

@@ -18,10 +18,10 @@ from aiokafka.protocol.transaction import TxnOffsetCommitRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from broadcast.errors import UnavailableError
+from broadcast.kafka.batches import Record
 from broadcast.kafka.clients import make_admin, make_consumer, make_producer, security
 from broadcast.kafka.events import group_of
 from broadcast.kafka.markers import OFFSETS_TOPIC, settle
-from broadcast.kafka.records import Record
 from broadcast.kafka.requests import DescribeTransactionsRequest
 from broadcast.kafka.sources import Sources, find_position
 from broadcast.kafka.transactions import UnsettledError

@@ -6,8 +6,8 @@ import sys
 
 from broadcast.errors import FENCED_EXIT_CODE, FencedError, LostTailError
 from broadcast.health import Health
+from broadcast.kafka.batches import Record
 from broadcast.kafka.events import Event, Source
-from broadcast.kafka.records import Record
 from broadcast.settings import Settings
 from streams.app import Stage
 

@@ -1,6 +1,6 @@
 """The demo's proof can fail."""
 
-from broadcast.embedded.reconciliation import reconcile
+from broadcast.embedded.demonstration import reconcile
 
 AUDIENCE = (491510000001, 491510000002, 491510000003)
 

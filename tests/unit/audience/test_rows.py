@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from broadcast.audience.columns import Columns, read_header
-from broadcast.audience.rows import Finding, convert, mask
+from broadcast.audience.rows import Columns, Finding, convert, mask, read_header
 from broadcast.audience.source import Source
 from broadcast.errors import InputError
 

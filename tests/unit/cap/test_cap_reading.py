@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from broadcast.cap import CapError, Level, NotCap12Error, read_cap, validate, write_cap
-from broadcast.cap.structure import CAP12, ORDER, REPEATED
+from broadcast.cap.reading import CAP12, ORDER, REPEATED
 from schemas.alert import ALERT_BYTES_MAX, Alert, Area, Info, Resource, ValuePair, alert_id_of, read_alert
 
 EXAMPLES = Path(__file__).parents[3] / "examples"

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcast.cap import CapError, Level, require_valid, validate
-from broadcast.cap.geometry import intersects_itself
-from broadcast.cap.validation import GEOMETRY_POINTS_MAX
+from broadcast.cap.validation import GEOMETRY_POINTS_MAX, intersects_itself
 from schemas.alert import Alert
 
 AREA = {"areaDesc": "a"}

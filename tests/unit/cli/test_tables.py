@@ -3,7 +3,7 @@
 import pytest
 from rich.table import Table
 
-from broadcast.cli.terminal.tables import print_table
+from broadcast.cli.terminal.display import print_table
 
 
 def test_nothing_is_cut_or_folded_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,13 +12,13 @@ from broadcast.smpp.codec.pdu import (
     ENQUIRE_LINK,
     ENQUIRE_LINK_RESP,
     GENERIC_NACK,
+    LAST,
     SUBMIT_SM_RESP,
     UNBIND,
     UNBIND_RESP,
     Pdu,
     encode_pdu,
 )
-from broadcast.smpp.codec.sequence import LAST
 from broadcast.smpp.errors import LinkLostError
 from broadcast.smpp.session import Session
 from tests.support.smpp import RecordingListener, SessionInMemory

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadcast.smpp.codec.sequence import LAST, SequenceCounter
+from broadcast.smpp.codec.pdu import LAST, SequenceCounter
 from broadcast.smpp.window import LATE_LIMIT, Window
 
 
