@@ -1,6 +1,6 @@
 """Texts as phones take them: GSM 03.38 (3GPP TS 23.038), UCS-2, segments. Pure."""
 
-from broadcast.text.segments import (
+from broadcast.text.sms_segments import (
     Encoding,
     Segment,
     TextTooLongError,

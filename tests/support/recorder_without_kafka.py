@@ -12,7 +12,7 @@ from broadcast.audience.chunks import GENESIS, chain, chunk_digest
 from broadcast.audit.attempts.batch import Batch, Recorded, commit_batch
 from broadcast.audit.attempts.receipts import ParkedCache
 from broadcast.audit.evidence.chain import RawRecord
-from broadcast.audit.evidence.storage import Position, SegmentIds
+from broadcast.audit.evidence.segments import Position, SegmentIds
 from schemas.receipt import Receipt
 from schemas.status import Status
 

@@ -15,7 +15,7 @@ from broadcast.audit.attempts.receipts import MergedReceipt, ParkedCache, merge_
 from broadcast.audit.attempts.rows import AttemptRows, Deltas, Latencies, Recipient, add_statuses
 from broadcast.audit.errors import AmbiguousError, StaleError
 from broadcast.audit.evidence.chain import Record
-from broadcast.audit.evidence.storage import Position, Segment, add_segments
+from broadcast.audit.evidence.segments import Position, Segment, add_segments
 from schemas.status import Status
 
 _COPY_BYTES = 256 * 1024

@@ -10,7 +10,7 @@ from typing import Any
 from broadcast.audit.attempts.decoding import read_receipts, read_statuses
 from broadcast.audit.attempts.receipts import MergedReceipt, merge_receipts
 from broadcast.audit.codes import CODE_OF_OUTCOME
-from broadcast.audit.evidence.storage import read_records
+from broadcast.audit.evidence.segments import read_records
 from broadcast.audit.message_key import message_key
 from broadcast.database import Connection
 from schemas.status import Outcome, Status

@@ -17,7 +17,7 @@ from broadcast.audit.attempts.poison import PoisonWriter
 from broadcast.audit.attempts.receipts import ParkedCache
 from broadcast.audit.errors import StaleError
 from broadcast.audit.evidence.continuity import confirm_positions
-from broadcast.audit.evidence.storage import Position, SegmentIds
+from broadcast.audit.evidence.segments import Position, SegmentIds
 from broadcast.audit.session import open_session
 from broadcast.clock import monotonic
 from broadcast.database.pool import AWAY, wait_for_database

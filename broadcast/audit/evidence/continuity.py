@@ -11,7 +11,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 from broadcast.alarms import LOST_RECORDS, LOST_TAIL, raise_alarm
 from broadcast.audit.evidence.chain import RawRecord
 from broadcast.audit.evidence.divergence import find_divergence
-from broadcast.audit.evidence.storage import Position, is_same_record, read_positions
+from broadcast.audit.evidence.segments import Position, is_same_record, read_positions
 from broadcast.kafka.clients import make_consumer
 from broadcast.settings import Settings
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import asyncpg
 
 from broadcast.audit.evidence.chain import RawRecord
-from broadcast.audit.evidence.storage import is_same_record, read_records
+from broadcast.audit.evidence.segments import is_same_record, read_records
 
 Fetch = Callable[[int, int], Awaitable[Sequence[RawRecord]]]
 """Reads Kafka's records of one partition from an offset (inclusive) to another (exclusive), those that exist."""

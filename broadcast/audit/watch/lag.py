@@ -7,7 +7,7 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from broadcast.audit.evidence.storage import read_positions
+from broadcast.audit.evidence.segments import read_positions
 from broadcast.kafka.clients import make_admin, make_consumer
 from broadcast.settings import Settings
 from schemas.topics import Names

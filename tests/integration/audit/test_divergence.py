@@ -10,7 +10,7 @@ import pytest
 from broadcast.audit import verify
 from broadcast.audit.evidence.chain import RawRecord
 from broadcast.audit.evidence.divergence import find_divergence
-from broadcast.audit.evidence.storage import Position, SegmentIds, add_segments, read_positions
+from broadcast.audit.evidence.segments import Position, SegmentIds, add_segments, read_positions
 
 TOPIC = "broadcast.statuses.v1"
 

@@ -7,7 +7,7 @@ import asyncpg
 
 from broadcast.audit import summary
 from broadcast.audit.attempts.parked import join_and_commit_parked
-from broadcast.audit.evidence.storage import Position, read_positions
+from broadcast.audit.evidence.segments import Position, read_positions
 from schemas.receipt import Receipt, ReceiptState
 from schemas.status import DeliveryState, Outcome, Status
 from tests.support.recorder_without_kafka import RECEIPTS, STATUSES, Alerts, RecorderWithoutKafka

@@ -11,7 +11,14 @@ import pytest
 
 from tests.support.sources import PACKAGES, ROOT, parse, read_sources, sources
 
-PURE = ("schemas", "broadcast/text", "broadcast/cap", "broadcast/lifecycle", "broadcast/routing")
+PURE = (
+    "schemas",
+    "broadcast/text",
+    "broadcast/cap",
+    "broadcast/lifecycle",
+    "broadcast/routing",
+    "broadcast/smpp/codec",
+)
 LONGEST_FILE = 500
 MEDIAN_FILE = 160
 MOST_FILES = 14

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcast.audit.evidence.chain import GENESIS, RawRecord, digest_of, pack, unpack
-from broadcast.audit.evidence.storage import Position
+from broadcast.audit.evidence.segments import Position
 
 records = st.lists(
     st.builds(

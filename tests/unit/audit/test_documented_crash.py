@@ -12,7 +12,7 @@ from broadcast.audit.attempts.receipts import MergedReceipt, ParkedCache
 from broadcast.audit.attempts.rows import AttemptRows, add_statuses
 from broadcast.audit.codes import CODE_OF_STATE, SUBMITTED
 from broadcast.audit.evidence.chain import RawRecord
-from broadcast.audit.evidence.storage import Position, Segment
+from broadcast.audit.evidence.segments import Position, Segment
 from broadcast.audit.message_key import message_key
 from schemas.receipt import Receipt, ReceiptState
 from schemas.status import DeliveryState, Outcome, Status

@@ -17,7 +17,7 @@ from broadcast.text import (
     split,
     ucs2,
 )
-from broadcast.text.segments import HEADER_OCTETS
+from broadcast.text.sms_segments import HEADER_OCTETS
 
 GSM_TEXTS = st.text(st.sampled_from(sorted(gsm.SEPTETS)), max_size=2000) | st.text(st.sampled_from("a€{"), max_size=900)
 ANY_TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=900) | st.text(
