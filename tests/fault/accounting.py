@@ -113,7 +113,7 @@ async def _states(system: SystemUnderTest, alerts: Sequence[UUID]) -> dict[UUID,
 
 
 async def draw_up(system: SystemUnderTest, alerts: Sequence[UUID], *, expected_alarms: Collection[str] = ()) -> Account:
-    """The account of these alerts, counted row by row; alarms but the expected kinds are named."""
+    """The account of these alerts, counted row by row; its alarms but the expected kinds are named."""
     seen = await simulator_numbers(system.stack.simulator_url)
     states: dict[str, int] = {}
     faults: list[str] = []
@@ -135,7 +135,9 @@ async def draw_up(system: SystemUnderTest, alerts: Sequence[UUID], *, expected_a
         marked = await _marked(connection, alerts)
         everyone = await _everyone(connection)
         alarms = await connection.fetch(
-            "SELECT kind, subject, detail FROM alarms WHERE kind <> ALL ($1::text[])", list(expected_alarms)
+            "SELECT kind, subject, detail FROM alarms WHERE kind <> ALL ($1::text[]) AND id > $2",
+            list(expected_alarms),
+            system.last_alarm_before,
         )
     repeated = {recipient: seen[number] - 1 for number, recipient in numbers.items() if seen.get(number, 0) > 1}
     return Account(

@@ -112,6 +112,7 @@ class SystemUnderTest:
             base_url=stack.api_url, headers={"Authorization": f"Bearer {api_key}"}, timeout=10.0
         )
         self._imported = 0
+        self.last_alarm_before = 0
         self._free: list[str] = []
 
     @property
@@ -120,10 +121,15 @@ class SystemUnderTest:
         return len(self._free) * self.options.block
 
     async def begin(self, recipients: int) -> None:
-        """Begin a test: stages are ready, the simulator remembers nothing, so many recipients are there."""
+        """Begin a test: stages are ready, the simulator remembers nothing, so many recipients are there.
+
+        Alarms of the tests before do not count from here on.
+        """
         await self.ready()
         await self.simulator("/reset", {})
         await self.pace(FAST)
+        async with self.database() as connection:
+            self.last_alarm_before = await connection.fetchval("SELECT coalesce(max(id), 0) FROM alarms")
         missing = -(-recipients // self.options.block) - len(self._free)
         if missing > 0:
             await self._import(missing)

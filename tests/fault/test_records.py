@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from broadcast.alarms import JOBS_FAILED
 from broadcast.clock import monotonic
 from schemas.lane import LANES, Lane
 from tests.fault import report
@@ -126,7 +127,12 @@ async def test_absurd_jobs_stop_nobody(system: SystemUnderTest) -> None:
         return not await system.work.holds("sender") and not await system.work.holds("recorder")
 
     await system.until("the sender and the recorder are through", done, budget_seconds=30)
-    account = await draw_up(system, [second])
+    async with system.database() as connection:
+        rows = await connection.fetchval(
+            "SELECT count(*) FROM alarms WHERE kind = $1 AND subject = $2", JOBS_FAILED, str(first)
+        )
+    assert rows == 1
+    account = await draw_up(system, [second], expected_alarms={JOBS_FAILED})
     report.add(report.Entry(test="absurd jobs", seconds=monotonic() - began_at), account)
     assert (account.final, account.lost, account.duplicates) == (200, [], 0)
     assert {name: stage.restarts for name, stage in system.stack.stages.items()} == restarts
