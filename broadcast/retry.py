@@ -14,7 +14,8 @@ Away: TypeAlias = tuple[type[BaseException], ...]
 """Errors that mean that a server is away: `kafka.clients.AWAY`, `database.pool.AWAY`."""
 
 FIRST_SECONDS: Final = 0.1
-LONGEST_SECONDS: Final = 2.0
+LONGEST_SECONDS: Final = 1.0
+"""Work goes on at most that long after the server is back; an attempt each second is no load for it."""
 GROWTH: Final = 2.0
 LEAST_SHARE: Final = 0.5
 """The smallest part of a pause that jitter leaves: processes that lost the same server do not return together."""
