@@ -98,16 +98,29 @@ async def _guard(name: str, run: Run, settings: Settings, stop: asyncio.Event, *
     # Ends the process within the loop: closing it would wait for threads and tasks.
     try:
         await _serve(name, run, settings, stop, probes=probes)
-    except FencedError as error:
-        log.error("process_fenced", error=str(error))  # noqa: TRY400 (where it happened says nothing)
-        end_now(FENCED_EXIT_CODE)
-    except BroadcastError as error:
-        log.error("process_failed", error=str(error))  # noqa: TRY400
-        end_now(1)
-    except Exception:
-        log.exception("process_failed")
-        end_now(1)
+    except ExceptionGroup as group:
+        _end_failed(_first_of(group))
+    except Exception as error:
+        _end_failed(error)
     end_now(0)
+
+
+def _first_of(group: ExceptionGroup[Exception]) -> Exception:
+    # What a task group raises where one of its tasks has failed.
+    first = group.exceptions[0]
+    return _first_of(first) if isinstance(first, ExceptionGroup) else first
+
+
+def _end_failed(error: Exception) -> NoReturn:
+    match error:
+        case FencedError():
+            log.error("process_fenced", error=str(error))
+            end_now(FENCED_EXIT_CODE)
+        case BroadcastError():  # where it happened says nothing
+            log.error("process_failed", error=str(error))
+        case _:
+            log.error("process_failed", exc_info=error)
+    end_now(1)
 
 
 async def _serve(name: str, run: Run, settings: Settings, stop: asyncio.Event, *, probes: bool) -> None:

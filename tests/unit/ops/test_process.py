@@ -17,12 +17,18 @@ import asyncio, os, signal
 from broadcast import process
 from broadcast.errors import FencedError, SettingsError
 
+async def fail(what):
+    raise FencedError("another has it") if what.startswith("fenced") else SettingsError("BROADCAST_X is wrong")
+
 async def run(settings, health, stop):
     what = os.environ["WHAT"]
     if what == "fenced":
         raise FencedError("another has it")
     if what == "refused":
         raise SettingsError("BROADCAST_X is wrong")
+    if what in ("fenced in a group", "refused in a group"):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail(what))
     if what == "broken":
         raise ZeroDivisionError("oops")
     if what == "late":
@@ -51,6 +57,8 @@ def run(what: str, **more: str) -> tuple[int, list[dict[str, object]], str]:
         ("stopped", 0, ["process_started", "process_stopped"]),
         ("fenced", FENCED_EXIT_CODE, ["process_started", "process_fenced"]),
         ("refused", 1, ["process_started", "process_failed"]),
+        ("fenced in a group", FENCED_EXIT_CODE, ["process_started", "process_fenced"]),
+        ("refused in a group", 1, ["process_started", "process_failed"]),
         ("broken", 1, ["process_started", "process_failed"]),
         ("late", 1, ["process_started", "stop_limit_exceeded"]),
     ],
