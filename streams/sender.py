@@ -35,6 +35,7 @@ async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
     routes = [route for route in load_routes(settings) if settings.sender_route in (None, route.name)]
     if not routes:
         raise SettingsError(f"BROADCAST_SENDER_ROUTE = {settings.sender_route!r}: no such route in the routes file")
+    settings.require_number_key()
     limit = max(1, settings.in_doubt_limit // len(routes))
     async with asyncio.TaskGroup() as group:
         for route in routes:
@@ -181,6 +182,7 @@ class RouteSender(SenderEvents):
 
     async def _drain(self) -> None:
         """What was answered is committed before an SMSC that hangs can hold the stop up; then unbind."""
+        self._membership.leave()
         await self.release_partitions()
         await asyncio.gather(*(binds.unbind() for binds in self._accounts))
         await self._forwarder.stop()

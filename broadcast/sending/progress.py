@@ -140,7 +140,10 @@ class Progress(Generic[T]):
         """The last position, when nothing is in doubt: without an owner.
 
         Its horizon is its first job without an outcome, unless jobs below the one it found still have none.
+        ValueError while a submit has no outcome: the next sender would send it again without a mark.
         """
+        if unanswered := len(self.unanswered()):
+            raise ValueError(f"{unanswered} jobs are submitted and unanswered; settle them before the release")
         first = self._first
         horizon = max(first, self.found.horizon) if self.recovering else first
         position = self._at(horizon, "")

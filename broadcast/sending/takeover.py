@@ -182,6 +182,11 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self.partitions = frozenset(assigned)
         self._assigned.set()
 
+    def leave(self) -> None:
+        """Hold no partition any more: a takeover that is under way is of a generation that is over."""
+        self.generation += 1
+        self.partitions = frozenset()
+
     async def sleep(self, seconds: float) -> None:
         """Wait so long, or until the next assignment."""
         try:

@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -143,6 +144,18 @@ def test_a_clean_stop_leaves_nothing_to_mark() -> None:
     following: Progress[str] = Progress(progress.release(), "you")
     assert not following.marked(13)
     assert not following.recovering
+
+
+def test_a_partition_with_an_unanswered_submit_is_not_released() -> None:
+    progress: Progress[Offset] = Progress(fresh_position(0), "a")
+    progress.propose()
+    progress.confirm()
+    progress.take([0, 1], [0, 1])
+    progress.settle(0)
+    with pytest.raises(ValueError, match="1 jobs are submitted and unanswered"):
+        progress.release()
+    progress.settle(1)
+    assert progress.release().owner == ""
 
 
 def test_the_found_horizon_is_kept_while_a_job_below_it_lacks_an_outcome_even_at_a_clean_stop() -> None:
