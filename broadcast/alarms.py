@@ -104,7 +104,7 @@ class Alarms:
         log.error("alarm_raised", kind=kind, subject=subject, detail=detail)
         metrics.sender_alarms.labels(kind).inc()
         if len(self._waiting) < WAITING_MAX:
-            self._waiting.setdefault((kind, subject), detail.replace("\0", "")[:DETAIL_LENGTH_MAX])
+            self._waiting.setdefault((kind, _storable(subject)), _storable(detail))
             self._raised.set()
 
     async def run(self) -> None:
@@ -127,7 +127,10 @@ class Alarms:
             try:
                 while self._waiting:
                     (kind, subject), detail = next(iter(self._waiting.items()))
-                    await _insert(connection, kind, subject, detail)
+                    try:
+                        await _insert(connection, kind, subject, detail)
+                    except asyncpg.DataError as error:  # never a row: it must not hold up those behind it
+                        log.error("alarm_row_refused", kind=kind, error=repr(error))  # noqa: TRY400
                     del self._waiting[kind, subject]
                 self._raised.clear()
             finally:
@@ -191,6 +194,11 @@ async def show_alarms(connection: asyncpg.Connection) -> None:
 async def is_log_intact(connection: asyncpg.Connection) -> bool:
     """False once Kafka has lost its tail, even after the alarm is cleared: copies may lack a mark."""
     return not await connection.fetchval("SELECT EXISTS (SELECT FROM alarms WHERE kind = $1)", LOST_TAIL)
+
+
+def _storable(text: str) -> str:
+    # As PostgreSQL keeps it: no NUL, nothing that is not UTF-8.
+    return text.encode(errors="replace").decode().replace("\0", "")[:DETAIL_LENGTH_MAX]
 
 
 async def _insert(connection: Connection, kind: str, subject: str, detail: str) -> bool:

@@ -19,6 +19,7 @@ from broadcast.alarms import (
 from broadcast.database.pool import connect
 from broadcast.embedded.servers.postgres import Postgres
 from broadcast.settings import Settings
+from tests.support.waiting import eventually
 
 BUDGET_SECONDS = 30.0
 
@@ -93,6 +94,18 @@ async def test_one_that_was_raised_while_postgresql_was_away_is_a_row_when_it_is
         await until(written)
     (row,) = await rows(settings)
     assert (row.kind, row.subject, len(row.detail)) == (JOBS_LOST_THEIR_TAIL, "jobs/0", 2_000)
+
+
+async def test_one_that_postgresql_can_never_keep_does_not_hold_up_others(database_url: str) -> None:
+    settings = settings_of(database_url)
+    async with keep_alarms(settings) as alarms:
+        alarms.raise_soon(JOBS_FAILED, "a" * 35 + "\0", "a surrogate \ud800 and a NUL \0")
+        alarms.raise_soon(JOBS_LOST_THEIR_TAIL, "jobs/0", "x")
+        await eventually(lambda: alarms.waiting == 0, "no alarm waits")
+    assert {(row.kind, row.subject) for row in await rows(settings)} == {
+        (JOBS_FAILED, "a" * 35),
+        (JOBS_LOST_THEIR_TAIL, "jobs/0"),
+    }
 
 
 async def test_what_was_raised_last_is_written_on_the_way_out(database_url: str) -> None:
