@@ -3,9 +3,9 @@
 import os
 import socket
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -13,11 +13,19 @@ from broadcast.errors import SettingsError
 
 DAY_SECONDS = 86_400
 
+BOUNDED_BY = (
+    ("heartbeat_interval_seconds", 1 / 3, "session_timeout_seconds"),
+    ("beat_seconds", 1 / 4, "session_timeout_seconds"),
+    ("idle_beat_seconds", 1 / 4, "session_timeout_seconds"),
+    ("default_expiry_seconds", 1, "longest_expiry_seconds"),
+)
+"""Settings that may be at most this share of another. A lease is half a session timeout, and a beat renews it."""
+
 
 class Settings(BaseSettings):
     """One process's settings. Every field is `BROADCAST_` and its name in upper case."""
 
-    model_config = SettingsConfigDict(env_prefix="BROADCAST_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="BROADCAST_", extra="ignore", frozen=True, allow_inf_nan=False)
 
     data_dir: Path = Field(default=Path("data"), description="Directory of `broadcast up`; commands find it by this.")
     slot: str = Field(
@@ -115,6 +123,17 @@ class Settings(BaseSettings):
     )
     log_format: Literal["json", "console"] = Field(default="json", description="JSON lines, or lines for people.")
 
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        for name, share, other in BOUNDED_BY:
+            value, limit = getattr(self, name), getattr(self, other)
+            if value > limit * share:
+                raise ValueError(
+                    f"BROADCAST_{name.upper()} = {value}: must be at most {limit * share:g}, which follows from "
+                    f"BROADCAST_{other.upper()} = {limit}; lower the one, or raise the other"
+                )
+        return self
+
     def require_number_key(self) -> bytes:
         """The key of the hash that stands for a number; raises SettingsError if it is not set."""
         if self.number_hash_key is None:
@@ -143,7 +162,9 @@ def load_settings(**overrides: object) -> Settings:
 
 
 def _describe(fault: ErrorDetails) -> str:
-    name = str(fault["loc"][0]) if fault["loc"] else ""
+    if not fault["loc"]:  # of several fields together; the input holds all of them, secrets too
+        return fault["msg"].removeprefix("Value error, ")
+    name = str(fault["loc"][0])
     secret = name in Settings.model_fields and "Secret" in str(Settings.model_fields[name].annotation)
     value = "(not shown)" if secret else repr(fault["input"])
     return f"BROADCAST_{name.upper()} = {value}: {fault['msg']}"

@@ -22,6 +22,34 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, variable: str
     assert str(refused.value).startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "other"),
+    [
+        ("BROADCAST_HEARTBEAT_INTERVAL_SECONDS", "99", "BROADCAST_SESSION_TIMEOUT_SECONDS = 10.0"),
+        ("BROADCAST_BEAT_SECONDS", "30", "BROADCAST_SESSION_TIMEOUT_SECONDS = 10.0"),
+        ("BROADCAST_IDLE_BEAT_SECONDS", "20", "BROADCAST_SESSION_TIMEOUT_SECONDS = 10.0"),
+        ("BROADCAST_DEFAULT_EXPIRY_SECONDS", "90000", "BROADCAST_LONGEST_EXPIRY_SECONDS = 86400"),
+    ],
+)
+def test_settings_that_contradict_one_another_are_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, other: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("BROADCAST_KAFKA_PASSWORD", "of-nobody's-business")
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert str(refused.value).startswith(f"{variable} = ")
+    assert other in str(refused.value)
+    assert "nobody" not in str(refused.value)
+
+
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_no_time_is_infinite(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("BROADCAST_SESSION_TIMEOUT_SECONDS", value)
+    with pytest.raises(SettingsError, match="BROADCAST_SESSION_TIMEOUT_SECONDS"):
+        load_settings()
+
+
 def test_a_level_may_be_written_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BROADCAST_LOG_LEVEL", "info")
     assert load_settings().log_level == "INFO"
