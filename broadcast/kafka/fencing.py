@@ -42,8 +42,7 @@ async def fence_owners(
     wanted = frozenset(partitions)
     fenced: set[str] = set()
     while True:
-        asked_at = monotonic()
-        positions = await read_positions(admin, group, wanted)
+        positions, asked_at = await read_positions(admin, group, wanted)
         others = {position.owner for position in positions.values() if position is not None} - {"", owner} - fenced
         if not others:
             return positions, asked_at
@@ -55,33 +54,38 @@ async def fence_owners(
 
 async def fence(settings: Settings, transactional_id: str) -> None:
     """End the open transaction of a transactional id, and refuse all further ones of its present user."""
-    producer = make_producer(settings, transactional_id=transactional_id)
-    try:
-        await producer.start()
-    finally:
-        await producer.stop()
+
+    async def start_and_stop() -> None:
+        producer = make_producer(settings, transactional_id=transactional_id)
+        try:
+            await producer.start()
+        finally:
+            await producer.stop()
+
+    await retry(f"fencing of {transactional_id}", start_and_stop, service="kafka", away=AWAY)
 
 
 async def read_positions(
     admin: AIOKafkaAdminClient, group: str, partitions: frozenset[TopicPartition]
-) -> dict[TopicPartition, Position | None]:
-    """Positions of a group, asked for until the broker has answered for each partition.
+) -> tuple[dict[TopicPartition, Position | None], float]:
+    """Positions of a group and the monotonic instant of asking; asked until the broker answers for each partition.
 
     An answer that leaves partitions out says nothing about them: a broker that has just started sends such. Only an
     explicit -1 means that there is no position. PositionError for metadata that cannot be read.
     """
 
-    async def ask() -> Mapping[TopicPartition, OffsetAndMetadata]:
+    async def ask() -> tuple[Mapping[TopicPartition, OffsetAndMetadata], float]:
+        asked_at = monotonic()
         answer: Mapping[TopicPartition, OffsetAndMetadata]
         answer = await admin.list_consumer_group_offsets(group, partitions=sorted(partitions))
         missing = len(partitions - answer.keys())
         if missing:
             raise UnavailableError(f"{missing} of {len(partitions)} partitions are not in the answer")
-        return answer
+        return answer, asked_at
 
     pause = Backoff(longest_seconds=LONGEST_PAUSE_SECONDS)
-    answer = await retry(f"positions of {group}", ask, service="kafka", away=NOT_SAID, pause=pause)
-    return {partition: _read(answer[partition]) for partition in partitions}
+    answer, asked_at = await retry(f"positions of {group}", ask, service="kafka", away=NOT_SAID, pause=pause)
+    return {partition: _read(answer[partition]) for partition in partitions}, asked_at
 
 
 def _read(committed: OffsetAndMetadata) -> Position | None:

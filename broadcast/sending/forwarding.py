@@ -60,26 +60,27 @@ class Forwarder:
         self._arrivals: Final[deque[Arrival]] = deque()
         self._arrived: Final = asyncio.Event()
         self._idle: Final = asyncio.Event()
+        self._stopped = False
         self._idle.set()
 
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings, route: str) -> AsyncIterator["Forwarder"]:
         """Connect; `stop` at the end."""
-        producer = make_producer(settings)
-        try:
-            await producer.start()
-        except BaseException:
-            await producer.stop()
-            raise
-        forwarder = cls(settings, route, producer)
+        forwarder = cls(settings, route, await _start_producer(settings))
         try:
             yield forwarder
         finally:
             await forwarder.stop()
 
     async def stop(self) -> None:
-        """Give what has arrived some time to reach Kafka, and disconnect; the SMSC sends the rest again."""
+        """Give what has arrived some time to reach Kafka, and disconnect; the SMSC sends the rest again.
+
+        Only the first call does anything.
+        """
+        if self._stopped:
+            return
+        self._stopped = True
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 await self._idle.wait()
@@ -131,11 +132,23 @@ class Forwarder:
 
     async def _replace_producer(self) -> None:
         # The sequence of an idempotent producer that was refused has a hole: Kafka refuses all that follows.
-        old, self._producer = self._producer, make_producer(self._settings)
         with suppress(TimeoutError, KafkaError):
             async with asyncio.timeout(STOP_SECONDS):
-                await old.stop()
-        await retry("receipts", self._producer.start, service="kafka", away=AWAY)
+                await self._producer.stop()
+        self._producer = await _start_producer(self._settings)
+
+
+async def _start_producer(settings: Settings) -> AIOKafkaProducer:
+    async def start_new() -> AIOKafkaProducer:
+        producer = make_producer(settings)
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        return producer
+
+    return await retry("receipts", start_new, service="kafka", away=AWAY)
 
 
 class DeliveryEncoder:

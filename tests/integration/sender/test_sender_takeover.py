@@ -129,12 +129,15 @@ async def test_a_broker_that_has_just_started_and_leaves_partitions_out_is_asked
     await other.commit(committed)
     await other.producer.stop()
     await kafka_broker.kill9()
+    began_at = monotonic()
     reading = asyncio.create_task(
         read_positions(admin, group, frozenset([TopicPartition(topic, 0), TopicPartition(topic, 1)]))
     )
     await kafka_broker.start()
     async with asyncio.timeout(60):
-        assert await reading == {TopicPartition(topic, 0): committed, TopicPartition(topic, 1): None}
+        positions, asked_at = await reading
+    assert positions == {TopicPartition(topic, 0): committed, TopicPartition(topic, 1): None}
+    assert began_at < asked_at <= monotonic()
 
 
 async def test_a_position_that_cannot_be_read_stops_the_takeover(
