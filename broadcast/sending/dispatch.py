@@ -89,7 +89,7 @@ class Dispatch:
             if session.room < self._segments_wanted:
                 session.await_room(self._segments_wanted)
             elif not self._segments_wanted and not written:
-                return
+                break
         if self._outbox.content.submits * 2 >= self._limit:
             self._events.beat_now()
 

@@ -6,7 +6,7 @@ from aiokafka.structs import ConsumerRecord
 
 
 class SenderEvents(Protocol):
-    """The sender as its parts see it; parts do not call each other.
+    """The sender as its parts see it: by this alone they ask it and tell it anything.
 
     Who calls what, always on the event loop:
 
