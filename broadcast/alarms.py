@@ -16,6 +16,7 @@ import structlog
 from broadcast import metrics
 from broadcast.database.pool import AWAY, Connection, connect
 from broadcast.errors import InputError
+from broadcast.logs import mask_numbers
 from broadcast.retry import Backoff, retry
 from broadcast.settings import Settings
 
@@ -77,7 +78,7 @@ class Alarm(NamedTuple):
 
 async def raise_alarm(connection: Connection, kind: str, subject: str, detail: str) -> bool:
     """Raise one alarm for this kind and subject, once while it is open; true if it is new."""
-    new = await _insert(connection, kind, subject, detail)
+    new = await _insert(connection, kind, storable(subject), storable(detail))
     if new:
         log.error("alarm_raised", kind=kind, subject=subject, detail=detail)
     return new
@@ -104,7 +105,7 @@ class Alarms:
         log.error("alarm_raised", kind=kind, subject=subject, detail=detail)
         metrics.sender_alarms.labels(kind).inc()
         if len(self._waiting) < WAITING_MAX:
-            self._waiting.setdefault((kind, _storable(subject)), _storable(detail))
+            self._waiting.setdefault((kind, storable(subject)), storable(detail))
             self._raised.set()
 
     async def run(self) -> None:
@@ -196,9 +197,9 @@ async def is_log_intact(connection: asyncpg.Connection) -> bool:
     return not await connection.fetchval("SELECT EXISTS (SELECT FROM alarms WHERE kind = $1)", LOST_TAIL)
 
 
-def _storable(text: str) -> str:
-    # As PostgreSQL keeps it: no NUL, nothing that is not UTF-8.
-    return text.encode(errors="replace").decode().replace("\0", "")[:DETAIL_LENGTH_MAX]
+def storable(text: str) -> str:
+    """The text as a row may hold it: numbers masked, no NUL, only UTF-8, cut to `DETAIL_LENGTH_MAX`."""
+    return mask_numbers(text.encode(errors="replace").decode().replace("\0", ""))[:DETAIL_LENGTH_MAX]
 
 
 async def _insert(connection: Connection, kind: str, subject: str, detail: str) -> bool:
