@@ -29,9 +29,12 @@ def open_client(settings: Settings) -> Iterator["Client"]:
     """A client with the key of the settings; raises SettingsError without one."""
     if settings.api_key is None:
         raise SettingsError("BROADCAST_API_KEY is not set; make a key with `broadcast keys create NAME`")
+    key = settings.api_key.get_secret_value()
+    if not (key.isascii() and key.isprintable()):
+        raise SettingsError("BROADCAST_API_KEY (not shown) has characters that no key has; copy it again, on one line")
     with httpx.Client(
         base_url=url_of(settings),
-        headers={"Authorization": f"Bearer {settings.api_key.get_secret_value()}"},
+        headers={"Authorization": f"Bearer {key}"},
         timeout=TIMEOUT_SECONDS,
         verify=str(settings.api_ca_file) if settings.api_ca_file else True,
     ) as http:

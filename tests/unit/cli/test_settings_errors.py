@@ -1,7 +1,9 @@
 """A wrong setting is one message that names the variable and its value, in every process; a secret is not shown."""
 
 import pytest
+from pydantic import SecretStr
 
+from broadcast.api.client import open_client
 from broadcast.errors import SettingsError
 from broadcast.settings import Settings, load_settings
 
@@ -48,6 +50,14 @@ def test_no_time_is_infinite(monkeypatch: pytest.MonkeyPatch, value: str) -> Non
     monkeypatch.setenv("BROADCAST_SESSION_TIMEOUT_SECONDS", value)
     with pytest.raises(SettingsError, match="BROADCAST_SESSION_TIMEOUT_SECONDS"):
         load_settings()
+
+
+@pytest.mark.parametrize("key", ["secret\nvalue", "secret-ü"])
+def test_a_key_that_no_header_can_carry_is_not_shown(key: str) -> None:
+    with pytest.raises(SettingsError) as refused, open_client(Settings(api_key=SecretStr(key))):
+        pass
+    assert str(refused.value).startswith("BROADCAST_API_KEY (not shown)")
+    assert "secret" not in str(refused.value)
 
 
 def test_a_level_may_be_written_small(monkeypatch: pytest.MonkeyPatch) -> None:
