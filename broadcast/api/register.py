@@ -78,7 +78,7 @@ async def follow(register: Register, settings: Settings, health: Health) -> None
     pause = Backoff()
     while True:
         try:
-            await _follow(register, settings, health, partition, on_connected=pause.reset)
+            await _follow(register, settings, health, partition, on_read=pause.reset)
         except AWAY as error:
             await pause.wait("kafka", "register", error)
         except Exception:
@@ -88,20 +88,20 @@ async def follow(register: Register, settings: Settings, health: Health) -> None
 
 
 async def _follow(
-    register: Register, settings: Settings, health: Health, partition: TopicPartition, on_connected: Callable[[], None]
+    register: Register, settings: Settings, health: Health, partition: TopicPartition, on_read: Callable[[], None]
 ) -> None:
     consumer = make_consumer(settings)
     try:
         async with asyncio.timeout(START_BUDGET_SECONDS):
             await consumer.start()
             end = await _start_at(consumer, partition)
-        on_connected()
         while True:
             if not register.complete.is_set() and await consumer.position(partition) >= end:
                 register.complete.set()
                 health.release("register")
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 register.read(records)
+            on_read()
     finally:
         await consumer.stop()
 
