@@ -1,7 +1,8 @@
 """Whether an alert is sent, to whom, in which words and until when; or why not. Pure.
 
 API and planner both ask here. The API asks before anything is stored, so without routes and without what
-PostgreSQL holds (`Facts`); the planner asks with both. What the API refuses, the planner refuses at the same instant.
+PostgreSQL holds (`Facts`); the planner asks with both. What it refuses for the API, it refuses for the planner at the
+same instant.
 """
 
 from collections.abc import Iterator, Sequence
