@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from broadcast.cli.terminal.ids import ID
+from broadcast.clock import instant_of
 from broadcast.deadletters.deciding import dismiss_deadletter, replay_deadletter
 from broadcast.deadletters.reading import Found, find_deadletter, read_deadletters
 from broadcast.logs import mask_numbers
@@ -101,4 +102,4 @@ def _raw(found: Found) -> dict[str, object]:
 
 
 def _instant(found: Found) -> str:
-    return datetime.fromtimestamp(found.letter.at / 1000, UTC).isoformat(timespec="seconds")
+    return datetime.fromtimestamp(instant_of(found.letter.at) / 1000, UTC).isoformat(timespec="seconds")

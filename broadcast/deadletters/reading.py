@@ -27,6 +27,9 @@ DISMISSED_HEADER = "tocsin_dismissal_of"
 READ_BUDGET_SECONDS = 10.0
 """For the next batch of dead letters: far above a broker's answer, below a person's patience."""
 
+OFFSET_DIGITS = 19
+"""Of the largest offset; a longer number in a header is no offset, and Python refuses to read one of 5,000 digits."""
+
 _decoder = msgspec.json.Decoder(DeadLetter)
 
 
@@ -132,7 +135,7 @@ def _apply(letters: dict[int, Found], record: Any) -> None:
     for header in (REPLAYED_HEADER, DISMISSED_HEADER):
         if header in headers:
             mark = headers[header] or b""
-            known = letters.get(int(mark)) if mark.isdigit() else None
+            known = letters.get(int(mark)) if mark.isdigit() and len(mark) <= OFFSET_DIGITS else None
             if known is not None:
                 replayed = known.replayed or header == REPLAYED_HEADER
                 dismissed = known.dismissed or header == DISMISSED_HEADER

@@ -6,6 +6,7 @@ from typing import Generic, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 from broadcast.audit.evidence.chain import Record
+from broadcast.clock import instant_of
 from broadcast.kafka import batches
 from broadcast.kafka.batches import Decoded, RecordDecoder
 from schemas.receipt import YEAR_10000, Receipt
@@ -22,11 +23,6 @@ class Read(NamedTuple, Generic[T]):
     values: list[T]
     timestamps: list[int]
     poison: list[Poison]
-
-
-def instant_of(timestamp: int) -> int:
-    """A record's timestamp, or the nearest that can be stored: a broker takes any number that is not far ahead."""
-    return min(max(timestamp, 0), YEAR_10000 - 1)
 
 
 def _instants(timestamps: list[int]) -> list[int]:

@@ -10,10 +10,10 @@ from uuid import UUID
 import msgspec
 
 from broadcast.audience.chunks import read_reasons
-from broadcast.audit.attempts.decoding import instant_of
 from broadcast.audit.errors import UnknownAlertError
 from broadcast.audit.evidence.chain import RawRecord, unpack
 from broadcast.audit.message_key import message_key
+from broadcast.clock import instant_of
 from broadcast.database import Connection
 from broadcast.kafka.batches import UNREADABLE
 from schemas.receipt import Receipt
