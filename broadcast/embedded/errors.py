@@ -15,6 +15,10 @@ class DirectoryInUseError(EmbeddedError):
     """Another process holds the data directory."""
 
 
+class PortTakenError(EmbeddedError):
+    """A port that was asked for is in use."""
+
+
 class StartError(EmbeddedError):
     """A process ended, or was not ready within its budget."""
 

@@ -6,6 +6,8 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
+from broadcast.embedded.errors import PortTakenError
+
 LOOPBACK = "127.0.0.1"
 FILE_NAME = "ports.json"
 LOWEST_PORT = 15_000
@@ -71,7 +73,11 @@ class Ports:
         return self._ports[name]
 
     def choose(self, name: str, given: int | None = None) -> int:
-        """The port of `name`, remembered from now on."""
+        """The port of `name`, remembered from now on; PortTakenError if the given one is in use."""
+        if given and not is_free(given):
+            raise PortTakenError(
+                f"port {given} for {name} is in use by another program: give another one, or none to have a free one"
+            )
         port = given or self._ports.get(name)
         others = {other for key, other in self._ports.items() if key != name}
         if port is None or (not given and (port in others or not is_free(port))):

@@ -59,9 +59,17 @@ class Stack:
         self._keeping: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        """Hold the data directory; raises `DirectoryInUseError`. Nothing is started yet."""
+        """Hold the data directory, and refuse options that cannot be met; nothing is started yet.
+
+        Raises DirectoryInUseError, PortTakenError, SettingsError.
+        """
         self.directory.hold()
-        self._ports = Ports(self.data_dir)
+        try:
+            self._ports = Ports(self.data_dir)
+            self._check_options()
+        except BaseException:
+            self.directory.release()
+            raise
         return self
 
     async def __aexit__(
@@ -107,10 +115,9 @@ class Stack:
         """Bring the schema and the topics to what this version needs."""
         settings = self.settings
         async with self._step("schema and topics"):
+            routes = load_routes(settings)
             try:
-                await asyncio.gather(
-                    migrate(settings.database_url.get_secret_value()), create_topics(settings, load_routes(settings))
-                )
+                await asyncio.gather(migrate(settings.database_url.get_secret_value()), create_topics(settings, routes))
             except OSError as error:
                 raise EmbeddedError(
                     f"BROADCAST_DATABASE_URL leads to no database of ours ({error}): see to it, or unset it to have one"
@@ -251,6 +258,12 @@ class Stack:
         self._supervised[name] = supervised
         supervised.start()
         return supervised
+
+    def _check_options(self) -> None:
+        self._port("api", self.options.api_port)
+        self._port("smsc", self.options.simulator_port)
+        if self.options.routes_file is not None:
+            load_routes(Settings(routes_file=self.options.routes_file))
 
     def _report_restart(self, restart: Restart) -> None:
         message = f"{restart.stage} ended with code {restart.code}; restarted after {restart.pause_seconds:g} s"

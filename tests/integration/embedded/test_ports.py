@@ -1,10 +1,12 @@
 """Ports that are chosen and remembered."""
 
+import socket
 from pathlib import Path
 
 import pytest
 
-from broadcast.embedded.ports import Ports, find_free_port, is_free
+from broadcast.embedded.errors import PortTakenError
+from broadcast.embedded.ports import LOOPBACK, Ports, find_free_port, is_free
 
 
 def test_found_port_is_below_those_of_outgoing_connections() -> None:
@@ -23,6 +25,13 @@ def test_given_port_wins_and_is_remembered(tmp_path: Path) -> None:
     given = find_free_port([ports.choose("api")])
     assert ports.choose("api", given) == given
     assert Ports(tmp_path).choose("api") == given
+
+
+def test_a_given_port_that_is_in_use_is_refused(tmp_path: Path) -> None:
+    with socket.create_server((LOOPBACK, 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(PortTakenError, match=f"port {port} for api"):
+            Ports(tmp_path).choose("api", port)
 
 
 @pytest.mark.parametrize("count", [50])
