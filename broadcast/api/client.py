@@ -28,7 +28,10 @@ def url_of(settings: Settings) -> str:
 def open_client(settings: Settings) -> Iterator["Client"]:
     """A client with the key of the settings; raises SettingsError without one."""
     if settings.api_key is None:
-        raise SettingsError("BROADCAST_API_KEY is not set; make a key with `broadcast keys create NAME`")
+        raise SettingsError(
+            "BROADCAST_API_KEY is not set: run the command in the directory of `broadcast up`, which has "
+            "data/stack.env, or make a key with `broadcast keys create NAME`"
+        )
     key = settings.api_key.get_secret_value()
     if not (key.isascii() and key.isprintable()):
         raise SettingsError("BROADCAST_API_KEY (not shown) has characters that no key has; copy it again, on one line")

@@ -64,7 +64,7 @@ def publish(
             for warning in accepted["warnings"]:
                 click.echo(f"  {warning['field']}: {warning['message']} [{warning['rule']}]", err=True)
         if watch:
-            watch_alert(api, accepted["alert_id"], as_json=as_json)
+            _exit_refused(watch_alert(api, accepted["alert_id"], as_json=as_json))
 
 
 @command.command(name="list")
@@ -123,7 +123,7 @@ def show(alert_id: UUID, as_json: bool) -> None:
 def watch(alert_id: UUID, as_json: bool) -> None:
     """Show the progress of an alert until every recipient has a final state. Ctrl-C ends the watching only."""
     with open_client(load_settings()) as api:
-        watch_alert(api, str(alert_id), as_json=as_json)
+        _exit_refused(watch_alert(api, str(alert_id), as_json=as_json))
 
 
 @command.command()
@@ -137,6 +137,11 @@ def cancel(alert_id: UUID, reason: str, as_json: bool) -> None:
         answer = api.post(f"/v1/alerts/{alert_id}/cancel", json={"reason": reason})
     milliseconds = (time.perf_counter() - began) * 1000
     click.echo(json.dumps(answer) if as_json else f"alert {alert_id} is stopped ({milliseconds:.0f} ms)")
+
+
+def _exit_refused(state: str) -> None:
+    if state == "refused":
+        raise SystemExit(1)
 
 
 def _read(file: str) -> bytes:

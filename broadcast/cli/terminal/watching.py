@@ -17,19 +17,24 @@ BAR_WIDTH = 40
 STYLES = {"delivered": "green", "submitted": "cyan", "queued": "dim", "unknown": "yellow"}
 
 
-def watch_alert(api: Client, alert_id: str, *, as_json: bool) -> None:
-    """Show an alert until it has ended and nobody is queued or waits for a receipt that may still come."""
+def watch_alert(api: Client, alert_id: str, *, as_json: bool) -> AlertState:
+    """Show an alert until it has ended and nobody is queued or waits for a receipt that may still come.
+
+    Returns its last state.
+    """
+    last: dict[str, Any] = {}
     if as_json:
-        last: dict[str, Any] = {}
         for progress in _follow(api, alert_id):
             if progress != last:
                 click.echo(json.dumps(progress))
                 last = progress
-        return
+        return AlertState(last["state"])
     console = Console(stderr=True)
     with Live(console=console, refresh_per_second=4, transient=False) as live:
         for progress in _follow(api, alert_id):
             live.update(_table(progress))
+            last = progress
+    return AlertState(last["state"])
 
 
 def is_over(progress: dict[str, Any]) -> bool:

@@ -120,7 +120,9 @@ async def test_list_show_and_cancel(api: Api, run: Run, tmp_path: Path, new_aler
     refused = json.loads(lines[0])["alert_id"]
     watched = (await run("alert", "watch", refused, "--json")).stdout.splitlines()
     assert [json.loads(line)["state"] for line in watched] == ["refused"]
-    assert "refused" in (await run("alert", "watch", refused)).stderr
+    shown = await run("alert", "watch", refused)
+    assert "refused" in shown.stderr
+    assert shown.exit_code == 1
 
 
 async def test_keys_are_shown_once(run: Run) -> None:
