@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 MASK = "[number]"
 
+_processors: list[Processor] = []
+"""One list, changed in place: a logger keeps the list that there was at its first line."""
+
 CALM_SECONDS = 10.0
 """A message of a library that repeats is logged once in so long."""
 
@@ -78,12 +81,13 @@ def _send(level: str, *, console: bool, **fields: str) -> None:
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for name in _LOUD:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    _processors[:] = [
+        structlog.stdlib.filter_by_level,
+        *shared,
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ]
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+        processors=_processors,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

@@ -9,6 +9,7 @@ import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from broadcast import logs
 from broadcast.settings import Settings
@@ -146,3 +147,14 @@ def test_no_e164_number_survives_anywhere(number: str, form: str) -> None:
 @given(st.uuids())
 def test_ids_survive(alert_id: UUID) -> None:
     assert logs.mask_event(None, "info", {"alert_id": str(alert_id)})["alert_id"] == str(alert_id)
+
+
+def test_a_logger_follows_each_configuration() -> None:
+    """Also when it has logged under the one before."""
+    logger = structlog.get_logger("tests.follows")
+    logs.configure_command()
+    logger.error("first_logged")
+    logs.configure_command()
+    with capture_logs() as lines:
+        logger.error("second_logged")
+    assert [line["event"] for line in lines] == ["second_logged"]
