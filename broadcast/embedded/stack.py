@@ -59,17 +59,9 @@ class Stack:
         self._keeping: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        """Hold the data directory, and refuse options that cannot be met; nothing is started yet.
-
-        Raises DirectoryInUseError, PortTakenError, SettingsError.
-        """
+        """Hold the data directory; raises `DirectoryInUseError`. Nothing is started yet."""
         self.directory.hold()
-        try:
-            self._ports = Ports(self.data_dir)
-            self._check_options()
-        except BaseException:
-            self.directory.release()
-            raise
+        self._ports = Ports(self.data_dir)
         return self
 
     async def __aexit__(
@@ -94,7 +86,11 @@ class Stack:
             await asyncio.gather(*(process.wait_ready() for process in self._supervised.values()))
 
     async def start_brokers(self) -> None:
-        """Start Apache Kafka and PostgreSQL side by side, as far as they are ours."""
+        """Start Apache Kafka and PostgreSQL side by side, as far as they are ours.
+
+        PortTakenError or SettingsError for options that cannot be met, before anything is started.
+        """
+        self._check_options()
         try:
             async with asyncio.TaskGroup() as tasks:
                 if self.kafka is not None:
