@@ -5,7 +5,7 @@ import json
 import signal
 from pathlib import Path
 
-from broadcast.stages import STAGES
+from broadcast.stages import STAGES, arguments_of
 from tests.e2e.commands import Person, names_of, unused_memory
 
 RECIPIENTS = 500
@@ -60,7 +60,9 @@ async def test_interrupted_demo_leaves_nothing(tmp_path: Path) -> None:
     process = await person.start("demo", "--recipients", "200000", "--json")
     try:
         async with asyncio.timeout(STARTED_SECONDS):
-            while not all(any(stage in words for words in person.command_lines()) for stage in STAGES):
+            while not all(
+                any(arguments_of(stage)[-1] in words for words in person.command_lines()) for stage in STAGES
+            ):
                 await asyncio.sleep(0.05)
         assert names_of(person.temporary.iterdir()) != []
         process.send_signal(signal.SIGINT)
