@@ -3,8 +3,9 @@
 import asyncio
 import ssl
 import sys
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
@@ -14,6 +15,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from broadcast.kafka.transactions import TransactionalProducer
+from broadcast.retry import retry
 from broadcast.settings import Settings
 
 # aiokafka 0.14 compresses lz4 at level 9 and has no setting for it: 1.3 µs a record, where level 1 takes 0.1 µs and
@@ -22,6 +24,8 @@ sys.modules[DefaultRecordBatchBuilder.__module__].lz4_encode = partial(lz4_encod
 
 AWAY: tuple[type[BaseException], ...] = (KafkaError, OSError)
 """What a client raises when the brokers are away or not ready: worth waiting for. A timeout is an OSError too."""
+
+C = TypeVar("C")
 
 REQUEST_TIMEOUT_MS = 10_000
 FETCH_WAIT_MS = 50
@@ -43,6 +47,21 @@ class Consumer(AIOKafkaConsumer):
             # aiokafka 0.14 raises this in whoever stops it while a fetch of its own waits to be tried again: unless it
             # ends here, a task that only lets go of its consumer ends as if somebody had cancelled it.
             await self._client.close()
+
+
+async def start_client(what: str, make: Callable[[], C], close: Callable[[C], Awaitable[Any]]) -> C:
+    """Make a client and start it, a new one after each error, while Kafka is away; `what` names who waits."""
+
+    async def start_new() -> C:
+        client = make()
+        try:
+            await client.start()  # type: ignore[attr-defined]
+        except BaseException:
+            await close(client)
+            raise
+        return client
+
+    return await retry(what, start_new, service="kafka", away=AWAY)
 
 
 def security(settings: Settings) -> dict[str, Any]:

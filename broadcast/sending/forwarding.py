@@ -15,9 +15,8 @@ from aiokafka.errors import KafkaError
 from broadcast import metrics
 from broadcast.clock import epoch_milliseconds
 from broadcast.kafka.batches import KeyValue, send_records
-from broadcast.kafka.clients import AWAY, make_producer
+from broadcast.kafka.clients import make_producer, start_client
 from broadcast.pii import number_hasher
-from broadcast.retry import retry
 from broadcast.routing import Account
 from broadcast.settings import Settings
 from broadcast.smpp.codec.errors import PduError
@@ -139,16 +138,7 @@ class Forwarder:
 
 
 async def _start_producer(settings: Settings) -> AIOKafkaProducer:
-    async def start_new() -> AIOKafkaProducer:
-        producer = make_producer(settings)
-        try:
-            await producer.start()
-        except BaseException:
-            await producer.stop()
-            raise
-        return producer
-
-    return await retry("receipts", start_new, service="kafka", away=AWAY)
+    return await start_client("receipts", lambda: make_producer(settings), AIOKafkaProducer.stop)
 
 
 class DeliveryEncoder:

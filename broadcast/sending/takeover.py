@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from broadcast.alarms import JOBS_DELETED_UNSENT, JOBS_LOST_THEIR_TAIL, Alarms, keep_alarms
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.errors import LEASE_EXIT_CODE
-from broadcast.kafka.clients import AWAY, Consumer, make_admin, make_consumer, make_producer
+from broadcast.kafka.clients import AWAY, Consumer, make_admin, make_consumer, make_producer, start_client
 from broadcast.kafka.fencing import fence_owners, find_offsets
 from broadcast.kafka.lease import Lease
 from broadcast.kafka.position import Position, cut_to_beginning, cut_to_end, fresh_position
@@ -129,16 +129,7 @@ async def open_clients(settings: Settings, identity: Identity) -> AsyncIterator[
 
 
 async def _start(stack: AsyncExitStack, make: Callable[[], C], close: Callable[[C], Awaitable[Any]]) -> C:
-    async def start_new() -> C:
-        client = make()
-        try:
-            await client.start()  # type: ignore[attr-defined]
-        except BaseException:
-            await close(client)
-            raise
-        return client
-
-    client = await retry("sender", start_new, service="kafka", away=AWAY)
+    client = await start_client("sender", make, close)
     stack.push_async_callback(close, client)
     return client
 
