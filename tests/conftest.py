@@ -25,6 +25,7 @@ from broadcast.database import migrate
 from broadcast.embedded.servers.kafka import Kafka
 from broadcast.embedded.servers.postgres import Postgres
 from broadcast.settings import Settings
+from tests.support.logs import unconfigure
 
 T = TypeVar("T")
 
@@ -53,6 +54,13 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith("BROADCAST_")]:
         if name not in {"BROADCAST_CACHE_DIR", "BROADCAST_MAVEN_REPOSITORY"}:
             del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def _logs_unconfigured() -> Iterator[None]:
+    """A test that configures logs does so for itself alone."""
+    yield
+    unconfigure()
 
 
 def _run(work: Callable[[], Awaitable[T]]) -> T:

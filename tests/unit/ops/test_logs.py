@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from broadcast import logs
+from broadcast.api import server
 from broadcast.settings import Settings
+from tests.support.logs import unconfigure
 
 
 @pytest.fixture(autouse=True)
@@ -22,9 +24,6 @@ def _unconfigured() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    for name in logs._LOUD:
-        logging.getLogger(name).setLevel(logging.NOTSET)
-    structlog.reset_defaults()
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
@@ -157,4 +156,15 @@ def test_a_logger_follows_each_configuration() -> None:
     logs.configure_command()
     with capture_logs() as lines:
         logger.error("second_logged")
+    assert [line["event"] for line in lines] == ["second_logged"]
+
+
+def test_a_configuration_ends_with_its_test() -> None:
+    """Also in the loggers of modules that have logged under it."""
+    logs.configure_command()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    server.log.error("first_logged")
+    unconfigure()
+    with capture_logs() as lines:
+        server.log.error("second_logged")
     assert [line["event"] for line in lines] == ["second_logged"]
