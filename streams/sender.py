@@ -14,8 +14,8 @@ from broadcast.health import Health
 from broadcast.kafka.lease import EndProcess, Lease, Watchdog, end_process
 from broadcast.routes_file import load_routes
 from broadcast.routing import Route
+from broadcast.sending.accounts.binds import AccountBinds
 from broadcast.sending.beat import Beats, BeatSchedule
-from broadcast.sending.binds import AccountBinds
 from broadcast.sending.dispatch import Dispatch
 from broadcast.sending.messages import MessageCache
 from broadcast.sending.metrics import RouteProgress

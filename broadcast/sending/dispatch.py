@@ -10,7 +10,7 @@ import structlog
 from broadcast.alarms import JOBS_FAILED
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.routing import Route
-from broadcast.sending.binds import AccountBinds
+from broadcast.sending.accounts.binds import AccountBinds
 from broadcast.sending.control import ControlView
 from broadcast.sending.messages import LANE_RANK, Message, MessageCache, MessageError
 from broadcast.sending.outbox import Outbox

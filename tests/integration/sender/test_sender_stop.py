@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from broadcast.embedded.servers.kafka import Kafka
-from broadcast.sending.binds import UNBIND_SECONDS
+from broadcast.sending.accounts.binds import UNBIND_SECONDS
 from broadcast.sending.takeover import DRAIN_SECONDS
 from broadcast.settings import Settings
 from tests.support.sender_setup import RouteUnderTest, open_route

@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.kafka.position import fresh_position
 from broadcast.routing import Account, Route
-from broadcast.sending.binds import AccountBinds, make_config
+from broadcast.sending.accounts.binds import AccountBinds, make_config
 from broadcast.sending.control import ControlView
 from broadcast.sending.dispatch import Dispatch
 from broadcast.sending.messages import MessageCache
