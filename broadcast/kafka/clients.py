@@ -14,6 +14,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from broadcast.kafka.fetches import read_any_header
 from broadcast.kafka.transactions import TransactionalProducer
 from broadcast.retry import retry
 from broadcast.settings import Settings
@@ -21,6 +22,8 @@ from broadcast.settings import Settings
 # aiokafka 0.14 compresses lz4 at level 9 and has no setting for it: 1.3 µs a record, where level 1 takes 0.1 µs and
 # makes our records no larger.
 sys.modules[DefaultRecordBatchBuilder.__module__].lz4_encode = partial(lz4_encode, level=1)  # type: ignore[attr-defined]
+
+read_any_header()
 
 AWAY: tuple[type[BaseException], ...] = (KafkaError, OSError)
 """What a client raises when the brokers are away or not ready: worth waiting for. A timeout is an OSError too."""

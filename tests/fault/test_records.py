@@ -14,6 +14,7 @@ from tests.fault import report
 from tests.fault.accounting import draw_up, wait_final
 from tests.fault.system import COMMON, ROUTE, SystemUnderTest
 from tests.fault.work import DELAYS_SECONDS, PARTITIONS
+from tests.support.headers import send_with_header
 from tests.support.topics import read_topic
 
 AUDIENCE = 1_500
@@ -33,6 +34,8 @@ POISON = (
     b'{"a":1},{"b":2}',
 )
 """Neither an alert, nor an event, job, status or receipt; the last is two values where batches are decoded at once."""
+
+BESIDE_ODD_HEADER = b"not JSON, and with a header whose key is not UTF-8"
 
 SYSTEM = COMMON
 
@@ -56,10 +59,12 @@ async def test_poison_on_every_topic_becomes_dead_letters(system: SystemUnderTes
             for topic, partitions in topics.items():
                 await producer.send(topic, value, key=b"poison", partition=number % partitions)
         await producer.flush()
+    for topic in topics:
+        await send_with_header(system.settings, topic, 0, [BESIDE_ODD_HEADER], b"\xff\xfe")
     alerts.append(await system.publish(system.alert(AUDIENCE, Lane.IMMEDIATE)))
 
     await wait_final(system, alerts, budget_seconds=60)
-    wanted = Counter({(topic, value): 1 for topic in topics for value in POISON})
+    wanted = Counter({(topic, value): 1 for topic in topics for value in (*POISON, BESIDE_ODD_HEADER)})
 
     async def complete() -> bool:
         return (await letters(system) - before).total() >= wanted.total()

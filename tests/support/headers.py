@@ -1,0 +1,30 @@
+"""Records with headers that aiokafka's producer cannot write, and other clients can."""
+
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
+
+from broadcast.settings import Settings
+
+
+class _Key(str):
+    """A header's key that is encoded as it stands, byte for byte."""
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        return super().encode("latin-1")
+
+
+async def send_with_header(settings: Settings, topic: str, partition: int, values: Sequence[bytes], key: bytes) -> None:
+    """Send records in one batch, each with an empty header of this key, which need not be UTF-8."""
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap)
+    await producer.start()
+    try:
+        batch = producer.create_batch()
+        batch._builder = _DefaultRecordBatchBuilderPy(2, 0, 0, -1, -1, 0, 1 << 20)
+        for value in values:
+            batch.append(timestamp=None, key=b"key", value=value, headers=[(_Key(key.decode("latin-1")), b"")])
+        batch.close()
+        await (await producer.send_batch(batch, topic, partition=partition))
+    finally:
+        await producer.stop()
