@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-from broadcast.routing.routes import Account, Route, Tls, UnknownPolicy
+from broadcast.routing.routes import Route
+from broadcast.routing.smsc_account import Account, Tls, UnknownPolicy
 from broadcast.settings import Settings
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"

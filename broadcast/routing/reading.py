@@ -8,7 +8,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from broadcast.errors import SettingsError
-from broadcast.routing.routes import Account, Route
+from broadcast.routing.routes import Route
+from broadcast.routing.smsc_account import Account
 
 ENVIRONMENT = "env:"
 

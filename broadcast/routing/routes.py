@@ -1,134 +1,13 @@
-"""Routes and their accounts, as the routes file describes them (`examples/routes.toml`)."""
+"""A route with its accounts, as the routes file describes it (`examples/routes.toml`)."""
 
-from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator
 
-from broadcast.smpp.codec.receipts import MessageIdRule
-from schemas.lane import Lane
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
-Policy = Literal["resend", "hold"]
-Seconds = Annotated[float, Field(gt=0)]
-
-TON_ALPHANUMERIC = 5
-"""Type of number of a sender that is a name (SMPP 3.4, section 5.2.5)."""
+from broadcast.routing.smsc_account import Account, Name, Table
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Tls(_Model):
-    """TLS to the SMSC, always with verification; `ca_file` for a CA of its own, `server_name` if not the host."""
-
-    ca_file: Path | None = Field(default=None, description="CA of the SMSC's certificate; if not set, the system's.")
-    certificate_file: Path | None = Field(default=None, description="Certificate of this client, for mutual TLS.")
-    key_file: Path | None = Field(default=None, description="Private key of that certificate.")
-    server_name: str | None = Field(default=None, description="Name in the SMSC's certificate, if it is not the host.")
-
-
-class UnknownPolicy(_Model):
-    """What becomes of a submit whose answer never came, by lane: sent again, or held as `unknown`."""
-
-    immediate: Policy = Field(
-        default="resend", description="For the immediate lane: send the message again, or hold it as `unknown`."
-    )
-    priority: Policy = Field(
-        default="resend", description="For the priority lane: send the message again, or hold it as `unknown`."
-    )
-    routine: Policy = Field(
-        default="hold", description="For the routine lane: send the message again, or hold it as `unknown`."
-    )
-
-    def of(self, lane: Lane) -> Policy:
-        """The policy of a lane."""
-        policy: Policy = getattr(self, lane.value)
-        return policy
-
-
-class Account(_Model):
-    """An SMSC login with its binds.
-
-    `rate_per_second` counts segments over all binds, and so do the limits of the account's workers together;
-    `window` is the most unanswered submits of one bind. Durations in seconds.
-    """
-
-    name: Name = Field(description="Name of the account, unique in the file; receipts and metrics show it.")
-    host: Annotated[str, StringConstraints(min_length=1)] = Field(description="Host of the SMSC.")
-    port: Annotated[int, Field(ge=1, le=65535)] = Field(description="Port of the SMSC.")
-    system_id: Annotated[str, StringConstraints(max_length=15)] = Field(description="Login at the SMSC.")
-    password: SecretStr | None = Field(
-        default=None, description="Password at the SMSC. `env:NAME` takes it from the environment or the secrets."
-    )
-    system_type: Annotated[str, StringConstraints(max_length=12)] = Field(
-        default="", description="SMPP system_type, if the SMSC wants one."
-    )
-    tls: Tls | None = Field(
-        default=None, description="TLS to the SMSC, always with verification; if not set, plain TCP."
-    )
-    binds: Annotated[int, Field(ge=1, le=64)] = Field(default=1, description="Connections of each sender.")
-    window: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        default=64, description="Most unanswered submits of one bind."
-    )
-    rate_per_second: Annotated[float, Field(gt=0)] | None = Field(
-        default=None, description="Segments per second over all binds; if not set, no limit."
-    )
-    source_addr: Annotated[str, StringConstraints(max_length=20)] = Field(
-        default="", description="Sender that the phone shows: at most 11 characters as a name, else digits."
-    )
-    source_ton: Annotated[int, Field(ge=0, le=6)] = Field(
-        default=TON_ALPHANUMERIC, description="Type of number of the sender; 5 is a name."
-    )
-    source_npi: Annotated[int, Field(ge=0, le=18)] = Field(default=0, description="Numbering plan of the sender.")
-    dest_ton: Annotated[int, Field(ge=0, le=6)] = Field(default=1, description="Type of number of the recipient.")
-    dest_npi: Annotated[int, Field(ge=0, le=18)] = Field(default=1, description="Numbering plan of the recipient.")
-    data_coding_gsm: Annotated[int, Field(ge=0, le=255)] = Field(
-        default=0, description="The data_coding that this SMSC reads as GSM 03.38."
-    )
-    service_type: Annotated[str, StringConstraints(max_length=5)] = Field(
-        default="", description="SMPP service_type, if the SMSC wants one."
-    )
-    priority_flag: Annotated[int, Field(ge=0, le=3)] = Field(
-        default=0, description="SMPP priority_flag of every message."
-    )
-    receipts: bool = Field(default=True, description="Whether to ask for delivery receipts.")
-    message_id_rule: MessageIdRule = Field(
-        default=MessageIdRule.AS_IS,
-        description="How the message id in a receipt differs from the one in the answer to the submit.",
-    )
-    unknown_policy: UnknownPolicy = Field(
-        default=UnknownPolicy(), description="What becomes of a submit whose answer never came, by lane."
-    )
-    throttle_pause_seconds: Seconds = Field(
-        default=0.1, description="Pause after the SMSC refused a submit because of its rate."
-    )
-    connect_timeout_seconds: Seconds = Field(default=5.0, description="For connecting and binding.")
-    response_timeout_seconds: Seconds = Field(default=30.0, description="For the answer to a request.")
-    enquire_link_seconds: Seconds = Field(
-        default=15.0, description="Time without traffic after which a link is tested."
-    )
-    inactivity_seconds: Seconds = Field(
-        default=90.0, description="Time without any answer after which a link is closed."
-    )
-    backoff_seconds: Seconds = Field(default=0.5, description="First pause before connecting again.")
-    backoff_limit_seconds: Seconds = Field(default=30.0, description="Longest pause before connecting again.")
-
-    @model_validator(mode="after")
-    def _check_source(self) -> Self:
-        if not self.source_addr.isascii():
-            raise ValueError("source_addr must be ASCII")
-        if self.source_ton == TON_ALPHANUMERIC and len(self.source_addr) > 11:
-            raise ValueError(
-                "source_addr has more than 11 characters, the most of a name; shorten it or set source_ton"
-            )
-        if self.source_ton != TON_ALPHANUMERIC and self.source_addr and not self.source_addr.isdigit():
-            raise ValueError("source_addr must be digits unless source_ton is 5 (a name)")
-        return self
-
-
-class Route(_Model):
+class Route(Table):
     """Numbers with one of `prefixes` go through one of `accounts`.
 
     A prefix is written as E.164 with its plus sign; `+` alone takes every number. `partitions` holds for all topics of

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from broadcast.routing.routes import Account, Route, Tls, UnknownPolicy
+from broadcast.routing.routes import Route
+from broadcast.routing.smsc_account import Account, Tls, UnknownPolicy
 from broadcast.settings import Settings
 from ops.settings_page import HEADINGS, PAGE, render
 
