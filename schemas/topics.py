@@ -1,5 +1,6 @@
 """The catalogue of topics: name, key, value type, partitions, retention. The broker must equal it."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -58,6 +59,18 @@ class Names:
 
     def delay(self, route: str, lane: Lane, seconds: int) -> str:
         return f"{self.prefix}jobs.{route}.{lane}.delay.{seconds}s.v1"
+
+    def has(self, topic: str) -> bool:
+        """Whether a topic is one of ours by its name, whatever the routes are."""
+        if not topic.startswith(self.prefix):
+            return False
+        name = topic.removeprefix(self.prefix)
+        return name in _FIXED or _BY_LANE.fullmatch(name) is not None
+
+
+_FIXED = frozenset(f"{name}.v1" for name in ("alerts", "control", "statuses", "receipts", "inbound", "deadletters"))
+_LANES = "|".join(LANES)
+_BY_LANE = re.compile(rf"(?:expansions\.(?:{_LANES})|jobs\.[a-z0-9_-]+\.(?:{_LANES})(?:\.delay\.[1-9][0-9]*s)?)\.v1")
 
 
 def catalogue(

@@ -24,10 +24,19 @@ from schemas.topics import Names
 
 
 async def replay_deadletter(settings: Settings, offset: int) -> DeadLetter:
-    """Put the record back on its topic and note that, in one transaction; InputError if it was put back before."""
-    topic = Names(settings.topic_prefix).deadletters
+    """Put the record back on its topic and note that, in one transaction.
+
+    InputError if it was put back before, or if its topic is none of the catalogue's.
+    """
+    names = Names(settings.topic_prefix)
+    topic = names.deadletters
     async with deciding_letter(settings, offset) as (found, producer):
         letter = found.letter
+        if not names.has(letter.topic):
+            raise InputError(
+                f"offset {offset}: topic {letter.topic!r} is none of this system's; dismiss the letter, and find out"
+                " who wrote it"
+            )
         if letter.topic == topic:
             raise InputError(f"offset {offset}: is not a dead letter, so there is nothing to put back")
         if letter.truncated:

@@ -24,7 +24,7 @@ from broadcast.routing import Route
 from broadcast.settings import Settings
 from schemas.topics import Names
 
-from .conftest import Read
+from .conftest import Make, Read
 
 ROUTES = [
     Route(
@@ -75,6 +75,20 @@ async def test_a_record_goes_back_once(poisoned: Settings, read_topic: Read) -> 
         await replay_deadletter(poisoned, second.offset)
     _, again = encode_letter(record, topic=record.topic, partition=0, stage="planner", error="is not JSON")
     assert f"again, after the replay of {first.offset}".encode() in again
+
+
+async def test_a_letter_that_names_a_topic_of_others_is_not_put_back(
+    kafka_settings: Settings, make_topic: Make, read_topic: Read
+) -> None:
+    await create_topics(kafka_settings, ROUTES)
+    await make_topic("payments")
+    record = RawRecord(9, 0, b"1", b"100 EUR", ())
+    await PoisonWriter(kafka_settings).write([("payments", 0, Poison(record, "is not JSON"))])
+    (found,) = await read_deadletters(kafka_settings)
+    with pytest.raises(InputError, match="topic 'payments' is none of this system's"):
+        await replay_deadletter(kafka_settings, found.offset)
+    assert await read_topic("payments") == []
+    await dismiss_deadletter(kafka_settings, found.offset)
 
 
 async def test_the_recorder_says_of_a_replayed_record_that_it_fails_again(kafka_settings: Settings) -> None:
