@@ -116,6 +116,8 @@ def _describe(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> tuple
         return _describe(only, definitions)
     if "enum" in field:
         return "one of", ", ".join(f"`{value}`" for value in field["enum"])
+    if field.get("type") == "object":
+        return "table", _bounds(field)
     if field.get("type") == "array":
         kind, each = _describe(field["items"], definitions)
         own = _bounds(field)
@@ -146,6 +148,8 @@ def _default(model: type[BaseModel], name: str) -> str:
         return f"`{str(value).lower()}`"
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
+    if value == {}:
+        return "empty"
     if isinstance(value, tuple):
         return f"`[{', '.join(map(str, value))}]`"
     return f"`{value}`" if str(value) else "empty"

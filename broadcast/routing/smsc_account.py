@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
+from broadcast.routing.answers import OwnStatuses
 from broadcast.smpp.codec.receipts import MessageIdRule
 from schemas.lane import Lane
 
@@ -102,6 +103,11 @@ class Account(Table):
     )
     unknown_policy: UnknownPolicy = Field(
         default=UnknownPolicy(), description="What becomes of a submit whose answer never came, by lane."
+    )
+    command_status: OwnStatuses = Field(
+        default={},
+        description="What this SMSC means by a command_status, before the table of `docs/sender.md`: "
+        "`of_message`, `of_number`, `invalid_number`, `of_account`, `for_now`, `throttled`, `session` or `unknown`.",
     )
     throttle_pause_seconds: Seconds = Field(
         default=0.1, description="Pause after the SMSC refused a submit because of its rate."

@@ -1,11 +1,20 @@
 """The rules of sending: whether a job may be submitted, and what an answer means for it. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
 
 from broadcast.lifecycle.decisions import may_carry
-from broadcast.smpp.codec.command_status import RMSGQFUL, RTHROTTLED, OutcomeClass, classify_status, name_status
+from broadcast.smpp.codec.command_status import (
+    RMSGQFUL,
+    RTHROTTLED,
+    UNANSWERED_MEANING,
+    Follow,
+    Meaning,
+    OutcomeClass,
+    explain_status,
+    meaning_of,
+)
 from schemas.control import Control
 from schemas.job import Job
 from schemas.status import Outcome
@@ -17,11 +26,10 @@ JITTER_SHARE: Final = 0.2
 """A delay is lengthened by up to this share of itself, so that what was refused together does not return together."""
 
 _OUTCOMES: Final = {
-    OutcomeClass.ACCEPTED: Outcome.ACCEPTED,
-    OutcomeClass.REFUSED: Outcome.REFUSED,
-    OutcomeClass.REFUSED_FOR_NOW: Outcome.REFUSED_FOR_NOW,
-    # The session was at fault, not the message, and the SMSC did not take it.
-    OutcomeClass.BIND_PROBLEM: Outcome.REFUSED_FOR_NOW,
+    Follow.NEXT_ATTEMPT: Outcome.REFUSED_FOR_NOW,
+    Follow.OTHER_ACCOUNT: Outcome.REFUSED,
+    Follow.SAME_SESSION: Outcome.REFUSED_FOR_NOW,
+    Follow.RESEND: Outcome.UNKNOWN,
 }
 
 _PACING: Final = frozenset({RTHROTTLED, RMSGQFUL})
@@ -77,18 +85,23 @@ def assess(control: Control | None, *, stopped: bool, live: bool, now: int, abse
     return _SUBMIT
 
 
-def outcome_of(command_status: int) -> Outcome:
+def meaning_of_answer(command_status: int, own: Mapping[int, str]) -> Meaning:
+    """What an answer means, or `UNANSWERED`; `own` is the account's `command_status`."""
+    return UNANSWERED_MEANING if command_status == UNANSWERED else meaning_of(command_status, own)
+
+
+def outcome_of(meaning: Meaning) -> Outcome:
     """The outcome of one submit."""
-    if command_status == UNANSWERED:
-        return Outcome.UNKNOWN
-    return _OUTCOMES[classify_status(command_status)]
+    if meaning.follow is Follow.NOTHING:
+        return Outcome.ACCEPTED if meaning.outcome_class is OutcomeClass.ACCEPTED else Outcome.REFUSED
+    return _OUTCOMES[meaning.follow]
 
 
-def reason_of(command_status: int) -> str:
+def reason_of(command_status: int, own: Mapping[int, str]) -> str:
     """The reason of an outcome for people; empty for an accepted submit."""
     if command_status == UNANSWERED:
-        return "no answer"
-    return name_status(command_status) if command_status else ""
+        return UNANSWERED_MEANING.words
+    return explain_status(command_status, own) if command_status else ""
 
 
 def wants_retry(outcome: Outcome, policy: str) -> bool:

@@ -16,6 +16,7 @@ from broadcast.sending.rules import (
     JITTER_SHARE,
     UNANSWERED,
     choose_delay,
+    meaning_of_answer,
     outcome_of,
     reason_of,
     retry_job,
@@ -242,18 +243,19 @@ class Settlement:
         self, submission: Submission, job: Job, number: int, answer: tuple[int, str], at: int, *, late: bool = False
     ) -> Status:
         command_status, message_id = answer
+        own = submission.account.command_status
         return Status(
             job.alert_id,
             job.recipient_id,
             job.attempt,
-            outcome_of(command_status),
+            outcome_of(meaning_of_answer(command_status, own)),
             number,
             submission.message.total,
             submission.account.name,
             message_id,
             self._hash(job.msisdn.encode()),
             max(command_status, 0),
-            reason_of(command_status),
+            reason_of(command_status, own),
             submission.at,
             at,
             job.possible_duplicate,

@@ -56,6 +56,9 @@ def test_the_example_holds_the_defaults() -> None:
         (write(more='source_addr = "abc"\nsource_ton = 1'), "must be digits"),
         (write(more='message_id_rule = "guess"'), "message_id_rule = 'guess'"),
         (write(more="unknown_policy = { routine = 'drop' }"), "unknown_policy.routine = 'drop'"),
+        (write(more='command_status = { "0x0401" = "blocked" }'), r"command_status.*'blocked'.*of_message"),
+        (write(more='command_status = { "0x" = "of_number" }'), r"command_status.*'0x' is no command_status; write"),
+        (write(more='command_status = { "0x0" = "of_number" }'), r"command_status.*'0x0' is not 0x00000001 to"),
         (write(more="password = 'env:NOT_SET'"), "variable NOT_SET, which is not set"),
         (write() + write(account="b"), "route name 'de' is used 2 times"),
         (write() + write("fr"), "account name 'a' is used 2 times"),
@@ -75,3 +78,8 @@ def test_errors_hold_no_password() -> None:
 
 def test_the_unknown_policy_is_by_lane() -> None:
     assert [UnknownPolicy().of(lane) for lane in Lane] == ["resend", "resend", "hold"]
+
+
+def test_an_account_says_what_its_smsc_means_by_a_command_status() -> None:
+    [route] = read_routes(write(more='command_status = { "0x0401" = "of_number", "1026" = "invalid_number" }'))
+    assert route.accounts[0].command_status == {0x401: "of_number", 1026: "invalid_number"}

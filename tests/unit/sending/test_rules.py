@@ -8,6 +8,7 @@ from broadcast.sending.rules import (
     Eligibility,
     assess,
     choose_delay,
+    meaning_of_answer,
     outcome_of,
     reason_of,
     retry_job,
@@ -66,16 +67,16 @@ DELAYS = (5, 30, 120)
     ("command_status", "outcome", "reason"),
     [
         (ROK, Outcome.ACCEPTED, ""),
-        (RINVDSTADR, Outcome.REFUSED, "ESME_RINVDSTADR"),
-        (RTHROTTLED, Outcome.REFUSED_FOR_NOW, "ESME_RTHROTTLED"),
-        (RINVBNDSTS, Outcome.REFUSED_FOR_NOW, "ESME_RINVBNDSTS"),
-        (0x400, Outcome.REFUSED_FOR_NOW, "0x00000400"),
+        (RINVDSTADR, Outcome.REFUSED, "ESME_RINVDSTADR: the number is not valid"),
+        (RTHROTTLED, Outcome.REFUSED_FOR_NOW, "ESME_RTHROTTLED: the rate of submits is too high"),
+        (RINVBNDSTS, Outcome.REFUSED_FOR_NOW, "ESME_RINVBNDSTS: the session is not bound for submits"),
+        (0x400, Outcome.REFUSED_FOR_NOW, "0x00000400: an error of this SMSC's own"),
         (UNANSWERED, Outcome.UNKNOWN, "no answer"),
     ],
 )
 def test_the_outcome_of_an_answer(command_status: int, outcome: Outcome, reason: str) -> None:
-    assert outcome_of(command_status) is outcome
-    assert reason_of(command_status) == reason
+    assert outcome_of(meaning_of_answer(command_status, {})) is outcome
+    assert reason_of(command_status, {}) == reason
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))

@@ -87,7 +87,11 @@ def test_refused_for_now_is_a_status_and_a_delayed_job_in_the_same_content() -> 
     given = SettlementUnderTest()
     given.settlement.settle(given.tokens[0][0], RTHROTTLED, "", AT)
     [status] = given.statuses()
-    assert (status.outcome, status.error, status.reason) == (Outcome.REFUSED_FOR_NOW, RTHROTTLED, "ESME_RTHROTTLED")
+    assert (status.outcome, status.error, status.reason) == (
+        Outcome.REFUSED_FOR_NOW,
+        RTHROTTLED,
+        "ESME_RTHROTTLED: the rate of submits is too high",
+    )
     [(to, [job])] = given.retries().items()
     assert to == TopicPartition("p.jobs.r.routine.delay.5s.v1", 3), "the same lane and number"
     assert (job.attempt, job.segments, job.possible_duplicate) == (2, (), False)
@@ -139,7 +143,11 @@ def test_a_refusal_that_comes_late_is_the_outcome_of_that_submit() -> None:
     given.settlement.settle_unanswered([given.tokens[0][0]], AT)
     given.settlement.settle_many([(given.tokens[0][0], RINVDSTADR, b"", 1)], [b""], AT + 9)
     unknown, refused = given.statuses()
-    assert (refused.outcome, refused.error, refused.reason) == (Outcome.REFUSED, RINVDSTADR, "ESME_RINVDSTADR")
+    assert (refused.outcome, refused.error, refused.reason) == (
+        Outcome.REFUSED,
+        RINVDSTADR,
+        "ESME_RINVDSTADR: the number is not valid",
+    )
     assert (unknown.attempt, unknown.submitted_at) == (refused.attempt, refused.submitted_at)
     assert given.retries() == {}
 
