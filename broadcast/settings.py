@@ -5,11 +5,12 @@ import socket
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from broadcast.errors import SettingsError
+from broadcast.network.addresses import check_brokers, check_http, check_postgres
 
 DAY_SECONDS = 86_400
 
@@ -123,6 +124,22 @@ class Settings(BaseSettings):
     )
     log_format: Literal["json", "console"] = Field(default="json", description="JSON lines, or lines for people.")
 
+    @field_validator("kafka_bootstrap")
+    @classmethod
+    def _check_brokers(cls, value: str) -> str:
+        return check_brokers(value)
+
+    @field_validator("api_url")
+    @classmethod
+    def _check_api_url(cls, value: str | None) -> str | None:
+        return check_http(value)
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, value: SecretStr) -> SecretStr:
+        check_postgres(value.get_secret_value())
+        return value
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         for name, share, other in BOUNDED_BY:
@@ -152,11 +169,21 @@ SECRETS_DIR = "BROADCAST_SECRETS_DIR"
 
 
 def load_settings(**overrides: object) -> Settings:
-    """The settings of this process; the first of these wins: overrides, `BROADCAST_*`, the stack file, secrets."""
+    """The settings of this process; the first of these wins: overrides, `BROADCAST_*`, the stack file, secrets.
+
+    SettingsError names the variable or file that is wrong.
+    """
     data_dir = Path(str(overrides.get("data_dir") or os.environ.get("BROADCAST_DATA_DIR", "data")))
-    secrets_dir = os.environ.get(SECRETS_DIR)
+    secrets_dir = _find_secrets()
     try:
         return Settings(_env_file=data_dir / STACK_FILE, _secrets_dir=secrets_dir, **overrides)  # type: ignore[arg-type]
+    except UnicodeDecodeError as error:
+        raise SettingsError(
+            f"{data_dir / STACK_FILE}, or a file in {SECRETS_DIR} = {secrets_dir}, is not UTF-8 ({error});"
+            " write it anew"
+        ) from None
+    except OSError as error:
+        raise SettingsError(f"{error.filename}: {error.strerror}; make it readable for this user") from None
     except ValidationError as error:
         raise SettingsError("; ".join(_describe(fault) for fault in error.errors())) from None
 
@@ -167,11 +194,32 @@ def _describe(fault: ErrorDetails) -> str:
     name = str(fault["loc"][0])
     secret = name in Settings.model_fields and "Secret" in str(Settings.model_fields[name].annotation)
     value = "(not shown)" if secret else repr(fault["input"])
-    return f"BROADCAST_{name.upper()} = {value}: {fault['msg']}"
+    return f"BROADCAST_{name.upper()} = {value}: {fault['msg'].removeprefix('Value error, ')}"
 
 
 def read_environment() -> dict[str, str]:
-    """The environment, with what is only in the directory of secrets added under its name in upper case."""
-    secrets_dir = os.environ.get(SECRETS_DIR)
-    files = [path for path in Path(secrets_dir).iterdir() if path.is_file()] if secrets_dir else []
-    return {path.name.upper(): path.read_text(encoding="utf-8").strip() for path in files} | dict(os.environ)
+    """The environment, with what is only in the directory of secrets added under its name in upper case.
+
+    SettingsError where the directory or a file in it cannot be read.
+    """
+    secrets_dir = _find_secrets()
+    found: dict[str, str] = {}
+    if secrets_dir is not None:
+        for path in secrets_dir.iterdir():
+            if path.is_file():
+                try:
+                    found[path.name.upper()] = path.read_text(encoding="utf-8").strip()
+                except (OSError, UnicodeDecodeError) as error:
+                    raise SettingsError(f"{path}, in {SECRETS_DIR}: {error}; write it anew, as UTF-8") from None
+    return found | dict(os.environ)
+
+
+def _find_secrets() -> Path | None:
+    name = os.environ.get(SECRETS_DIR)
+    if not name:
+        return None
+    if not os.access(name, os.R_OK | os.X_OK) or not Path(name).is_dir():
+        raise SettingsError(
+            f"{SECRETS_DIR} = {name!r}: is no directory that this user can read; correct it, or unset it"
+        )
+    return Path(name)

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from broadcast.errors import InputError, SettingsError, UnavailableError
+from broadcast.network.tls import make_client_context
 from broadcast.settings import Settings
 
 TIMEOUT_SECONDS = 15.0
@@ -39,7 +40,7 @@ def open_client(settings: Settings) -> Iterator["Client"]:
         base_url=url_of(settings),
         headers={"Authorization": f"Bearer {key}"},
         timeout=TIMEOUT_SECONDS,
-        verify=str(settings.api_ca_file) if settings.api_ca_file else True,
+        verify=make_client_context("BROADCAST_API", settings.api_ca_file) if settings.api_ca_file else True,
     ) as http:
         yield Client(http)
 

@@ -16,6 +16,7 @@ from broadcast.api.services import Services
 from broadcast.duties import run_duties
 from broadcast.errors import SettingsError
 from broadcast.health import Health
+from broadcast.network.tls import reason_of
 from broadcast.settings import Settings
 
 STOP_SECONDS = 6
@@ -138,5 +139,8 @@ def _tls(settings: Settings) -> tuple[str | None, str | None]:
             settings.api_tls_cert_file, settings.api_tls_key_file
         )
     except OSError as error:
-        raise SettingsError(f"BROADCAST_API_TLS_CERT_FILE = {settings.api_tls_cert_file}: {error}") from None
+        raise SettingsError(
+            f"BROADCAST_API_TLS_CERT_FILE = {settings.api_tls_cert_file}, BROADCAST_API_TLS_KEY_FILE ="
+            f" {settings.api_tls_key_file}: {reason_of(error)}; name the PEM files of a certificate and its key"
+        ) from None
     return str(settings.api_tls_cert_file), str(settings.api_tls_key_file)

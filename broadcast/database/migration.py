@@ -2,10 +2,12 @@
 
 import asyncio
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
 
 from broadcast.errors import SettingsError
 
@@ -50,14 +52,15 @@ async def _migrate(database_url: str) -> None:
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.ext.asyncio import create_async_engine
 
-    scheme, *rest = urlsplit(database_url)
-    engine = create_async_engine(urlunsplit(("postgresql+asyncpg", *rest)) if scheme else database_url)
+    # asyncpg reads the address itself: SQLAlchemy does not know `sslmode`.
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=partial(asyncpg.connect, database_url))
     try:
         try:
             connection = await engine.connect()
-        except DBAPIError as error:
+        except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+            reason = error.orig if isinstance(error, DBAPIError) else error
             raise SettingsError(
-                f"BROADCAST_DATABASE_URL: {error.orig}; correct the address, or look at the server"
+                f"BROADCAST_DATABASE_URL: {reason}; correct the address, or look at the server"
             ) from None
         async with aclosing(connection), connection.begin():
             await connection.run_sync(_upgrade)

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 
 from broadcast import metrics
+from broadcast.errors import SettingsError
 from broadcast.health import Health
 
 REQUEST_TIMEOUT_SECONDS = 5.0
@@ -40,7 +41,10 @@ def answer_probe(health: Health, path: str) -> Answer | None:
 
 @asynccontextmanager
 async def serve(health: Health, host: str, port: int) -> AsyncIterator[int]:
-    """Serve while the context is open; gives the port that was bound (port 0: a free one)."""
+    """Serve while the context is open; gives the port that was bound (port 0: a free one).
+
+    SettingsError where the address cannot be used.
+    """
     open_writers: set[asyncio.StreamWriter] = set()
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -56,7 +60,12 @@ async def serve(health: Health, host: str, port: int) -> AsyncIterator[int]:
             open_writers.discard(writer)
             writer.close()
 
-    server = await asyncio.start_server(converse, host, port, limit=REQUEST_BYTES_MAX)
+    try:
+        server = await asyncio.start_server(converse, host, port, limit=REQUEST_BYTES_MAX)
+    except OSError as error:
+        raise SettingsError(
+            f"BROADCAST_METRICS_HOST:PORT = {host}:{port}: {error.strerror}; choose a free port (0 takes any)"
+        ) from None
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

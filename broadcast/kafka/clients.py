@@ -1,7 +1,6 @@
 """aiokafka clients: made in one place, so that all have the settings that exactly-once needs."""
 
 import asyncio
-import ssl
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -16,6 +15,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from broadcast.kafka.fetches import read_any_header
 from broadcast.kafka.transactions import TransactionalProducer
+from broadcast.network.tls import make_client_context
 from broadcast.retry import retry
 from broadcast.settings import Settings
 
@@ -74,10 +74,9 @@ def security(settings: Settings) -> dict[str, Any]:
         "security_protocol": settings.kafka_security_protocol,
     }
     if settings.kafka_security_protocol in ("SSL", "SASL_SSL"):
-        context = ssl.create_default_context(cafile=settings.kafka_ca_file)
-        if settings.kafka_cert_file is not None:
-            context.load_cert_chain(settings.kafka_cert_file, settings.kafka_key_file)
-        keywords["ssl_context"] = context
+        keywords["ssl_context"] = make_client_context(
+            "BROADCAST_KAFKA", settings.kafka_ca_file, settings.kafka_cert_file, settings.kafka_key_file
+        )
     if settings.kafka_security_protocol.startswith("SASL"):
         keywords["sasl_mechanism"] = settings.kafka_sasl_mechanism
         keywords["sasl_plain_username"] = settings.kafka_username

@@ -1,11 +1,16 @@
 """A wrong setting is one message that names the variable and its value, in every process; a secret is not shown."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import SecretStr
 
 from broadcast.api.client import open_client
 from broadcast.errors import SettingsError
-from broadcast.settings import Settings, load_settings
+from broadcast.health import Health
+from broadcast.health.http_server import serve
+from broadcast.kafka.clients import make_consumer
+from broadcast.settings import STACK_FILE, Settings, load_settings, read_environment
 
 
 @pytest.mark.parametrize(
@@ -15,6 +20,18 @@ from broadcast.settings import Settings, load_settings
         ("BROADCAST_CHUNK_SIZE", "0", "BROADCAST_CHUNK_SIZE = '0': Input should be greater than or equal to 1"),
         ("BROADCAST_NUMBER_HASH_KEY", "", "BROADCAST_NUMBER_HASH_KEY = (not shown): "),
         ("BROADCAST_LOG_LEVEL", "loud", "BROADCAST_LOG_LEVEL = 'LOUD': Input should be 'DEBUG'"),
+        ("BROADCAST_KAFKA_BOOTSTRAP", ":::", "BROADCAST_KAFKA_BOOTSTRAP = ':::': ':::' is not host:port"),
+        ("BROADCAST_KAFKA_BOOTSTRAP", "a:9092,b", "BROADCAST_KAFKA_BOOTSTRAP = 'a:9092,b': 'b' is not host:port"),
+        ("BROADCAST_KAFKA_BOOTSTRAP", "a:0", "BROADCAST_KAFKA_BOOTSTRAP = 'a:0': 'a:0' is not host:port"),
+        ("BROADCAST_API_URL", "nonsense", "BROADCAST_API_URL = 'nonsense': does not begin with http://"),
+        ("BROADCAST_API_URL", "http://[::1", "BROADCAST_API_URL = 'http://[::1': host or port cannot be read"),
+        ("BROADCAST_API_URL", "http://a:port", "BROADCAST_API_URL = 'http://a:port': host or port cannot be read"),
+        ("BROADCAST_API_URL", "https://", "BROADCAST_API_URL = 'https://': names no host"),
+        ("BROADCAST_DATABASE_URL", "postgresql://x:s3cret@[z/", "BROADCAST_DATABASE_URL = (not shown): host or port"),
+        ("BROADCAST_DATABASE_URL", "postgresql://x:s3cret@h:p/z", "BROADCAST_DATABASE_URL = (not shown): host or port"),
+        ("BROADCAST_DATABASE_URL", "mysql://x:s3cret@h/z", "BROADCAST_DATABASE_URL = (not shown): does not begin with"),
+        ("BROADCAST_DATABASE_URL", "h/z", "BROADCAST_DATABASE_URL = (not shown): does not begin with postgresql://"),
+        ("BROADCAST_SECRETS_DIR", "/nowhere", "BROADCAST_SECRETS_DIR = '/nowhere': is no directory"),
     ],
 )
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str) -> None:
@@ -22,6 +39,57 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, variable: str
     with pytest.raises(SettingsError) as refused:
         load_settings()
     assert str(refused.value).startswith(message)
+    assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("BROADCAST_KAFKA_BOOTSTRAP", "kafka-1.example.net:9092, [::1]:9093,10.0.0.1:9092"),
+        ("BROADCAST_API_URL", "https://[::1]:8443/tocsin"),
+        ("BROADCAST_DATABASE_URL", "postgres://a:b%40c@h:5432/d?sslmode=verify-full&application_name=x"),
+        ("BROADCAST_DATABASE_URL", "postgresql://a@h1:5432,h2:5433/d?target_session_attrs=read-write"),
+        ("BROADCAST_DATABASE_URL", "postgresql:///d?host=/run/postgresql"),
+    ],
+)
+def test_each_form_of_an_address_is_taken(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(variable, value)
+    load_settings()
+
+
+def test_a_file_of_settings_that_is_not_utf8_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BROADCAST_DATA_DIR", str(tmp_path))
+    (tmp_path / STACK_FILE).write_bytes(b"BROADCAST_API_KEY=\xff\n")
+    with pytest.raises(SettingsError, match=r"stack\.env.*is not UTF-8"):
+        load_settings()
+
+
+def test_a_secret_that_is_not_utf8_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BROADCAST_SECRETS_DIR", str(tmp_path))
+    (tmp_path / "smsc_password").write_bytes(b"\xff")
+    with pytest.raises(SettingsError, match="smsc_password, in BROADCAST_SECRETS_DIR"):
+        read_environment()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate", b"\xff"])
+def test_a_file_that_is_no_certificate_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError, match=r"BROADCAST_KAFKA_CA_FILE = .*ca\.pem: .*; name a PEM file of CAs"):
+        make_consumer(Settings(kafka_security_protocol="SSL", kafka_ca_file=path))
+    with pytest.raises(SettingsError, match=r"BROADCAST_KAFKA_CERT_FILE = .*ca\.pem"):
+        make_consumer(Settings(kafka_security_protocol="SSL", kafka_cert_file=path))
+    settings = Settings(api_key=SecretStr("k"), api_ca_file=path)
+    with pytest.raises(SettingsError, match=r"BROADCAST_API_CA_FILE = .*ca\.pem"), open_client(settings):
+        pass
+
+
+async def test_a_port_of_metrics_that_is_taken_is_named() -> None:
+    async with serve(Health("planner"), "127.0.0.1", 0) as port:
+        with pytest.raises(SettingsError, match=f"BROADCAST_METRICS_HOST:PORT = 127.0.0.1:{port}: .*choose a free"):
+            async with serve(Health("planner"), "127.0.0.1", port):
+                pass
 
 
 @pytest.mark.parametrize(

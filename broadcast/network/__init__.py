@@ -1,0 +1,1 @@
+"""Addresses of servers, and TLS to them, as the settings name them."""
