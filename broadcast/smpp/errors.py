@@ -26,3 +26,17 @@ class UnboundError(LinkLostError):
 
 class ResponseTimeoutError(SmppError):
     """Submits whose response is overdue: their outcome is unknown, and the session goes on."""
+
+
+class MuteSessionError(LinkLostError):
+    """The SMSC leaves submits unanswered although the link works, so this side closed the session.
+
+    `pending` submits had no answer yet, `given_up` had none within the response timeout; the last answer, or the first
+    of these submits, was `seconds` ago.
+    """
+
+    def __init__(self, message: str, *, pending: int, given_up: int, seconds: float) -> None:
+        super().__init__(message)
+        self.pending = pending
+        self.given_up = given_up
+        self.seconds = seconds

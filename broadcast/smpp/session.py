@@ -22,15 +22,17 @@ from broadcast.smpp.codec.pdu import (
 )
 from broadcast.smpp.codec.reader import Batch
 from broadcast.smpp.codec.template import SubmitTemplate
-from broadcast.smpp.errors import LinkLostError, ResponseTimeoutError, UnboundError
+from broadcast.smpp.errors import LinkLostError, MuteSessionError, ResponseTimeoutError, UnboundError
 from broadcast.smpp.link import Link, wait_within
 from broadcast.smpp.pacing import Pacing
-from broadcast.smpp.window import Response, Window
+from broadcast.smpp.window import Response, Window, limit_given_up
 
 T = TypeVar("T")
 SHORTEST_WAIT_SECONDS: Final = 0.001
 # RMSGQFUL may be about the queue of one phone: it says less about the rate than RTHROTTLED does.
 QUEUE_FULL_WEIGHT: Final = 0.4
+MUTE_TIMEOUTS: Final = 2
+"""A session is mute when no submit was answered for so many response timeouts."""
 
 
 class Listener(Protocol[T]):
@@ -43,7 +45,7 @@ class Listener(Protocol[T]):
         """Submits were answered: (token, command_status, message id, sequence) of each."""
 
     def on_late(self, session: "Session[T]", responses: list[Response[T]], /) -> None:
-        """Submits were answered that `on_lost` had reported as overdue. At most once for each."""
+        """Submits were answered that `on_lost` had given up on this session. At most once for each."""
 
     def on_deliveries(self, session: "Session[T]", deliveries: list[Delivery], /) -> None:
         """Receipts and messages from phones came in; call `session.answer` when they are stored."""
@@ -54,7 +56,9 @@ class Listener(Protocol[T]):
     def on_lost(self, session: "Session[T]", error: SmppError, unanswered: list[T], /) -> None:
         """The outcome of `unanswered` is unknown.
 
-        After a ResponseTimeoutError the session goes on; any other error is its end.
+        After a ResponseTimeoutError the session goes on, and the submits keep their places in the window: they are
+        overdue, and a submit that was written after them has been answered. Any other error is the session's end; a
+        MuteSessionError asks for a person.
         """
 
 
@@ -82,12 +86,15 @@ class Session(Link, Generic[T]):
         self._window: Final[Window[T]] = Window(config.window, self.sequences)
         self._data_sequences: set[int] = set()
         self._unanswered_deliveries = 0
+        # Since then no submit was answered although some were pending; segments that wait for places.
+        self._unanswered_since = 0.0
+        self._segments_awaited = 1
         self._room_timer: asyncio.TimerHandle | None = None
         self._emptied: Final = asyncio.Event()
 
     @property
     def unanswered(self) -> int:
-        """Submits that are written and have no response yet."""
+        """Submits that are written and have no response yet, also those that were given up."""
         return len(self._window)
 
     @property
@@ -153,10 +160,11 @@ class Session(Link, Generic[T]):
 
         Pacing then keeps that much of the rate together. Where the window is full, the next response calls `on_room`.
         """
+        self._segments_awaited = segments
         if self._room_timer is not None or not self._bound or self._stopping or self._writing_paused:
             return
         if self._window.room < segments:
-            # A response will come, or be overdue: both announce the room.
+            # A response will come, or the session ends: both announce the room.
             return
         now = self._clock()
         at = self.pacing.next_room_at(now, segments)
@@ -196,7 +204,7 @@ class Session(Link, Generic[T]):
         """
         self._stopping = True
         deadline = self._clock() + timeout_seconds
-        if self._window and not self.closed.is_set():
+        if self._window.pending and not self.closed.is_set():
             self._emptied.clear()
             await wait_within(self._emptied.wait(), deadline - self._clock())
         if not self.closed.is_set():
@@ -232,13 +240,24 @@ class Session(Link, Generic[T]):
             super()._handle(pdu, batch)
 
     def _check_timers(self, now: float) -> None:
-        overdue = self._window.expire(now)
+        window, timeout = self._window, self.config.response_timeout_seconds
+        overdue = window.give_up(now, timeout)
         if overdue:
-            if not self._window:
+            if not window.pending:
                 self._emptied.set()
-            seconds = self.config.response_timeout_seconds
-            self._listener.on_lost(self, ResponseTimeoutError(f"no response within {seconds} s"), overdue)
-            self._announce_room()
+            self._listener.on_lost(self, ResponseTimeoutError(f"no response within {timeout} s"), overdue)
+        if window.pending and now - self._unanswered_since >= MUTE_TIMEOUTS * timeout:
+            self._close_mute(f"no submit answered for {MUTE_TIMEOUTS * timeout:g} s", now)
+        elif window.given_up > (limit := limit_given_up(window.limit)):
+            self._close_mute(f"more than {limit} of {window.limit} submits unanswered for over {timeout:g} s", now)
+        elif window.given_up and not window.pending and window.limit - window.given_up < self._segments_awaited:
+            self._close_mute(f"no room for {self._segments_awaited} segments beside the unanswered submits", now)
+
+    def _close_mute(self, reason: str, now: float) -> None:
+        pending, given_up, seconds = self._window.pending, self._window.given_up, now - self._unanswered_since
+        self._close(
+            MuteSessionError(f"mute session: {reason}", pending=pending, given_up=given_up, seconds=round(seconds, 1))
+        )
 
     def _resume(self) -> None:
         self._announce_room()
@@ -251,10 +270,13 @@ class Session(Link, Generic[T]):
 
     def _register(self, tokens: Sequence[T]) -> Sequence[int]:
         now = self._clock()
+        self._segments_awaited = 1
         self.pacing.take(len(tokens), now)
         if self._account_pacing is not None:
             self._account_pacing.take(len(tokens), now)
-        return self._window.register(tokens, now + self.config.response_timeout_seconds, self._in_use)
+        if not self._window.pending:
+            self._unanswered_since = now
+        return self._window.register(tokens, self._in_use)
 
     def _settle(self, batch: Batch, now: float) -> None:
         timely, late = self._window.settle(batch.sequences, batch.statuses, batch.ids)
@@ -263,8 +285,10 @@ class Session(Link, Generic[T]):
         self.pacing.observe(len(statuses), throttled, now)
         if RINVBNDSTS in statuses:
             self._close(LinkLostError("the SMSC says that this session is not bound"))
-        if not self._window:
+        if not self._window.pending:
             self._emptied.set()
+        if timely or late:
+            self._unanswered_since = now
         if timely:
             self._listener.on_responses(self, timely)
         if late:

@@ -1,29 +1,43 @@
-"""The window of a bind: submits that are written and unanswered, with their deadlines. No clock, no socket."""
+"""The window of a bind: the submits that the SMSC has not answered. No clock, no socket."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import Final, Generic, TypeVar
 
-from broadcast.smpp.codec.pdu import SequenceCounter
+from broadcast.smpp.codec.pdu import LAST, SequenceCounter
 
 T = TypeVar("T")
 Response = tuple[T, int, bytes, int]
 """(token, command_status, message id, sequence number) of one answered submit."""
 
 _ABSENT: Final = object()
-# So many overdue submits are kept for a late response; the oldest are dropped, and their responses are unexpected.
-LATE_LIMIT: Final = 100_000
+# Times of writing are kept so many times in each response timeout: a submit is at most that much later overdue.
+MARKS_PER_TIMEOUT: Final = 256
+SMALL_WINDOW_GIVEN_UP: Final = 8
+
+
+def is_after(sequence: int, other: int) -> bool:
+    """Whether a sequence number was taken after another one, also across the wrap from 0x7FFFFFFF to 1."""
+    return 0 < (sequence - other) % LAST <= LAST // 2
+
+
+def limit_given_up(window: int) -> int:
+    """The most submits of a session that may be given up and unanswered at once.
+
+    A quarter of its window; where that is less than 8, the smaller of 8 and half of the window.
+    """
+    return max(window // 4, min(SMALL_WINDOW_GIVEN_UP, window // 2))
 
 
 class Window(Generic[T]):
     """Tokens of unanswered submits by sequence number, at most `limit` of them.
 
-    A token is whatever the caller wants back with the response. Each leaves exactly once: by `settle`, by `expire` or
-    by `drain`. One that left by `expire` may be reported a second time, as late, if its response still comes.
+    A token is whatever the caller wants back with the response. Each leaves exactly once: by `settle`, by `give_up` or
+    by `drain`. One that left by `give_up` keeps its place until `settle` reports it a second time, as late.
     """
 
-    __slots__ = ("_deadlines", "_late", "_pending", "limit", "sequences", "unexpected")
+    __slots__ = ("_answered", "_given_up", "_marks", "_overdue", "_pending", "limit", "sequences", "unexpected")
 
     def __init__(self, limit: int, sequences: SequenceCounter | None = None) -> None:
         if limit < 1:
@@ -31,24 +45,36 @@ class Window(Generic[T]):
         self.limit = limit
         self.sequences: Final = sequences or SequenceCounter()
         self.unexpected = 0
+        # Both in the order of writing.
         self._pending: dict[int, T] = {}
-        self._late: dict[int, T] = {}
-        self._deadlines: deque[tuple[float, Sequence[int]]] = deque()
+        self._given_up: dict[int, T] = {}
+        # (when, the newest pending submit then); the newest submit that is overdue; the newest that was answered.
+        self._marks: deque[tuple[float, int]] = deque()
+        self._overdue: int | None = None
+        self._answered: int | None = None
 
     def __len__(self) -> int:
-        return len(self._pending)
+        return len(self._pending) + len(self._given_up)
 
     def __contains__(self, sequence: object) -> bool:
-        return sequence in self._pending or sequence in self._late
+        return sequence in self._pending or sequence in self._given_up
 
     @property
     def room(self) -> int:
         """Free places, 0 or more."""
-        return max(0, self.limit - len(self._pending))
+        return max(0, self.limit - len(self._pending) - len(self._given_up))
 
-    def register(
-        self, tokens: Sequence[T], deadline: float, in_use: Callable[[int], bool] | None = None
-    ) -> Sequence[int]:
+    @property
+    def pending(self) -> int:
+        """Submits without an answer that are not given up."""
+        return len(self._pending)
+
+    @property
+    def given_up(self) -> int:
+        """Submits that were given up, and still have no answer."""
+        return len(self._given_up)
+
+    def register(self, tokens: Sequence[T], in_use: Callable[[int], bool] | None = None) -> Sequence[int]:
         """Give each token a sequence number and a place in the window, before the write. ValueError without room.
 
         `in_use` says which numbers are in use, if others than those of this window are.
@@ -57,7 +83,6 @@ class Window(Generic[T]):
             raise ValueError(f"{len(tokens)} submits, but room for {self.room}")
         sequences = self.sequences.take(len(tokens), in_use or self.__contains__)
         self._pending.update(zip(sequences, tokens, strict=True))
-        self._deadlines.append((deadline, sequences))
         return sequences
 
     def settle(
@@ -68,31 +93,38 @@ class Window(Generic[T]):
         before = len(pending)
         tokens = list(map(pending.pop, sequences, repeat(_ABSENT)))
         if before - len(pending) == len(tokens):
+            if tokens:
+                self._note_answered(max(sequences))
             return list(zip(tokens, statuses, ids, sequences, strict=True)), []  # type: ignore[arg-type]
         timely: list[Response[T]] = []
         late: list[Response[T]] = []
         for token, status, message_id, sequence in zip(tokens, statuses, ids, sequences, strict=True):
             if token is not _ABSENT:
                 timely.append((token, status, message_id, sequence))  # type: ignore[arg-type]
-            elif sequence in self._late:
-                late.append((self._late.pop(sequence), status, message_id, sequence))
+                self._note_answered(sequence)
+            elif sequence in self._given_up:
+                late.append((self._given_up.pop(sequence), status, message_id, sequence))
             else:
                 self.unexpected += 1
         return timely, late
 
-    def expire(self, now: float) -> list[T]:
-        """Take out what is overdue at `now`. Its places are free again; a late response is still recognised."""
-        overdue: list[T] = []
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, sequences = self._deadlines.popleft()
-            for sequence in sequences:
-                token = self._pending.pop(sequence, _ABSENT)
-                if token is not _ABSENT:
-                    overdue.append(token)  # type: ignore[arg-type]
-                    self._late[sequence] = token  # type: ignore[assignment]
-        while len(self._late) > LATE_LIMIT:
-            del self._late[next(iter(self._late))]
-        return overdue
+    def give_up(self, now: float, timeout_seconds: float) -> list[T]:
+        """Give up what is older than the timeout and was written before a submit that has been answered.
+
+        Called regularly, because ages are counted from the first call after the write. The places stay taken.
+        """
+        self._mark(now, timeout_seconds)
+        if self._overdue is None or self._answered is None:
+            return []
+        end = self._overdue if is_after(self._answered, self._overdue) else self._answered
+        overdue: list[int] = []
+        for sequence in self._pending:
+            if is_after(sequence, end):
+                break
+            overdue.append(sequence)
+        tokens = [self._pending.pop(sequence) for sequence in overdue]
+        self._given_up.update(zip(overdue, tokens, strict=True))
+        return tokens
 
     def take_unexpected(self) -> int:
         """How many responses belonged to no submit, since the last call."""
@@ -100,9 +132,26 @@ class Window(Generic[T]):
         return found
 
     def drain(self) -> list[T]:
-        """Take out everything, when the link has ended."""
+        """Take out everything, when the link has ended; what was given up is not reported again."""
         tokens = list(self._pending.values())
         self._pending.clear()
-        self._late.clear()
-        self._deadlines.clear()
+        self._given_up.clear()
+        self._marks.clear()
         return tokens
+
+    def _note_answered(self, sequence: int) -> None:
+        if self._answered is None or is_after(sequence, self._answered):
+            self._answered = sequence
+
+    def _mark(self, now: float, timeout_seconds: float) -> None:
+        """Note what is pending at `now`, and find what was already pending a timeout ago."""
+        marks = self._marks
+        if not self._pending:
+            # What is written from now on was not overtaken by anything before it.
+            marks.clear()
+            self._overdue = self._answered = None
+            return
+        while marks and marks[0][0] <= now - timeout_seconds:
+            self._overdue = marks.popleft()[1]
+        if not marks or now - marks[-1][0] >= timeout_seconds / MARKS_PER_TIMEOUT:
+            marks.append((now, next(reversed(self._pending))))

@@ -12,7 +12,7 @@ from broadcast.smpp.account import Tls
 from broadcast.smpp.codec.command_status import RTHROTTLED
 from broadcast.smpp.codec.receipts import parse_receipt
 from broadcast.smpp.codec.template import SubmitTemplate
-from broadcast.smpp.errors import LinkLostError, ResponseTimeoutError
+from broadcast.smpp.errors import LinkLostError, MuteSessionError, ResponseTimeoutError
 from broadcast.smsc.behaviour import Behaviour
 from broadcast.smsc.server import SmscConfig, SmscServer
 from tests.support.smpp import RecordingClient, StartClient
@@ -96,29 +96,53 @@ async def test_closed_links_leave_each_token_with_one_outcome(start: StartClient
 
 
 async def test_hanging_answers_are_unknown_and_the_session_goes_on(start: StartClient) -> None:
-    client = await start(hang_share=0.05)
+    client = await start(hang_share=0.01)
     client.offer(500)
-    session = await client.connect(window=64, response_timeout_seconds=0.3)
-    await eventually(lambda: len(client.outcomes) == 500)
+    session = await client.connect(window=64, response_timeout_seconds=0.5)
+    await eventually(lambda: client.smsc.simulator.state.metrics.submits == 500)
+    # This one is answered, after all that were not.
+    client.change_behaviour(hang_share=0.0)
+    client.offer(1, first=500)
+    await eventually(lambda: len(client.outcomes) == 501)
     assert client.unknown
-    assert all(isinstance(error, ResponseTimeoutError) for error in client.errors)
+    assert {type(error) for error in client.errors} == {ResponseTimeoutError}, client.errors
     assert set(client.outcomes.values()) == {1}
     assert not session.closed.is_set()
     # The phones had them all the same: what is sent again now arrives twice.
-    await eventually(lambda: len(client.deliveries) == 500)
-    assert client.smsc.simulator.describe()["unanswered"] == len(client.unknown)
+    await eventually(lambda: len(client.deliveries) == 501)
+    assert client.smsc.simulator.describe()["unanswered"] == len(client.unknown) == session.unanswered
 
 
-async def test_late_answers_are_reported_as_late_and_once(start: StartClient) -> None:
+async def test_answers_slower_than_the_response_timeout_but_in_order_make_no_unknown(start: StartClient) -> None:
+    # 1.07 x the response timeout: 32 s for 30 s.
+    client = await start(delay_ms=320.0, receipts=False)
+    client.offer(50)
+    session = await client.connect(window=10, response_timeout_seconds=0.3)
+    highest = 0
+
+    def all_answered() -> bool:
+        nonlocal highest
+        highest = max(highest, session.unanswered)
+        return len(client.outcomes) == 50
+
+    await eventually(all_answered)
+    stats = client.smsc.simulator.describe()
+    assert (stats["submits"], stats["duplicates"], stats["highest_unanswered"], highest) == (50, 0, 10, 10)
+    assert (client.unknown, client.late, client.errors) == ([], [], [])
+    assert len(client.accepted) == 50
+
+
+async def test_a_mute_smsc_that_still_answers_enquire_links_loses_its_session(start: StartClient) -> None:
     client = await start(pause_answers=True)
-    client.offer(20)
-    await client.connect(window=50, response_timeout_seconds=0.2)
-    await eventually(lambda: len(client.unknown) == 20)
-    assert client.deliveries == []
-    client.change_behaviour(pause_answers=False)
-    await eventually(lambda: len(client.late) == 20 and len(client.deliveries) == 20)
-    assert client.outcomes == Counter(range(20))
-    assert Counter(client.late) == Counter(range(20))
+    client.offer(100)
+    session = await client.connect(window=10, response_timeout_seconds=0.3, enquire_link_seconds=0.2)
+    await client.until_enquire_link()
+    await session.closed.wait()
+    (error,) = client.errors
+    assert isinstance(error, MuteSessionError)
+    assert (error.pending, error.given_up) == (10, 0)
+    assert sorted(client.unknown) == list(range(10))
+    assert client.smsc.simulator.describe()["highest_unanswered"] == 10
 
 
 async def test_the_window_cap_throttles(start: StartClient) -> None:

@@ -64,19 +64,21 @@ async def test_a_nack_with_status_zero_is_no_acceptance() -> None:
     assert [response[1] for response in memory.listener.responses] == [0xFF]
 
 
-async def test_overdue_is_unknown_and_a_late_response_is_reported_once() -> None:
+async def test_overdue_and_overtaken_is_unknown_and_a_late_response_is_reported_once() -> None:
     memory = SessionInMemory()
     memory.submit(3)
+    memory.pass_time(0.1)
     memory.accept(2)
     memory.pass_time(9.9)
     assert memory.listener.lost == []
     memory.pass_time(0.2)
-    assert memory.listener.lost == [0, 2]
+    assert memory.listener.lost == [0]
     assert isinstance(memory.listener.errors[0], ResponseTimeoutError)
-    assert memory.session.room == 5
+    assert (memory.session.room, memory.session.unanswered) == (3, 2)
     memory.accept(1)
     memory.accept(1)
     assert memory.listener.late == [(0, 0, b"id1", 1)]
+    assert (memory.session.room, memory.session.unanswered) == (4, 1)
     assert [token for token, *_ in memory.listener.responses] == [1]
     memory.session.abort()
     await memory.session.closed.wait()

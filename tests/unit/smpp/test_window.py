@@ -7,59 +7,124 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcast.smpp.codec.pdu import LAST, SequenceCounter
-from broadcast.smpp.window import LATE_LIMIT, Window
+from broadcast.smpp.window import MARKS_PER_TIMEOUT, Window, limit_given_up
+
+TIMEOUT = 10.0
 
 
 @given(st.integers(1, 20), st.sampled_from([1, LAST - 5]), st.data())
 def test_every_token_leaves_exactly_once(limit: int, start: int, data: st.DataObject) -> None:
     window: Window[int] = Window(limit, SequenceCounter(start))
     now, given_out, out, late = 0.0, 0, Counter[int](), Counter[int]()
-    unanswered: list[int] = []
+    written_at: dict[int, float] = {}
+    answered: list[int] = []
+    unanswered: dict[int, int] = {}
     for _ in range(data.draw(st.integers(1, 25))):
         match data.draw(st.sampled_from(["submit", "answer", "strange", "wait"])):
             case "submit":
                 count = data.draw(st.integers(0, window.room))
-                sequences = window.register(range(given_out, given_out + count), now + 10)
+                tokens = range(given_out, given_out + count)
+                sequences = window.register(tokens)
                 assert len(set(sequences)) == count
                 assert not set(sequences) & set(unanswered)
-                unanswered += sequences
+                unanswered |= dict(zip(sequences, tokens, strict=True))
+                written_at |= dict.fromkeys(tokens, now)
                 given_out += count
             case "answer":
-                some = data.draw(st.lists(st.sampled_from(unanswered), unique=True)) if unanswered else []
+                some = data.draw(st.lists(st.sampled_from(sorted(unanswered)), unique=True)) if unanswered else []
                 timely, tardy = window.settle(some, [0] * len(some), [b"id"] * len(some))
                 assert len(timely) + len(tardy) == len(some)
                 out.update(token for token, *_ in timely)
                 late.update(token for token, *_ in tardy)
-                unanswered = [each for each in unanswered if each not in some]
+                answered += [unanswered.pop(each) for each in some]
             case "strange":
                 before = window.unexpected
                 assert window.settle([LAST // 2], [0], [b""]) == ([], [])
                 assert window.unexpected == before + 1
             case "wait":
                 now += data.draw(st.sampled_from([1.0, 5.0, 11.0]))
-                out.update(window.expire(now))
-        assert len(window) <= limit
+                given_up = window.give_up(now, TIMEOUT)
+                # Tokens count up in the order of writing.
+                assert all(now - written_at[token] >= TIMEOUT for token in given_up)
+                assert all(token < max(answered) for token in given_up)
+                out.update(given_up)
+        assert len(window) == len(unanswered) <= limit
         assert window.room == limit - len(window)
+        assert window.pending + window.given_up == len(window)
     out.update(window.drain())
     assert out == Counter(range(given_out))
     assert all(count == 1 for count in late.values())
 
 
+@given(st.lists(st.integers(0, 9), min_size=1, unique=True), st.sampled_from([1, LAST - 4]))
+def test_what_is_overdue_and_overtaken_is_given_up_and_nothing_else(answered: list[int], start: int) -> None:
+    window: Window[int] = Window(20, SequenceCounter(start))
+    sequences = window.register(range(10))
+    assert window.give_up(0.0, TIMEOUT) == []
+    window.settle([sequences[each] for each in answered], [0] * len(answered), [b""] * len(answered))
+    assert window.give_up(TIMEOUT - 0.1, TIMEOUT) == []
+    young = window.register(range(10, 15))
+    window.settle(young[-1:], [0], [b""])
+    assert window.give_up(TIMEOUT + 0.1, TIMEOUT) == [each for each in range(10) if each not in answered]
+    assert window.pending == 4
+    assert window.give_up(TIMEOUT + 0.2, TIMEOUT) == []
+
+
+@given(st.floats(0.1, 500.0), st.integers(1, 50))
+def test_an_smsc_that_answers_in_order_however_slowly_makes_no_unknown(delay: float, limit: int) -> None:
+    window: Window[int] = Window(limit)
+    now, written, due = 0.0, 0, list[tuple[float, int]]()
+    while now < delay * 3:
+        ready = [sequence for at, sequence in due if at <= now]
+        due = due[len(ready) :]
+        assert len(window.settle(ready, [0] * len(ready), [b""] * len(ready))[0]) == len(ready)
+        assert window.give_up(now, TIMEOUT) == []
+        tokens = range(written, written + window.room)
+        due += [(now + delay, sequence) for sequence in window.register(tokens)]
+        written = tokens.stop
+        assert len(window) == len(due) == limit
+        now += delay / 7
+
+
+def test_a_place_is_taken_until_the_smsc_answers() -> None:
+    window: Window[str] = Window(3)
+    first, second, third = window.register(["a", "b", "c"])
+    window.give_up(0.0, TIMEOUT)
+    window.settle([second], [0], [b""])
+    assert window.give_up(TIMEOUT, TIMEOUT) == ["a"]
+    assert (window.room, len(window), window.pending, window.given_up) == (1, 2, 1, 1)
+    assert first in window
+    assert window.settle([first], [0], [b"x"]) == ([], [("a", 0, b"x", first)])
+    assert (window.room, window.given_up, window.pending) == (2, 0, 1)
+    assert window.settle([first], [0], [b"x"]) == ([], [])
+    assert window.unexpected == 1
+    assert third in window
+
+
+def test_memory_does_not_grow_with_what_was_sent() -> None:
+    window: Window[int] = Window(50)
+    stuck = window.register([-1])
+    for turn in range(20_000):
+        sequences = window.register(range(40))
+        window.settle(sequences, [0] * 40, [b""] * 40)
+        window.give_up(turn * 0.1, 30.0)
+    assert (window.pending, window.given_up) == (0, 1)
+    assert len(window._marks) <= MARKS_PER_TIMEOUT + 1
+    assert window.settle(stuck, [0], [b""])[1] == [(-1, 0, b"", stuck[0])]
+    assert (len(window), window._pending, window._given_up) == (0, {}, {})
+
+
 def test_more_than_room_is_refused() -> None:
     window: Window[str] = Window(2)
-    window.register(["a"], 1.0)
+    window.register(["a"])
     with pytest.raises(ValueError, match="2 submits, but room for 1"):
-        window.register(["b", "c"], 1.0)
+        window.register(["b", "c"])
     assert len(window) == 1
 
 
-def test_late_memory_is_bounded() -> None:
-    window: Window[int] = Window(LATE_LIMIT + 10)
-    window.register(range(LATE_LIMIT + 10), 1.0)
-    assert len(window.expire(2.0)) == LATE_LIMIT + 10
-    assert window.settle([1], [0], [b""]) == ([], [])
-    assert window.settle([11], [0], [b"x"]) == ([], [(10, 0, b"x", 11)])
-    assert window.settle([11], [0], [b"x"]) == ([], [])
+@pytest.mark.parametrize(("window", "limit"), [(1, 0), (2, 1), (10, 5), (16, 8), (64, 16), (500, 125)])
+def test_a_quarter_of_a_window_may_be_given_up_and_half_of_a_small_one(window: int, limit: int) -> None:
+    assert limit_given_up(window) == limit
 
 
 def test_tokens_of_any_kind_even_ones_that_equal_everything() -> None:
@@ -71,7 +136,7 @@ def test_tokens_of_any_kind_even_ones_that_equal_everything() -> None:
 
     token = Equal()
     window: Window[Equal] = Window(3)
-    sequences = window.register([token, token], 1.0)
+    sequences = window.register([token, token])
     timely, late = window.settle([sequences[0], 99], [0, 0], [b"", b""])
     assert len(timely) == 1
     assert late == []
