@@ -1,7 +1,7 @@
-"""Alarms: a row that stays, a log line, a metric. Open until somebody clears them.
+"""Alarms: a row that stays, a log line, a metric. Open until somebody clears them, or their cause has gone.
 
 Who has a connection uses `raise_alarm`. Who must not wait for PostgreSQL, as a sender, holds an `Alarms` from
-`keep_alarms` and calls its `raise_soon`.
+`keep_alarms` and calls its `raise_soon`, and `end_soon` where it sees that the cause has gone.
 """
 
 import asyncio
@@ -33,8 +33,13 @@ JOBS_FAILED = "jobs_failed"
 JOBS_DELETED_UNSENT = "jobs_deleted_unsent"
 JOBS_LOST_THEIR_TAIL = "jobs_lost_their_tail"
 CONTROL_LOST_ITS_TAIL = "control_lost_its_tail"
+BIND_DOWN = "bind_down"
+SESSION_MUTE = "session_mute"
 
-SENDER_KINDS = (JOBS_FAILED, JOBS_DELETED_UNSENT, JOBS_LOST_THEIR_TAIL, CONTROL_LOST_ITS_TAIL)
+ACCOUNT_KINDS = (BIND_DOWN, SESSION_MUTE)
+"""What keeps an account from being used; the sender ends these alarms itself when the cause has gone."""
+
+SENDER_KINDS = (JOBS_FAILED, JOBS_DELETED_UNSENT, JOBS_LOST_THEIR_TAIL, CONTROL_LOST_ITS_TAIL, *ACCOUNT_KINDS)
 KINDS = (
     LOST_TAIL,
     LOST_RECORDS,
@@ -63,9 +68,12 @@ LEAVE_SECONDS: Final = 2.0
 
 DETAIL_LENGTH_MAX: Final = 2_000
 
+ENDED_BY: Final = "sender"
+"""Who has cleared an alarm whose cause has gone."""
+
 
 class Alarm(NamedTuple):
-    """One alarm; `subject` is an alert or a partition."""
+    """One alarm; `subject` is an alert, a partition, or an account of a sender."""
 
     id: int
     kind: str
@@ -84,12 +92,18 @@ async def raise_alarm(connection: Connection, kind: str, subject: str, detail: s
     return new
 
 
+class _Change(NamedTuple):
+    # What a row is to be: open with this detail, or cleared (None). `renew` replaces the detail of one that is open.
+    detail: str | None
+    renew: bool = False
+
+
 class Alarms:
     """A sender's alarms: log line and metric at once, rows as soon as PostgreSQL takes them. Made by `keep_alarms`."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings: Final = settings
-        self._waiting: Final[dict[tuple[str, str], str]] = {}
+        self._waiting: Final[dict[tuple[str, str], _Change]] = {}
         self._raised: Final = asyncio.Event()
 
     @property
@@ -98,15 +112,33 @@ class Alarms:
         return len(self._waiting)
 
     def raise_soon(self, kind: str, subject: str, detail: str) -> None:
-        """Raise an alarm without waiting. `subject` is an alert or a partition, `detail` says why and what to do.
+        """Raise an alarm without waiting. `subject` is what it is about, `detail` says why and what to do.
 
         Neither holds a phone number. A row that is open already for this kind and subject stays as it is.
         """
         log.error("alarm_raised", kind=kind, subject=subject, detail=detail)
         metrics.sender_alarms.labels(kind).inc()
-        if len(self._waiting) < WAITING_MAX:
-            self._waiting.setdefault((kind, storable(subject)), storable(detail))
-            self._raised.set()
+        self._want(kind, subject, _Change(storable(detail)))
+
+    def renew_soon(self, kind: str, subject: str, detail: str) -> None:
+        """Change the detail of an alarm that this process has raised, without a log line.
+
+        One that somebody has cleared meanwhile is open again.
+        """
+        self._want(kind, subject, _Change(storable(detail), renew=True))
+
+    def end_soon(self, kind: str, subject: str) -> None:
+        """Clear the open alarm of this kind and subject, if there is one: its cause has gone."""
+        self._want(kind, subject, _Change(None))
+
+    def _want(self, kind: str, subject: str, change: _Change) -> None:
+        key = kind, storable(subject)
+        waiting = self._waiting.get(key)
+        if waiting is None and len(self._waiting) >= WAITING_MAX:
+            return
+        if waiting is None or change.renew or waiting.detail is None or change.detail is None:
+            self._waiting[key] = change
+        self._raised.set()
 
     async def run(self) -> None:
         """Write rows until cancelled, however long PostgreSQL is away."""
@@ -127,12 +159,13 @@ class Alarms:
             connection = await connect(self._settings)
             try:
                 while self._waiting:
-                    (kind, subject), detail = next(iter(self._waiting.items()))
+                    (kind, subject), change = next(iter(self._waiting.items()))
                     try:
-                        await _insert(connection, kind, subject, detail)
+                        await _apply(connection, kind, subject, change)
                     except asyncpg.DataError as error:  # never a row: it must not hold up those behind it
                         log.error("alarm_row_refused", kind=kind, error=repr(error))  # noqa: TRY400
-                    del self._waiting[kind, subject]
+                    if self._waiting[kind, subject] is change:
+                        del self._waiting[kind, subject]
                 self._raised.clear()
             finally:
                 connection.terminate()
@@ -154,7 +187,7 @@ async def keep_alarms(settings: Settings) -> AsyncIterator[Alarms]:
                     await alarms.write()
 
 
-async def list_alarms(connection: asyncpg.Connection, *, cleared: bool = False) -> list[Alarm]:
+async def list_alarms(connection: Connection, *, cleared: bool = False) -> list[Alarm]:
     """The open alarms, oldest first; with `cleared` all that ever were."""
     rows = await connection.fetch(
         "SELECT id, kind, subject, detail, raised_at, cleared_at, cleared_by FROM alarms "
@@ -210,3 +243,24 @@ async def _insert(connection: Connection, kind: str, subject: str, detail: str) 
         detail,
     )
     return new is not None
+
+
+async def _apply(connection: Connection, kind: str, subject: str, change: _Change) -> None:
+    if change.detail is None:
+        await connection.execute(
+            "UPDATE alarms SET cleared_at = now(), cleared_by = $3 "
+            "WHERE kind = $1 AND subject = $2 AND cleared_at IS NULL",
+            kind,
+            subject,
+            ENDED_BY,
+        )
+    elif change.renew:
+        await connection.execute(
+            "INSERT INTO alarms (kind, subject, detail) VALUES ($1, $2, $3) "
+            "ON CONFLICT (kind, subject) WHERE cleared_at IS NULL DO UPDATE SET detail = excluded.detail",
+            kind,
+            subject,
+            change.detail,
+        )
+    else:
+        await _insert(connection, kind, subject, change.detail)

@@ -93,6 +93,7 @@ audit_chain_verified = _gauge("audit_chain_verified_timestamp_seconds", "When th
 alarms = _gauge("alarms", "Open alarms by kind", "kind")
 
 # every stage
+ready = _gauge("ready", "1 while the process answers /readyz with 200", "stage")
 consumer_lag = _gauge(
     "consumer_lag_seconds", "Since when the group has got no further, while records are left", "topic", "group"
 )

@@ -14,6 +14,7 @@ from broadcast.health import Health
 from broadcast.kafka.lease import EndProcess, Lease, Watchdog, end_process
 from broadcast.routes_file import load_routes
 from broadcast.routing import Route
+from broadcast.sending.accounts.bind_watch import BindWatch
 from broadcast.sending.accounts.binds import AccountBinds
 from broadcast.sending.beat import Beats, BeatSchedule
 from broadcast.sending.dispatch import Dispatch
@@ -75,6 +76,7 @@ class RouteSender(SenderEvents):
         self._outbox = Outbox()
         self._settlement = Settlement(route, names, settings.require_number_key(), self._outbox)
         self._accounts = [AccountBinds(account, self._settlement, self._forwarder, self) for account in route.accounts]
+        self._bind_watch = BindWatch(settings.slot, self._accounts, health, self._alarms)
         self._membership = Membership(self)
         self._takeover = Takeover(settings, connections, self._membership, self._lease, self)
         self._sources = self._takeover.sources
@@ -109,6 +111,7 @@ class RouteSender(SenderEvents):
         duties: dict[str, Duty] = {
             "control": partial(self._control.run, self),
             "forwarding": self._forwarder.run,
+            "binds": self._bind_watch.run,
             "takeover": self._take_over,
             "reading": self._reader.run,
             "beats": self._keep_beating,

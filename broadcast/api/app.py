@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from broadcast.api import problems
 from broadcast.api.access import BODY_SECONDS, Access
-from broadcast.api.routes import alerts, audit, groups, trial_messages
+from broadcast.api.routes import alarms, alerts, audit, groups, trial_messages
 from broadcast.api.services import Services
 from broadcast.health.http_server import answer_probe
 
@@ -32,7 +32,7 @@ def make_app(services: Services, *, body_seconds: float = BODY_SECONDS) -> FastA
     app.state.services = services
     problems.install(app)
     app.add_middleware(Access, body_seconds=body_seconds)
-    for router in (alerts.router, audit.router, groups.router, trial_messages.router):
+    for router in (alarms.router, alerts.router, audit.router, groups.router, trial_messages.router):
         app.include_router(router)
     for path in ("/healthz", "/readyz", "/metrics"):
         app.add_api_route(path, _probe(services, path), methods=["GET"], tags=["operations"], response_class=Response)

@@ -3,8 +3,10 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import NoReturn
 
 import click
+from rich.markup import escape
 
 from broadcast.cli.terminal.display import Display
 from broadcast.cli.terminal.interruption import InterruptedRunError, run_interruptible
@@ -13,6 +15,9 @@ from broadcast.embedded.options import StackOptions
 from broadcast.embedded.stack import Stack
 from broadcast.settings import load_settings
 from broadcast.stages import STAGES
+
+LOOK_SECONDS = 2.0
+"""Between two looks at what the stages miss."""
 
 _PORT = click.IntRange(1, 65535)
 
@@ -77,4 +82,25 @@ async def _run(data_dir: Path, options: StackOptions, as_json: bool, display: Di
             for stage, url in metrics.items():
                 click.echo(f"{'metrics':<10} {url} ({stage})")
             click.echo("Ctrl-C stops everything; the data stay.")
-        await asyncio.Event().wait()
+        await _tell_what_is_missing(stack, display)
+
+
+async def _tell_what_is_missing(stack: Stack, display: Display) -> NoReturn:
+    """Print what the stages miss from outside, such as an account that is not bound, and what is there again."""
+    told: dict[str, str] = {}
+    seen = await stack.read_missing() or {}
+    while True:
+        if (missing := await stack.read_missing()) is None:
+            await asyncio.sleep(LOOK_SECONDS)
+            continue
+        for name in told.keys() - missing.keys():
+            del told[name]
+            display.console.print(f"[green]✓[/green] {name}: in order again")
+        for name, why in missing.items():
+            # Twice in a row: a bind that is lost is mostly there again at once.
+            reason = why.partition("; next try")[0]
+            if name in seen and told.get(name) != reason:
+                told[name] = reason
+                display.console.print(f"[red]✗[/red] {escape(name)}: {escape(why)}", soft_wrap=True)
+        seen = missing
+        await asyncio.sleep(LOOK_SECONDS)

@@ -16,7 +16,8 @@ from broadcast.embedded.directory import DataDirectory
 from broadcast.embedded.errors import EmbeddedError, first_error
 from broadcast.embedded.options import StackOptions, write_routes
 from broadcast.embedded.ports import LOOPBACK, Ports
-from broadcast.embedded.processes.child import Check, Process, answers_ok
+from broadcast.embedded.processes.child import Check, Process
+from broadcast.embedded.processes.probes import answers_ok, has_started, read_report
 from broadcast.embedded.processes.supervisor import Restart, Supervised, keep_server
 from broadcast.embedded.servers.kafka import Kafka
 from broadcast.embedded.servers.postgres import Postgres
@@ -24,7 +25,7 @@ from broadcast.embedded.steps import Progress, Report, discard
 from broadcast.kafka.topics import create_topics
 from broadcast.routes_file import load_routes
 from broadcast.settings import STACK_FILE, Settings
-from broadcast.stages import API, STOP_ORDER, arguments_of
+from broadcast.stages import API, STOP_ORDER, STREAMS, arguments_of
 
 PACKAGES = Path(__file__).parents[2]
 SIMULATOR = "smsc"
@@ -135,7 +136,21 @@ class Stack:
         changes = {"BROADCAST_SLOT": slot, "BROADCAST_METRICS_PORT": str(port), **(environment or {})}
         if stage == API:
             changes["BROADCAST_API_PORT"] = str(port)
-        return self._supervise(name, arguments_of(stage), answers_ok(port, "/readyz"), changes)
+        return self._supervise(name, arguments_of(stage), has_started(port), changes)
+
+    async def read_missing(self) -> dict[str, str] | None:
+        """What the stages miss, by name, and why: for the most part accounts that are not bound.
+
+        None while a stage does not answer.
+        """
+        missing: dict[str, str] = {}
+        for name in self._supervised:
+            if name in STREAMS:
+                report = await read_report(self._port(f"{name}_metrics"))
+                if report is None:
+                    return None
+                missing |= report["holds"] | report["degraded"]
+        return missing
 
     def stage(self, name: str) -> Supervised:
         """The supervised process of that name."""

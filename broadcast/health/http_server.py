@@ -33,7 +33,7 @@ def answer_probe(health: Health, path: str) -> Answer | None:
         case "/readyz":
             return _report(health, health.ready())
         case "/metrics":
-            health.show_lag()
+            health.show()
             return HTTPStatus.OK, metrics.CONTENT_TYPE, metrics.render()
         case _:
             return None

@@ -31,23 +31,38 @@ class Group:
 class Health:
     """What a stage says of itself; served as `/healthz` and `/readyz`, and as metrics of lag.
 
-    A stage calls `hold` with a reason while it is not ready (`release` when the reason is gone), and
-    `progress` after each commit with the lag that is left, in records.
+    A stage calls `hold` with a reason while it is not ready, `degrade` with one while it works with less than it
+    should (`release` when the reason is gone), and `progress` after each commit with the lag that is left, in records.
     """
 
     stage: str
     now: Callable[[], float] = monotonic
     stall_seconds: float = STALL_SECONDS
     holds: dict[str, str] = field(default_factory=lambda: {"start": "starting"})
+    degraded: dict[str, str] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
+    _outside: set[str] = field(default_factory=set, init=False)
 
-    def hold(self, name: str, reason: str) -> None:
-        """Mark the process as not ready, for this reason, until `release(name)`."""
+    def hold(self, name: str, reason: str, *, outside: bool = False) -> None:
+        """Mark the process as not ready, for this reason, until `release(name)`.
+
+        `outside`: what is missing is no part of this system, such as an SMSC, so the process has started.
+        """
+        self.release(name)
         self.holds[name] = reason
+        if outside:
+            self._outside.add(name)
+
+    def degrade(self, name: str, reason: str) -> None:
+        """Note that the process is ready, but with less than it should have, until `release(name)`."""
+        self.release(name)
+        self.degraded[name] = reason
 
     def release(self, name: str) -> None:
         """Remove the reason `name`; an unknown name is no error."""
         self.holds.pop(name, None)
+        self.degraded.pop(name, None)
+        self._outside.discard(name)
 
     def progress(self, group: str, lags: Lags, *, moved: bool = True) -> None:
         """Note a commit that just succeeded; `moved` says whether its position is beyond the one before."""
@@ -83,19 +98,29 @@ class Health:
         """True when nothing holds it and it is healthy."""
         return not self.holds and self.healthy()
 
+    def started(self) -> bool:
+        """True when nothing holds it but what is outside of this system."""
+        return self.holds.keys() <= self._outside
+
     def report(self) -> dict[str, object]:
         """The body of `/readyz`."""
         return {
             "stage": self.stage,
             "ready": self.ready(),
+            "started": self.started(),
             "healthy": self.healthy(),
             "lag": self.lag,
             "stalled_seconds": round(self.stalled_seconds(), 3),
             "holds": dict(self.holds),
+            "degraded": dict(self.degraded),
         }
 
-    def show_lag(self) -> None:
-        """Set the metrics of lag. Call it when metrics are read: a stage that stalls does not call anything."""
+    def show(self) -> None:
+        """Set the metrics of readiness and lag.
+
+        Call it when metrics are read: a stage that stalls does not call anything.
+        """
+        metrics.ready.labels(self.stage).set(self.ready())
         for name, group in self.groups.items():
             for topic, lag in group.lags.items():
                 metrics.consumer_lag_records.labels(topic, name).set(lag)

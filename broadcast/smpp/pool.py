@@ -106,6 +106,7 @@ class Pool(Generic[T]):
     ) -> None:
         self.config: Final = config
         self.last_error: BindError | None = None
+        self._next_attempt_at: float | None = None
         self._listener: Final = listener
         self._clock: Final = clock or asyncio.get_running_loop().time
         self._jitter: Final = jitter or random.Random()  # noqa: S311 - spreads reconnects, keeps no secret
@@ -119,6 +120,12 @@ class Pool(Generic[T]):
     def sessions(self) -> Sequence[Session[T]]:
         """The sessions bound now."""
         return tuple(self._sessions.values())
+
+    def seconds_to_next_attempt(self) -> float | None:
+        """Seconds until the next bind is tried; None while one is tried, and when all are bound."""
+        if self._next_attempt_at is None or len(self._sessions) >= self.config.binds:
+            return None
+        return max(0.0, self._next_attempt_at - self._clock())
 
     def set_rate(self, rate_per_second: float | None) -> None:
         """Change the account's rate, for example to this worker's share of it."""
@@ -175,6 +182,7 @@ class Pool(Generic[T]):
         while True:
             try:
                 async with self._binding:
+                    self._next_attempt_at = None
                     session = await connect(
                         self.config.bind, self._listener, clock=self._clock, account_pacing=self._pacing
                     )
@@ -184,6 +192,7 @@ class Pool(Generic[T]):
                 delay = choose_delay(self.config, error, failures, self._jitter)
                 write = log.warning if error.retryable else log.error
                 write("bind_failed", account=self.config.name, error=str(error), next_attempt_seconds=round(delay, 1))
+                self._next_attempt_at = self._clock() + delay
                 await asyncio.sleep(delay)
                 continue
             self.last_error = None

@@ -2,17 +2,22 @@
 
 import json
 import time
+from itertools import count
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
+from broadcast.alarms import ACCOUNT_KINDS
 from broadcast.api.client import Client
 from broadcast.lifecycle import FINAL_STATES, AlertState
 
 POLL_SECONDS = 0.25
+ALARM_POLLS = 8
+"""Every so many polls the alarms are asked for too, while recipients are queued."""
 BAR_WIDTH = 40
 STYLES = {"delivered": "green", "submitted": "cyan", "queued": "dim", "unknown": "yellow"}
 
@@ -45,12 +50,27 @@ def is_over(progress: dict[str, Any]) -> bool:
 
 
 def _follow(api: Client, alert_id: str) -> Any:
-    while True:
+    unusable: list[dict[str, str]] = []
+    for poll in count():
         progress = _progress(api, alert_id)
-        yield progress
+        if not progress["counts"].get("queued"):
+            unusable = []
+        elif poll % ALARM_POLLS == 0:
+            unusable = _unusable_accounts(api)
+        yield progress | {"unusable_accounts": unusable}
         if is_over(progress):
             return
         time.sleep(POLL_SECONDS)
+
+
+def _unusable_accounts(api: Client) -> list[dict[str, str]]:
+    """Which accounts cannot be used, and why: open alarms of senders."""
+    alarms = api.get("/v1/alarms")["alarms"]
+    return [
+        {name: alarm[name] for name in ("kind", "subject", "detail")}
+        for alarm in alarms
+        if alarm["kind"] in ACCOUNT_KINDS
+    ]
 
 
 def _progress(api: Client, alert_id: str) -> dict[str, Any]:
@@ -73,11 +93,14 @@ def _table(progress: dict[str, Any]) -> Table:
         table.add_row("reason", progress["reason"], "")
     if audience is None:
         return table
-    for state, count in progress["counts"].items():
-        if count:
-            share = count / audience if audience else 0.0
+    for state, number in progress["counts"].items():
+        if number:
+            share = number / audience if audience else 0.0
             bar = "█" * round(share * BAR_WIDTH)
-            table.add_row(state, f"{count:,}", f"[{STYLES.get(state, 'red')}]{bar}[/] {share:.1%}")
+            table.add_row(state, f"{number:,}", f"[{STYLES.get(state, 'red')}]{bar}[/] {share:.1%}")
+        if number and state == "queued":
+            for alarm in progress["unusable_accounts"]:
+                table.add_row("", "", f"[red]{escape(alarm['subject'])}: {escape(alarm['detail'])}[/]")
     table.add_row("audience", f"{audience:,}", "")
     for name in ("possible_duplicates", "receipt_overdue", "gap"):
         if progress[name]:

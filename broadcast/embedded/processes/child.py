@@ -12,10 +12,6 @@ from pathlib import Path
 import psutil
 
 from broadcast.embedded.errors import StartError
-from broadcast.embedded.ports import LOOPBACK
-
-ANSWER_SECONDS = 2.0
-
 
 LAUNCHER = Path(__file__).with_name("launch.py")
 READY_POLL_SECONDS = 0.02
@@ -24,31 +20,6 @@ REAP_SECONDS = 5.0
 """After SIGKILL the kernel needs no longer than this; more means a process stuck in the kernel."""
 
 Check = Callable[[], Awaitable[bool]]
-
-
-def answers_ok(port: int, path: str) -> Check:
-    """A check: does `GET path` on a port of the loopback answer 200?"""
-
-    async def check() -> bool:
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return await _get_status(port, path) == 200
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
-            return False
-
-    return check
-
-
-async def _get_status(port: int, path: str) -> int:
-    reader, writer = await asyncio.open_connection(LOOPBACK, port)
-    try:
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: {LOOPBACK}\r\nConnection: close\r\n\r\n".encode())
-        status_line = await reader.readline()
-        return int(status_line.split(b" ")[1]) if status_line.count(b" ") >= 2 else 0
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
 
 
 class Process:

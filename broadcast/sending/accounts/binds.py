@@ -33,11 +33,12 @@ UNBIND_SECONDS: Final = 0.5
 
 
 class AccountBinds:
-    """The sessions of one account and their listener."""
+    """The sessions of one account and their listener; `last_loss` is why the last session ended."""
 
     def __init__(self, account: Account, settlement: Settlement, forwarder: Forwarder, events: SenderEvents) -> None:
         self.account: Final = account
         self.pool: Final[Pool[Token]] = Pool(make_config(account), self)
+        self.last_loss: SmppError | None = None
         self._settlement: Final = settlement
         self._forwarder: Final = forwarder
         self._events: Final = events
@@ -98,8 +99,10 @@ class AccountBinds:
         count_answers(self.account.name, repeat(UNANSWERED, len(unanswered)))
         if isinstance(error, ResponseTimeoutError):
             log.warning("submits_unanswered", account=self.account.name, error=str(error), unanswered=len(unanswered))
-        elif unanswered or not isinstance(error, UnboundError):
-            log.warning("session_lost", account=self.account.name, error=str(error), unanswered=len(unanswered))
+        else:
+            self.last_loss = error
+            if unanswered or not isinstance(error, UnboundError):
+                log.warning("session_lost", account=self.account.name, error=str(error), unanswered=len(unanswered))
         try:
             self._settlement.settle_unanswered(unanswered, epoch_milliseconds())
         except Exception as broken:

@@ -7,6 +7,7 @@ import structlog
 
 from broadcast import metrics
 from broadcast.alarms import (
+    BIND_DOWN,
     CONTROL_LOST_ITS_TAIL,
     JOBS_FAILED,
     JOBS_LOST_THEIR_TAIL,
@@ -124,3 +125,44 @@ async def test_a_database_that_stays_away_does_not_hold_up_the_end_and_memory_is
             for number in range(3_000):
                 alarms.raise_soon(SENDER_KINDS[0], f"alert {number}", "no control record")
             assert alarms.waiting == 1_000
+
+
+async def test_an_alarm_whose_cause_has_gone_is_cleared_and_one_that_changes_keeps_its_row(database_url: str) -> None:
+    settings = settings_of(database_url)
+
+    async with keep_alarms(settings) as alarms:
+
+        async def written() -> bool:
+            return not alarms.waiting
+
+        alarms.end_soon(BIND_DOWN, "acc")
+        alarms.raise_soon(BIND_DOWN, "acc", "refused; next try at 10:00:00 UTC")
+        await until(written)
+        alarms.renew_soon(BIND_DOWN, "acc", "refused; next try at 10:01:00 UTC")
+        await until(written)
+        (row,) = await rows(settings)
+        assert (row.subject, row.detail) == ("acc", "refused; next try at 10:01:00 UTC")
+        alarms.end_soon(BIND_DOWN, "acc")
+        await until(written)
+        assert await rows(settings) == []
+
+        with structlog.testing.capture_logs() as lines:
+            alarms.renew_soon(BIND_DOWN, "acc", "refused; next try at 10:02:00 UTC")
+            await until(written)
+        assert [line for line in lines if line["event"] == "alarm_raised"] == []
+        (again,) = await rows(settings)
+        assert again.id != row.id, "one that was cleared while its cause holds is open again"
+
+
+async def test_the_last_word_on_an_alarm_is_written_though_it_changed_while_postgresql_was_away() -> None:
+    settings = settings_of("postgresql://nobody@127.0.0.1:1/nothing")
+    with structlog.testing.capture_logs():
+        async with keep_alarms(settings) as alarms:
+            alarms.raise_soon(BIND_DOWN, "acc", "refused")
+            alarms.end_soon(BIND_DOWN, "acc")
+            assert alarms._waiting == {(BIND_DOWN, "acc"): (None, False)}
+            alarms.raise_soon(BIND_DOWN, "acc", "closed")
+            alarms.raise_soon(BIND_DOWN, "acc", "closed again")
+            assert alarms._waiting == {(BIND_DOWN, "acc"): ("closed", False)}
+            alarms.renew_soon(BIND_DOWN, "acc", "refused again")
+            assert alarms._waiting == {(BIND_DOWN, "acc"): ("refused again", True)}

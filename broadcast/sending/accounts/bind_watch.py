@@ -1,0 +1,136 @@
+"""Which binds are not bound, why, and when the next try is: on `/readyz`, and as an alarm."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from broadcast.alarms import BIND_DOWN, Alarms
+from broadcast.clock import epoch_milliseconds, monotonic
+from broadcast.health import Health
+from broadcast.sending.accounts.binds import AccountBinds
+
+LOOK_SECONDS: Final = 0.5
+GRACE_SECONDS: Final = 5.0
+"""A bind that is down for longer is an alarm: most that are lost are bound again within a second."""
+NEWS_MS: Final = 1_500
+"""A next try that is later by more is another one; less is the inaccuracy of two clocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class BindReport:
+    """How many binds of an account are bound; why the last one is not, and when it is tried again.
+
+    `reason` is empty while the first try runs. `next_try_at` is milliseconds since the epoch, None while one runs.
+    """
+
+    account: str
+    binds: int
+    bound: int
+    reason: str = ""
+    next_try_at: int | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether all binds are bound."""
+        return self.bound >= self.binds
+
+    def describe(self) -> str:
+        """The report for people, without the account's name."""
+        text = f"{self.bound} of {self.binds} binds: {self.reason or 'the first try is not over'}"
+        if self.next_try_at is None:
+            return text
+        return f"{text}; next try at {datetime.fromtimestamp(self.next_try_at / 1000, UTC):%H:%M:%S} UTC"
+
+
+def report_binds(binds: AccountBinds, now: int) -> BindReport:
+    """The report of an account as its pool is at `now`, in milliseconds since the epoch."""
+    pool = binds.pool
+    bound = len(pool.sessions)
+    wait = pool.seconds_to_next_attempt()
+    return BindReport(
+        account=binds.account.name,
+        binds=binds.account.binds,
+        bound=bound,
+        reason=str(pool.last_error or binds.last_loss or ""),
+        next_try_at=None if wait is None else now + int(wait * 1000),
+    )
+
+
+def is_news(report: BindReport, told: BindReport) -> bool:
+    """Whether an account that is down is otherwise down than was told; while a try runs, nothing is news."""
+    if report.next_try_at is None:
+        return False
+    later = report.next_try_at - (told.next_try_at or 0)
+    return later > NEWS_MS or (report.reason, report.bound) != (told.reason, told.bound)
+
+
+class BindWatch:
+    """Watches the accounts of a route: without any that is bound, the process is not ready."""
+
+    def __init__(self, slot: str, accounts: Sequence[AccountBinds], health: Health, alarms: Alarms) -> None:
+        """`slot` names this sender among the others of the route; `accounts` may change while they are watched."""
+        self._slot: Final = slot
+        self._accounts: Final = accounts
+        self._health: Final = health
+        self._alarms: Final = alarms
+        self._down_since: Final[dict[str, float]] = {}
+        self._raised: Final[dict[str, BindReport | None]] = {}
+        self._shown: Final[set[str]] = set()
+
+    async def run(self) -> None:
+        """Look twice a second until cancelled."""
+        while True:
+            self.look(monotonic(), epoch_milliseconds())
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def look(self, now: float, wall_now: int) -> None:
+        """Say how the binds are at `now`, monotonic seconds, and `wall_now`, milliseconds since the epoch."""
+        reports = [report_binds(binds, wall_now) for binds in self._accounts]
+        working = any(report.bound for report in reports)
+        for report in reports:
+            self._show(report, working=working)
+            self._alarm(report, now)
+        for account in self._shown - {report.account for report in reports}:
+            self._forget(account)
+
+    def _show(self, report: BindReport, *, working: bool) -> None:
+        name = f"account {report.account}"
+        self._shown.add(report.account)
+        if report.complete:
+            self._health.release(name)
+        elif working:
+            self._health.degrade(name, report.describe())
+        else:
+            self._health.hold(name, report.describe(), outside=bool(report.reason))
+
+    def _alarm(self, report: BindReport, now: float) -> None:
+        account, subject = report.account, self._subject(report.account)
+        if report.complete:
+            self._down_since.pop(account, None)
+            # Without an entry: one that this slot has raised in a run before may be open, and nobody else ends it.
+            if self._raised.get(account, report) is not None:
+                self._alarms.end_soon(BIND_DOWN, subject)
+            self._raised[account] = None
+            return
+        if now - self._down_since.setdefault(account, now) < GRACE_SECONDS or not report.reason:
+            return
+        raised = self._raised.get(account)
+        if raised is None:
+            self._alarms.raise_soon(BIND_DOWN, subject, report.describe())
+        elif not is_news(report, raised):
+            return
+        else:
+            self._alarms.renew_soon(BIND_DOWN, subject, report.describe())
+        self._raised[account] = report
+
+    def _forget(self, account: str) -> None:
+        self._shown.discard(account)
+        self._health.release(f"account {account}")
+        self._down_since.pop(account, None)
+        if self._raised.pop(account, None) is not None:
+            self._alarms.end_soon(BIND_DOWN, self._subject(account))
+
+    def _subject(self, account: str) -> str:
+        return f"{account}, sender {self._slot}"

@@ -1,0 +1,131 @@
+"""An account that does not come up: what `up`, `/readyz`, the alarms and `watch` say, and that all of it ends."""
+
+import asyncio
+import json
+from asyncio.subprocess import Process
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from broadcast.cap import read_cap, write_cap
+from tests.e2e.commands import ROOT, Person
+from tests.support.sender_setup import start_simulator
+from tests.support.waiting import found_first
+
+ROUTES = """
+[[routes]]
+name = "national"
+prefixes = ["+"]
+
+[[routes.accounts]]
+name = "operator"
+host = "127.0.0.1"
+port = {port}
+system_id = "tocsin"
+password = "{password}"
+"""
+UP_SECONDS = 90.0
+TOLD_SECONDS = 30.0
+REFUSED = "refused the bind of tocsin: ESME_RINVPASWD; next try at "
+
+
+class Printed:
+    """What a running command prints on one of its streams, line by line."""
+
+    def __init__(self, stream: asyncio.StreamReader | None) -> None:
+        assert stream is not None
+        self._stream = stream
+        self.lines: list[str] = []
+
+    async def until(self, wanted: Callable[[str], bool]) -> str:
+        async with asyncio.timeout(UP_SECONDS):
+            while True:
+                line = (await self._stream.readline()).decode()
+                assert line, f"it has ended: {self.lines}"
+                self.lines.append(line)
+                if wanted(line):
+                    return line
+
+
+async def sender_report(printed: Printed) -> tuple[int, dict[str, Any]]:
+    [url] = [line.split()[1] for line in printed.lines if line.endswith("/metrics (sender)\n")]
+    async with httpx.AsyncClient() as http:
+        answer = await http.get(url.replace("/metrics", "/readyz"))
+        return answer.status_code, answer.json()
+
+
+@pytest.mark.timeout(240)
+async def test_a_wrong_password_is_named_with_account_reason_and_next_try_wherever_an_operator_looks(
+    tmp_path: Path,
+) -> None:
+    """smpp: bind failures: RINVPASWD backs off long, and is an alarm."""
+    simulator = await start_simulator(tmp_path, 0, "--system-id", "tocsin", "--password", "right")
+    person = Person(tmp_path, BROADCAST_DATA_DIR=str(tmp_path / "data"))
+    routes = person.work / "routes.toml"
+    routes.write_text(ROUTES.format(port=simulator.port, password="wrong"))
+    process: Process = await person.start("up", "--routes", routes)
+    out, err = Printed(process.stdout), Printed(process.stderr)
+    try:
+        await out.until(lambda line: line.startswith("Ctrl-C"))
+        line = await err.until(lambda line: "account operator" in line)
+        assert REFUSED in line
+
+        status, report = await sender_report(out)
+        assert status == httpx.codes.SERVICE_UNAVAILABLE
+        assert REFUSED in report["holds"]["account operator"]
+        assert "tocsin_ready" in (await ready_metric(out))
+
+        async def alarms(*words: str) -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = await person.ask("alarms", "list", "--json", *words)
+            return found
+
+        [alarm] = await found_first(alarms, "an alarm", within_seconds=TOLD_SECONDS)
+        assert (alarm["kind"], alarm["subject"].split(",")[0]) == ("bind_down", "operator")
+        assert REFUSED in alarm["detail"]
+
+        (person.work / "people.csv").write_text("id,phone,language,groups\nP1,+4915007000001,en,g0\n")
+        await person.run("recipients", "import", "people.csv")
+        alert, _ = read_cap((ROOT / "examples" / "flood.xml").read_bytes())
+        (person.work / "alert.xml").write_bytes(write_cap(alert.model_copy(update={"addresses": "g0"})))
+        published = await person.ask("alert", "publish", "alert.xml", "--now", "--json")
+        watching = await person.start("alert", "watch", published["alert_id"], "--json")
+        watched = Printed(watching.stdout)
+        told = json.loads(await watched.until(lambda line: '"bind_down"' in line))
+        assert told["counts"]["queued"] >= 1
+        assert REFUSED in told["unusable_accounts"][0]["detail"]
+
+        # A person corrects the account at the SMSC's side: the next try binds.
+        await simulator.process.kill()
+        simulator = await start_simulator(tmp_path, simulator.port, "--system-id", "tocsin", "--password", "wrong")
+        await restart_sender(person)
+        await err.until(lambda line: "account operator: in order again" in line)
+        assert (await sender_report(out))[0] == httpx.codes.OK
+        async with asyncio.timeout(TOLD_SECONDS):
+            while await alarms():
+                await asyncio.sleep(0.2)
+        [ended] = [one for one in await alarms("--all") if one["kind"] == "bind_down"]
+        assert ended["cleared_by"] == "sender"
+        async with asyncio.timeout(TOLD_SECONDS):
+            assert await watching.wait() == 0
+        assert process.returncode is None
+    finally:
+        await person.end(process)
+        await simulator.process.kill()
+
+
+async def ready_metric(printed: Printed) -> str:
+    """The series of readiness of the sender."""
+    [url] = [line.split()[1] for line in printed.lines if line.endswith("/metrics (sender)\n")]
+    async with httpx.AsyncClient() as http:
+        text = (await http.get(url)).text
+    return "".join(line for line in text.splitlines() if line == 'tocsin_ready{stage="sender"} 0.0')
+
+
+async def restart_sender(person: Person) -> None:
+    """Kill the sender, which its supervisor starts again: after a refused bind the next try is a minute away."""
+    for child in person.processes():
+        if child.cmdline()[-2:] == ["streams", "sender"]:
+            child.kill()

@@ -1,0 +1,186 @@
+"""What people are told of an account that is not bound: on `/readyz` at once, as an alarm after some seconds."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broadcast.alarms import BIND_DOWN
+from broadcast.health import Health
+from broadcast.routing import Account
+from broadcast.sending.accounts.bind_watch import GRACE_SECONDS, BindReport, BindWatch, is_news
+from broadcast.smpp.codec.command_status import RINVPASWD
+from broadcast.smpp.errors import BindError, LinkLostError
+
+WALL = 1_700_000_000_000
+REFUSED = BindError("h:1 refused the bind of s: ESME_RINVPASWD", retryable=False, command_status=RINVPASWD)
+
+
+@dataclass
+class PoolInState:
+    """A pool as the watch sees it."""
+
+    sessions: list[object] = field(default_factory=list)
+    last_error: BindError | None = None
+    wait: float | None = None
+
+    def seconds_to_next_attempt(self) -> float | None:
+        return self.wait
+
+
+@dataclass
+class BindsInState:
+    """An account's binds as the watch sees them."""
+
+    account: Account
+    pool: PoolInState = field(default_factory=PoolInState)
+    last_loss: LinkLostError | None = None
+
+
+class RecordedAlarms:
+    """Alarms that are remembered in order, and which of them are open."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str, str]] = []
+        self.open: dict[str, str] = {}
+
+    def raise_soon(self, kind: str, subject: str, detail: str) -> None:
+        assert kind == BIND_DOWN
+        self.calls.append(("raise", subject, detail))
+        self.open[subject] = detail
+
+    def renew_soon(self, kind: str, subject: str, detail: str) -> None:
+        self.calls.append(("renew", subject, detail))
+        self.open[subject] = detail
+
+    def end_soon(self, kind: str, subject: str) -> None:
+        self.calls.append(("end", subject, ""))
+        self.open.pop(subject, None)
+
+
+class WatchUnderTest:
+    """A watch over accounts `a`, `b` … of one route, whose process has started."""
+
+    def __init__(self, *names: str) -> None:
+        self.accounts = [BindsInState(Account(name=name, host="h", port=1, system_id="s")) for name in names]
+        self.health, self.alarms = Health("sender"), RecordedAlarms()
+        self.health.release("start")
+        accounts: Any = self.accounts
+        alarms: Any = self.alarms
+        self.watch = BindWatch("host-1", accounts, self.health, alarms)
+        self.now = 0.0
+
+    def look(self, after: float = 0.0) -> None:
+        self.now += after
+        self.watch.look(self.now, WALL + int(self.now * 1000))
+
+
+def test_no_account_bound_is_not_ready_and_names_account_reason_and_next_try() -> None:
+    sender = WatchUnderTest("a")
+    sender.look()
+    assert not sender.health.ready()
+    assert not sender.health.started(), "the first try is not over: starting goes on"
+    sender.accounts[0].pool.last_error, sender.accounts[0].pool.wait = REFUSED, 83.0
+    sender.look()
+    assert sender.health.holds == {
+        "account a": "0 of 1 binds: h:1 refused the bind of s: ESME_RINVPASWD; next try at 22:14:43 UTC"
+    }
+    assert not sender.health.ready()
+    assert sender.health.started()
+    sender.accounts[0].pool.sessions.append(object())
+    sender.look()
+    assert sender.health.ready()
+    assert sender.health.report()["holds"] == {}
+
+
+def test_one_account_of_two_is_ready_and_degraded() -> None:
+    sender = WatchUnderTest("a", "b")
+    sender.accounts[0].pool.sessions.append(object())
+    sender.accounts[1].pool.last_error = REFUSED
+    sender.look()
+    assert sender.health.ready()
+    assert list(sender.health.degraded) == ["account b"]
+    sender.accounts[0].pool.sessions.clear()
+    sender.accounts[0].last_loss = LinkLostError("closed by the SMSC")
+    sender.look()
+    assert not sender.health.ready()
+    assert sender.health.degraded == {}
+    assert "closed by the SMSC" in sender.health.holds["account a"]
+
+
+def test_a_bind_that_is_down_for_some_seconds_is_an_alarm_that_ends_when_it_is_bound() -> None:
+    sender = WatchUnderTest("a")
+    pool = sender.accounts[0].pool
+    pool.last_error, pool.wait = REFUSED, 60.0
+    sender.look()
+    sender.look(GRACE_SECONDS - 1)
+    assert sender.alarms.calls == []
+    pool.wait = 55.0
+    sender.look(1)
+    [(call, subject, detail)] = sender.alarms.calls
+    assert (call, subject) == ("raise", "a, sender host-1")
+    assert "ESME_RINVPASWD; next try at" in detail
+    pool.wait = None
+    sender.look(55)
+    assert len(sender.alarms.calls) == 1, "while a try runs nothing is news"
+    pool.wait = 80.0
+    sender.look(1)
+    assert [call for call, *_ in sender.alarms.calls] == ["raise", "renew"]
+    pool.sessions.append(object())
+    sender.look(80)
+    sender.look(1)
+    assert [call for call, *_ in sender.alarms.calls] == ["raise", "renew", "end"]
+
+
+def test_the_first_bind_ends_an_alarm_of_the_run_before_and_a_short_loss_is_none() -> None:
+    sender = WatchUnderTest("a")
+    pool = sender.accounts[0].pool
+    pool.sessions.append(object())
+    sender.look()
+    assert [call for call, *_ in sender.alarms.calls] == ["end"]
+    pool.sessions.clear()
+    sender.accounts[0].last_loss = LinkLostError("closed by the SMSC")
+    sender.look(1)
+    pool.sessions.append(object())
+    sender.look(2)
+    assert [call for call, *_ in sender.alarms.calls] == ["end"]
+
+
+def test_an_account_that_is_removed_holds_nothing_and_its_alarm_ends() -> None:
+    sender = WatchUnderTest("a", "b")
+    sender.accounts[0].pool.sessions.append(object())
+    sender.accounts[1].pool.last_error, sender.accounts[1].pool.wait = REFUSED, 5.0
+    sender.look()
+    sender.look(10)
+    assert list(sender.alarms.open) == ["b, sender host-1"]
+    del sender.accounts[1]
+    sender.look(1)
+    assert sender.alarms.open == {}
+    assert sender.health.degraded == {}
+
+
+@given(
+    bound=st.lists(st.booleans(), min_size=1, max_size=60),
+    seconds=st.floats(min_value=0.1, max_value=2 * GRACE_SECONDS),
+)
+def test_an_alarm_is_open_while_and_only_while_a_bind_has_been_down_for_the_grace(
+    bound: list[bool], seconds: float
+) -> None:
+    sender = WatchUnderTest("a")
+    pool = sender.accounts[0].pool
+    pool.last_error, pool.wait = REFUSED, 1.0
+    down_for = -seconds
+    for up in bound:
+        pool.sessions[:] = [object()] if up else []
+        sender.look(seconds)
+        down_for = -seconds if up else down_for + seconds
+        assert bool(sender.alarms.open) == (down_for >= GRACE_SECONDS - 1e-6) or abs(down_for - GRACE_SECONDS) < 1e-6
+        assert sender.health.ready() == up
+
+
+def test_the_same_next_try_on_two_clocks_is_no_news() -> None:
+    told = BindReport("a", 1, 0, "refused", WALL)
+    assert not is_news(BindReport("a", 1, 0, "refused", WALL + 3), told)
+    assert is_news(BindReport("a", 1, 0, "refused", WALL + 5_000), told)
+    assert is_news(BindReport("a", 1, 0, "closed", WALL), told)
