@@ -6,7 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
 from broadcast.routing.answers import OwnStatuses
-from broadcast.smpp.codec.receipts import MessageIdRule
+from broadcast.smpp.codec.message_ids import MessageIdRule
+from broadcast.smpp.codec.receipt_text import Unclassified
 from schemas.lane import Lane
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
@@ -100,6 +101,15 @@ class Account(Table):
     message_id_rule: MessageIdRule = Field(
         default=MessageIdRule.AS_IS,
         description="How the message id in a receipt differs from the one in the answer to the submit.",
+    )
+    message_id_width: Annotated[int, Field(ge=0, le=255)] = Field(
+        default=0,
+        description="Compare only so many characters at the end of message ids, where receipts cut them; 0: all.",
+    )
+    receipts_without_esm_class: Unclassified = Field(
+        default=Unclassified.EXACT,
+        description="Which text makes a message a receipt although its esm_class does not say so: `exact` (the whole "
+        "text has the form of a receipt), `any` (an id and a known state are enough) or `never`.",
     )
     unknown_policy: UnknownPolicy = Field(
         default=UnknownPolicy(), description="What becomes of a submit whose answer never came, by lane."

@@ -20,8 +20,9 @@ from broadcast.pii import number_hasher
 from broadcast.routing import Account
 from broadcast.settings import Settings
 from broadcast.smpp.codec.errors import PduError
-from broadcast.smpp.codec.message import Delivery
-from broadcast.smpp.codec.receipts import normalise_receipt_ids, parse_receipt, seconds_between
+from broadcast.smpp.codec.message import UDHI, Delivery
+from broadcast.smpp.codec.message_ids import normalise_receipt_ids
+from broadcast.smpp.codec.receipts import is_phone_message, parse_receipt, seconds_between
 from broadcast.smpp.session import Session
 from broadcast.text import gsm, ucs2
 from schemas.inbound import Inbound
@@ -36,7 +37,6 @@ LARGE_BATCH_PAUSE_SECONDS: Final = 0.025
 
 STOP_SECONDS: Final = 2.0
 
-_UDHI: Final = 0x40
 _ENCODE: Final = msgspec.json.Encoder().encode
 
 Arrival = tuple[Account, Session[Any], list[Delivery]]
@@ -164,12 +164,13 @@ class DeliveryEncoder:
         parsed = []
         dropped: list[str] = []
         key = account.name.encode()
+        unclassified = account.receipts_without_esm_class
         for delivery in deliveries:
             try:
-                receipt = parse_receipt(delivery)
+                receipt = parse_receipt(delivery, unclassified)
                 if receipt is not None:
                     parsed.append((receipt, delivery.source))
-                elif not delivery.is_receipt:
+                elif is_phone_message(delivery):
                     message = read_inbound(delivery, self._route, account.name, now)
                     inbound.append((self._route.encode(), _ENCODE(message)))
                 else:
@@ -184,7 +185,9 @@ class DeliveryEncoder:
         metrics.observe_batch(
             metrics.delivery_duration.labels(account.name), [seconds for seconds in latencies if seconds is not None]
         )
-        ids = normalise_receipt_ids([receipt.message_id for receipt, _ in parsed], account.message_id_rule)
+        ids = normalise_receipt_ids(
+            [receipt.message_id for receipt, _ in parsed], account.message_id_rule, account.message_id_width
+        )
         for (receipt, source), message_id in zip(parsed, ids, strict=True):
             receipts.append(
                 (
@@ -216,7 +219,7 @@ def read_inbound(delivery: Delivery, route: str, account: str, now: int) -> Inbo
     milliseconds since the epoch.
     """
     data = delivery.text
-    if delivery.esm_class & _UDHI and data:
+    if delivery.esm_class & UDHI and data:
         data = data[data[0] + 1 :]
     match delivery.data_coding:
         case 8:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from broadcast.smpp.codec.message_ids import MessageIdRule
 from broadcast.smpp.codec.pdu import BIND_RECEIVER, BIND_TRANSCEIVER, BIND_TRANSMITTER, PDU_CAP
-from broadcast.smpp.codec.receipts import MessageIdRule
 
 
 class BindMode(Enum):

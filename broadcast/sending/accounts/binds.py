@@ -18,7 +18,7 @@ from broadcast.sending.settlement import SegmentAnswers, Settlement, Submission,
 from broadcast.smpp.account import AccountConfig, BindConfig, Tls
 from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.codec.message import Delivery
-from broadcast.smpp.codec.receipts import normalise_response_ids
+from broadcast.smpp.codec.message_ids import normalise_response_ids
 from broadcast.smpp.errors import ResponseTimeoutError, UnboundError
 from broadcast.smpp.pool import Pool
 from broadcast.smpp.session import Session
@@ -111,7 +111,9 @@ class AccountBinds:
 
     def _settle(self, responses: list[Response[Token]]) -> None:
         try:
-            ids = normalise_response_ids([response[2] for response in responses], self.account.message_id_rule)
+            ids = normalise_response_ids(
+                [response[2] for response in responses], self.account.message_id_rule, self.account.message_id_width
+            )
             self._settlement.settle_many(responses, ids, epoch_milliseconds())
         except Exception as error:
             self._end_process_unsettled(error)

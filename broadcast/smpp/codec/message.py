@@ -9,7 +9,10 @@ from broadcast.smpp.codec.command_status import RINVCMDLEN, RINVMSGLEN
 from broadcast.smpp.codec.errors import PduError
 from broadcast.smpp.codec.tlv import MESSAGE_PAYLOAD, parse_tlvs
 
-# esm_class bits 5 to 2 of a delivery receipt and of an intermediate notification (5.2.12).
+# Bits of esm_class (5.2.12): 5 to 2 are the type of a message, with the values of a delivery receipt and of an
+# intermediate notification; 6 says that the text begins with a user data header.
+MESSAGE_TYPE: Final = 0x3C
+UDHI: Final = 0x40
 RECEIPT_CLASS: Final = 0x04
 INTERMEDIATE_CLASS: Final = 0x20
 # One match reads all mandatory fields; 3.4 allows 21 octets for an address, real SMSCs send longer ones.
@@ -64,7 +67,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     @property
     def is_receipt(self) -> bool:
         """A delivery receipt or intermediate notification, by esm_class bits 5 to 2 (5.2.12)."""
-        return (self.esm_class & 0x3C) in {RECEIPT_CLASS, INTERMEDIATE_CLASS}
+        return (self.esm_class & MESSAGE_TYPE) in {RECEIPT_CLASS, INTERMEDIATE_CLASS}
 
     @property
     def text(self) -> bytes:

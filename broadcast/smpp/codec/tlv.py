@@ -40,3 +40,14 @@ def parse_tlvs(optional: bytes) -> dict[int, bytes]:
         tlvs[tag] = optional[offset : offset + length]
         offset += length
     return tlvs
+
+
+def whole_tlvs(optional: bytes) -> int:
+    """How many octets at the beginning are whole optional parameters."""
+    offset, end = 0, len(optional)
+    while end - offset >= 4:
+        _, length = _HEAD.unpack_from(optional, offset)
+        if offset + 4 + length > end:
+            break
+        offset += 4 + length
+    return offset

@@ -6,7 +6,8 @@ import pytest
 
 from broadcast.smpp.account import BindMode
 from broadcast.smpp.codec.command_status import RX_T_APPN
-from broadcast.smpp.codec.receipts import MessageIdRule, normalise_receipt_ids, normalise_response_ids, parse_receipt
+from broadcast.smpp.codec.message_ids import MessageIdRule, normalise_receipt_ids, normalise_response_ids
+from broadcast.smpp.codec.receipts import parse_receipt
 from broadcast.smpp.codec.template import SubmitTemplate
 from tests.support.smpp import StartClient
 from tests.support.waiting import eventually

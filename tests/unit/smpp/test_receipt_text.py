@@ -1,16 +1,18 @@
 """Receipts as SMSCs really write them, and ids in two number bases."""
 
+from time import monotonic
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcast.smpp.codec.message import Delivery
+from broadcast.smpp.codec.reader import Reader
+from broadcast.smpp.codec.receipt_text import Unclassified
 from broadcast.smpp.codec.receipts import (
     RECEIPT_STATES,
-    MessageIdRule,
     MessageState,
-    normalise_receipt_ids,
-    normalise_response_ids,
+    is_phone_message,
     parse_receipt,
     seconds_between,
 )
@@ -21,11 +23,13 @@ from broadcast.smpp.codec.tlv import (
     RECEIPTED_MESSAGE_ID,
     encode_tlvs,
 )
-from schemas.receipt import ReceiptState
+from schemas.receipt import FINAL_RECEIPT_STATES, ReceiptState
 
 
-def deliver(text: bytes, esm_class: int = 4, tlvs: tuple[tuple[int, bytes], ...] = ()) -> Delivery:
-    return Delivery(1, esm_class, b"49151", b"TOCSIN", 0, text, encode_tlvs(tlvs))
+def deliver(
+    text: bytes, esm_class: int = 4, tlvs: tuple[tuple[int, bytes], ...] = (), data_coding: int = 0
+) -> Delivery:
+    return Delivery(1, esm_class, b"49151", b"TOCSIN", data_coding, text, encode_tlvs(tlvs))
 
 
 D, U, X = MessageState.DELIVERED, MessageState.UNDELIVERABLE, MessageState.UNKNOWN
@@ -66,7 +70,20 @@ D, U, X = MessageState.DELIVERED, MessageState.UNDELIVERABLE, MessageState.UNKNO
         (b"  id:9   sub:001  dlvrd:001  submit date:1  done date:2   stat:ENROUTE  err:0", b"9", 1, "0", b"2"),
         # the copied text imitates a receipt
         (b"sub:001 id:9 stat:UNDELIV err:1 text:id:666 stat:DELIVRD", b"9", U, "1", b""),
-        # no state at all: UNKNOWN, which is no failure
+        # a state as its number, other names of the fields
+        (b"id:9 stat:2 err:0", b"9", D, "0", b""),
+        (b"msgid=9;status=UNDELIVRD;error_code=12", b"9", U, "12", b""),
+        (b"message_id: 9|state: EXPIRED", b"9", 3, "", b""),
+        # dates as absolute times of 7.1.1, names on two lines
+        (
+            b"id:rdwj sub:000 dlvrd:000 submit date:180711070003912+ done\ndate:180711070000012+ stat:UNDELIV err:000",
+            *(b"rdwj", U, "000", b"180711070000012"),
+        ),
+        # an id that begins like the name of a field
+        (b"id:sub-7 stat:DELIVRD", b"sub-7", D, "", b""),
+        # a state that no standard knows: UNKNOWN, which is no failure
+        (b"id:9 stat:LOST", b"9", X, "", b""),
+        # no state at all: likewise
         (b"id:9 sub:001 dlvrd:001", b"9", X, "", b""),
     ],
 )
@@ -115,12 +132,177 @@ def test_broken_tlvs_leave_the_text() -> None:
 def test_message_from_a_phone_is_no_receipt() -> None:
     assert parse_receipt(deliver(b"STOP", esm_class=0)) is None
     assert parse_receipt(deliver(b"id:1 stat:DELIVRD", esm_class=0x40)) is None
+    assert is_phone_message(deliver(b"STOP", esm_class=0))
 
 
 def test_an_intermediate_notification_is_a_receipt_that_is_not_final() -> None:
     receipt = parse_receipt(deliver(b"id:1 stat:ENROUTE", esm_class=0x20))
     assert receipt is not None
     assert receipt.receipt_state is ReceiptState.ENROUTE
+
+
+APPENDIX_B = b"id:7F3A20011 sub:001 dlvrd:001 submit date:2609261530 done date:2609261531 stat:DELIVRD err:000 text:"
+IN_UCS2 = APPENDIX_B.decode().encode("utf-16-be")
+HEADER_OF_TWO_PARTS = b"\5\0\3\1\2\1"
+
+
+@pytest.mark.parametrize(
+    "delivery",
+    [
+        deliver(APPENDIX_B),
+        deliver(APPENDIX_B, data_coding=3),
+        deliver(IN_UCS2, data_coding=8),
+        deliver(b"", tlvs=((MESSAGE_PAYLOAD, IN_UCS2),), data_coding=8),
+        deliver(b"", tlvs=((MESSAGE_PAYLOAD, APPENDIX_B),)),
+        deliver(b"\xfe\xff" + IN_UCS2, data_coding=8),
+        deliver(APPENDIX_B.decode().encode("utf-16-le"), data_coding=8),
+        # a data_coding that is not true
+        deliver(IN_UCS2),
+        deliver(APPENDIX_B, data_coding=8),
+        deliver(HEADER_OF_TWO_PARTS + APPENDIX_B, 0x44),
+        deliver(HEADER_OF_TWO_PARTS + IN_UCS2, 0x44, data_coding=8),
+        deliver(b"see payload", tlvs=((MESSAGE_PAYLOAD, APPENDIX_B),)),
+    ],
+)
+def test_a_receipt_is_read_whatever_its_data_coding_and_wherever_its_text_is(delivery: Delivery) -> None:
+    receipt = parse_receipt(delivery)
+    assert receipt is not None
+    assert (receipt.message_id, receipt.state, receipt.error) == (b"7F3A20011", D, "000")
+    assert (receipt.submitted, receipt.done) == (b"2609261530", b"2609261531")
+
+
+def test_a_deliver_sm_in_ucs2_as_it_is_on_the_wire() -> None:
+    pdu = (
+        "000000fe00000005000000000000000100010134393135303031323334353631000500544f4353494e00040000000000000800ca"
+        + IN_UCS2.hex()
+    )
+    (delivery,) = Reader().feed(bytes.fromhex(pdu)).deliveries
+    receipt = parse_receipt(delivery)
+    assert receipt is not None
+    assert (receipt.message_id, receipt.state, receipt.error) == (b"7F3A20011", D, "000")
+
+
+def test_latin_1_and_other_letters_in_the_copied_text_do_no_harm() -> None:
+    for coding, data_coding in (("latin-1", 3), ("utf-16-be", 8)):
+        receipt = parse_receipt(deliver((APPENDIX_B.decode() + "Überflutung").encode(coding), data_coding=data_coding))
+        assert receipt is not None
+        assert receipt.message_id == b"7F3A20011"
+    receipt = parse_receipt(deliver("id:ж7 stat:DELIVRD".encode("utf-16-be"), data_coding=8))
+    assert receipt is not None
+    assert receipt.message_id == b"\\u04367"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"7F3A,001,001,2609261530,2609261531,DELIVRD,000,Hello, you", (b"7F3A", D, "000", b"2609261531")),
+        (b"7F3A;UNDELIV;2609261531;12", (b"7F3A", U, "12", b"2609261531")),
+        (b'"7F3A","EXPIRED"', (b"7F3A", 3, "", b"")),
+        (b"7F3A|delivrd|2609261530|2609261531|0", (b"7F3A", D, "0", b"2609261531")),
+    ],
+)
+def test_comma_separated_receipts(text: bytes, expected: tuple[bytes, int, str, bytes]) -> None:
+    receipt = parse_receipt(deliver(text))
+    assert receipt is not None
+    assert (receipt.message_id, receipt.state, receipt.error, receipt.done) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "exact", "loose"),
+    [
+        (APPENDIX_B, True, True),
+        (IN_UCS2, True, True),
+        (b"id:7 submit date:2609261530 done date:2609261531 stat:UNDELIV", True, True),
+        (b"id:7 stat:DELIVRD", False, True),
+        (b"7F3A,001,001,2609261530,2609261531,DELIVRD,000", False, True),
+        # what people write
+        (b"STOP", False, False),
+        (b"my id:7 please", False, False),
+        (b"id:7 sub:001 dlvrd:001 submit date:2609261530 done date:2609261531 stat:WRITTEN err:000", False, False),
+        (b"He said: " + APPENDIX_B, False, True),
+    ],
+)
+def test_without_the_class_the_whole_text_must_be_that_of_a_receipt(text: bytes, exact: bool, loose: bool) -> None:
+    bare = deliver(text, esm_class=0)
+    assert (parse_receipt(bare) is not None) is exact
+    assert (parse_receipt(bare, Unclassified.ANY) is not None) is loose
+    assert parse_receipt(bare, Unclassified.NEVER) is None
+    if exact:
+        receipt = parse_receipt(bare)
+        assert receipt is not None
+        assert receipt.by_text
+
+
+@pytest.mark.parametrize("esm_class", [0x08, 0x10, 0x18, 0x0C, 0x24])
+def test_another_type_of_esm_class_is_no_message_of_a_phone(esm_class: int) -> None:
+    assert parse_receipt(deliver(b"hello", esm_class=esm_class)) is None
+    assert not is_phone_message(deliver(b"hello", esm_class=esm_class))
+    assert parse_receipt(deliver(b"id:7 stat:DELIVRD", esm_class=esm_class)) is not None
+
+
+@pytest.mark.parametrize("state", list(MessageState))
+def test_an_intermediate_notification_never_says_that_it_is_final(state: MessageState) -> None:
+    for delivery in (
+        deliver(b"", 0x20, ((RECEIPTED_MESSAGE_ID, b"7"), (MESSAGE_STATE, bytes([state])))),
+        deliver(b"id:7 stat:%d" % state, 0x20),
+    ):
+        receipt = parse_receipt(delivery)
+        assert receipt is not None
+        assert receipt.receipt_state not in FINAL_RECEIPT_STATES
+
+
+@pytest.mark.parametrize(
+    ("tlvs", "expected"),
+    [
+        # empty, too long, or of a wrong length: the text says it
+        (((RECEIPTED_MESSAGE_ID, b""), (MESSAGE_STATE, b"")), (b"9", U)),
+        (((RECEIPTED_MESSAGE_ID, b"\0"), (MESSAGE_STATE, b"\0\2")), (b"9", U)),
+        (((MESSAGE_STATE, b"\2"),), (b"9", D)),
+        (((RECEIPTED_MESSAGE_ID, b" 7 \0rest"),), (b"7", U)),
+        # unknown ones before, between and after; the state first; one repeated
+        (((0x1454, b"\0"), (RECEIPTED_MESSAGE_ID, b"7\0"), (0x1418, b"x" * 9), (MESSAGE_STATE, b"\2")), (b"7", D)),
+        (((MESSAGE_STATE, b"\2"), (RECEIPTED_MESSAGE_ID, b"7\0")), (b"7", D)),
+        (((NETWORK_ERROR_CODE, b"\3"), (RECEIPTED_MESSAGE_ID, b"7"), (RECEIPTED_MESSAGE_ID, b"7")), (b"7", U)),
+    ],
+)
+def test_odd_parameters_leave_what_is_whole(
+    tlvs: tuple[tuple[int, bytes], ...], expected: tuple[bytes, MessageState]
+) -> None:
+    receipt = parse_receipt(deliver(b"id:9 stat:UNDELIV", tlvs=tlvs))
+    assert receipt is not None
+    assert (receipt.message_id, receipt.state) == expected
+
+
+def test_parameters_before_one_that_is_cut_short_count() -> None:
+    whole = encode_tlvs(((RECEIPTED_MESSAGE_ID, b"7\0"), (MESSAGE_STATE, b"\2")))
+    receipt = parse_receipt(Delivery(1, 0, b"49151", b"T", 0, b"", whole + b"\4\x23\0\3\1"))
+    assert receipt is not None
+    assert (receipt.message_id, receipt.state) == (b"7", D)
+
+
+@pytest.mark.parametrize("length", [64, 65, 255])
+def test_a_message_id_is_opaque_up_to_255_octets(length: int) -> None:
+    message_id = b"#" * length
+    receipts = [
+        parse_receipt(deliver(b"id:%b stat:DELIVRD" % message_id)),
+        parse_receipt(deliver(b"", tlvs=((RECEIPTED_MESSAGE_ID, message_id + b"\0"), (MESSAGE_STATE, b"\2")))),
+    ]
+    assert [receipt and receipt.message_id for receipt in receipts] == [message_id] * 2
+
+
+@pytest.mark.parametrize("length", [256, 5000])
+def test_a_longer_message_id_makes_no_receipt(length: int) -> None:
+    assert parse_receipt(deliver(b"id:%b stat:DELIVRD" % (b"1" * length))) is None
+    assert parse_receipt(deliver(b"", tlvs=((RECEIPTED_MESSAGE_ID, b"1" * length), (MESSAGE_STATE, b"\2")))) is None
+
+
+@pytest.mark.parametrize("text", [b"id:1 sub:" + b"," * 60_000, b"id:1 " * 12_000, b"," * 60_000, b"id" * 30_000])
+def test_a_hostile_text_takes_no_time(text: bytes) -> None:
+    began_at = monotonic()
+    for esm_class in (0, 4):
+        parse_receipt(deliver(text, esm_class), Unclassified.ANY)
+        parse_receipt(deliver(b"", esm_class, ((MESSAGE_PAYLOAD, text),)), Unclassified.ANY)
+    assert monotonic() - began_at < 1.0
 
 
 @given(st.binary(max_size=200), st.integers(0, 255), st.binary(max_size=40))
@@ -131,40 +313,6 @@ def test_no_bytes_make_it_raise(text: bytes, esm_class: int, optional: bytes) ->
 
 def test_every_state_travels() -> None:
     assert set(RECEIPT_STATES) == set(MessageState)
-
-
-def test_the_id_of_jasmin_586_which_exceeds_63_bits() -> None:
-    rule = MessageIdRule.HEX_TO_DECIMAL
-    assert normalise_response_ids([b"812FC7470000001B"], rule) == [b"9308878062554710043"]
-    assert normalise_receipt_ids([b"9308878062554710043"], rule) == [b"9308878062554710043"]
-    rule = MessageIdRule.DECIMAL_TO_HEX
-    assert normalise_response_ids([b"9308878062554710043"], rule) == [b"812FC7470000001B"]
-    assert normalise_receipt_ids([b"0812fc7470000001b"], rule) == [b"812FC7470000001B"]
-
-
-@given(st.integers(0, 1 << 200), st.integers(0, 4), st.booleans())
-def test_both_sides_meet_whatever_zeros_and_case(number: int, zeros: int, lower: bool) -> None:
-    decimal = b"0" * zeros + b"%d" % number
-    hexadecimal = b"0" * zeros + (b"%x" if lower else b"%X") % number
-    for rule, response, receipt in (
-        (MessageIdRule.HEX_TO_DECIMAL, hexadecimal, decimal),
-        (MessageIdRule.DECIMAL_TO_HEX, decimal, hexadecimal),
-        (MessageIdRule.STRIP_ZEROS, hexadecimal, b"%X" % number),
-        (MessageIdRule.CASE_INSENSITIVE, hexadecimal, hexadecimal.swapcase()),
-    ):
-        assert normalise_response_ids([response], rule) == normalise_receipt_ids([receipt], rule)
-
-
-@pytest.mark.parametrize("rule", list(MessageIdRule))
-def test_ids_that_do_not_fit_the_rule_pass(rule: MessageIdRule) -> None:
-    odd = [b"7E3F-XYZ", b"", b"zz"]
-    assert [each.upper() for each in normalise_response_ids(odd, rule)] == [each.upper() for each in odd]
-    assert len(normalise_receipt_ids(odd, rule)) == 3
-
-
-def test_as_is_never_guesses_a_base() -> None:
-    ids = [b"0010", b"ABC", b"10"]
-    assert normalise_response_ids(ids, MessageIdRule.AS_IS) == ids == normalise_receipt_ids(ids, MessageIdRule.AS_IS)
 
 
 @pytest.mark.parametrize(
