@@ -1,22 +1,120 @@
-"""The routes file on disk, as the settings name it."""
+"""The routes file on disk, as the settings name it, with the files that it names."""
 
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from broadcast.errors import SettingsError
-from broadcast.routing import Route, read_routes
+from broadcast.routing import Fault, Reading, Route, Tls, check_routes, make_error
 from broadcast.settings import Settings, read_environment
 
 
-def load_routes(settings: Settings) -> tuple[Route, ...]:
+@dataclass(frozen=True, slots=True)
+class CheckedFile:
+    """A routes file as it was found: its routes, or none and everything that is wrong."""
+
+    path: Path
+    routes: tuple[Route, ...]
+    faults: tuple[Fault, ...]
+
+
+def load_routes(settings: Settings, *, with_files: bool = False) -> tuple[Route, ...]:
     """The routes of `BROADCAST_ROUTES_FILE`; its `env:NAME` are read from the environment or the secrets.
 
-    Raises SettingsError (RoutesError for what the file says) with the field, its value and the next step.
+    `with_files` for a process that binds: the certificates and keys must be there too. Raises SettingsError
+    (RoutesError for what the file says) with the line, the field, its value and the next step.
     """
     path = settings.routes_file
     if path is None:
         raise SettingsError("BROADCAST_ROUTES_FILE is not set; name the TOML file of routes (examples/routes.toml)")
+    checked = check_file(path, settings, read_environment(), with_files=with_files)
+    if checked.faults:
+        raise make_error(checked.faults, str(path))
+    return checked.routes
+
+
+def check_file(
+    path: Path, settings: Settings, environment: Mapping[str, str], *, with_files: bool = True
+) -> CheckedFile:
+    """Everything that is wrong in the routes file at `path`; SettingsError when the file cannot be read.
+
+    `settings` say how long a message and a retry may be.
+    """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        octets = path.read_bytes()
     except OSError as error:
         raise SettingsError(f"BROADCAST_ROUTES_FILE = {path}: {error.strerror}; name a readable file") from None
-    return read_routes(text, read_environment())
+    try:
+        text = octets.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = octets.count(b"\n", 0, error.start) + 1
+        rule = f"has the octet 0x{octets[error.start]:02X}, which is not UTF-8"
+        fault = Fault(line, "", "", "", rule, "save the file as UTF-8")
+        return CheckedFile(path, (), (fault,))
+    reading = check_routes(text, environment)
+    found = [*reading.faults, *_check_limits(reading, settings)]
+    if with_files:
+        found += _check_tls_files(reading)
+    faults = tuple(sorted(found, key=lambda fault: fault.line))
+    return CheckedFile(path, () if faults else reading.routes, faults)
+
+
+def _check_limits(reading: Reading, settings: Settings) -> Iterator[Fault]:
+    for number, route in enumerate(reading.routes):
+        for position, delay in enumerate(route.delays_seconds):
+            if delay >= settings.longest_expiry_seconds:
+                yield reading.places.fault(
+                    ("routes", number, "delays_seconds", position),
+                    f"is not shorter than BROADCAST_LONGEST_EXPIRY_SECONDS = {settings.longest_expiry_seconds}",
+                    "lower it: the alert has expired before the retry",
+                )
+    for path, account in reading.accounts():
+        if account.window < settings.highest_segments:
+            yield reading.places.fault(
+                (*path, "window"),
+                f"has no room for a message of BROADCAST_HIGHEST_SEGMENTS = {settings.highest_segments} segments",
+                "raise it, or lower BROADCAST_HIGHEST_SEGMENTS",
+            )
+
+
+def _check_tls_files(reading: Reading) -> Iterator[Fault]:
+    for path, account in reading.accounts():
+        for field, rule, step in _check_tls(account.tls) if account.tls else ():
+            yield reading.places.fault((*path, "tls", field), rule, step)
+
+
+def _check_tls(tls: Tls) -> Sequence[tuple[str, str, str]]:
+    """What is wrong with the files of an account: field, rule and step."""
+    files = {"ca_file": tls.ca_file, "certificate_file": tls.certificate_file, "key_file": tls.key_file}
+    unreadable = [
+        (field, f"cannot be read: {reason}", "name a file that this process may read")
+        for field, path in files.items()
+        if path is not None and (reason := _why_unreadable(path))
+    ]
+    if unreadable:
+        return unreadable
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if tls.ca_file is not None:
+        try:
+            context.load_verify_locations(tls.ca_file)
+        except ssl.SSLError:
+            return [("ca_file", "has no certificate in PEM form", "name the certificate of the carrier's CA, in PEM")]
+    if tls.certificate_file is None:
+        return []
+    field, key = ("key_file", tls.key_file) if tls.key_file else ("certificate_file", tls.certificate_file)
+    if b"ENCRYPTED" in key.read_bytes():
+        return [(field, "has a key with a passphrase", "remove it: openssl pkey -in KEY -out NEW_KEY")]
+    try:
+        context.load_cert_chain(tls.certificate_file, tls.key_file)
+    except ssl.SSLError:
+        return [(field, "has no key that fits the certificate, in PEM form", "name certificate and key of one pair")]
+    return []
+
+
+def _why_unreadable(path: Path) -> str:
+    try:
+        path.read_bytes()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""

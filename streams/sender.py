@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
     """Send the jobs of every route, or of `settings.sender_route` alone, until `stop`."""
-    routes = [route for route in load_routes(settings) if settings.sender_route in (None, route.name)]
+    routes = [route for route in load_routes(settings, with_files=True) if settings.sender_route in (None, route.name)]
     if not routes:
         raise SettingsError(f"BROADCAST_SENDER_ROUTE = {settings.sender_route!r}: no such route in the routes file")
     settings.require_number_key()

@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "groups": "list and show groups",
     "keys": "create, list and revoke API keys",
     "recipients": "import recipients from CSV",
+    "routes": "check a routes file",
     "run": "run one stage as a process",
     "smsc": "run the SMSC simulator",
     "test-send": "send one test message to a number",
@@ -28,12 +29,12 @@ COMMANDS: dict[str, str] = {
     "up": "run the whole system on this machine, and stay",
 }
 
-FILES = {"test-send": "trial_message"}
-"""The files of those commands that are not named like their command: a file `test_*` would look like a test."""
+MODULES = {"smsc": "broadcast.smsc.command", "test-send": "broadcast.cli.trial_message"}
+"""The modules of those commands that are not `broadcast.cli.<command>`: a file `test_*` would look like a test."""
 
 
 class LazyGroup(click.Group):
-    """A group whose commands live in `broadcast.cli.<file>`, as the attribute `command`."""
+    """A group whose commands live in `broadcast.cli.<command>`, as the attribute `command`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)
@@ -41,7 +42,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"broadcast.cli.{FILES.get(cmd_name, cmd_name)}")
+        module = import_module(MODULES.get(cmd_name, f"broadcast.cli.{cmd_name}"))
         command = module.command
         assert isinstance(command, click.Command)  # noqa: S101 (a wiring fault of ours, found by every test)
         return command

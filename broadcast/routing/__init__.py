@@ -1,6 +1,7 @@
 """Which route carries a message: the routes file, prefixes, and which CAP status may go where. Pure."""
 
-from broadcast.routing.reading import RoutesError, read_routes
+from broadcast.routing.faults import Fault
+from broadcast.routing.reading import Reading, RoutesError, check_routes, make_error, read_routes
 from broadcast.routing.routes import Route
 from broadcast.routing.smsc_account import Account, Tls, UnknownPolicy
 from broadcast.routing.table import NO_ROUTE, RouteTable
@@ -8,10 +9,14 @@ from broadcast.routing.table import NO_ROUTE, RouteTable
 __all__ = [
     "NO_ROUTE",
     "Account",
+    "Fault",
+    "Reading",
     "Route",
     "RouteTable",
     "RoutesError",
     "Tls",
     "UnknownPolicy",
+    "check_routes",
+    "make_error",
     "read_routes",
 ]

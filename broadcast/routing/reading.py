@@ -1,79 +1,163 @@
-"""The routes file: TOML to routes. Every error names the field, its value and what to write instead."""
+"""The routes file: TOML to routes, or everything that is wrong in it. Pure."""
 
+import re
 import tomllib
-from collections import Counter
-from collections.abc import Mapping
-from typing import Annotated
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 
 from broadcast.errors import SettingsError
+from broadcast.routing.faults import Fault, Places
+from broadcast.routing.fields import check_password
+from broadcast.routing.lines import Path, find_lines
 from broadcast.routing.routes import Route
-from broadcast.routing.smsc_account import Account
+from broadcast.routing.smsc_account import Account, Table
 
-ENVIRONMENT = "env:"
+ENVIRONMENT: Final = "env:"
+"""What stands before the name of the variable that holds a password."""
+
+_PLACE_IN_TOML: Final = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$")
 
 
 class RoutesError(SettingsError):
-    """The routes file cannot be used; the message names the field, its value and the next step."""
+    """The routes file cannot be used; the message names line, field, value and the next step of the first fault."""
+
+    def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
+        super().__init__(message)
+        self.faults = tuple(faults)
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class RoutesFile(Table):
+    """The whole file."""
 
     routes: Annotated[tuple[Route, ...], Field(min_length=1)]
 
 
-def read_routes(text: str, environment: Mapping[str, str] | None = None) -> tuple[Route, ...]:
-    """The routes of a routes file; raises `RoutesError`.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a routes file says: its routes, or none and what is wrong. `places` finds lines by path."""
+
+    routes: tuple[Route, ...]
+    faults: tuple[Fault, ...]
+    places: Places
+
+    def accounts(self) -> Iterator[tuple[Path, Account]]:
+        """Every account with its path in the file."""
+        for number, route in enumerate(self.routes):
+            for position, account in enumerate(route.accounts):
+                yield ("routes", number, "accounts", position), account
+
+
+def check_routes(text: str, environment: Mapping[str, str] | None = None) -> Reading:
+    """The routes of a routes file, or everything that is wrong in it; raises nothing.
 
     A password written `env:NAME` is taken from `environment`, so that the file itself holds no secret.
     """
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RoutesError(f"routes file: is not TOML: {error}") from None
+        lines = find_lines(text)
+    except RecursionError:
+        return _refuse_text(Fault(0, "", "", "", "is not TOML: its brackets are too deep", "correct it"))
+    except ValueError as error:
+        # A syntax error, or a number of more digits than Python reads.
+        found = _PLACE_IN_TOML.search(str(error))
+        line = int(found[1] or text.count("\n") + 1) if found else 0
+        reason = str(error)[: found.start()] if found else str(error)
+        return _refuse_text(Fault(line, "", "", "", f"is not TOML: {reason}", "correct the line"))
+    places = Places(content, lines, RoutesFile)
+    faults: list[Fault] = []
+    routes: tuple[Route, ...] = ()
     try:
-        routes = _File.model_validate(content).routes
+        routes = RoutesFile.model_validate(content).routes
     except ValidationError as error:
-        raise RoutesError("routes file: " + "; ".join(_describe(error))) from None
-    _check_unique(routes)
-    return tuple(_with_passwords(route, environment or {}) for route in routes)
+        faults += places.describe(error)
+    faults += _find_doubles(content, places)
+    passwords = dict(_find_passwords(content, environment or {}, places, faults))
+    if faults:
+        return Reading((), tuple(sorted(faults, key=lambda fault: fault.line)), places)
+    return Reading(tuple(_with_passwords(route, passwords) for route in routes), (), places)
 
 
-def _describe(error: ValidationError) -> list[str]:
-    lines = []
-    for fault in error.errors(include_url=False):
-        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
-        if fault["type"] == "missing":
-            lines.append(f"{path}: is missing; add it")
-        elif fault["type"] == "extra_forbidden":
-            lines.append(f"{path}: no such field; check its spelling")
-        else:
-            shown = isinstance(fault["input"], str | int | float) and "password" not in path
-            value = f" = {fault['input']!r}" if shown else ""
-            lines.append(f"{path}{value}: {fault['msg'].removeprefix('Value error, ')}")
-    return lines
+def read_routes(
+    text: str, environment: Mapping[str, str] | None = None, name: str = "routes file"
+) -> tuple[Route, ...]:
+    """The routes of a routes file; raises `RoutesError` with everything that is wrong. `name` is the file's."""
+    reading = check_routes(text, environment)
+    if reading.faults:
+        raise make_error(reading.faults, name)
+    return reading.routes
 
 
-def _check_unique(routes: tuple[Route, ...]) -> None:
-    accounts = [account.name for route in routes for account in route.accounts]
-    for kind, names in (("route", [route.name for route in routes]), ("account", accounts)):
-        for name, count in Counter(names).items():
-            if count > 1:
-                raise RoutesError(f"routes file: {kind} name {name!r} is used {count} times; give each {kind} its own")
+def make_error(faults: Sequence[Fault], name: str) -> RoutesError:
+    """The first fault in one line, and how to see the others."""
+    more = f" ({len(faults) - 1} more: `broadcast routes check {name}` shows all)" if len(faults) > 1 else ""
+    return RoutesError(faults[0].write(name) + more, faults)
 
 
-def _with_passwords(route: Route, environment: Mapping[str, str]) -> Route:
-    accounts = tuple(_with_password(account, environment) for account in route.accounts)
+def _refuse_text(fault: Fault) -> Reading:
+    return Reading((), (fault,), Places({}, {}, RoutesFile))
+
+
+def _tables(value: Any, key: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    found = value.get(key) if isinstance(value, dict) else None
+    for number, table in enumerate(found if isinstance(found, list) else ()):
+        if isinstance(table, dict):
+            yield number, table
+
+
+def _accounts(content: object) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for number, route in _tables(content, "routes"):
+        for position, account in _tables(route, "accounts"):
+            yield ("routes", number, "accounts", position), account
+
+
+def _find_doubles(content: object, places: Places) -> Iterator[Fault]:
+    """Names and prefixes that stand twice: names in the whole file, prefixes among live or among simulated routes."""
+    used: dict[tuple[str, str], list[Path]] = defaultdict(list)
+    for number, route in _tables(content, "routes"):
+        used["route name", str(route.get("name", number))].append(("routes", number, "name"))
+        kind = "live" if route.get("live") is True else "simulated"
+        prefixes = route.get("prefixes")
+        for position, prefix in enumerate(prefixes if isinstance(prefixes, list) else ()):
+            if isinstance(prefix, str):
+                used[f"prefix of a {kind} route", prefix].append(("routes", number, "prefixes", position))
+    for path, account in _accounts(content):
+        if isinstance(account.get("name"), str):
+            used["account name", account["name"]].append((*path, "name"))
+    for (kind, _), paths in used.items():
+        for path in paths[1:]:
+            first = places.fault(paths[0], "", "")
+            yield places.fault(path, f"the same {kind} stands on line {first.line}", "each may stand once: change one")
+
+
+def _find_passwords(
+    content: object, environment: Mapping[str, str], places: Places, faults: list[Fault]
+) -> Iterator[tuple[str, SecretStr]]:
+    """The passwords by account; those that cannot be used become faults."""
+    for path, account in _accounts(content):
+        written = account.get("password")
+        if not isinstance(written, str):
+            continue
+        password, subject = written, ""
+        if written.startswith(ENVIRONMENT):
+            variable = written.removeprefix(ENVIRONMENT)
+            subject = f"names the variable {variable}, which "
+            if variable not in environment:
+                faults.append(places.fault((*path, "password"), f"{subject}is not set", "set it"))
+                continue
+            password = environment[variable]
+        if wrong := check_password(password):
+            rule, _, step = wrong.partition("; ")
+            faults.append(places.fault((*path, "password"), subject + rule, step))
+        yield str(account.get("name")), SecretStr(password)
+
+
+def _with_passwords(route: Route, passwords: Mapping[str, SecretStr]) -> Route:
+    accounts = tuple(
+        account.model_copy(update={"password": passwords[account.name]}) if account.name in passwords else account
+        for account in route.accounts
+    )
     return route.model_copy(update={"accounts": accounts})
-
-
-def _with_password(account: Account, environment: Mapping[str, str]) -> Account:
-    written = account.password.get_secret_value() if account.password else ""
-    if not written.startswith(ENVIRONMENT):
-        return account
-    name = written.removeprefix(ENVIRONMENT)
-    if name not in environment:
-        raise RoutesError(f"account {account.name!r}: password names the variable {name}, which is not set; set it")
-    return account.model_copy(update={"password": SecretStr(environment[name])})

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, field_validator
 
-from broadcast.routing.smsc_account import Account, Name, Table
+from broadcast.routing.fields import LONGEST_SECONDS, Name, Prefix, refuse
+from broadcast.routing.smsc_account import Account, Table
 
 
 class Route(Table):
@@ -15,9 +16,7 @@ class Route(Table):
     """
 
     name: Name = Field(description="Name of the route, unique in the file; it is part of the names of its topics.")
-    prefixes: Annotated[
-        tuple[Annotated[str, StringConstraints(pattern=r"^\+[0-9]{0,15}$")], ...], Field(min_length=1)
-    ] = Field(
+    prefixes: Annotated[tuple[Prefix, ...], Field(min_length=1)] = Field(
         description="Beginnings of numbers in E.164 with the plus sign; the longest that fits wins, `+` fits all."
     )
     live: bool = Field(
@@ -27,9 +26,9 @@ class Route(Table):
     partitions: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=4, description="Partitions of each topic of this route, fixed when the topics are created."
     )
-    delays_seconds: Annotated[tuple[Annotated[int, Field(ge=1, le=86_400)], ...], Field(min_length=1)] = Field(
-        default=(5, 30, 120), description="Pauses before each new attempt after a temporary refusal, ascending."
-    )
+    delays_seconds: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=LONGEST_SECONDS)], ...], Field(min_length=1, max_length=10)
+    ] = Field(default=(5, 30, 120), description="Pauses before each new attempt after a temporary refusal, ascending.")
     accounts: Annotated[tuple[Account, ...], Field(min_length=1)] = Field(
         description="Accounts over which the messages of this route are shared."
     )
@@ -38,5 +37,5 @@ class Route(Table):
     @classmethod
     def _check_delays(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if list(value) != sorted(set(value)):
-            raise ValueError("must ascend, each delay once")
+            raise refuse("must ascend, each delay once", f"write {sorted(set(value))}")
         return value

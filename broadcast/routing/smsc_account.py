@@ -3,25 +3,35 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from broadcast.routing.answers import OwnStatuses
+from broadcast.routing.contradictions import ContradictionsError, find_contradictions
+from broadcast.routing.fields import (
+    Address,
+    Host,
+    Name,
+    NumberingPlan,
+    Octet,
+    Port,
+    Seconds,
+    ServiceType,
+    SystemId,
+    SystemType,
+    TypeOfNumber,
+)
+from broadcast.routing.senders import AddressType, type_of_sender
 from broadcast.smpp.codec.message_ids import MessageIdRule
 from broadcast.smpp.codec.receipt_text import Unclassified
 from schemas.lane import Lane
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 Policy = Literal["resend", "hold"]
-Seconds = Annotated[float, Field(gt=0)]
-
-TON_ALPHANUMERIC = 5
-"""Type of number of a sender that is a name (SMPP 3.4, section 5.2.5)."""
 
 
 class Table(BaseModel):
     """A table of the routes file: without unknown fields, and never changed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Tls(Table):
@@ -60,15 +70,15 @@ class Account(Table):
     """
 
     name: Name = Field(description="Name of the account, unique in the file; receipts and metrics show it.")
-    host: Annotated[str, StringConstraints(min_length=1)] = Field(description="Host of the SMSC.")
-    port: Annotated[int, Field(ge=1, le=65535)] = Field(description="Port of the SMSC.")
-    system_id: Annotated[str, StringConstraints(max_length=15)] = Field(description="Login at the SMSC.")
+    host: Host = Field(description="Host name or IP address of the SMSC.")
+    port: Port = Field(description="Port of the SMSC.")
+    system_id: SystemId = Field(description="Login at the SMSC.")
     password: SecretStr | None = Field(
-        default=None, description="Password at the SMSC. `env:NAME` takes it from the environment or the secrets."
+        default=None,
+        description="Password at the SMSC, at most 64 characters; SMPP 3.4 has 8, and some SMSCs refuse more. "
+        "`env:NAME` takes it from the environment or the secrets.",
     )
-    system_type: Annotated[str, StringConstraints(max_length=12)] = Field(
-        default="", description="SMPP system_type, if the SMSC wants one."
-    )
+    system_type: SystemType = Field(default="", description="SMPP system_type, if the SMSC wants one.")
     tls: Tls | None = Field(
         default=None, description="TLS to the SMSC, always with verification; if not set, plain TCP."
     )
@@ -76,24 +86,26 @@ class Account(Table):
     window: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=64, description="Most unanswered submits of one bind."
     )
-    rate_per_second: Annotated[float, Field(gt=0)] | None = Field(
+    rate_per_second: Annotated[float, Field(ge=1, le=100_000)] | None = Field(
         default=None, description="Segments per second over all binds; if not set, no limit."
     )
-    source_addr: Annotated[str, StringConstraints(max_length=20)] = Field(
-        default="", description="Sender that the phone shows: at most 11 characters as a name, else digits."
+    source_addr: Address = Field(
+        default="",
+        description="Sender that the phone shows: at most 11 characters as a name, else digits without a plus sign. "
+        "If empty, the SMSC fills it in.",
     )
-    source_ton: Annotated[int, Field(ge=0, le=6)] = Field(
-        default=TON_ALPHANUMERIC, description="Type of number of the sender; 5 is a name."
+    source_ton: TypeOfNumber | None = Field(
+        default=None,
+        description="Type of number of the sender. If not set, it follows from `source_addr`: a name 5, up to six "
+        "digits 3, other digits 1 (0 if they begin with 0), an empty sender 0.",
     )
-    source_npi: Annotated[int, Field(ge=0, le=18)] = Field(default=0, description="Numbering plan of the sender.")
-    dest_ton: Annotated[int, Field(ge=0, le=6)] = Field(default=1, description="Type of number of the recipient.")
-    dest_npi: Annotated[int, Field(ge=0, le=18)] = Field(default=1, description="Numbering plan of the recipient.")
-    data_coding_gsm: Annotated[int, Field(ge=0, le=255)] = Field(
-        default=0, description="The data_coding that this SMSC reads as GSM 03.38."
+    source_npi: NumberingPlan | None = Field(
+        default=None, description="Numbering plan of the sender. If not set: 1 with type 1 or 2, else 0."
     )
-    service_type: Annotated[str, StringConstraints(max_length=5)] = Field(
-        default="", description="SMPP service_type, if the SMSC wants one."
-    )
+    dest_ton: TypeOfNumber = Field(default=1, description="Type of number of the recipient.")
+    dest_npi: NumberingPlan = Field(default=1, description="Numbering plan of the recipient.")
+    data_coding_gsm: Octet = Field(default=0, description="The data_coding that this SMSC reads as GSM 03.38.")
+    service_type: ServiceType = Field(default="", description="SMPP service_type, if the SMSC wants one.")
     priority_flag: Annotated[int, Field(ge=0, le=3)] = Field(
         default=0, description="SMPP priority_flag of every message."
     )
@@ -133,14 +145,13 @@ class Account(Table):
     backoff_seconds: Seconds = Field(default=0.5, description="First pause before connecting again.")
     backoff_limit_seconds: Seconds = Field(default=30.0, description="Longest pause before connecting again.")
 
+    @property
+    def source_type(self) -> AddressType:
+        """Type of number and numbering plan of the sender."""
+        return type_of_sender(self.source_addr, self.source_ton, self.source_npi)
+
     @model_validator(mode="after")
-    def _check_source(self) -> Self:
-        if not self.source_addr.isascii():
-            raise ValueError("source_addr must be ASCII")
-        if self.source_ton == TON_ALPHANUMERIC and len(self.source_addr) > 11:
-            raise ValueError(
-                "source_addr has more than 11 characters, the most of a name; shorten it or set source_ton"
-            )
-        if self.source_ton != TON_ALPHANUMERIC and self.source_addr and not self.source_addr.isdigit():
-            raise ValueError("source_addr must be digits unless source_ton is 5 (a name)")
+    def _check_together(self) -> Self:
+        if found := find_contradictions(self):
+            raise ContradictionsError(found)
         return self

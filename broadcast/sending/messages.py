@@ -86,8 +86,8 @@ def _make_template(account: Account, part: Segment, minutes: int) -> SubmitTempl
     return SubmitTemplate(
         source=account.source_addr.encode("ascii"),
         text=part.short_message,
-        source_ton=account.source_ton,
-        source_npi=account.source_npi,
+        source_ton=account.source_type.ton,
+        source_npi=account.source_type.npi,
         destination_ton=account.dest_ton,
         destination_npi=account.dest_npi,
         esm_class=part.esm_class,

@@ -51,7 +51,7 @@ _MILLISECONDS = click.FloatRange(min=0)
 @click.option(
     "--json", "as_json", is_flag=True, help="When ready, print one line of JSON: host, port, stats_port, pid."
 )
-def smsc(
+def command(
     *,
     host: str,
     port: int,
@@ -108,4 +108,4 @@ async def _serve(config: SmscConfig, behaviour: Behaviour, stop: asyncio.Event, 
 
 
 if __name__ == "__main__":
-    smsc()
+    command()

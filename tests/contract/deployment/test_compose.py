@@ -19,7 +19,7 @@ from broadcast.cli import COMMANDS
 from broadcast.embedded.servers.kafka import PROPERTIES
 from broadcast.routing import read_routes
 from broadcast.settings import SECRETS_DIR, Settings, load_settings
-from broadcast.smsc.command import smsc
+from broadcast.smsc.command import command as smsc
 from broadcast.stages import STAGES, STREAMS
 
 ROOT = Path(__file__).parents[3]

@@ -41,6 +41,7 @@ SAME_NAMES = {
     "pool": "a pool of connections",
     "reading": "bytes or rows, read as what they stand for",
     "receipts": "delivery receipts",
+    "routes": "routes of phone numbers, and the commands about them",
     "rows": "rows of a table before they are written",
     "server": "a server: start, serve, stop",
     "session": "a session with a server, held for long",

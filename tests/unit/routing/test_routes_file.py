@@ -1,11 +1,13 @@
-"""The routes file: what it takes, and errors that name field, value and next step."""
+"""The routes file: what it takes, and errors that name line, field, value, rule and next step."""
 
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from broadcast.routing import RoutesError, UnknownPolicy, read_routes
+from broadcast.routing import RoutesError, UnknownPolicy, check_routes, read_routes
 from schemas.lane import Lane
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "routes.toml"
@@ -28,6 +30,10 @@ def write(name: str = "de", account: str = "a", route: str = "", more: str = "")
     return ROUTE.format(name=name, account=account, route=route, more=more)
 
 
+def faults(text: str, environment: dict[str, str] | None = None) -> list[str]:
+    return [fault.write("r.toml") for fault in check_routes(text, environment).faults]
+
+
 def test_the_example_holds_the_defaults() -> None:
     (route,) = read_routes(EXAMPLE.read_text(), {"SMSC_PASSWORD": "s3cret"})
     (account,) = route.accounts
@@ -39,41 +45,180 @@ def test_the_example_holds_the_defaults() -> None:
     assert "s3cret" not in repr(route)
 
 
+OF_ROUTE = "r.toml:{}: route 'de': "
+OF_ACCOUNT = "r.toml:{}: route 'de', account 'a': "
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        (write(route="live = 'maybe'"), 5, "live = 'maybe': must be true or false; write one of these, without quo"),
+        (write(route="colour = 1"), 5, "colour: no such field; remove it; all fields are in docs/settings.md"),
+        (write(route="delays_seconds = [30, 5]"), 5, "delays_seconds: must ascend, each delay once; write [5, 30]"),
+        (write(route="delays_seconds = [\n5,\n0]"), 7, "delays_seconds[1] = 0: must be at least 1; raise it"),
+        (write(route="partitions = 0"), 5, "partitions = 0: must be at least 1; raise it"),
+        (write(route="window = 5"), 5, "window: no such field; it belongs into [[routes.accounts]], before any other"),
+        (write().replace('"+49"', '"49"'), 4, "prefixes[0] = '49': has the wrong form; write a plus sign and at most"),
+        (write().replace('["+49"]', "[]"), 4, "prefixes: must have at least 1; add one"),
+    ],
+)
+def test_a_fault_of_a_route_names_line_field_value_and_step(text: str, line: int, message: str) -> None:
+    (found,) = faults(text)
+    assert found.startswith(OF_ROUTE.format(line) + message)
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("widnow = 1", "widnow: no such field; write 'window'"),
+        ("tps = 100", "tps: no such field; write 'rate_per_second'"),
+        ("username = 's'", "username: no such field; write 'system_id'"),
+        ("window = '6 or 7'", "window = '6 or 7': must be a whole number; write one without quotation marks"),
+        ("window = 0", "window = 0: must be at least 1; raise it"),
+        ("window = 1.5", "window = 1.5: must be a whole number"),
+        ("binds = 65", "binds = 65: must be at most 64; lower it"),
+        ("rate_per_second = 0.5", "rate_per_second = 0.5: must be at least 1; raise it"),
+        ("rate_per_second = inf", "rate_per_second = inf: must be finite"),
+        ("response_timeout_seconds = nan", "response_timeout_seconds = nan: must be finite"),
+        ("response_timeout_seconds = 0", "response_timeout_seconds = 0: must be more than 0"),
+        ("service_type = 'é'", "service_type = 'é': has the character 'é'; write printable ASCII only"),
+        ("service_type = 'CMTCMT'", "service_type = 'CMTCMT': must have at most 5 characters; shorten it"),
+        ("system_type = 'ünbekannt'", "system_type = 'ünbekannt': has the character 'ü'; write printable ASCII only"),
+        ("source_addr = 'TÖCSIN'", "source_addr = 'TÖCSIN': has the character 'Ö'; write printable ASCII only"),
+        ("source_addr = '+491234567'", "source_addr = '+491234567': begins with a plus sign; write the digits only"),
+        ("source_addr = '" + "1" * 21 + "'", f"source_addr = '{'1' * 21}': must have at most 20 characters; shorten"),
+        ("source_addr = 'TWELVE-CHARS'", "source_addr = 'TWELVE-CHARS': has 12 characters, a name at most 11; shorten"),
+        ("source_addr = 'abc'\nsource_ton = 1", "source_addr = 'abc': must be digits with source_ton = 1; remove"),
+        ("source_ton = 5", "source_ton = 5: is the type of a name, and source_addr is empty; remove source_ton"),
+        ("source_addr = '112'\nsource_ton = 5", "source_ton = 5: is the type of a name, and source_addr '112' is a"),
+        ("message_id_rule = 'guess'", "message_id_rule = 'guess': must be 'as_is', 'case_insensitive', "),
+        ("unknown_policy = { routine = 'drop' }", "unknown_policy.routine = 'drop': must be 'resend' or 'hold'"),
+        (
+            "[routes.accounts.unknown_policy]\nbinds = 2",
+            "unknown_policy.binds: no such field; it belongs into [[routes",
+        ),
+        ("tls = true", "tls = true: must be a table; write it as a table, { name = value }"),
+        ("tls = { key_file = 'k.pem' }", "tls.key_file = 'k.pem': stands without certificate_file; add the certifi"),
+        ("password = ''", "password: is empty; write the password, or leave the field out"),
+        ("password = 'päss'", "password: has a character that is not printable ASCII; ask the carrier"),
+        (f"password = '{'p' * 65}'", "password: has 65 characters, at most 64; ask the carrier for a shorter one"),
+        ("password = 'env:NOT_SET'", "password: names the variable NOT_SET, which is not set; set it"),
+        ("password = 'env:EMPTY'", "password: names the variable EMPTY, which is empty; write the password, or leave"),
+        ("enquire_link_seconds = 100", "inactivity_seconds: is not longer than enquire_link_seconds = 100: each"),
+        ("backoff_limit_seconds = 0.1", "backoff_seconds: is longer than backoff_limit_seconds = 0.1; lower the"),
+    ],
+)
+def test_a_fault_of_an_account_names_line_field_value_and_step(field: str, message: str) -> None:
+    text = write(more=field)
+    (found,) = faults(text, {"EMPTY": ""})
+    place, _, rest = found.partition(": ")
+    assert rest.startswith(f"route 'de', account 'a': {message}")
+    on_line = text.splitlines()[int(place.removeprefix("r.toml:")) - 1]
+    name = message.split(" ", maxsplit=1)[0].rstrip(":").rpartition(".")[2]
+    assert name in on_line or on_line == "[[routes.accounts]]"
+
+
+@pytest.mark.parametrize(
+    ("host", "message"),
+    [
+        ("", "host = '': is empty; write it"),
+        ("smsc example", "has a space in it; remove it"),
+        (" smsc", "has a space in it; remove it"),
+        ("smpp://smsc.example.net", "is a URL; write the host only, and the port in `port`"),
+        ("smsc.example.net:2775", "has a port in it; write the port in `port`"),
+        ("[::1]", "has brackets; write an IPv6 address without brackets"),
+        ("münchen.example", "has the character 'ü'; write printable ASCII only"),
+        ("999.1.1.1", "is neither a host name nor an IP address; write one, such as smpp.example.net"),
+        ("a..b", "is neither a host name nor an IP address"),
+        ("-a.example", "is neither a host name nor an IP address"),
+        ("x" * 64, "is neither a host name nor an IP address"),
+    ],
+)
+def test_a_host_that_cannot_be_is_refused(host: str, message: str) -> None:
+    (found,) = faults(write().replace("127.0.0.1", host))
+    assert found.startswith(OF_ACCOUNT.format(8))
+    assert message in found
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "smsc", "SMPP.example.net", "a_b.example.", "10.0.0.1", "::1", "fe80::1"]
+)
+def test_hosts_by_name_and_by_address_are_taken(host: str) -> None:
+    assert not faults(write().replace("127.0.0.1", host))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("routes = [", "routes file: is not TOML"),
-        ("", "routes: is missing; add it"),
-        ("routes = []", "routes"),
-        (write("De"), r"routes\[0\].name = 'De'"),
-        (write(route="live = 'maybe'"), r"routes\[0\].live = 'maybe'"),
-        (write(route="colour = 1"), r"routes\[0\].colour: no such field"),
-        (write(route="delays_seconds = [30, 5]"), r"routes\[0\].delays_seconds: must ascend"),
-        (write(route="partitions = 0"), r"routes\[0\].partitions = 0"),
-        (write().replace('"+49"', '"49"'), r"routes\[0\].prefixes\[0\] = '49'"),
-        (write(more="port_ = 1"), r"routes\[0\].accounts\[0\].port_: no such field"),
-        (write(more='source_addr = "TWELVE-CHARS"'), "11 characters"),
-        (write(more='source_addr = "abc"\nsource_ton = 1'), "must be digits"),
-        (write(more='message_id_rule = "guess"'), "message_id_rule = 'guess'"),
-        (write(more="unknown_policy = { routine = 'drop' }"), "unknown_policy.routine = 'drop'"),
-        (write(more='command_status = { "0x0401" = "blocked" }'), r"command_status.*'blocked'.*of_message"),
-        (write(more='command_status = { "0x" = "of_number" }'), r"command_status.*'0x' is no command_status; write"),
-        (write(more='command_status = { "0x0" = "of_number" }'), r"command_status.*'0x0' is not 0x00000001 to"),
-        (write(more="password = 'env:NOT_SET'"), "variable NOT_SET, which is not set"),
-        (write() + write(account="b"), "route name 'de' is used 2 times"),
-        (write() + write("fr"), "account name 'a' is used 2 times"),
+        ("routes = [", "r.toml:1: is not TOML: Invalid value; correct the line"),
+        ("\n\nname 1", "r.toml:3: is not TOML: Expected '=' after a key in a key/value pair; correct the line"),
+        ("a = " + "[" * 100_000, "r.toml: is not TOML: its brackets are too deep; correct it"),
+        ("a = " + "1" * 5_000, "r.toml: is not TOML: Exceeds the limit"),
+        ("", "r.toml: routes: is missing; add it"),
+        ("routes = []", "r.toml:1: routes: must have at least 1; add one"),
+        ("routes = 1", "r.toml:1: routes = 1: must be a list; write it in square brackets"),
+        ("[[route]]", "r.toml:1: route: no such field; write 'routes'"),
+        ("[[routes]]\nname = 'De'", "r.toml:2: route 'De': name = 'De': has the wrong form; write small letters"),
+        ("[[routes]]\n[[routes.accounts]]", "r.toml:1: route 1: name: is missing; add it"),
+        ("[[routes]]\n[[routes.accounts]]", "r.toml:2: route 1, account 1: host: is missing; add it"),
     ],
 )
-def test_errors_name_field_and_value(text: str, message: str) -> None:
-    with pytest.raises(RoutesError, match=message):
-        read_routes(text)
+def test_a_text_that_is_no_routes_file_is_refused(text: str, message: str) -> None:
+    assert any(found.startswith(message) for found in faults(text))
 
 
-def test_errors_hold_no_password() -> None:
+def test_every_fault_is_found_at_once_and_in_the_order_of_lines() -> None:
+    text = write("De", route="live = 1.5", more="window = 0\nhost_ = 1") + write("fr", "b", more="source_ton = 5")
+    text = text.replace('"+49"', '"49"', 1)
+    assert [found.split(": ", 2)[0] + " " + found.split(": ")[2].split(" ")[0] for found in faults(text)] == [
+        "r.toml:3 name",
+        "r.toml:4 prefixes[0]",
+        "r.toml:5 live",
+        "r.toml:11 window",
+        "r.toml:12 host_",
+        "r.toml:23 source_ton",
+    ]
+
+
+def test_names_stand_once_in_the_file_and_prefixes_once_among_live_routes() -> None:
+    assert faults(write() + write(account="b").replace("+49", "+33")) == [
+        "r.toml:14: route 'de': name = 'de': the same route name stands on line 3; each may stand once: change one"
+    ]
+    assert faults(write() + write("fr").replace("+49", "+33")) == [
+        "r.toml:18: route 'fr', account 'a': name = 'a': the same account name stands on line 7; each may stand once: "
+        "change one"
+    ]
+    assert faults(write() + write("fr", "b")) == [
+        "r.toml:15: route 'fr': prefixes[0] = '+49': the same prefix of a simulated route stands on line 4; each may "
+        "stand once: change one"
+    ]
+    assert not faults(write() + write("fr", "b", route="live = true"))
+
+
+def test_the_error_names_the_first_fault_and_how_to_see_the_others() -> None:
     with pytest.raises(RoutesError) as caught:
-        read_routes(write(more="password = 12345\nwindow = 0"))
-    assert "window = 0" in str(caught.value)
-    assert "12345" not in str(caught.value)
+        read_routes(write(route="partitions = 0", more="window = 0\nbinds = 0"), name="ops/r.toml")
+    assert str(caught.value) == (
+        "ops/r.toml:5: route 'de': partitions = 0: must be at least 1; raise it "
+        "(2 more: `broadcast routes check ops/r.toml` shows all)"
+    )
+    assert len(caught.value.faults) == 3
+
+
+@pytest.mark.parametrize(
+    "written", ["12345", "'x12345'", "{ a = 'x12345' }", "'é12345'", "'env:VARIABLE'", "['12345']"]
+)
+def test_no_fault_holds_a_password(written: str) -> None:
+    text = write(more=f"password = {written}\nwindow = 0\npasswort = '12345'\nPassword = '12345'")
+    found = "\n".join(faults(text, {"VARIABLE": "é12345"}))
+    assert "window = 0" in found
+    assert "write 'password'" in found
+    assert "12345" not in found
+
+
+def test_a_password_longer_than_the_standard_has_it_is_taken() -> None:
+    (route,) = read_routes(write(more="password = 'twelve-chars'"))
+    assert route.accounts[0].password == SecretStr("twelve-chars")
 
 
 def test_the_unknown_policy_is_by_lane() -> None:
@@ -83,3 +228,64 @@ def test_the_unknown_policy_is_by_lane() -> None:
 def test_an_account_says_what_its_smsc_means_by_a_command_status() -> None:
     [route] = read_routes(write(more='command_status = { "0x0401" = "of_number", "1026" = "invalid_number" }'))
     assert route.accounts[0].command_status == {0x401: "of_number", 1026: "invalid_number"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ("", (0, 0)),
+        ("source_addr = 'TOCSIN'", (5, 0)),
+        ("source_addr = '1-800-ALERT'", (5, 0)),
+        ("source_addr = '112'", (3, 0)),
+        ("source_addr = '112112'", (3, 0)),
+        ("source_addr = '4915112345678'", (1, 1)),
+        ("source_addr = '015112345678'", (0, 0)),
+        ("source_addr = '112'\nsource_ton = 0", (0, 0)),
+        ("source_addr = '112'\nsource_ton = 2", (2, 1)),
+        ("source_addr = '112'\nsource_ton = 3\nsource_npi = 8", (3, 8)),
+    ],
+)
+def test_the_type_of_the_sender_follows_from_it(fields: str, expected: tuple[int, int]) -> None:
+    (route,) = read_routes(write(more=fields))
+    assert route.accounts[0].source_type == expected
+
+
+VALUES = st.recursive(
+    st.one_of(
+        st.integers(-(10**30), 10**30).map(str),
+        st.floats().map(repr),
+        st.sampled_from(["true", "false", "1979-05-27", "07:32:00", "1979-05-27T07:32:00Z", "''", "9" * 5000]),
+        st.text(st.characters(exclude_characters="'\n\r", exclude_categories=["Cc", "Cs"]), max_size=30).map(
+            lambda value: f"'{value}'"
+        ),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda each: f"[{', '.join(each)}]"),
+        st.dictionaries(st.sampled_from(["name", "ca_file", "immediate", "x"]), inner, max_size=2).map(
+            lambda each: "{" + ", ".join(f"{key} = {value}" for key, value in each.items()) + "}"
+        ),
+    ),
+    max_leaves=4,
+)
+FIELDS = st.sampled_from([
+    "name", "host", "port", "system_id", "password", "tls", "window", "accounts", "prefixes", "live", "x", "routes",
+    "delays_seconds", "source_addr", "source_ton", "rate_per_second", "unknown_policy", "message_id_rule", "a.b",
+])  # fmt: skip
+HEADERS = st.sampled_from(
+    ["[[routes]]", "[[routes.accounts]]", "[routes]", "[routes.accounts.tls]", "[x]", "[[routes.accounts.x]]", "[["]
+)
+
+
+@given(st.lists(st.one_of(HEADERS, st.tuples(FIELDS, VALUES).map(" = ".join), st.text(max_size=8)), max_size=12))
+def test_any_text_has_routes_or_faults_on_its_lines(lines: list[str]) -> None:
+    text = "\n".join(lines)
+    reading = check_routes(text)
+    assert bool(reading.routes) is not bool(reading.faults)
+    assert all(0 <= fault.line <= text.count("\n") + 1 for fault in reading.faults)
+
+
+@given(FIELDS, VALUES, st.sampled_from([4, 10]))
+def test_any_field_of_a_good_file_may_have_any_value(field: str, value: str, after: int) -> None:
+    lines = [line for line in write().split("\n") if not line.startswith(f"{field} =")]
+    reading = check_routes("\n".join([*lines[:after], f"{field} = {value}", *lines[after:]]))
+    assert bool(reading.routes) is not bool(reading.faults)

@@ -1,0 +1,216 @@
+"""What is wrong in a routes file, in words. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Final, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from broadcast.routing.contradictions import ContradictionsError
+from broadcast.routing.fields import FORMS, RULE
+from broadcast.routing.lines import Path
+
+VALUE_LIMIT: Final = 60
+ALL_FIELDS: Final = "all fields are in docs/settings.md"
+
+SYNONYMS: Final[Mapping[str, str]] = {
+    "username": "system_id",
+    "user": "system_id",
+    "login": "system_id",
+    "throughput": "rate_per_second",
+    "tps": "rate_per_second",
+    "rate": "rate_per_second",
+    "sender": "source_addr",
+    "sender_id": "source_addr",
+    "originator": "source_addr",
+    "from": "source_addr",
+    "connections": "binds",
+    "sessions": "binds",
+    "window_size": "window",
+    "ssl": "tls",
+}
+"""Names that carriers' forms and other gateways use, and the field that is meant."""
+
+BOUNDS: Final[Mapping[str, tuple[str, str]]] = {
+    "missing": ("is missing", "add it"),
+    "greater_than": ("must be more than {gt:g}", "raise it"),
+    "greater_than_equal": ("must be at least {ge:g}", "raise it"),
+    "less_than": ("must be less than {lt:g}", "lower it"),
+    "less_than_equal": ("must be at most {le:g}", "lower it"),
+    "finite_number": ("must be finite", "write a number"),
+    "string_too_short": ("is empty", "write it"),
+    "string_too_long": ("must have at most {max_length} characters", "shorten it"),
+    "too_short": ("must have at least {min_length}", "add one"),
+    "too_long": ("must have at most {max_length}", "remove some"),
+    "literal_error": ("must be {expected}", "write one of these"),
+    "enum": ("must be {expected}", "write one of these"),
+    "model_type": ("must be a table", "write it as a table, {{ name = value }}"),
+    "model_attributes_type": ("must be a table", "write it as a table, {{ name = value }}"),
+    "tuple_type": ("must be a list", "write it in square brackets"),
+}
+"""Rule and step by the type of a model's error; the values in braces are of its context."""
+
+KINDS: Final[Mapping[str, tuple[str, str]]] = {
+    "int": ("must be a whole number", "write one without quotation marks"),
+    "float": ("must be a number", "write one without quotation marks"),
+    "bool": ("must be true or false", "write one of these, without quotation marks"),
+    "string": ("must be a text", "write it in quotation marks"),
+    "path": ("must be a path", "write it in quotation marks"),
+}
+"""The same, by the first word of the type, where the kind of value is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong: where, what, and what to do. `value` is empty where it is not to be shown.
+
+    `line` counts from 1; 0 says that none is known.
+    """
+
+    line: int
+    place: str
+    field: str
+    value: str
+    rule: str
+    step: str
+
+    def write(self, name: str) -> str:
+        """The fault in one line, for the file of that name."""
+        where = f"{name}:{self.line}" if self.line else name
+        value = f" = {self.value}" if self.value else ""
+        subject = ": ".join(filter(None, (self.place, f"{self.field}{value}" if self.field else "")))
+        return f"{where}: {subject}: {self.rule}; {self.step}" if subject else f"{where}: {self.rule}; {self.step}"
+
+
+class Places:
+    """The fields of a routes file by path: their lines, their values, and the route and account they belong to."""
+
+    def __init__(self, content: object, lines: Mapping[Path, int], file: type[BaseModel]) -> None:
+        self._content: Final = content
+        self._lines: Final = lines
+        self._tables: Final = dict(_find_tables(file, ()))
+
+    def fault(self, path: Path, rule: str, step: str, *, shown: bool = True) -> Fault:
+        """A fault of the field at `path`; a value that may be secret is never shown."""
+        table, field = self._divide(path)
+        value = self._show(path) if shown and not any("password" in str(part).lower() for part in path) else ""
+        return Fault(self._line(path), self._name(table), field, value, rule, step)
+
+    def describe(self, error: ValidationError) -> Iterator[Fault]:
+        """The faults that a validation of the whole file found."""
+        details = error.errors(include_url=False)
+        for detail in details:
+            path: Path = tuple(detail["loc"])
+            if detail["type"] == "too_short" and any(is_below(tuple(other["loc"]), path) for other in details):
+                # It only says that no element of the list is right.
+                continue
+            contradictions = detail.get("ctx", {}).get("error")
+            if isinstance(contradictions, ContradictionsError):
+                for found in contradictions.found:
+                    yield self.fault((*path, *found.field), found.rule, found.step)
+            elif detail["type"] == "extra_forbidden":
+                yield self.fault(path, "no such field", self._suggest(path), shown=False)
+            else:
+                yield self.fault(path, *_explain(detail, path))
+
+    def _line(self, path: Path) -> int:
+        return next((self._lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self._lines), 0)
+
+    def _value(self, path: Path) -> Any:
+        value: Any = self._content
+        try:
+            for part in path:
+                value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+        return value
+
+    def _show(self, path: Path) -> str:
+        value = self._value(path)
+        if isinstance(value, bool):
+            return str(value).lower()
+        if not isinstance(value, str | int | float):
+            return ""
+        try:
+            text = repr(value)
+        except ValueError:
+            # A number of more digits than Python writes.
+            return ""
+        return text if len(text) <= VALUE_LIMIT else f"{text[:VALUE_LIMIT]}…"
+
+    def _divide(self, path: Path) -> tuple[Path, str]:
+        """The path of the route or account, and the name of the field in it."""
+        end = 2 if path[:1] == ("routes",) and len(path) >= 2 else 0
+        if path[2:3] == ("accounts",) and len(path) >= 4:
+            end = 4
+        field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[end:])
+        return path[:end], field.lstrip(".")
+
+    def _name(self, table: Path) -> str:
+        """How a person finds the route or account: by its name, or by its number where that is missing."""
+        names = []
+        for kind, end in (("route", 2), ("account", 4)):
+            if len(table) >= end:
+                name = self._value((*table[:end], "name"))
+                known = isinstance(name, str) and 0 < len(name) <= VALUE_LIMIT
+                names.append(f"{kind} {name!r}" if known else f"{kind} {int(table[end - 1]) + 1}")
+        return ", ".join(names)
+
+    def _suggest(self, path: Path) -> str:
+        name = str(path[-1])
+        own = self._tables.get(_table_name(path[:-1]), ())
+        near = SYNONYMS.get(name.lower().replace("-", "_"))
+        if near not in own:
+            near = next(iter(get_close_matches(name.lower(), own, 1, 0.6)), None)
+        elsewhere = next((table for table, fields in self._tables.items() if name in fields), None)
+        if elsewhere is not None:
+            return f"it belongs into {_header(elsewhere)}, before any other table in it"
+        return f"write {near!r}" if near else f"remove it; {ALL_FIELDS}"
+
+
+def _explain(detail: ErrorDetails, path: Path) -> tuple[str, str]:
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == RULE:
+        return str(context["rule"]), str(context["step"])
+    if kind == "value_error":
+        rule, _, step = str(context["error"]).partition("; ")
+        return rule, step or ALL_FIELDS
+    if kind == "string_pattern_mismatch":
+        field = next(part for part in reversed(path) if isinstance(part, str))
+        return "has the wrong form", FORMS.get(field, f"it must match {context['pattern']}")
+    rule, step = BOUNDS.get(kind) or KINDS.get(kind.partition("_")[0]) or (detail["msg"], ALL_FIELDS)
+    try:
+        return rule.format(**context), step.format(**context)
+    except (KeyError, ValueError):
+        return detail["msg"], ALL_FIELDS
+
+
+def _find_tables(model: type[BaseModel], name: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Sequence[str]]]:
+    yield name, tuple(model.model_fields)
+    for field, information in model.model_fields.items():
+        for inner in _models_in(information.annotation):
+            yield from _find_tables(inner, (*name, field))
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
+
+
+def is_below(path: Path, other: Path) -> bool:
+    """Whether `path` is a field or an element of `other`."""
+    return len(path) > len(other) and path[: len(other)] == other
+
+
+def _table_name(path: Path) -> tuple[str, ...]:
+    return tuple(part for part in path if isinstance(part, str))
+
+
+def _header(table: tuple[str, ...]) -> str:
+    if table in {("routes",), ("routes", "accounts")}:
+        return f"[[{'.'.join(table)}]]"
+    return f"[{'.'.join(table)}]" if table else "the beginning of the file"
