@@ -2,7 +2,7 @@
 
 import ssl
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 from pathlib import Path
 
 from broadcast.smpp.codec.message_ids import MessageIdRule
@@ -15,6 +15,15 @@ class BindMode(Enum):
     TRANSCEIVER = BIND_TRANSCEIVER
     TRANSMITTER = BIND_TRANSMITTER
     RECEIVER = BIND_RECEIVER
+
+
+class BindModes(StrEnum):
+    """Which binds an account has (SMPP 3.4, 2.2)."""
+
+    TRANSCEIVER = "transceiver"
+    """Each bind submits and receives."""
+    TRANSMITTER_RECEIVER = "transmitter_receiver"
+    """Some binds submit, others receive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +78,20 @@ class BindConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountConfig:
-    """One SMSC login with its binds; the rate is the account's, over all binds together."""
+    """One SMSC login with its binds; the rate is the account's, over all binds together.
+
+    `bind.mode` is set by `bind_mode` for each bind.
+    """
 
     name: str
     bind: BindConfig
+    bind_mode: BindModes = BindModes.TRANSCEIVER
+    # Of transceivers; of transmitters and of receivers in the other mode.
     binds: int = 1
+    transmitters: int = 1
+    receivers: int = 1
+    # Several binds of one account at once look like an attack to some SMSCs.
+    concurrent_binds: int = 1
     rate_per_second: float | None = None
     message_id_rule: MessageIdRule = MessageIdRule.AS_IS
     # Pauses before a new bind: exponential with jitter between the two; after a refusal at least `refused`.

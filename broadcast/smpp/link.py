@@ -85,6 +85,11 @@ class Link(asyncio.Protocol):
         finally:
             self._requests.pop(sequence, None)
 
+    @property
+    def error(self) -> SmppError | None:
+        """Why the link was closed, or is being closed; None before."""
+        return self._error
+
     def abort(self) -> None:
         """Close the link at once."""
         self._close(LinkLostError("aborted"))
@@ -127,7 +132,7 @@ class Link(asyncio.Protocol):
         self._resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        error = self._error or LinkLostError(f"link lost: {exc or 'closed by the SMSC'}")
+        error = self._error = self._error or LinkLostError(f"link lost: {exc or 'closed by the SMSC'}")
         self._stopping = True
         self._transport = None
         if self._ticker is not None:

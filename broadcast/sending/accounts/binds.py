@@ -51,7 +51,7 @@ class AccountBinds:
 
     async def unbind(self) -> None:
         """Unbind all sessions; a submit that is still unanswered is unknown."""
-        await self.pool.stop(UNBIND_SECONDS)
+        await self.pool.drain(UNBIND_SECONDS)
 
     def write(
         self, session: Session[Token], submission: Submission, jobs: Sequence[Job], offsets: Sequence[int]

@@ -21,7 +21,7 @@ class BindRequest(NamedTuple):
 
 
 class BindResponse(NamedTuple):
-    """The body of a bind response; empty where the SMSC sent none, as it may with an error."""
+    """The body of a bind response; empty where the SMSC sent none."""
 
     system_id: bytes
     tlvs: dict[int, bytes]
@@ -46,8 +46,14 @@ def parse_bind(body: bytes) -> BindRequest:
 
 
 def parse_bind_response(body: bytes) -> BindResponse:
-    """Read the body of a bind response. No body is read as an empty one: 4.1.2 leaves it out with an error."""
-    if not body:
-        return BindResponse(b"", {})
-    system_id, offset = read_cstring(body, 0, "system_id", len(body))
-    return BindResponse(system_id, parse_tlvs(body[offset:]))
+    """Read the body of a bind response; whatever is wrong with it, the command_status alone says whether it is bound.
+
+    No body is an empty one (4.1.2 leaves it out with an error), a system_id without NUL reaches to the end, and
+    optional parameters that cannot be read are none.
+    """
+    system_id, _, optional = body.partition(b"\0")
+    try:
+        tlvs = parse_tlvs(optional)
+    except PduError:
+        tlvs = {}
+    return BindResponse(system_id, tlvs)

@@ -12,7 +12,8 @@ from broadcast.smpp.account import AccountConfig, BindConfig
 from broadcast.smpp.codec.command_status import RALYBND, RINVPASWD
 from broadcast.smpp.codec.template import SubmitTemplate
 from broadcast.smpp.errors import BindError
-from broadcast.smpp.pool import Pool, choose_delay
+from broadcast.smpp.bind_state import choose_delay
+from broadcast.smpp.pool import Pool
 from broadcast.smsc.server import SmscConfig
 from tests.support.smpp import BindChanges, StartClient
 from tests.support.waiting import eventually
@@ -47,7 +48,7 @@ async def test_binds_come_up_and_come_back_and_nothing_is_counted_twice(start: S
         await lose_and_bind_again()
     await eventually(lambda: len(client.outcomes) == 5000)
     assert client.outcomes == Counter(range(5000))
-    await pool.stop(2.0)
+    await pool.drain(2.0)
     assert pool.sessions == ()
     await eventually(lambda: client.smsc.simulator.binds_now == 0)
 
@@ -66,7 +67,7 @@ async def test_an_smsc_that_is_away_is_waited_for(start: StartClient) -> None:
     again = await start(SmscConfig(port=port))
     await eventually(lambda: len(pool.sessions) == 1)
     assert pool.last_error is None
-    await pool.stop(1.0)
+    await pool.drain(1.0)
     assert again.smsc.simulator.state.metrics.binds_total == 1
 
 
@@ -79,7 +80,7 @@ async def test_a_host_that_is_no_name_is_tried_again_like_a_refused_bind(start: 
     assert isinstance(pool.last_error, BindError)
     assert "not a host name" in str(pool.last_error)
     assert not pool.last_error.retryable
-    await pool.stop(1.0)
+    await pool.drain(1.0)
 
 
 async def test_a_wrong_password_is_tried_again_after_a_long_pause(start: StartClient) -> None:
@@ -90,7 +91,7 @@ async def test_a_wrong_password_is_tried_again_after_a_long_pause(start: StartCl
         await eventually(lambda: events)
     assert [event["event"] for event in events] == ["bind_failed"]
     assert events[0]["next_attempt_seconds"] >= 60.0
-    await pool.stop(1.0)
+    await pool.drain(1.0)
     assert client.smsc.simulator.state.metrics.binds_refused == 1
 
 
@@ -110,7 +111,7 @@ async def test_the_rate_of_the_account_holds_over_all_binds(start: StartClient) 
     for session in pool.sessions:
         client.on_room(session)
     await eventually(lambda: len(client.accepted) == 2300)
-    await pool.stop(1.0)
+    await pool.drain(1.0)
 
 
 async def test_each_bind_has_a_window_of_its_own(start: StartClient) -> None:
@@ -124,7 +125,7 @@ async def test_each_bind_has_a_window_of_its_own(start: StartClient) -> None:
         taken += session.submit(template, [b"4915%04d" % number for number in range(taken, 25)], range(taken, 25))
     assert taken == 20
     assert [session.unanswered for session in pool.sessions] == [10, 10]
-    await pool.stop(2.0)
+    await pool.drain(2.0)
     assert client.outcomes == Counter(range(20))
     assert len(client.accepted) == 20
 

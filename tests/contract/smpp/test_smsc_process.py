@@ -15,7 +15,7 @@ import pytest
 from broadcast.smpp.account import BindConfig
 from broadcast.smpp.codec.template import SubmitTemplate
 from broadcast.smpp.errors import BindError
-from broadcast.smpp.pool import connect
+from broadcast.smpp.binding import connect
 from tests.support.smpp import StartClient
 from tests.support.waiting import eventually
 

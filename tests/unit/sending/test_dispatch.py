@@ -84,11 +84,11 @@ async def test_messages_of_several_segments_leave_a_slow_account(rate: int, segm
     clock = asyncio.get_running_loop().time
     pool = sender.binds.pool
     session: Session[Any] = Session(
-        make_config(sender.account).bind, sender.binds, clock=clock, account_pacing=pool._pacing
+        make_config(sender.account).bind, sender.binds, clock=clock, account_pacing=pool._shared.pacing
     )
     wire = MemoryTransport(session)
     session.connection_made(wire)
-    pool._sessions[0] = session
+    pool.sessions = (session,)
     sender.add_jobs(FIRST, 0, 3)
     session.start(b"smsc")
     submits = 0

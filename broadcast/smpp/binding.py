@@ -1,0 +1,94 @@
+"""How one session comes to be: TCP, TLS, bind and its response (SMPP 3.4, 2.2, 4.1)."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import TypeVar
+
+from broadcast.smpp.account import BindConfig
+from broadcast.smpp.codec.bind import BindRequest, encode_bind, parse_bind_response
+from broadcast.smpp.codec.command_status import BIND_REFUSED, ROK, RUNKNOWNERR, name_status
+from broadcast.smpp.codec.errors import SmppError
+from broadcast.smpp.codec.pdu import BINDS, RESPONSE, Pdu, SequenceCounter
+from broadcast.smpp.errors import BindError
+from broadcast.smpp.pacing import Pacing
+from broadcast.smpp.session import Listener, Session
+
+T = TypeVar("T")
+
+
+async def connect(
+    config: BindConfig,
+    listener: Listener[T],
+    *,
+    clock: Callable[[], float] | None = None,
+    account_pacing: Pacing | None = None,
+    sequences: SequenceCounter | None = None,
+) -> Session[T]:
+    """Connect, bind, and return the bound session; `on_room` is called before it returns.
+
+    BindError when the SMSC cannot be reached in `connect_timeout_seconds`, does not answer the bind in
+    `session_init_seconds`, or refuses it. `clock` is monotonic seconds, by default the loop's.
+    """
+    loop = asyncio.get_running_loop()
+    session = Session(config, listener, clock=clock or loop.time, account_pacing=account_pacing, sequences=sequences)
+    where = f"{config.host}:{config.port}"
+    try:
+        await _open(loop, session)
+    except ssl.SSLError as error:
+        raise BindError(f"TLS with {where} failed: {error}; check tls.ca_file", retryable=True) from error
+    except UnicodeError as error:
+        raise BindError(f"host {config.host!r} is not a host name ({error}); correct it", retryable=False) from error
+    except (OSError, TimeoutError) as error:
+        raise BindError(f"no connection to {where}: {error or 'timed out'}", retryable=True) from error
+    try:
+        async with asyncio.timeout(config.session_init_seconds):
+            response = await session.request(config.mode.value, _bind_body(config))
+        status = _status_of(response)
+        if status != ROK:
+            raise BindError(
+                f"{where} refused the bind of {config.system_id}: {name_status(status)}",
+                retryable=status not in BIND_REFUSED,
+                command_status=status,
+            )
+        session.start(parse_bind_response(response.body).system_id)
+    except BindError:
+        session.abort()
+        raise
+    except (SmppError, TimeoutError) as error:
+        session.abort()
+        reason = str(error) or f"no answer within {config.session_init_seconds} s"
+        raise BindError(f"{where} did not complete the bind: {reason}", retryable=True) from error
+    except asyncio.CancelledError:
+        session.abort()
+        raise
+    return session
+
+
+async def _open(loop: asyncio.AbstractEventLoop, session: Session[T]) -> None:
+    config = session.config
+    tls = None if config.tls is None else config.tls.make_context()
+    server_name = None if config.tls is None else config.tls.server_name
+    async with asyncio.timeout(config.connect_timeout_seconds):
+        await loop.create_connection(lambda: session, config.host, config.port, ssl=tls, server_hostname=server_name)
+
+
+def _bind_body(config: BindConfig) -> bytes:
+    return encode_bind(
+        BindRequest(
+            config.system_id.encode(),
+            config.password.encode(),
+            config.system_type.encode(),
+            config.interface_version,
+            config.addr_ton,
+            config.addr_npi,
+            config.address_range.encode(),
+        )
+    )
+
+
+def _status_of(response: Pdu) -> int:
+    """The status of the answer to a bind; a generic_nack of status 0 is no acceptance (4.3)."""
+    if response.command & ~RESPONSE in BINDS:
+        return response.status
+    return response.status or RUNKNOWNERR
