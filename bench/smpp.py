@@ -21,10 +21,10 @@ import psutil
 import uvloop
 
 from broadcast.smpp.account import BindConfig
+from broadcast.smpp.binding import connect
 from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.codec.message import Delivery
 from broadcast.smpp.codec.template import SubmitTemplate
-from broadcast.smpp.binding import connect
 from broadcast.smpp.session import Session
 from broadcast.smpp.window import Response
 

@@ -1,4 +1,4 @@
-"""One bind of an account that is kept bound: connected, bound again after it ends, unbound when it is no longer wanted."""
+"""One bind of an account that is kept bound: connected, bound again after it ends, unbound at the end."""
 
 import asyncio
 import random
@@ -122,9 +122,7 @@ class KeptBind(Generic[T]):
             async with shared.attempts:
                 delay = shared.refused_until - shared.clock()
                 if delay <= 0:
-                    return await connect(
-                        self.config, shared.listener, clock=shared.clock, account_pacing=shared.pacing
-                    )
+                    return await connect(self.config, shared.listener, clock=shared.clock, account_pacing=shared.pacing)
             # Another bind with the same login was refused.
             self._change(BindPhase.REFUSED, error=shared.refusal, delay=delay)
             await asyncio.sleep(delay)

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
-from broadcast.smpp.account import BindConfig
+from broadcast.smpp.account import BindConfig, BindMode
 from broadcast.smpp.codec.command_status import RINVBNDSTS, RMSGQFUL, ROK, RTHROTTLED, RX_T_APPN
 from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.codec.message import Delivery
@@ -86,6 +86,7 @@ class Session(Link, Generic[T]):
         self._window: Final[Window[T]] = Window(config.window, self.sequences)
         self._data_sequences: set[int] = set()
         self._unanswered_deliveries = 0
+        self._submits = False
         # Since then no submit was answered although some were pending; segments that wait for places.
         self._unanswered_since = 0.0
         self._segments_awaited = 1
@@ -101,9 +102,9 @@ class Session(Link, Generic[T]):
     def room(self) -> int:
         """How many submits may be written now.
 
-        0 while throttled, above the rate, while the transport has paused writing, or unbinding.
+        0 while throttled, above the rate, while the transport has paused writing, or unbinding; always on a receiver.
         """
-        if not self._bound or self._stopping or self._writing_paused:
+        if not self._submits or self._writing_paused or self._stopping:
             return 0
         now = self._clock()
         room = min(self._window.room, self.pacing.room(now))
@@ -161,7 +162,7 @@ class Session(Link, Generic[T]):
         Pacing then keeps that much of the rate together. Where the window is full, the next response calls `on_room`.
         """
         self._segments_awaited = segments
-        if self._room_timer is not None or not self._bound or self._stopping or self._writing_paused:
+        if self._room_timer is not None or not self._submits or self._stopping or self._writing_paused:
             return
         if self._window.room < segments:
             # A response will come, or the session ends: both announce the room.
@@ -219,6 +220,7 @@ class Session(Link, Generic[T]):
             raise self._error or LinkLostError("closed by the SMSC right after the bind")
         self.smsc_id = smsc_id
         self._bound = True
+        self._submits = self.config.mode is not BindMode.RECEIVER
         self._start_ticking()
         self._announce_room()
 
@@ -263,6 +265,7 @@ class Session(Link, Generic[T]):
         self._announce_room()
 
     def _report_loss(self, error: SmppError) -> None:
+        self._submits = False
         if self._room_timer is not None:
             self._room_timer.cancel()
         self._emptied.set()

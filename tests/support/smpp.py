@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Protocol, TypedDict, Unpack
 
 from broadcast.smpp.account import BindConfig, BindMode, Tls
+from broadcast.smpp.binding import connect
 from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.codec.message import Delivery
 from broadcast.smpp.codec.pdu import HEADER, HEADER_LENGTH, SUBMIT_SM_RESP, Pdu, SequenceCounter, encode_pdu
 from broadcast.smpp.codec.template import SubmitTemplate
-from broadcast.smpp.binding import connect
 from broadcast.smpp.session import Session
 from broadcast.smpp.window import Response
 from broadcast.smsc.behaviour import Behaviour

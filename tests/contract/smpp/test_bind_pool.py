@@ -8,14 +8,16 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from broadcast.smpp.account import AccountConfig, BindConfig
+from broadcast.clock import epoch_milliseconds
+from broadcast.smpp.account import AccountConfig, BindConfig, BindMode, BindModes
+from broadcast.smpp.bind_state import BindPhase, BindState, choose_delay, count_failures
 from broadcast.smpp.codec.command_status import RALYBND, RINVPASWD
 from broadcast.smpp.codec.template import SubmitTemplate
-from broadcast.smpp.errors import BindError
-from broadcast.smpp.bind_state import choose_delay
+from broadcast.smpp.errors import BindError, LinkLostError, MuteSessionError
 from broadcast.smpp.pool import Pool
 from broadcast.smsc.server import SmscConfig
-from tests.support.smpp import BindChanges, StartClient
+from tests.support.scripted_smsc import scripted_smsc
+from tests.support.smpp import TEMPLATE, BindChanges, RecordingListener, StartClient
 from tests.support.waiting import eventually
 
 
@@ -62,11 +64,14 @@ async def test_an_smsc_that_is_away_is_waited_for(start: StartClient) -> None:
         pool.start()
         await eventually(lambda: [event["event"] for event in events].count("bind_failed") >= 3)
     assert {event["log_level"] for event in events} == {"warning"}
-    assert pool.last_error is not None
-    assert pool.last_error.retryable
+    (state,) = pool.bind_states()
+    assert isinstance(state.error, BindError)
+    assert state.error.retryable
+    assert state.failures >= 3
     again = await start(SmscConfig(port=port))
     await eventually(lambda: len(pool.sessions) == 1)
-    assert pool.last_error is None
+    (state,) = pool.bind_states()
+    assert (state.phase, state.error, state.next_attempt_at) == (BindPhase.BOUND, None, None)
     await pool.drain(1.0)
     assert again.smsc.simulator.state.metrics.binds_total == 1
 
@@ -76,10 +81,11 @@ async def test_a_host_that_is_no_name_is_tried_again_like_a_refused_bind(start: 
     config = AccountConfig(name="a", bind=BindConfig(host="smsc..example.net", port=1, system_id="client"))
     pool = Pool(config, client)
     pool.start()
-    await eventually(lambda: pool.last_error is not None)
-    assert isinstance(pool.last_error, BindError)
-    assert "not a host name" in str(pool.last_error)
-    assert not pool.last_error.retryable
+    await eventually(lambda: pool.bind_states()[0].phase is BindPhase.REFUSED)
+    (state,) = pool.bind_states()
+    assert isinstance(state.error, BindError)
+    assert "not a host name" in str(state.error)
+    assert not state.error.retryable
     await pool.drain(1.0)
 
 
@@ -130,6 +136,123 @@ async def test_each_bind_has_a_window_of_its_own(start: StartClient) -> None:
     assert len(client.accepted) == 20
 
 
+async def test_the_state_of_each_bind_is_told_to_people(start: StartClient) -> None:
+    client = await start(SmscConfig(password="secret"))
+    told: list[BindState] = []
+    began = epoch_milliseconds()
+    wrong = Pool(account(client.smsc.port, bind={"password": "wrong"}), client, on_bind_state=told.append)
+    wrong.start()
+    await eventually(lambda: {state.phase for state in wrong.bind_states()} == {BindPhase.REFUSED})
+    # Both binds have the same login: the second does not try what the first was refused.
+    assert client.smsc.simulator.state.metrics.binds_refused == 1
+    for state in wrong.bind_states():
+        assert (state.account, state.bind, state.mode) == ("a", state.bind, BindMode.TRANSCEIVER)
+        assert "ESME_RINVPASWD" in str(state.error)
+        assert began <= state.since <= epoch_milliseconds()
+        assert state.next_attempt_at is not None
+        assert 59_000 <= state.next_attempt_at - epoch_milliseconds() <= 90_000
+    assert wrong.seconds_to_next_attempt() is not None
+    assert sorted(told[-2:], key=lambda state: state.bind) == wrong.bind_states()
+    await wrong.drain(1.0)
+    assert wrong.bind_states() == []
+
+    right = Pool(account(client.smsc.port, binds=1, bind={"password": "secret"}), client, on_bind_state=told.append)
+    told.clear()
+    right.start()
+    await eventually(lambda: told[-1].phase is BindPhase.BOUND)
+    client.smsc.simulator.close_links()
+    await eventually(lambda: [state.phase for state in told].count(BindPhase.BOUND) == 2)
+    (lost,) = (state for state in told if state.phase is BindPhase.WAITING)
+    assert isinstance(lost.error, LinkLostError)
+    assert lost.since >= told[1].since
+    await right.drain(1.0)
+    assert [state.phase for state in told] == [
+        BindPhase.CONNECTING,
+        BindPhase.CONNECTING,
+        BindPhase.BOUND,
+        BindPhase.WAITING,
+        BindPhase.CONNECTING,
+        BindPhase.BOUND,
+        BindPhase.UNBINDING,
+    ]
+
+
+async def test_binds_are_added_and_taken_away_while_submits_are_written_and_nothing_is_lost(start: StartClient) -> None:
+    client = await start(receipts=False, delay_ms=5.0)
+    config = account(client.smsc.port, binds=1, bind={"window": 20})
+    pool = Pool(config, client)
+    pool.start()
+    await eventually(lambda: len(pool.sessions) == 1)
+    client.offer(4000)
+    client.on_room(pool.sessions[0])
+    for number, binds in enumerate((4, 2, 3, 1), 1):
+        await client.until_outcomes(500 * number)
+        pool.resize(replace(config, binds=binds))
+        await eventually(lambda binds=binds: len(pool.sessions) == binds)  # type: ignore[misc]
+        await eventually(lambda binds=binds: len(pool.bind_states()) == binds)  # type: ignore[misc]
+    await eventually(lambda: len(client.outcomes) == 4000)
+    assert (client.outcomes, client.unknown) == (Counter(range(4000)), [])
+    assert client.smsc.simulator.binds_now == 1
+    with pytest.raises(ValueError, match="make a new pool"):
+        pool.resize(account(client.smsc.port + 1))
+    await pool.drain(2.0)
+    assert client.smsc.simulator.binds_now == 0
+
+
+async def test_a_drain_waits_for_answers_and_writes_no_more(start: StartClient) -> None:
+    client = await start(receipts=False, delay_ms=200.0)
+    pool = Pool(account(client.smsc.port, binds=2, bind={"window": 10}), client)
+    pool.start()
+    await eventually(lambda: len(pool.sessions) == 2)
+    client.offer(100)
+    for session in pool.sessions:
+        client.on_room(session)
+    pool.resize(replace(pool.config, binds=1))
+    assert len(pool.sessions) == 1
+    await pool.drain(5.0)
+    assert (len(client.accepted), client.unknown, pool.sessions) == (20, [], ())
+
+
+async def test_submits_go_on_transmitters_and_receipts_come_on_receivers(start: StartClient) -> None:
+    client = await start()
+    config = replace(
+        account(client.smsc.port), bind_mode=BindModes.TRANSMITTER_RECEIVER, transmitters=2, receivers=1, binds=7
+    )
+    pool = Pool(config, client)
+    pool.start()
+    await eventually(lambda: client.smsc.simulator.binds_now == 3)
+    assert [(state.bind, state.mode) for state in pool.bind_states()] == [
+        ("tx0", BindMode.TRANSMITTER),
+        ("tx1", BindMode.TRANSMITTER),
+        ("rx0", BindMode.RECEIVER),
+    ]
+    await eventually(lambda: len(pool.sessions) == 2)
+    client.offer(50)
+    for session in pool.sessions:
+        client.on_room(session)
+    await eventually(lambda: len(client.accepted) == len(client.deliveries) == 50)
+    await pool.drain(1.0)
+
+
+async def test_a_receiver_takes_no_submits(start: StartClient) -> None:
+    client = await start()
+    session = await client.connect(mode=BindMode.RECEIVER)
+    assert session.room == 0
+    assert session.submit(TEMPLATE, [b"4915100"], [0]) == 0
+    assert client.smsc.simulator.state.metrics.submits == 0
+
+
+@pytest.mark.parametrize("cap", [1, 3])
+async def test_never_more_binds_are_under_way_at_once_than_the_cap(cap: int) -> None:
+    async with scripted_smsc(answer_binds=False) as smsc:
+        config = replace(account(smsc.port, binds=6, bind={"session_init_seconds": 0.2}), concurrent_binds=cap)
+        pool: Pool[int] = Pool(config, RecordingListener())
+        pool.start()
+        await eventually(lambda: smsc.connections >= 2 * cap + 1)
+        assert smsc.highest_open <= cap
+        pool.abort()
+
+
 @pytest.mark.parametrize(
     ("error", "failures", "low", "high"),
     [
@@ -146,3 +269,19 @@ def test_delays(error: BindError | None, failures: int, low: float, high: float)
     delays = [choose_delay(config, error, failures, random.Random(seed)) for seed in range(50)]
     assert low <= min(delays) <= max(delays) <= high
     assert len(set(delays)) > 10
+
+
+def test_binds_that_were_lost_together_come_back_apart() -> None:
+    config = AccountConfig(name="a", bind=BindConfig(host="h", port=1, system_id="x"))
+    lost = LinkLostError("link lost")
+    failures = count_failures(0, 3600.0, 10.0, lost)
+    delays = [choose_delay(config, lost, failures, random.Random(seed)) for seed in range(100)]
+    assert 0.25 <= min(delays) < 0.3
+    assert 0.45 < max(delays) <= 0.5
+
+
+def test_a_mute_session_comes_back_later_and_later_and_one_that_lasted_comes_back_soon() -> None:
+    mute = MuteSessionError("mute", pending=1, given_up=0, seconds=60.0)
+    assert [count_failures(failures, 3600.0, 10.0, mute) for failures in range(3)] == [1, 2, 3]
+    assert [count_failures(failures, 3600.0, 10.0, None) for failures in range(3)] == [1, 1, 1]
+    assert [count_failures(failures, 1.0, 10.0, None) for failures in range(3)] == [1, 2, 3]

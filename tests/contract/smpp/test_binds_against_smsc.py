@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from broadcast.smpp.account import BindConfig, Tls
+from broadcast.smpp.binding import connect
 from broadcast.smpp.codec.command_status import RALYBND, RBINDFAIL, RINVPASWD, RINVSYSID
 from broadcast.smpp.errors import BindError
-from broadcast.smpp.binding import connect
 from broadcast.smsc.server import SmscConfig
 from tests.support.smpp import StartClient
 from tests.support.waiting import eventually

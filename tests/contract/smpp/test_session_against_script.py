@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import Unpack
 
 from broadcast.smpp.account import BindConfig
+from broadcast.smpp.binding import connect
 from broadcast.smpp.codec.pdu import SUBMIT_SM
 from broadcast.smpp.errors import MuteSessionError, ResponseTimeoutError
-from broadcast.smpp.binding import connect
 from broadcast.smpp.session import Session
 from tests.support.scripted_smsc import ScriptedSmsc, scripted_smsc
 from tests.support.smpp import TEMPLATE, BindChanges, RecordingListener

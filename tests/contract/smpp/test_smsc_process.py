@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from broadcast.smpp.account import BindConfig
+from broadcast.smpp.binding import connect
 from broadcast.smpp.codec.template import SubmitTemplate
 from broadcast.smpp.errors import BindError
-from broadcast.smpp.binding import connect
 from tests.support.smpp import StartClient
 from tests.support.waiting import eventually
 
