@@ -5,9 +5,12 @@ from typing import Final, Literal
 import msgspec
 
 from broadcast.errors import InputError
-from broadcast.smpp.codec.command_status import STATUS_NAMES
+from broadcast.smpp.codec.command_status import RMSGQFUL, STATUS_NAMES
 
 _NUMBERS: Final = {name.removeprefix("ESME_R").lower(): number for number, name in STATUS_NAMES.items()}
+
+# Fields that take the name of a command_status too.
+_STATUS_FIELDS: Final = frozenset({"refuse_binds", "number_cap_status"})
 
 
 class BehaviourError(InputError):
@@ -15,7 +18,7 @@ class BehaviourError(InputError):
 
 
 class Behaviour(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """All switches of the simulator; shares are of submits, 0 to 1.
+    """All switches of the simulator, for one account at one moment; shares are of submits, 0 to 1.
 
     What happens to a submit depends on seed, destination and number of repetitions only.
     """
@@ -33,9 +36,23 @@ class Behaviour(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     receipt_first_share: float = 0.0
     receipt_twice_share: float = 0.0
     receipt_unknown_share: float = 0.0
-    # Refuse with RTHROTTLED: more unanswered submits on a bind than this, more submits in a second than this; 0 never.
+    # Refuse with RTHROTTLED: more unanswered submits on a bind, more submits of the account in any second; 0 never.
     window_cap: int = 0
     rate_cap: int = 0
+    # Refuse with `number_cap_status`: more submits to one number in `number_cap_seconds` than this; 0 never.
+    number_cap: int = 0
+    number_cap_seconds: float = 1.0
+    number_cap_status: int = RMSGQFUL
+    # Not refused but counted as violations: more unanswered submits on a bind, more of the account in any second.
+    window_limit: int = 0
+    rate_limit: float = 0.0
+    rate_tolerance: float = 0.02
+    # Count submits without validity_period as violations.
+    validity_required: bool = False
+    # Responses when they are due, or behind all earlier ones, or those that are due together in reverse or shuffled.
+    answer_order: Literal["due", "submitted", "reversed", "shuffled"] = "due"
+    # congestion_state (SMPP 5.0) in responses: 90 at so many submits per second, more above, less below; 0 never.
+    congestion_rate: float = 0.0
     max_binds: int = 0
     # At most so many receipts of a bind wait for an answer; resent after a refusal for now, or to the next bind.
     receipt_window: int = 10_000
@@ -56,23 +73,47 @@ class Behaviour(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     pause_answers: bool = False
     # A command_status for every bind; 0 accepts.
     refuse_binds: int = 0
+    # Connections: taken, refused (nobody listens), closed at once, or taken and never answered, not even a bind.
+    connections: Literal["taken", "refused", "closed", "ignored"] = "taken"
+    bind_delay_ms: float = 0.0
+    # bind_resp: of 3.4, without the NUL of system_id, without a body, with TLVs that are unknown or malformed.
+    bind_response: Literal["standard", "no_nul", "no_body", "unknown_tlvs", "malformed_tlvs"] = "standard"
+    # Read at most so many octets a second from a connection; 0: as they come.
+    read_bytes_per_second: float = 0.0
+    # Send enquire_link after so many seconds, and close a session that sent nothing for so many; 0 never.
+    enquire_link_seconds: float = 0.0
+    inactivity_seconds: float = 0.0
 
     @property
-    def plain(self) -> bool:
-        """Every submit is treated the same: accepted, one receipt, after the response."""
-        return not (
+    def has_shares(self) -> bool:
+        """Submits are treated differently by chance."""
+        return bool(
             self.error_shares
             or self.undelivered_share
             or self.hang_share
             or self.receipt_first_share
             or self.receipt_twice_share
             or self.receipt_unknown_share
+        )
+
+    @property
+    def plain(self) -> bool:
+        """Every submit is treated the same: accepted, one receipt, after the response."""
+        return not (
+            self.has_shares
             or self.window_cap
             or self.rate_cap
+            or self.number_cap
+            or self.congestion_rate
+            or self.answer_order != "due"
         )
 
     def change(self, changes: dict[str, object]) -> "Behaviour":
         """A copy with the changes. BehaviourError for an unknown field or an impossible value."""
+        changes = {
+            name: parse_status(value) if name in _STATUS_FIELDS and isinstance(value, str) else value
+            for name, value in changes.items()
+        }
         try:
             changed = msgspec.convert({**msgspec.to_builtins(self), **changes}, Behaviour)
         except msgspec.ValidationError as error:

@@ -4,17 +4,22 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from broadcast.process import run_until_signal
 from broadcast.smsc.behaviour import Behaviour, BehaviourError, parse_share, parse_status
+from broadcast.smsc.profile.reading import ProfileError, load_profile
 from broadcast.smsc.server import SmscConfig, SmscServer
 
 _SHARE = click.FloatRange(0, 1)
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _COUNT = click.IntRange(min=0)
+_EXAMPLES_SHOWN = 10
 _MILLISECONDS = click.FloatRange(min=0)
 
 
@@ -28,6 +33,8 @@ _MILLISECONDS = click.FloatRange(min=0)
 @click.option("--password", help="Accept binds with this password only.")
 @click.option("--tls-certificate", type=_FILE, help="Speak TLS with this certificate chain (PEM).")
 @click.option("--tls-key", type=_FILE, help="Its key, if it is in a file of its own.")
+@click.option("--tls-client-ca", type=_FILE, help="Clients must show a certificate of this authority (PEM).")
+@click.option("--profile", help="Behave as this profile says: a TOML file, or the name of a built-in one.")
 @click.option("--delay-ms", type=_MILLISECONDS, default=0.0, help="From submit to response.")
 @click.option("--receipts/--no-receipts", default=True, help="Send the delivery receipts that submits ask for.")
 @click.option("--receipt-delay-ms", type=_MILLISECONDS, default=0.0, help="From response to receipt.")
@@ -62,24 +69,29 @@ def command(
     password: str | None,
     tls_certificate: Path | None,
     tls_key: Path | None,
+    tls_client_ca: Path | None,
+    profile: str | None,
     error_shares: tuple[str, ...],
     refuse_binds: str | None,
     as_json: bool,
     **settings: object,
 ) -> None:
     """Run an SMSC simulator: SMPP 3.4 over TCP, with receipts, delays, errors and a JSON statistics endpoint."""
-    config = SmscConfig(
-        host,
-        port,
-        stats_port,
-        seed,
-        system_id=system_id,
-        password=password,
-        first_number=first_number,
-        tls_certificate=tls_certificate,
-        tls_key=tls_key,
-    )
     try:
+        config = SmscConfig(
+            host,
+            port,
+            stats_port,
+            seed,
+            system_id=system_id,
+            password=password,
+            first_number=first_number,
+            tls_certificate=tls_certificate,
+            tls_key=tls_key,
+            tls_client_ca=tls_client_ca,
+        )
+        if profile is not None:
+            config = with_profile(config, profile)
         behaviour = Behaviour().change(
             {
                 **settings,
@@ -87,7 +99,7 @@ def command(
                 "refuse_binds": parse_status(refuse_binds) if refuse_binds else 0,
             }
         )
-    except BehaviourError as error:
+    except (BehaviourError, ProfileError) as error:
         raise click.UsageError(str(error)) from error
     try:
         run_until_signal(lambda stop: _serve(config, behaviour, stop, as_json=as_json))
@@ -97,7 +109,13 @@ def command(
 
 async def _serve(config: SmscConfig, behaviour: Behaviour, stop: asyncio.Event, *, as_json: bool) -> None:
     server = await SmscServer.start(config, behaviour)
-    ready = {"host": config.host, "port": server.port, "stats_port": server.stats_port, "pid": os.getpid()}
+    ready = {
+        "host": config.host,
+        "port": server.port,
+        "stats_port": server.stats_port,
+        "pid": os.getpid(),
+        "ports": server.ports,
+    }
     if as_json:
         click.echo(json.dumps(ready))
     else:
@@ -105,6 +123,39 @@ async def _serve(config: SmscConfig, behaviour: Behaviour, stop: asyncio.Event, 
     sys.stdout.flush()
     await stop.wait()
     await server.stop()
+    for line in report_violations(server.simulator.describe()):
+        click.echo(line, err=True)
+
+
+def with_profile(config: SmscConfig, name: str) -> SmscConfig:
+    """The configuration with this profile, its seed and its TLS files. ProfileError when it is not possible."""
+    profile = load_profile(name)
+    config = replace(config, profile=profile)
+    if profile.tls is None:
+        return config
+    beside = Path(name).parent
+    tls = profile.tls
+    return replace(
+        config,
+        tls_certificate=beside / tls.certificate,
+        tls_key=None if tls.key is None else beside / tls.key,
+        tls_client_ca=None if tls.client_ca is None else beside / tls.client_ca,
+    )
+
+
+def report_violations(stats: Mapping[str, Any]) -> Iterator[str]:
+    """What the client did against the rules, for the end of the process; a line for each kind, then examples."""
+    if not stats["violations_total"]:
+        yield "no violation counted"
+        return
+    for name, account in stats["accounts"].items():
+        for kind, count in account["violations"].items():
+            yield f"violation {kind} account {name}: {count}"
+    for example in stats["violation_examples"][:_EXAMPLES_SHOWN]:
+        yield (
+            f"  at {example['at_seconds']:.3f} s, account {example['account'] or 'none'}, bind {example['bind']}: "
+            f"{example['kind']}: {example['detail']}"
+        )
 
 
 if __name__ == "__main__":

@@ -19,17 +19,22 @@ _REASONS: Final = {200: "OK", 400: "Bad Request", 404: "Not Found"}
 
 
 _PATHS: Final = (
-    "GET /stats, /behaviour, /destinations?min=2, /numbers; POST /behaviour, /reset, /close, /unbind, /away?seconds=, "
-    '/messages (a JSON list of {"source", "destination", "text"}: what phones send, to any bind that receives)'
+    "GET /stats, /behaviour, /destinations?min=2, /numbers; POST /behaviour?account=, /reset, /close, /unbind, "
+    '/away?seconds=, /messages (a JSON list of {"source", "destination", "text"}: what phones send, to any bind '
+    "that receives)"
 )
 
 
 class HttpApi:
-    """Answers the requests that `_PATHS` lists; `go_away` closes the SMPP port for so many seconds."""
+    """Answers the requests that `_PATHS` lists.
 
-    def __init__(self, simulator: Simulator, go_away: Callable[[float], None]) -> None:
+    `go_away` closes the SMPP ports for so many seconds; `on_change` follows each change of behaviour.
+    """
+
+    def __init__(self, simulator: Simulator, go_away: Callable[[float], None], on_change: Callable[[], None]) -> None:
         self._simulator: Final = simulator
         self._go_away: Final = go_away
+        self._on_change: Final = on_change
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request and close."""
@@ -73,8 +78,14 @@ class HttpApi:
                     changes = json.loads(body or b"{}")
                     if not isinstance(changes, dict):
                         raise BehaviourError("behaviour: send a JSON object of the fields to change")
-                    simulator.change_behaviour(simulator.state.behaviour.change(changes))
-                    return 200, _describe(simulator.state.behaviour)
+                    account = parse_qs(url.query).get("account")
+                    if account is not None:
+                        behaviour = simulator.change_account(account[0], changes)
+                    else:
+                        behaviour = simulator.state.behaviour.change(changes)
+                        simulator.change_behaviour(behaviour)
+                    self._on_change()
+                    return 200, _describe(behaviour)
                 case "POST", "/reset":
                     simulator.reset()
                     return 200, {}

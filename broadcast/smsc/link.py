@@ -34,9 +34,10 @@ from broadcast.smpp.codec.pdu import (
 )
 from broadcast.smpp.codec.tlv import SC_INTERFACE_VERSION, encode_tlvs
 from broadcast.smsc.accounts import Accounts, Bind
+from broadcast.smsc.counts.violations import SequenceWatch, Violation
 from broadcast.smsc.pdu_writer import PduWriter
-from broadcast.smsc.receipts import ReceiptBatch
-from broadcast.smsc.state import SmscState
+from broadcast.smsc.receipts import MALFORMED_TLV, UNKNOWN_TAG, ReceiptBatch
+from broadcast.smsc.state import AccountMetrics, SmscState
 from broadcast.smsc.submit_layout import SubmitLayout
 from broadcast.smsc.submits import SubmitHandler
 
@@ -52,8 +53,10 @@ class Link(asyncio.Protocol):
     # asyncio makes the protocol first and gives it its transport in connection_made.
     _writer: PduWriter
 
-    def __init__(self, state: SmscState, accounts: Accounts, submits: SubmitHandler) -> None:
+    def __init__(self, state: SmscState, accounts: Accounts, submits: SubmitHandler, port: str = "") -> None:
+        """`port` is the `listener` of the profile's accounts; empty: the port of the process."""
         self._state: Final = state
+        self._port: Final = port
         self._accounts: Final = accounts
         self._submits: Final = submits
         self._bind: Bind | None = None
@@ -62,6 +65,11 @@ class Link(asyncio.Protocol):
         self._sequences: Final = SequenceCounter()
         self._receipts: dict[int, tuple[ReceiptBatch, int]] = {}
         self._messages: set[int] = set()
+        self._watch: Final = SequenceWatch()
+        self._enquiries: Final[dict[int, float]] = {}
+        self._unbound = False
+        self._received_at = state.now()
+        self._timers: list[asyncio.TimerHandle] = []
         self._may_submit = self._may_receive = self._writing_paused = False
 
     @property
@@ -69,7 +77,7 @@ class Link(asyncio.Protocol):
         """How many receipts may be sent on this bind at this moment; 0 when it is not bound to receive."""
         if not self._may_receive or self._writing_paused:
             return 0
-        return self._state.behaviour.receipt_window - len(self._receipts)
+        return self._writer.account.behaviour.receipt_window - len(self._receipts)
 
     def write(self, data: bytes | bytearray) -> None:
         """Send PDUs that are not responses to submits."""
@@ -91,6 +99,11 @@ class Link(asyncio.Protocol):
         """Send the responses that are due, after the behaviour has changed."""
         self._writer.send_due()
 
+    @property
+    def account(self) -> str:
+        """The name of the account that is bound, empty before the bind."""
+        return "" if self._bind is None else self._bind.account.name
+
     def unbind(self) -> None:
         """Ask the client to unbind."""
         self.write(encode_pdu(UNBIND, 0, self._sequences.take(1, self._receipts.__contains__)[0]))
@@ -100,22 +113,30 @@ class Link(asyncio.Protocol):
         self._writer.transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._writer = PduWriter(transport, self._state, self._count_responses)  # type: ignore[arg-type]
+        account = self._accounts.on_port(self._port)
+        self._writer = PduWriter(transport, account, self._state.now, self._count_responses)  # type: ignore[arg-type]
         self._state.connections.add(self)
+        if account.behaviour.connections in {"closed", "refused"}:
+            self._writer.close()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._state.connections.discard(self)
-        self._writer.discard()
+        lost = self._writer.discard()
+        for timer in self._timers:
+            timer.cancel()
         self._may_submit = self._may_receive = False
         if self._bind is not None:
             account, metrics = self._bind
             metrics.bound = False
             account.connections.remove(self)
-            if self._state.behaviour.resend_receipts:
+            self._state.metrics.answers_lost += lost
+            account.metrics.answers_lost += lost
+            if account.behaviour.resend_receipts:
                 # At once, so that they are sent before receipts that are due later.
                 for batch, index in self._receipts.values():
                     account.schedule_receipts(batch.single(index, self._state.now()))
                 self._state.metrics.receipts_resent += len(self._receipts)
+                account.metrics.receipts_resent += len(self._receipts)
             account.send_due_receipts()
         self._receipts.clear()
 
@@ -128,6 +149,13 @@ class Link(asyncio.Protocol):
             self._bind.account.send_due_receipts()
 
     def data_received(self, data: bytes) -> None:
+        behaviour = self._writer.account.behaviour
+        if behaviour.connections == "ignored":
+            return
+        if behaviour.inactivity_seconds:
+            self._received_at = self._state.now()
+        if behaviour.read_bytes_per_second:
+            self._read_slowly(len(data) / behaviour.read_bytes_per_second)
         if self._rest:
             data = self._rest + data
         offset, end = 0, len(data)
@@ -146,6 +174,7 @@ class Link(asyncio.Protocol):
                     offset += length
         except FrameError as error:
             self._state.metrics.unreadable += 1
+            self._violate(Violation.UNREADABLE, str(error))
             self.write(encode_pdu(GENERIC_NACK, error.command_status, 0))
             self._writer.transport.close()
             return
@@ -158,12 +187,15 @@ class Link(asyncio.Protocol):
         """Take consecutive submits of one length and layout; returns the offset behind them."""
         bind = self._bind
         if bind is None or not self._may_submit:
+            kind = Violation.SUBMIT_UNBOUND if bind is None else Violation.SUBMIT_ON_RECEIVER
+            self._violate(Violation.SUBMIT_AFTER_UNBIND if self._unbound else kind, f"sequence {sequence}")
             self._respond_alone(SUBMIT_SM | RESPONSE, RINVBNDSTS, sequence)
             return offset + length
         try:
             layout = self._find_layout(data, offset, length)
         except PduError as error:
             self._state.metrics.unreadable += 1
+            self._violate(Violation.UNREADABLE, str(error))
             self._respond_alone(SUBMIT_SM | RESPONSE, error.command_status, sequence)
             return offset + length
         head, tail = layout.head, layout.tail
@@ -200,7 +232,34 @@ class Link(asyncio.Protocol):
         metrics.submits += len(sequences)
         metrics.unanswered += len(sequences)
         metrics.highest_unanswered = max(metrics.highest_unanswered, metrics.unanswered)
+        if not self._watch.ascend(sequences):
+            self._check_sequences(sequences)
         self._submits.take(bind, self._writer, layout, sequences, destinations)
+
+    def _check_sequences(self, sequences: Sequence[int]) -> None:
+        for sequence in self._watch.check_each(sequences):
+            kind = Violation.SEQUENCE_NOT_ASCENDING
+            if sequence == 0:
+                kind = Violation.SEQUENCE_ZERO
+            elif self._writer.has_unsent(sequence) or sequences.count(sequence) > 1:
+                kind = Violation.SEQUENCE_REUSED
+            self._violate(kind, f"sequence {sequence}")
+
+    def _violate(self, kind: Violation, detail: str) -> None:
+        account, bind = ("", 0) if self._bind is None else (self._bind.account.name, self._bind.metrics.number)
+        self._state.violate(kind, account, bind, detail)
+
+    def _read_slowly(self, seconds: float) -> None:
+        """Read nothing for so long, as an SMSC that is slower than its client."""
+        transport = self._writer.transport
+        if isinstance(transport, asyncio.ReadTransport):
+            transport.pause_reading()
+            self._timers = [asyncio.get_running_loop().call_later(seconds, self._read_again)]
+
+    def _read_again(self) -> None:
+        transport = self._writer.transport
+        if isinstance(transport, asyncio.ReadTransport) and not transport.is_closing():
+            transport.resume_reading()
 
     def _count_responses(self, count: int) -> None:
         if self._bind is not None:
@@ -231,23 +290,31 @@ class Link(asyncio.Protocol):
                     totals.messages_answered += 1
         found = list(map(self._receipts.pop, sequences, repeat(None)))
         answered = len(found) - found.count(None)
+        mine = self._bind.account.metrics if self._bind is not None else AccountMetrics()
         if statuses.count(ROK) == len(statuses):
             totals.receipts_answered += answered
+            mine.receipts_answered += answered
             return
         for receipt, status in zip(found, statuses, strict=True):
             if receipt is None:
                 continue
             if status == ROK:
                 totals.receipts_answered += 1
+                mine.receipts_answered += 1
             elif status in _RETRYABLE and self._bind is not None:
+                account = self._bind.account
                 batch, index = receipt
-                due_at = self._state.now() + self._state.behaviour.receipt_retry_ms / 1000
-                self._bind.account.schedule_receipts(batch.single(index, due_at))
+                due_at = self._state.now() + account.behaviour.receipt_retry_ms / 1000
+                account.schedule_receipts(batch.single(index, due_at))
                 totals.receipts_resent += 1
+                mine.receipts_resent += 1
             else:
                 totals.receipts_refused += 1
+                mine.receipts_refused += 1
 
     def _handle(self, command: int, sequence: int, body: bytes) -> None:
+        if not command & RESPONSE and not self._watch.ascend((sequence,)):
+            self._check_sequences((sequence,))
         if command == ENQUIRE_LINK:
             self._state.metrics.enquire_links += 1
             self.write(encode_pdu(ENQUIRE_LINK_RESP, 0, sequence))
@@ -256,12 +323,16 @@ class Link(asyncio.Protocol):
         elif command == UNBIND:
             self._writer.flush()
             self._may_submit = self._may_receive = False
+            self._unbound = True
             self.write(encode_pdu(UNBIND_RESP, 0, sequence))
             self._writer.close()
         elif command == UNBIND_RESP:
             self._writer.close()
+        elif command == ENQUIRE_LINK_RESP:
+            self._enquiries.pop(sequence, None)
         elif not command & RESPONSE:
             self._state.metrics.unreadable += 1
+            self._violate(Violation.UNKNOWN_COMMAND, f"command_id 0x{command:08X}")
             self.write(encode_pdu(GENERIC_NACK, RINVCMDID, sequence))
 
     def _accept_bind(self, command: int, sequence: int, body: bytes) -> None:
@@ -270,13 +341,74 @@ class Link(asyncio.Protocol):
         except PduError as error:
             self.write(encode_pdu(command | RESPONSE, error.command_status, sequence))
             return
-        status = RINVBNDSTS if self._bind is not None else self._accounts.check_bind(request)
-        if status:
+        mode = _MODES.get(command, "transceiver")
+        account = self._accounts.find(request, self._port)
+        if self._bind is not None:
+            self._violate(Violation.BIND_TWICE, f"sequence {sequence}")
+        status = RINVBNDSTS if self._bind is not None else self._accounts.check_bind(request, mode, account)
+        if status or account is None:
             self._state.metrics.binds_refused += 1
+            if account is not None:
+                account.metrics.binds_refused += 1
             self.write(encode_pdu(command | RESPONSE, status, sequence))
             return
+        self._writer.account = account
+        behaviour = account.behaviour
+        response = encode_pdu(command | RESPONSE, 0, sequence, _BIND_BODIES[behaviour.bind_response])
+        self._bind = self._accounts.add_bind(self, request, mode, account)
+        if behaviour.bind_delay_ms:
+            self._timers.append(
+                asyncio.get_running_loop().call_later(behaviour.bind_delay_ms / 1000, self._begin, command, response)
+            )
+        else:
+            self._begin(command, response)
+
+    def _begin(self, command: int, response: bytes) -> None:
+        """Answer the bind; from now on the client may submit, and gets receipts."""
         self._may_submit = command != BIND_RECEIVER
         self._may_receive = command != BIND_TRANSMITTER
-        self._bind = self._accounts.add_bind(self, request, _MODES.get(command, "transceiver"))
-        version = encode_tlvs([(SC_INTERFACE_VERSION, b"\x34")])
-        self.write(encode_pdu(command | RESPONSE, 0, sequence, b"tocsin-smsc\0" + version))
+        self.write(response)
+        behaviour = self._writer.account.behaviour
+        if behaviour.enquire_link_seconds:
+            self._timers.append(asyncio.get_running_loop().call_later(behaviour.enquire_link_seconds, self._enquire))
+        if behaviour.inactivity_seconds:
+            self._timers.append(
+                asyncio.get_running_loop().call_later(behaviour.inactivity_seconds, self._end_if_inactive)
+            )
+
+    def send_request(self, command: int, body: bytes = b"") -> None:
+        """Send a request of the SMSC: outbind or enquire_link."""
+        sequence = self._sequences.take(1, self._receipts.__contains__)[0]
+        if command == ENQUIRE_LINK:
+            self._enquiries[sequence] = self._state.now()
+        self.write(encode_pdu(command, 0, sequence, body))
+
+    def _enquire(self) -> None:
+        """Send the periodic enquire_link; the last one must have been answered."""
+        if self._enquiries:
+            self._violate(Violation.ENQUIRE_LINK_UNANSWERED, f"{len(self._enquiries)} unanswered")
+            self._enquiries.clear()
+        self.send_request(ENQUIRE_LINK)
+        seconds = self._writer.account.behaviour.enquire_link_seconds or 60.0
+        self._timers = [*self._timers[-8:], asyncio.get_running_loop().call_later(seconds, self._enquire)]
+
+    def _end_if_inactive(self) -> None:
+        """Close the connection when the client has sent nothing for too long."""
+        limit = self._writer.account.behaviour.inactivity_seconds
+        silent = self._state.now() - self._received_at
+        if limit and silent >= limit:
+            self._writer.close()
+            return
+        wait = max(0.01, (limit or 60.0) - silent)
+        self._timers = [*self._timers[-8:], asyncio.get_running_loop().call_later(wait, self._end_if_inactive)]
+
+
+_VERSION: Final = encode_tlvs([(SC_INTERFACE_VERSION, b"\x34")])
+_SYSTEM_ID: Final = b"tocsin-smsc"
+_BIND_BODIES: Final = {
+    "standard": _SYSTEM_ID + b"\0" + _VERSION,
+    "no_nul": _SYSTEM_ID,
+    "no_body": b"",
+    "unknown_tlvs": _SYSTEM_ID + b"\0" + encode_tlvs([(UNKNOWN_TAG, b"unknown")]) + _VERSION,
+    "malformed_tlvs": _SYSTEM_ID + b"\0" + MALFORMED_TLV,
+}

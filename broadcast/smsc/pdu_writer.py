@@ -1,30 +1,60 @@
 """Writes the PDUs of one connection: collected, delayed, paused, split or left out, as the behaviour says."""
 
 import asyncio
-from collections import deque
+import heapq
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
-from broadcast.smsc.state import SmscState
+from broadcast.smpp.codec.pdu import HEADER_LENGTH
+from broadcast.smsc.behaviour import Behaviour
+from broadcast.smsc.submit_plan import mix
 
 WRITE_BUFFER_BYTES: Final = 1024 * 1024
 
 
-class PduWriter:
-    """Responses to submits go through `add_responses` and `flush`, all other PDUs through `write`.
+class Behaving(Protocol):
+    """What has a behaviour that may change: an account."""
 
-    `on_sent` is called with the number of responses that have been sent.
+    @property
+    def behaviour(self) -> Behaviour:
+        """The behaviour of this moment."""
+
+
+class _Delayed(NamedTuple):
+    """Responses to so many submits; `order` decides between those that are due together."""
+
+    due_at: float
+    order: int
+    data: bytes
+    submits: int
+    cut: str = ""
+
+
+class PduWriter:
+    """Responses to submits go through `add_responses` and `flush`, or `add_delayed`, all other PDUs through `write`.
+
+    `on_sent` is called with the number of responses that have been sent. `account` decides how; it changes at the bind.
     """
 
-    def __init__(self, transport: asyncio.Transport, state: SmscState, on_sent: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        account: Behaving,
+        now: Callable[[], float],
+        on_sent: Callable[[int], None],
+    ) -> None:
         self.transport: Final = transport
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
-        self._state: Final = state
+        self.account = account
+        self._now: Final = now
         self._on_sent: Final = on_sent
         self._responses: list[bytes | bytearray] = []
         self._count = 0
-        self._delayed: deque[tuple[float, bytes, int]] = deque()
+        self._delayed: list[_Delayed] = []
+        self._order = 0
+        self._last_due = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._pieces = bytearray()
         self._piece_timer: asyncio.TimerHandle | None = None
 
@@ -33,42 +63,99 @@ class PduWriter:
         self._responses.append(data)
         self._count += count
 
+    def add_delayed(self, data: bytes, delay: float, cut: str = "") -> None:
+        """Send the response to one submit after `delay` seconds, in the order that the behaviour says.
+
+        `cut`: the connection ends before, in or after it.
+        """
+        self._push(data, 1, self._now() + delay, cut)
+
+    def _push(self, data: bytes, count: int, due_at: float, cut: str = "") -> None:
+        self._order += 1
+        order = self._order
+        match self.account.behaviour.answer_order:
+            case "submitted":
+                self._last_due = due_at = max(due_at, self._last_due)
+            case "reversed":
+                order = -order
+            case "shuffled":
+                order = mix(order)
+        heapq.heappush(self._delayed, _Delayed(due_at, order, data, count, cut))
+
     def flush(self) -> None:
         """Send the collected responses: at once, after the delay, or when responses are no longer paused."""
-        if not self._responses:
-            return
-        data = b"".join(self._responses)
-        count = self._count
-        self._responses.clear()
-        self._count = 0
-        behaviour = self._state.behaviour
-        if behaviour.delay_ms or behaviour.pause_answers or self._delayed:
-            self._delayed.append((self._state.now() + behaviour.delay_ms / 1000, data, count))
-            self._schedule()
-        else:
-            self.write(data)
-            self._on_sent(count)
+        if self._responses:
+            data = b"".join(self._responses)
+            count = self._count
+            self._responses.clear()
+            self._count = 0
+            behaviour = self.account.behaviour
+            if behaviour.delay_ms or behaviour.pause_answers or self._delayed:
+                self._push(data, count, self._now() + behaviour.delay_ms / 1000)
+            else:
+                self.write(data)
+                self._on_sent(count)
+                return
+        if self._delayed:
+            self.send_due()
 
     def send_due(self) -> None:
         """Send the delayed responses that are due, if responses are not paused."""
-        self._timer = None
-        now = self._state.now()
-        if self._state.behaviour.pause_answers:
+        now = self._now()
+        delayed = self._delayed
+        if self.account.behaviour.pause_answers:
             return
-        while self._delayed and self._delayed[0][0] <= now:
-            _, data, count = self._delayed.popleft()
-            self.write(data)
+        collected: list[bytes] = []
+        count = 0
+        while delayed and delayed[0].due_at <= now:
+            each = heapq.heappop(delayed)
+            if each.cut:
+                self._send_and_cut(b"".join(collected), count, each)
+                return
+            collected.append(each.data)
+            count += each.submits
+        if count:
+            self.write(b"".join(collected))
             self._on_sent(count)
-        self._schedule()
+        if delayed and (self._timer is None or delayed[0].due_at < self._timer_at):
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = delayed[0].due_at
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, self._timer_at - now), self._on_timer)
 
-    def _schedule(self) -> None:
-        if self._delayed and self._timer is None and not self._state.behaviour.pause_answers:
-            delay = max(0.0, self._delayed[0][0] - self._state.now())
-            self._timer = asyncio.get_running_loop().call_later(delay, self.send_due)
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.send_due()
+
+    def _send_and_cut(self, before: bytes, count: int, last: _Delayed) -> None:
+        """Write what was due before; then end the connection before, in or after the last response."""
+        whole = last.data if last.cut == "after" else last.data[: HEADER_LENGTH // 2] if last.cut == "in" else b""
+        self.write(before + whole)
+        self._on_sent(count + last.submits * (last.cut == "after"))
+        if last.cut != "after":
+            # Counted among those that were lost with the connection.
+            self._delayed.append(last)
+        self.close()
+
+    @property
+    def unsent(self) -> int:
+        """Responses that wait to be sent."""
+        return self._count + sum(each.submits for each in self._delayed)
+
+    def has_unsent(self, sequence: int) -> bool:
+        """A response with this sequence number waits to be sent."""
+        wanted = sequence.to_bytes(4, "big")
+        for data in (*self._responses, *(each.data for each in self._delayed)):
+            offset = 0
+            while offset + HEADER_LENGTH <= len(data):
+                if data[offset + 12 : offset + HEADER_LENGTH] == wanted:
+                    return True
+                offset += int.from_bytes(data[offset : offset + 4], "big")
+        return False
 
     def write(self, data: bytes | bytearray) -> None:
         """Send, unless the SMSC is silent: whole, in pieces, or a moment later together with what follows."""
-        behaviour = self._state.behaviour
+        behaviour = self.account.behaviour
         if behaviour.silent or self.transport.is_closing():
             return
         if not (behaviour.split_bytes or behaviour.coalesce_ms or self._pieces):
@@ -80,7 +167,7 @@ class PduWriter:
 
     def _write_piece(self) -> None:
         self._piece_timer = None
-        size = self._state.behaviour.split_bytes or len(self._pieces)
+        size = self.account.behaviour.split_bytes or len(self._pieces)
         self.transport.write(bytes(self._pieces[:size]))
         del self._pieces[:size]
         if self._pieces:
@@ -94,10 +181,14 @@ class PduWriter:
             self._pieces.clear()
         self.transport.close()
 
-    def discard(self) -> None:
-        """Drop everything that is not sent."""
+    def discard(self) -> int:
+        """Drop everything that is not sent; returns how many responses that were."""
         for timer in (self._timer, self._piece_timer):
             if timer is not None:
                 timer.cancel()
+        lost = self.unsent
         self._delayed.clear()
+        self._responses.clear()
+        self._count = 0
         self._pieces.clear()
+        return lost

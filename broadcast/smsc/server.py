@@ -1,15 +1,19 @@
-"""The simulator on its two ports: SMPP and HTTP."""
+"""The simulator on its ports: SMPP and HTTP."""
 
 import asyncio
 import ssl
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from broadcast.smsc.behaviour import Behaviour
 from broadcast.smsc.http_api import HttpApi
+from broadcast.smsc.profile.tables import Profile
 from broadcast.smsc.simulator import Simulator
+from broadcast.smsc.timetable import Timetable
 
 # More than a simulator can give out, so that a restart never gives out an id again.
 NUMBERS_PER_SECOND: Final = 1_000_000
@@ -29,42 +33,63 @@ class SmscConfig:
     first_number: int | None = None
     tls_certificate: Path | None = None
     tls_key: Path | None = None
+    # Clients must show a certificate that one of these authorities has signed.
+    tls_client_ca: Path | None = None
+    profile: Profile = field(default_factory=Profile)
 
 
 class SmppPort:
-    """The SMPP port of the simulator, which can be closed for some time; `number` is the real port."""
+    """One SMPP port of the simulator, which can be closed for some time; `number` is the real port."""
 
-    def __init__(self, simulator: Simulator, host: str, tls: ssl.SSLContext | None, server: asyncio.Server) -> None:
-        self.number: Final[int] = server.sockets[0].getsockname()[1]
+    def __init__(self, simulator: Simulator, name: str, host: str, number: int, tls: ssl.SSLContext | None) -> None:
+        self.name: Final = name
+        self.number = number
         self._simulator: Final = simulator
         self._host: Final = host
         self._tls: Final = tls
-        self._server: asyncio.Server | None = server
+        self._server: asyncio.Server | None = None
         self._returning: asyncio.Task[None] | None = None
 
-    @classmethod
-    async def open(cls, simulator: Simulator, host: str, port: int, tls: ssl.SSLContext | None) -> "SmppPort":
-        """Listen. OSError when the port is taken."""
-        return cls(simulator, host, tls, await _listen(simulator, host, port, tls))
+    async def open(self) -> None:
+        """Listen, unless the profile refuses connections. OSError when the port is taken."""
+        await self._listen()
+        if self._simulator.refuses_connections(self.name):
+            self._close_server()
+
+    async def _listen(self) -> None:
+        if self._server is None:
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(
+                partial(self._simulator.make_link, self.name), self._host, self.number, ssl=self._tls, backlog=512
+            )
+            self.number = self._server.sockets[0].getsockname()[1]
 
     def go_away(self, seconds: float) -> None:
-        """Refuse connections for so long, and close all links, as after a crash; counts and receipts are kept."""
+        """Refuse connections for so long; counts and receipts are kept."""
         self._close_server()
-        self._simulator.close_links()
+        self._return_in(seconds)
+
+    def follow_profile(self) -> None:
+        """Listen or not, as the profile says for this moment."""
+        if self._simulator.refuses_connections(self.name):
+            self._close_server()
+        elif self._server is None and (self._returning is None or self._returning.done()):
+            self._return_in(0.0)
+
+    def _return_in(self, seconds: float) -> None:
         if self._returning is not None:
             self._returning.cancel()
         self._returning = asyncio.create_task(self._return_after(seconds))
 
     async def _return_after(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        self._server = await _listen(self._simulator, self._host, self.number, self._tls)
+        await self.open()
 
     def close(self) -> None:
-        """Refuse connections for good, and close all links."""
+        """Refuse connections for good."""
         if self._returning is not None:
             self._returning.cancel()
         self._close_server()
-        self._simulator.close_links()
 
     def _close_server(self) -> None:
         if self._server is not None:
@@ -72,23 +97,76 @@ class SmppPort:
             self._server = None
 
 
-async def _listen(simulator: Simulator, host: str, port: int, tls: ssl.SSLContext | None) -> asyncio.Server:
-    return await asyncio.get_running_loop().create_server(simulator.make_link, host, port, ssl=tls, backlog=512)
+class SmppPorts:
+    """All SMPP ports: that of the process, and those of the profile's accounts, by `listener`."""
+
+    def __init__(self, simulator: Simulator, ports: Sequence[SmppPort]) -> None:
+        self._simulator: Final = simulator
+        self._ports: Final = {port.name: port for port in ports}
+
+    @classmethod
+    async def open(cls, simulator: Simulator, config: SmscConfig, tls: ssl.SSLContext | None) -> "SmppPorts":
+        """Listen on all ports. OSError when one is taken."""
+        wanted = {"": config.port}
+        accounts = config.profile.accounts
+        if accounts and all(account.port is not None for account in accounts) and not config.port:
+            wanted = {}
+        wanted |= {account.listener: account.port for account in accounts if account.port is not None}
+        ports = [SmppPort(simulator, name, config.host, number, tls) for name, number in wanted.items()]
+        opened = cls(simulator, ports)
+        try:
+            for port in ports:
+                await port.open()
+        except OSError:
+            opened.close()
+            raise
+        return opened
+
+    @property
+    def number(self) -> int:
+        """The port of the process; without one the first of an account."""
+        return next(iter(self._ports.values())).number
+
+    def number_of(self, listener: str) -> int:
+        """The real port of the accounts with this `listener`."""
+        return self._ports[listener].number
+
+    def go_away(self, seconds: float) -> None:
+        """Refuse connections for so long, and close all links, as after a crash; counts and receipts are kept."""
+        for port in self._ports.values():
+            port.go_away(seconds)
+        self._simulator.close_links()
+
+    def follow_profile(self) -> None:
+        """Listen or not, as the profile says for this moment, and close the links of those that do not."""
+        for port in self._ports.values():
+            port.follow_profile()
+        for account in self._simulator.refused_accounts():
+            for link in self._simulator.links_of((account,)):
+                link.close()
+
+    def close(self) -> None:
+        """Refuse connections for good, and close all links."""
+        for port in self._ports.values():
+            port.close()
+        self._simulator.close_links()
 
 
 class SmscServer:
-    """A simulator that listens, made by `start`; `port` and `stats_port` are the real ports."""
+    """A simulator that listens, made by `start`; `port`, `ports` (by account) and `stats_port` are the real ports."""
 
-    def __init__(self, simulator: Simulator, smpp: SmppPort, stats: asyncio.Server) -> None:
+    def __init__(self, simulator: Simulator, smpp: SmppPorts, stats: asyncio.Server, timetable: Timetable) -> None:
         self.simulator: Final = simulator
         self.port = smpp.number
+        self.ports: Final = {account.name: smpp.number_of(account.listener) for account in simulator.profile.accounts}
         self.stats_port = stats.sockets[0].getsockname()[1]
         self._smpp: Final = smpp
         self._stats: Final = stats
+        self._timetable: Final = timetable
 
     @classmethod
     async def start(cls, config: SmscConfig, behaviour: Behaviour) -> "SmscServer":
-        """Listen on both ports. OSError when a port is taken or the certificate cannot be read."""
+        """Listen on all ports. OSError when a port is taken or the certificate cannot be read."""
         behaviour.check()
         simulator = Simulator(
             behaviour,
@@ -97,21 +175,29 @@ class SmscServer:
             system_id=config.system_id,
             password=config.password,
             first_number=config.first_number or int(time.time()) * NUMBERS_PER_SECOND,
+            profile=config.profile,
         )
         tls = None
         if config.tls_certificate is not None:
             tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             tls.load_cert_chain(config.tls_certificate, config.tls_key)
-        smpp = await SmppPort.open(simulator, config.host, config.port, tls)
+            if config.tls_client_ca is not None:
+                tls.load_verify_locations(config.tls_client_ca)
+                tls.verify_mode = ssl.CERT_REQUIRED
+        smpp = await SmppPorts.open(simulator, config, tls)
         try:
-            stats = await asyncio.start_server(HttpApi(simulator, smpp.go_away).serve, config.host, config.stats_port)
+            api = HttpApi(simulator, smpp.go_away, smpp.follow_profile)
+            stats = await asyncio.start_server(api.serve, config.host, config.stats_port)
         except OSError:
             smpp.close()
             raise
-        return cls(simulator, smpp, stats)
+        timetable = Timetable(simulator, smpp, smpp.follow_profile)
+        timetable.start()
+        return cls(simulator, smpp, stats, timetable)
 
     async def stop(self) -> None:
-        """Close both ports and all links."""
+        """Close all ports and all links."""
+        self._timetable.stop()
         self._smpp.close()
         self._stats.close()
         # One turn of the loop, so that each connection sees its end.

@@ -3,22 +3,37 @@
 import struct
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from broadcast.smpp.codec.command_status import RINVDSTADR, ROK, RTHROTTLED, name_status
-from broadcast.smpp.codec.pdu import HEADER, HEADER_LENGTH, SUBMIT_SM_RESP
+from broadcast.smpp.codec.message import INTERMEDIATE_CLASS
+from broadcast.smpp.codec.pdu import GENERIC_NACK, HEADER, HEADER_LENGTH, SUBMIT_SM_RESP, encode_pdu
 from broadcast.smpp.codec.receipts import MessageState
+from broadcast.smpp.codec.tlv import encode_tlvs
 from broadcast.smsc.accounts import Account, Bind
+from broadcast.smsc.counts.submit_counts import TextKey
+from broadcast.smsc.counts.violations import Violation
 from broadcast.smsc.pdu_writer import PduWriter
-from broadcast.smsc.receipts import ReceiptBatch, format_ids
+from broadcast.smsc.receipts import MALFORMED_TLV, UNKNOWN_FROM, UNKNOWN_TAG, ReceiptBatch, format_ids
 from broadcast.smsc.state import SmscState
 from broadcast.smsc.submit_layout import SubmitLayout
-from broadcast.smsc.submit_plan import SubmitPlan
+from broadcast.smsc.submit_plan import STANDARD_FORM, ReceiptForm, ReceiptPlan, SubmitPlan
 
-# Numbers that the simulator never gives out, for receipts of an unknown id.
-UNKNOWN_FROM: Final = 10**18
-_ACCEPTED: Final = SubmitPlan(ROK, False, False, False, False, False)
+CONGESTION_STATE: Final = 0x0428
+# Of congestion_state, SMPP 5.0: 80 to 89 is the best, 90 to 99 says that congestion is near.
+_CONGESTION_AT_RATE: Final = 90
+_UNKNOWN_TLV: Final = encode_tlvs([(UNKNOWN_TAG, b"unknown")])
+_FAILURES: Final = frozenset(
+    {
+        MessageState.EXPIRED,
+        MessageState.DELETED,
+        MessageState.UNDELIVERABLE,
+        MessageState.REJECTED,
+        MessageState.UNKNOWN,
+        MessageState.SKIPPED,
+    }
+)
 
 
 class SubmitHandler:
@@ -27,9 +42,7 @@ class SubmitHandler:
     def __init__(self, state: SmscState, first_number: int) -> None:
         self._state: Final = state
         self._number = first_number - 1
-        self._refusals: Final[Counter[int]] = Counter()
-        self._second = 0
-        self._second_count = 0
+        self._refusals: Final[Counter[tuple[TextKey, int]]] = Counter()
 
     def forget_refusals(self) -> None:
         """Plan as if no submit had been refused before; message numbers go on."""
@@ -45,29 +58,81 @@ class SubmitHandler:
     ) -> None:
         """Take submits of one layout: count them, give their responses to the writer, schedule their receipts."""
         state = self._state
-        metrics = state.metrics
+        if state.began_at is None:
+            state.begin()
+        account, metrics, count = bind.account, state.metrics, len(sequences)
         metrics.last_submit_at = time.time()
         metrics.first_submit_at = metrics.first_submit_at or metrics.last_submit_at
-        metrics.submits += len(sequences)
-        behaviour = state.behaviour
+        metrics.submits += count
+        account.metrics.submits += count
+        behaviour = account.behaviour
         try:
             numbers = list(map(int, destinations))
         except ValueError:
             numbers = []
-        if not behaviour.plain or not numbers:
+        self._check(bind, layout, numbers, count)
+        if not account.plain or not numbers:
             self._take_each(bind, writer, layout, sequences, destinations)
             return
         first = self._number + 1
-        self._number += len(numbers)
+        self._number += count
         state.submit_counts.add(layout.key, numbers)
-        ids = range(first, first + len(numbers))
+        ids = range(first, first + count)
         if behaviour.silent:
-            metrics.unanswered += len(numbers)
+            metrics.unanswered += count
+            account.metrics.unanswered += count
         else:
-            metrics.accepted += len(numbers)
-            writer.add_responses(self._render_accepted(sequences, ids), len(numbers))
+            metrics.accepted += count
+            account.metrics.accepted += count
+            writer.add_responses(self._render_accepted(account, sequences, ids), count)
         if behaviour.receipts and layout.wants_success:
-            self._schedule(bind.account, self._make_batch(layout, ids, numbers))
+            self._schedule(account, self._make_batch(account, layout, ids, numbers))
+
+    def _check(self, bind: Bind, layout: SubmitLayout, numbers: Sequence[int], count: int) -> None:
+        """Count what the client does against the limits of its account, and against 3.4."""
+        account, state = bind.account, self._state
+        behaviour, name, session = account.behaviour, account.name, bind.metrics.number
+        total = account.rate.add(state.now(), count)
+        if behaviour.rate_limit and total > behaviour.rate_limit * (1 + behaviour.rate_tolerance):
+            above = int(total - behaviour.rate_limit * (1 + behaviour.rate_tolerance)) or 1
+            state.violate(
+                Violation.RATE_EXCEEDED,
+                name,
+                session,
+                f"{total} submits in a second, allowed {behaviour.rate_limit:g}",
+                min(count, above),
+            )
+        if behaviour.window_limit and bind.metrics.unanswered > behaviour.window_limit:
+            above = bind.metrics.unanswered - behaviour.window_limit
+            state.violate(
+                Violation.WINDOW_EXCEEDED,
+                name,
+                session,
+                f"{bind.metrics.unanswered} unanswered, allowed {behaviour.window_limit}",
+                min(count, above),
+            )
+        if behaviour.validity_required and not layout.message.validity_period:
+            state.violate(Violation.VALIDITY_MISSING, name, session, "no validity_period", count)
+        for fault in layout.faults:
+            state.violate(fault, name, session, f"source {layout.message.source!r}", count)
+        if layout.long_message is not None and numbers:
+            self._check_parts(bind, layout.long_message, layout.key.segment, numbers)
+
+    def _check_parts(self, bind: Bind, message: tuple[int, int], part: int, numbers: Sequence[int]) -> None:
+        state, session = self._state, bind.metrics.number
+        if part == 1:
+            state.parts.add_first(message, session, numbers)
+            return
+        for number in state.parts.missing_first(message, session, numbers):
+            others = state.parts.binds_with_first(message, number)
+            accounts = {each.account for each in state.binds if each.number in others}
+            kind = Violation.PART_WITHOUT_FIRST
+            if others:
+                same = not accounts or bind.account.name in accounts
+                kind = Violation.PARTS_OVER_BINDS if same else Violation.PARTS_OVER_ACCOUNTS
+            state.violate(
+                kind, bind.account.name, session, f"part {part} of {message[1]}; part 1 on binds {others or 'none'}"
+            )
 
     def _take_each(
         self,
@@ -78,116 +143,202 @@ class SubmitHandler:
         destinations: Sequence[bytes],
     ) -> None:
         """The same where plans differ."""
-        behaviour, metrics, counts = self._state.behaviour, self._state.metrics, self._state.submit_counts
+        account, counts, totals = bind.account, self._state.submit_counts, (self._state.metrics, bind.account.metrics)
+        behaviour, planner, refusals = account.behaviour, account.planner, self._refusals
+        key, part, elapsed = layout.key, layout.key.segment, self._state.elapsed
+        constant = behaviour.delay_ms / 1000
         allowed = self._count_allowed(bind, len(sequences))
-        taken: dict[SubmitPlan, tuple[list[int], list[int]]] = {}
-        accepted: list[tuple[int, int]] = []
-        early: list[ReceiptBatch] = []
+        tail = self._congestion(account)
+        plain: list[tuple[int, int]] = []
+        together = behaviour.answer_order == "due"
+        taken: dict[tuple[ReceiptPlan, float], tuple[list[int], list[int]]] = {}
         for position, (sequence, address) in enumerate(zip(sequences, destinations, strict=True)):
             number = int(address) if address.isdigit() else None
+            status = 0
+            plan = None
             if number is None:
-                plan = _ACCEPTED._replace(status=RINVDSTADR)
+                status = RINVDSTADR
             elif position >= allowed:
-                plan = _ACCEPTED._replace(status=RTHROTTLED)
+                status = RTHROTTLED
+            elif behaviour.number_cap and not account.number_rates.admit(
+                number, behaviour.number_cap, behaviour.number_cap_seconds
+            ):
+                status = behaviour.number_cap_status
             else:
-                repetition = counts.count(layout.key, number) + self._refusals[number]
-                plan = self._state.planner.plan(number, repetition)
-            if plan.status or number is None:
-                if number is not None and position < allowed:
-                    self._refusals[number] += 1
-                self._refuse(writer, sequence, plan.status)
+                plan = planner.plan(number, part, counts.count(key, number) + refusals[key, number], elapsed)
+                status = plan.status
+            if plan is None or number is None:
+                self._refuse(account, status)
+                writer.add_delayed(self._render_error(account, sequence, status, SubmitPlan()), constant)
                 continue
-            if plan.unanswered or behaviour.silent:
-                metrics.unanswered += 1
-                if plan.unanswered and not behaviour.hang_takes:
-                    self._refusals[number] += 1
+            delay = constant + plan.delay
+            if status or plan.nack:
+                refusals[key, number] += 1
+                if plan.unanswered:
+                    for each in totals:
+                        each.unanswered += 1
                     continue
-            self._number += 1
-            counts.add(layout.key, (number,))
-            if not (plan.unanswered or behaviour.silent):
-                metrics.accepted += 1
-                accepted.append((sequence, self._number))
-            ids, numbers = taken.setdefault(plan, ([], []))
-            ids.append(self._number)
-            numbers.append(number)
-        for plan, (ids, numbers) in taken.items():
-            early += self._schedule_by_plan(bind.account, layout, plan, ids, numbers)
-        for batch in early:
-            self._schedule(bind.account, batch)
-        if early:
-            bind.account.send_due_receipts()
-        if accepted:
-            writer.add_responses(
-                self._render_accepted([each[0] for each in accepted], [each[1] for each in accepted]), len(accepted)
-            )
+                self._refuse(account, status)
+                writer.add_delayed(self._render_error(account, sequence, status, plan), delay, plan.cut)
+                continue
+            answered = plan.reaches_client and not behaviour.silent
+            if not answered:
+                for each in totals:
+                    each.unanswered += 1
+                if not plan.takes:
+                    refusals[key, number] += 1
+            if answered or plan.takes:
+                self._number += 1
+                if answered or plan.cut:
+                    if (
+                        together
+                        and plan.delay == 0
+                        and not tail
+                        and plan.answers == 1
+                        and not plan.cut
+                        and (plan.tlvs == "none" and not plan.body)
+                    ):
+                        plain.append((sequence, self._number))
+                    else:
+                        data = self._render_answer(account, sequence, self._number, plan, tail)
+                        writer.add_delayed(data * plan.answers, delay, plan.cut)
+                if answered:
+                    for each in totals:
+                        each.accepted += 1
+                if plan.takes:
+                    counts.add(key, (number,))
+                    ids, numbers = taken.setdefault((plan.receipt, delay), ([], []))
+                    ids.append(self._number)
+                    numbers.append(number)
+            elif plan.cut:
+                writer.add_delayed(b"", delay, plan.cut)
+        if behaviour.receipts:
+            early = False
+            for (receipt, delay), (ids, numbers) in taken.items():
+                early |= self._schedule_by_plan(account, layout, ids, numbers, plan=receipt, delay=delay)
+            if early:
+                account.send_due_receipts()
+        if plain:
+            sequences, ids = [each[0] for each in plain], [each[1] for each in plain]
+            writer.add_responses(self._render_accepted(account, sequences, ids), len(plain))
 
     def _count_allowed(self, bind: Bind, count: int) -> int:
         """How many of `count` submits pass the window cap and the rate cap."""
-        behaviour = self._state.behaviour
+        behaviour, account = bind.account.behaviour, bind.account
         allowed = count
         if behaviour.window_cap:
             allowed = min(allowed, max(0, behaviour.window_cap - (bind.metrics.unanswered - count)))
         if behaviour.rate_cap:
-            second = int(self._state.now())
-            if second != self._second:
-                self._second, self._second_count = second, 0
-            allowed = min(allowed, max(0, behaviour.rate_cap - self._second_count))
-            self._second_count += allowed
+            now = self._state.now()
+            allowed = min(allowed, max(0, behaviour.rate_cap - account.allowed.total(now)))
+            account.allowed.add(now, allowed)
         return allowed
+
+    def _congestion(self, account: Account) -> bytes:
+        """congestion_state by the load of the last second, as a parameter of the response; empty if not wanted."""
+        most = account.behaviour.congestion_rate
+        if not most:
+            return b""
+        state = min(100, int(account.rate.total(self._state.now()) / most * _CONGESTION_AT_RATE))
+        return encode_tlvs([(CONGESTION_STATE, bytes([state]))])
 
     def _schedule_by_plan(
         self,
         account: Account,
         layout: SubmitLayout,
-        plan: SubmitPlan,
         ids: Sequence[int],
         numbers: Sequence[int],
-    ) -> Iterable[ReceiptBatch]:
-        """Schedule the receipts of submits with one plan; returns those that go before the response."""
-        state = MessageState.UNDELIVERABLE if plan.undelivered else MessageState.DELIVERED
-        wanted = layout.wants_failure if plan.undelivered else layout.wants_success
-        if not (self._state.behaviour.receipts and wanted):
-            return []
-        batches = [self._make_batch(layout, ids, numbers, state)]
-        if plan.receipt_twice:
-            batches.append(self._make_batch(layout, ids, numbers, state))
-        if plan.receipt_unknown:
-            unknown = [UNKNOWN_FROM + number for number in ids]
-            batches.append(self._make_batch(layout, unknown, numbers, state))
-        early = []
-        if plan.receipt_first:
-            early = [batches.pop(0)]
-            early[0].due_at = 0.0
-        for batch in batches:
+        *,
+        plan: ReceiptPlan,
+        delay: float,
+    ) -> bool:
+        """Schedule the receipts of submits with one plan; True if some go before the response."""
+        for state in plan.intermediate:
+            form = plan.form._replace(
+                esm_class=INTERMEDIATE_CLASS if plan.form.esm_class is None else plan.form.esm_class
+            )
+            self._schedule(account, self._make_batch(account, layout, ids, numbers, state, form=form, delay=delay))
+        wanted = layout.wants_failure if plan.state in _FAILURES else layout.wants_success
+        if not wanted or not plan.times:
+            return False
+        for repeated in range(plan.times):
+            batch = self._make_batch(
+                account, layout, ids, numbers, plan.state, form=plan.form, delay=delay + plan.delay
+            )
+            if plan.early and not repeated:
+                batch.due_at = 0.0
             self._schedule(account, batch)
-        return early
+        if plan.unknown_too:
+            unknown = [UNKNOWN_FROM + number for number in ids]
+            self._schedule(
+                account,
+                self._make_batch(
+                    account, layout, unknown, numbers, plan.state, form=plan.form, delay=delay + plan.delay
+                ),
+            )
+        return plan.early
 
     def _make_batch(
         self,
+        account: Account,
         layout: SubmitLayout,
         ids: Sequence[int],
         numbers: Sequence[int],
         state: MessageState = MessageState.DELIVERED,
+        *,
+        form: ReceiptForm = STANDARD_FORM,
+        delay: float | None = None,
     ) -> ReceiptBatch:
-        behaviour = self._state.behaviour
-        due_at = self._state.now() + (behaviour.delay_ms + behaviour.receipt_delay_ms) / 1000
-        return ReceiptBatch(layout, ids, numbers, due_at=due_at, submitted_at=time.time(), state=state)
+        """`delay` is from now to the response and what the plan adds; by default what the behaviour says."""
+        behaviour = account.behaviour
+        seconds = behaviour.delay_ms / 1000 if delay is None else delay
+        due_at = self._state.now() + seconds + behaviour.receipt_delay_ms / 1000
+        return ReceiptBatch(layout, ids, numbers, due_at=due_at, submitted_at=time.time(), state=state, form=form)
 
     def _schedule(self, account: Account, batch: ReceiptBatch) -> None:
         account.schedule_receipts(batch)
         self._state.metrics.receipts_owed += len(batch)
+        account.metrics.receipts_owed += len(batch)
 
-    def _refuse(self, writer: PduWriter, sequence: int, status: int) -> None:
-        metrics = self._state.metrics
-        metrics.refused += 1
+    def _refuse(self, account: Account, status: int) -> None:
         name = name_status(status)
-        metrics.refused_by_status[name] = metrics.refused_by_status.get(name, 0) + 1
-        body = b"\0" if self._state.behaviour.error_body == "empty" else b""
-        writer.add_responses(HEADER.pack(HEADER_LENGTH + len(body), SUBMIT_SM_RESP, status, sequence) + body, 1)
+        for metrics in (self._state.metrics, account.metrics):
+            metrics.refused += 1
+            metrics.refused_by_status[name] = metrics.refused_by_status.get(name, 0) + 1
 
-    def _render_accepted(self, sequences: Sequence[int], numbers: Sequence[int]) -> bytes | bytearray:
+    def _render_error(self, account: Account, sequence: int, status: int, plan: SubmitPlan) -> bytes:
+        """A submit_sm_resp or generic_nack that refuses, with or without a body."""
+        if plan.nack:
+            return encode_pdu(GENERIC_NACK, status, sequence)
+        match plan.body or account.behaviour.error_body:
+            case "empty":
+                body = b"\0"
+            case "id":
+                body = b"%010d\0" % sequence
+            case "garbage":
+                body = b"\xff\xfe\0\x01no id"
+            case _:
+                body = b""
+        return encode_pdu(SUBMIT_SM_RESP, status, sequence, body + _TLVS[plan.tlvs])
+
+    def _render_answer(self, account: Account, sequence: int, number: int, plan: SubmitPlan, tail: bytes) -> bytes:
+        """A submit_sm_resp that accepts, with what the plan adds."""
+        behaviour = account.behaviour
+        message_id = format_ids((number,), behaviour.message_id_format, behaviour.message_id_modulus)[0]
+        match plan.body:
+            case "none":
+                return encode_pdu(SUBMIT_SM_RESP, ROK, sequence)
+            case "empty":
+                body = b"\0"
+            case "garbage":
+                body = b"\xff\xfe" + message_id
+            case _:
+                body = message_id + b"\0"
+        return encode_pdu(SUBMIT_SM_RESP, ROK, sequence, body + tail + _TLVS[plan.tlvs])
+
+    def _render_accepted(self, account: Account, sequences: Sequence[int], numbers: Sequence[int]) -> bytes | bytearray:
         """submit_sm_resp for each, as one piece."""
-        behaviour = self._state.behaviour
+        behaviour = account.behaviour
         ids = format_ids(numbers, behaviour.message_id_format, behaviour.message_id_modulus)
         widths = set(map(len, ids))
         if len(widths) > 1:
@@ -204,3 +355,6 @@ class SubmitHandler:
         for offset, sequence, message_id in zip(range(12, len(block), length), sequences, ids, strict=True):
             pack_into(block, offset, sequence, message_id)
         return block
+
+
+_TLVS: Final = {"none": b"", "unknown": _UNKNOWN_TLV, "malformed": MALFORMED_TLV}

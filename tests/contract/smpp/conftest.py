@@ -4,7 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from broadcast.smsc.server import SmscConfig
+from broadcast.smsc.behaviour import Behaviour
+from broadcast.smsc.profile.reading import read_profile
+from broadcast.smsc.server import SmscConfig, SmscServer
+from tests.support.raw_smpp import Started, StartProfile
 from tests.support.smpp import RecordingClient, StartClient, start_client
 
 
@@ -22,3 +25,18 @@ async def start() -> AsyncIterator[StartClient]:
     yield begin
     for client in clients:
         await client.close()
+
+
+@pytest.fixture
+async def play() -> AsyncIterator[StartProfile]:
+    """Starts a simulator with the profile of a TOML text."""
+    played: list[Started] = []
+
+    async def begin(toml: str) -> Started:
+        config = SmscConfig(profile=read_profile(toml, "profile.toml"))
+        played.append(Started(await SmscServer.start(config, Behaviour())))
+        return played[-1]
+
+    yield begin
+    for each in played:
+        await each.stop()

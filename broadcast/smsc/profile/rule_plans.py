@@ -1,0 +1,100 @@
+"""The plan of a submit by a profile: a function of seed, account, number, part, repetition and time."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from zlib import crc32
+
+from broadcast.smsc.behaviour import Behaviour, parse_status
+from broadcast.smsc.profile.delays import Delay, draw
+from broadcast.smsc.profile.matching import Matcher, draw_word
+from broadcast.smsc.profile.tables import Rule, state_of
+from broadcast.smsc.submit_plan import STANDARD_FORM, SubmitPlan, SubmitPlanner, mix
+
+_RECEIPT_FIELDS: Final = ("times", "early", "unknown_too")
+_FORM_FIELDS: Final = ("pdu", "text", "coding", "payload", "tlvs", "esm_class", "id", "error")
+_MERGED_LIMIT: Final = 4096
+
+_Merged = tuple[SubmitPlan, float | Delay, float | Delay]
+
+
+class RulePlanner:
+    """Plans by the behaviour's shares, changed by the rules that hold; the same arguments give the same plan."""
+
+    def __init__(self, seed: int, account: str, behaviour: Behaviour, rules: Sequence[Rule]) -> None:
+        self._shares: Final = SubmitPlanner(seed, behaviour)
+        self._seed: Final = mix(mix(seed) ^ crc32(account.encode()))
+        # Each rule draws for itself, so that its share is of all submits and not of those that another rule has.
+        self._matchers: Final = tuple(Matcher(rule, mix(self._seed + index)) for index, rule in enumerate(rules))
+        self._effects: Final = tuple(_effects_of(rule) for rule in rules)
+        self._merged: Final[dict[tuple[SubmitPlan, tuple[int, ...]], _Merged]] = {}
+
+    def plan(self, number: int, part: int, repetition: int, elapsed: float) -> SubmitPlan:
+        """The plan for part `part` to `number`, after `repetition` submits of it, `elapsed` seconds after the start."""
+        base = self._shares.plan(number, repetition)
+        if not self._matchers:
+            return base
+        digits = str(number)
+        matched = tuple(
+            [
+                index
+                for index, matcher in enumerate(self._matchers)
+                if matcher.matches(number, digits, part, repetition, elapsed)
+            ]
+        )
+        if not matched:
+            return base
+        key = (base, matched)
+        merged = self._merged.get(key)
+        if merged is None:
+            if len(self._merged) >= _MERGED_LIMIT:
+                self._merged.clear()
+            merged = self._merged[key] = self._merge(base, matched)
+        plan, delay, receipt_delay = merged
+        if isinstance(delay, Delay) or isinstance(receipt_delay, Delay):
+            word = draw_word(self._seed, number, part, repetition)
+            plan = plan._replace(
+                delay=draw(delay, mix(word ^ 1)),
+                receipt=plan.receipt._replace(delay=draw(receipt_delay, mix(word ^ 2))),
+            )
+        return plan
+
+    def _merge(self, base: SubmitPlan, matched: tuple[int, ...]) -> _Merged:
+        answer: dict[str, Any] = {}
+        receipt: dict[str, Any] = {}
+        for index in matched:
+            answers, receipts = self._effects[index]
+            answer = {**answers, **answer}
+            receipt = {**receipts, **receipt}
+        delay = answer.pop("delay_seconds", base.delay)
+        receipt_delay = receipt.pop("delay_seconds", base.receipt.delay)
+        form = {name: receipt.pop(name) for name in _FORM_FIELDS if name in receipt}
+        plan = base._replace(**answer, receipt=base.receipt._replace(**receipt, form=STANDARD_FORM._replace(**form)))
+        if not isinstance(delay, Delay):
+            plan = plan._replace(delay=delay)
+        if not isinstance(receipt_delay, Delay):
+            plan = plan._replace(receipt=plan.receipt._replace(delay=receipt_delay))
+        return plan, delay, receipt_delay
+
+
+def _effects_of(rule: Rule) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """What the rule sets of a SubmitPlan and of a ReceiptPlan with its form; delays may be distributions."""
+    answer: dict[str, Any] = {}
+    given = rule.answer
+    if given.status is not None:
+        answer["status"] = given.status if isinstance(given.status, int) else parse_status(given.status)
+    for name, field in (("body", "body"), ("nack", "nack"), ("never", "unanswered"), ("takes", "takes")):
+        if getattr(given, name) is not None:
+            answer[field] = getattr(given, name)
+    for name, field in (("delay_seconds", "delay_seconds"), ("times", "answers"), ("cut", "cut"), ("tlvs", "tlvs")):
+        if getattr(given, name) is not None:
+            answer[field] = getattr(given, name)
+    receipt: dict[str, Any] = {
+        name: getattr(rule.receipt, name)
+        for name in (*_RECEIPT_FIELDS, *_FORM_FIELDS, "delay_seconds")
+        if getattr(rule.receipt, name) is not None
+    }
+    if rule.receipt.state is not None:
+        receipt["state"] = state_of(rule.receipt.state)
+    if rule.receipt.intermediate is not None:
+        receipt["intermediate"] = tuple(map(state_of, rule.receipt.intermediate))
+    return answer, receipt
