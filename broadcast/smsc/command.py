@@ -19,7 +19,7 @@ from broadcast.smsc.server import SmscConfig, SmscServer
 _SHARE = click.FloatRange(0, 1)
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _COUNT = click.IntRange(min=0)
-_EXAMPLES_SHOWN = 10
+_EXAMPLES_SHOWN = 20
 _MILLISECONDS = click.FloatRange(min=0)
 
 

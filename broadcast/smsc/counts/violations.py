@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-EXAMPLES_KEPT: Final = 50
+EXAMPLES_KEPT: Final = 3
 _SEQUENCE_LAST: Final = 0x7FFFFFFF
 _WRAP_RANGE: Final = 1_000_000
 
@@ -52,7 +52,7 @@ class Example(msgspec.Struct, frozen=True):
 
 
 class Violations:
-    """Counts by account and kind, and keeps the first examples."""
+    """Counts by account and kind, and keeps the first examples of each."""
 
     def __init__(self) -> None:
         self._by_account: defaultdict[str, Counter[Violation]] = defaultdict(Counter)
@@ -65,8 +65,10 @@ class Violations:
 
     def add(self, example: Example, count: int = 1) -> None:
         """Count `count` violations, of which this is one."""
-        self._by_account[example.account][example.kind] += count
-        if len(self.examples) < EXAMPLES_KEPT:
+        counter = self._by_account[example.account]
+        counter[example.kind] += count
+        kept = sum((each.account, each.kind) == (example.account, example.kind) for each in self.examples)
+        if kept < EXAMPLES_KEPT:
             self.examples.append(example)
 
     def by_kind(self) -> dict[str, int]:
