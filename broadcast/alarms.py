@@ -35,8 +35,9 @@ JOBS_LOST_THEIR_TAIL = "jobs_lost_their_tail"
 CONTROL_LOST_ITS_TAIL = "control_lost_its_tail"
 BIND_DOWN = "bind_down"
 SESSION_MUTE = "session_mute"
+ACCOUNT_STOPPED = "account_stopped"
 
-ACCOUNT_KINDS = (BIND_DOWN, SESSION_MUTE)
+ACCOUNT_KINDS = (BIND_DOWN, SESSION_MUTE, ACCOUNT_STOPPED)
 """What keeps an account from being used; the sender ends these alarms itself when the cause has gone."""
 
 SENDER_KINDS = (JOBS_FAILED, JOBS_DELETED_UNSENT, JOBS_LOST_THEIR_TAIL, CONTROL_LOST_ITS_TAIL, *ACCOUNT_KINDS)

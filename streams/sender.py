@@ -13,9 +13,9 @@ from broadcast.errors import LEASE_EXIT_CODE, SettingsError
 from broadcast.health import Health
 from broadcast.kafka.lease import EndProcess, Lease, Watchdog, end_process
 from broadcast.routes_file import load_routes
-from broadcast.routing import Route
-from broadcast.sending.accounts.bind_watch import BindWatch
+from broadcast.routing import Account, Route
 from broadcast.sending.accounts.binds import AccountBinds
+from broadcast.sending.accounts.route_accounts import RouteAccounts
 from broadcast.sending.beat import Beats, BeatSchedule
 from broadcast.sending.dispatch import Dispatch
 from broadcast.sending.messages import MessageCache
@@ -68,6 +68,7 @@ class RouteSender(SenderEvents):
         identity, names = connections.identity, Names(settings.topic_prefix)
         self._route, self._health = route, health
         self._control, self._forwarder, self._alarms = connections.control, connections.forwarder, connections.alarms
+        self._probe_segments = settings.highest_segments
         self._identity, self._consumer = identity, connections.clients.consumer
         self._end_process = end_process
         self._progress = RouteProgress(health, identity.group, identity.lanes)
@@ -75,8 +76,9 @@ class RouteSender(SenderEvents):
         self._schedule = BeatSchedule(settings.beat_seconds, settings.idle_beat_seconds)
         self._outbox = Outbox()
         self._settlement = Settlement(route, names, settings.require_number_key(), self._outbox)
-        self._accounts = [AccountBinds(account, self._settlement, self._forwarder, self) for account in route.accounts]
-        self._bind_watch = BindWatch(settings.slot, self._accounts, health, self._alarms)
+        self._accounts = RouteAccounts(
+            route, settings.slot, self._make_binds, health=health, alarms=self._alarms, events=self
+        )
         self._membership = Membership(self)
         self._takeover = Takeover(settings, connections, self._membership, self._lease, self)
         self._sources = self._takeover.sources
@@ -103,15 +105,17 @@ class RouteSender(SenderEvents):
             events=self,
         )
 
+    def _make_binds(self, account: Account) -> AccountBinds:
+        return AccountBinds(account, self._settlement, self._forwarder, self, probe_segments=self._probe_segments)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Join the group, bind, send until `stop`, drain, unbind."""
-        for binds in self._accounts:
-            binds.pool.start()
+        self._accounts.start()
         self._consumer.subscribe(list(self._identity.lanes), listener=self._membership)
         duties: dict[str, Duty] = {
             "control": partial(self._control.run, self),
             "forwarding": self._forwarder.run,
-            "binds": self._bind_watch.run,
+            "accounts": self._accounts.run,
             "takeover": self._take_over,
             "reading": self._reader.run,
             "beats": self._keep_beating,
@@ -120,16 +124,14 @@ class RouteSender(SenderEvents):
             with Watchdog(self._lease, self._end_process):
                 await run_duties(stop, duties, on_stop=self._drain)
         finally:
-            for binds in self._accounts:
-                binds.pool.abort()
+            self._accounts.abort()
 
     async def _take_over(self) -> None:
         """At each assignment: fence who had the partitions, take their positions, one beat; then they are sent."""
         while True:
             generation = await self._membership.wait()
             share = len(self._membership.partitions) / (len(self._identity.lanes) * self._route.partitions)
-            for binds in self._accounts:
-                binds.set_share(share)
+            self._accounts.set_share(share)
             if await self._takeover.take_over(generation):
                 await self._beats.beat(everything=True)
                 if generation == self._membership.generation:
@@ -169,8 +171,7 @@ class RouteSender(SenderEvents):
                 self.write_ready()
 
     def beat_committed(self) -> None:
-        for binds in self._accounts:
-            binds.pool.report()
+        self._accounts.report()
         self._progress.report(self._sources, self._consumer.highwater)
         self._dispatch.settle_unsent()
         self.write_ready()
@@ -187,7 +188,7 @@ class RouteSender(SenderEvents):
         """What was answered is committed before an SMSC that hangs can hold the stop up; then unbind."""
         self._membership.leave()
         await self.release_partitions()
-        await asyncio.gather(*(binds.unbind() for binds in self._accounts))
+        await self._accounts.unbind()
         await self._forwarder.stop()
 
     async def release_partitions(self) -> None:

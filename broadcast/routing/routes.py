@@ -39,3 +39,10 @@ class Route(Table):
         if list(value) != sorted(set(value)):
             raise refuse("must ascend, each delay once", f"write {sorted(set(value))}")
         return value
+
+    @field_validator("accounts")
+    @classmethod
+    def _check_accounts(cls, value: tuple[Account, ...]) -> tuple[Account, ...]:
+        if not any(account.weight and not account.fallback for account in value):
+            raise refuse("has no account that sends", "give one a weight above 0, without fallback")
+        return value

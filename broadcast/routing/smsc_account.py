@@ -89,6 +89,14 @@ class Account(Table):
     rate_per_second: Annotated[float, Field(ge=1, le=100_000)] | None = Field(
         default=None, description="Segments per second over all binds; if not set, no limit."
     )
+    weight: Annotated[float, Field(ge=0, le=1000)] = Field(
+        default=1.0,
+        description="Share of the route's messages beside its other accounts, while several have room. With 0 it stays "
+        "bound for receipts and sends nothing.",
+    )
+    fallback: bool = Field(
+        default=False, description="Whether it gets messages only when no other account of the route can take any."
+    )
     source_addr: Address = Field(
         default="",
         description="Sender that the phone shows: at most 11 characters as a name, else digits without a plus sign. "

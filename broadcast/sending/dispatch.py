@@ -1,6 +1,6 @@
 """Which jobs are written next, to which session, and which get an outcome without being sent."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -11,6 +11,7 @@ from broadcast.alarms import JOBS_FAILED
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.routing import Route
 from broadcast.sending.accounts.binds import AccountBinds
+from broadcast.sending.accounts.route_accounts import RouteAccounts
 from broadcast.sending.control import ControlView
 from broadcast.sending.messages import LANE_RANK, Message, MessageCache, MessageError
 from broadcast.sending.outbox import Outbox
@@ -52,7 +53,7 @@ class Dispatch:
         self,
         *,
         route: Route,
-        accounts: Sequence[AccountBinds],
+        accounts: RouteAccounts,
         view: ControlView,
         messages: MessageCache,
         settlement: Settlement,
@@ -61,7 +62,7 @@ class Dispatch:
         events: SenderEvents,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self.accounts: Final = accounts
+        self._accounts: Final = accounts
         self.sources: Sequence[Source[Token]] = ()
         self._route: Final = route
         self._view: Final = view
@@ -79,9 +80,10 @@ class Dispatch:
         if not self.sources or not self._events.may_write():
             return
         now = epoch_milliseconds()
-        for binds, session in self._open_sessions():
+        self._turn += 1
+        for binds, session in self._accounts.sessions():
             self._segments_wanted = 1
-            room = min(session.room, self._limit - self._settlement.in_doubt)
+            room = min(session.room, binds.breaker.room, self._limit - self._settlement.in_doubt)
             groups = self._collect(room, now) if room > 0 else ()
             written = False
             for group in groups:
@@ -102,12 +104,6 @@ class Dispatch:
             now = epoch_milliseconds()
             for source in self.sources:
                 self._next_message(source, now)
-
-    def _open_sessions(self) -> Iterator[tuple[AccountBinds, Session[Token]]]:
-        sessions = [(binds, session) for binds in self.accounts for session in binds.pool.sessions]
-        self._turn += 1
-        start = self._turn % len(sessions) if sessions else 0
-        yield from chain(sessions[start:], sessions[:start])
 
     def _collect(self, room: int, now: int) -> Iterable[Group]:
         """Take jobs to write, in order, of as many segments as there is room for."""
@@ -206,7 +202,7 @@ class Dispatch:
             self._events.raise_alarm(JOBS_FAILED, run.alert_id, f"jobs got no submit: {error}")
             return Outcome.FAILED, str(error)
         segments = len(message.numbers)
-        for binds in self.accounts:
+        for binds in self._accounts.in_force:
             if segments > binds.account.window:
                 setting = f"window = {binds.account.window} of account {binds.account.name}"
                 return Outcome.FAILED, f"{segments} segments exceed {setting}; raise it to {segments} at least"

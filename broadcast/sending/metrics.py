@@ -19,13 +19,15 @@ from schemas.status import Outcome
 _WITHOUT_SUBMIT: Final = (Outcome.CANCELLED, Outcome.EXPIRED)
 
 
-def count_answers(account: str, command_statuses: Iterable[int]) -> None:
+def count_answers(account: str, command_statuses: Iterable[int]) -> Counter[int]:
     """Count answers to submits by their command_status; `UNANSWERED` stands for one that did not come."""
-    for command_status, number in Counter(command_statuses).items():
+    counts = Counter(command_statuses)
+    for command_status, number in counts.items():
         name = "unanswered" if command_status == UNANSWERED else name_status(command_status)
         metrics.smpp_submit.labels(account, name).inc(number)
         if command_status in (RTHROTTLED, RMSGQFUL):
             metrics.smpp_throttled.labels(account).inc(number)
+    return counts
 
 
 class RouteMetrics:

@@ -1,17 +1,14 @@
 """Which binds are not bound, why, and when the next try is: on `/readyz`, and as an alarm."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from broadcast.alarms import BIND_DOWN, Alarms
-from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.health import Health
 from broadcast.sending.accounts.binds import AccountBinds
 
-LOOK_SECONDS: Final = 0.5
 GRACE_SECONDS: Final = 5.0
 """A bind that is down for longer is an alarm: most that are lost are bound again within a second."""
 NEWS_MS: Final = 1_500
@@ -22,7 +19,8 @@ NEWS_MS: Final = 1_500
 class BindReport:
     """How many binds of an account are bound; why the last one is not, and when it is tried again.
 
-    `reason` is empty while the first try runs. `next_try_at` is milliseconds since the epoch, None while one runs.
+    `stopped` says why the account gets no work though it is bound. `reason` is empty while the first try runs.
+    `next_try_at` is milliseconds since the epoch, None while one runs.
     """
 
     account: str
@@ -30,6 +28,12 @@ class BindReport:
     bound: int
     reason: str = ""
     next_try_at: int | None = None
+    stopped: str = ""
+
+    @property
+    def working(self) -> bool:
+        """Whether the account can take work."""
+        return bool(self.bound) and not self.stopped
 
     @property
     def complete(self) -> bool:
@@ -38,6 +42,8 @@ class BindReport:
 
     def describe(self) -> str:
         """The report for people, without the account's name."""
+        if self.complete and self.stopped:
+            return f"gets no work but a probe now and then: {self.stopped}"
         text = f"{self.bound} of {self.binds} binds: {self.reason or 'the first try is not over'}"
         if self.next_try_at is None:
             return text
@@ -55,6 +61,7 @@ def report_binds(binds: AccountBinds, now: int) -> BindReport:
         bound=bound,
         reason=str(pool.last_error or binds.last_loss or ""),
         next_try_at=None if wait is None else now + int(wait * 1000),
+        stopped=binds.breaker.reason,
     )
 
 
@@ -79,16 +86,10 @@ class BindWatch:
         self._raised: Final[dict[str, BindReport | None]] = {}
         self._shown: Final[set[str]] = set()
 
-    async def run(self) -> None:
-        """Look twice a second until cancelled."""
-        while True:
-            self.look(monotonic(), epoch_milliseconds())
-            await asyncio.sleep(LOOK_SECONDS)
-
     def look(self, now: float, wall_now: int) -> None:
         """Say how the binds are at `now`, monotonic seconds, and `wall_now`, milliseconds since the epoch."""
         reports = [report_binds(binds, wall_now) for binds in self._accounts]
-        working = any(report.bound for report in reports)
+        working = any(report.working for report in reports)
         for report in reports:
             self._show(report, working=working)
             self._alarm(report, now)
@@ -98,12 +99,12 @@ class BindWatch:
     def _show(self, report: BindReport, *, working: bool) -> None:
         name = f"account {report.account}"
         self._shown.add(report.account)
-        if report.complete:
+        if report.complete and not report.stopped:
             self._health.release(name)
         elif working:
             self._health.degrade(name, report.describe())
         else:
-            self._health.hold(name, report.describe(), outside=bool(report.reason))
+            self._health.hold(name, report.describe(), outside=bool(report.reason or report.stopped))
 
     def _alarm(self, report: BindReport, now: float) -> None:
         account, subject = report.account, self._subject(report.account)

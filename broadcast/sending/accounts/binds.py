@@ -1,6 +1,7 @@
 """One account's binds: submits leave here, answers and deliveries come in here."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from itertools import repeat
 from operator import itemgetter
 from typing import Final
@@ -8,18 +9,21 @@ from typing import Final
 import structlog
 
 from broadcast import metrics
-from broadcast.clock import epoch_milliseconds
+from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.routing import Account
+from broadcast.sending.accounts.breaker import Breaker
+from broadcast.sending.accounts.selection import POOR_SHARE, Measures
 from broadcast.sending.forwarding import Forwarder
 from broadcast.sending.metrics import count_answers
 from broadcast.sending.protocol import SenderEvents
 from broadcast.sending.rules import UNANSWERED
 from broadcast.sending.settlement import SegmentAnswers, Settlement, Submission, Token
 from broadcast.smpp.account import AccountConfig, BindConfig, Tls
+from broadcast.smpp.codec.command_status import OutcomeClass, meaning_of, name_status
 from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.codec.message import Delivery
 from broadcast.smpp.codec.message_ids import normalise_response_ids
-from broadcast.smpp.errors import ResponseTimeoutError, UnboundError
+from broadcast.smpp.errors import MuteSessionError, ResponseTimeoutError, UnboundError
 from broadcast.smpp.pool import Pool
 from broadcast.smpp.session import Session
 from broadcast.smpp.window import Response
@@ -31,17 +35,48 @@ log = structlog.get_logger(__name__)
 UNBIND_SECONDS: Final = 0.5
 """For the answer to our unbind: nothing depends on it any more."""
 
+PROBE_SEGMENTS: Final = 10
+"""Segments of a probe of an account that did not work: a few jobs, and at least one message."""
+
+FAULTS: Final = frozenset({OutcomeClass.OF_ACCOUNT, OutcomeClass.SESSION, OutcomeClass.UNKNOWN})
+"""Answers that speak against the account."""
+
 
 class AccountBinds:
-    """The sessions of one account and their listener; `last_loss` is why the last session ended."""
+    """The sessions of one account and their listener; `last_loss` is why the last session ended.
 
-    def __init__(self, account: Account, settlement: Settlement, forwarder: Forwarder, events: SenderEvents) -> None:
-        self.account: Final = account
+    `served` are the segments written, each divided by the account's weight; `poor` says that others are better.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        settlement: Settlement,
+        forwarder: Forwarder,
+        events: SenderEvents,
+        *,
+        probe_segments: int = PROBE_SEGMENTS,
+    ) -> None:
+        self.account = account
+        self.breaker: Final = Breaker(max(probe_segments, PROBE_SEGMENTS))
+        self.measures: Final = Measures()
+        self.served = 0.0
+        self.poor = False
         self.pool: Final[Pool[Token]] = Pool(make_config(account), self)
         self.last_loss: SmppError | None = None
         self._settlement: Final = settlement
         self._forwarder: Final = forwarder
         self._events: Final = events
+
+    @property
+    def fallback(self) -> bool:
+        """Whether it gets work only when no other account of the route can take any."""
+        return self.account.fallback
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may get work: a bind is bound, the breaker leaves room, and its weight is not 0."""
+        return bool(self.account.weight and self.breaker.room and self.pool.sessions)
 
     def set_share(self, share: float) -> None:
         """Limit this worker to a share of the account's rate: its share of the route's partitions."""
@@ -67,6 +102,7 @@ class AccountBinds:
             count = session.submit(templates[0], destinations, tokens)
             if count:
                 self._settlement.note_submitted(submission, offsets[:count], tokens[:count], count)
+                self._note_written(count)
             return count
         group = len(templates)
         items = []
@@ -79,10 +115,15 @@ class AccountBinds:
         count = session.submit_many(items, group) // group
         if count:
             self._settlement.note_submitted(submission, offsets[:count], first[:count], count * group)
+            self._note_written(count * group)
         return count
 
+    def note_receipts(self, delays: Sequence[float]) -> None:
+        """Note how many seconds receipts needed that came together, by the SMSC's clock."""
+        self.measures.note_receipts(delays, monotonic())
+
     def on_responses(self, session: Session[Token], responses: list[Response[Token]]) -> None:  # noqa: ARG002 - the listener's form
-        count_answers(self.account.name, map(itemgetter(1), responses))
+        self._observe(count_answers(self.account.name, map(itemgetter(1), responses)), responses)
         self._settle(responses)
 
     def on_late(self, session: Session[Token], responses: list[Response[Token]]) -> None:  # noqa: ARG002 - the listener's form
@@ -96,11 +137,14 @@ class AccountBinds:
         self._events.write_ready()
 
     def on_lost(self, session: Session[Token], error: SmppError, unanswered: list[Token]) -> None:  # noqa: ARG002 - the listener's form
-        count_answers(self.account.name, repeat(UNANSWERED, len(unanswered)))
+        counts = count_answers(self.account.name, repeat(UNANSWERED, len(unanswered)))
         if isinstance(error, ResponseTimeoutError):
+            self._observe(counts, [(token, UNANSWERED, b"", 0) for token in unanswered])
             log.warning("submits_unanswered", account=self.account.name, error=str(error), unanswered=len(unanswered))
         else:
             self.last_loss = error
+            if unanswered and not isinstance(error, UnboundError):
+                self.breaker.note_loss(str(error), monotonic(), mute=isinstance(error, MuteSessionError))
             if unanswered or not isinstance(error, UnboundError):
                 log.warning("session_lost", account=self.account.name, error=str(error), unanswered=len(unanswered))
         try:
@@ -108,6 +152,34 @@ class AccountBinds:
         except Exception as broken:
             self._end_process_unsettled(broken)
         self._events.write_ready()
+
+    def _note_written(self, segments: int) -> None:
+        self.served += segments / (self.account.weight * (POOR_SHARE if self.poor else 1.0))
+        self.breaker.note_written(segments)
+
+    def _observe(self, counts: Counter[int], responses: Sequence[Response[Token]]) -> None:
+        """Note answers that came together: one look at each command_status, none at each answer that is no fault."""
+        answers, faults, errors, worst = 0, 0, 0, 0
+        for command_status, number in counts.items():
+            answers += number
+            if command_status:
+                found = meaning_of(command_status, self.account.command_status).outcome_class
+                if command_status == UNANSWERED or found in FAULTS:
+                    faults += number
+                    worst = command_status if not worst or number > counts[worst] else worst
+                elif found is OutcomeClass.FOR_NOW:
+                    errors += number
+        now = monotonic()
+        self.measures.note_answers(answers, faults + errors, now)
+        numbers: Iterable[str] = ()
+        if faults and self.breaker.numbers_wanted:
+            numbers = [token[1].msisdn for token, status, *_ in responses if status and self._is_fault(status)]
+        reason = "" if not faults else "no answer" if worst == UNANSWERED else name_status(worst)
+        self.breaker.note_answers(answers, faults, numbers, reason, now)
+
+    def _is_fault(self, command_status: int) -> bool:
+        own = self.account.command_status
+        return command_status == UNANSWERED or meaning_of(command_status, own).outcome_class in FAULTS
 
     def _settle(self, responses: list[Response[Token]]) -> None:
         try:

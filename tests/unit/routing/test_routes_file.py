@@ -289,3 +289,15 @@ def test_any_field_of_a_good_file_may_have_any_value(field: str, value: str, aft
     lines = [line for line in write().split("\n") if not line.startswith(f"{field} =")]
     reading = check_routes("\n".join([*lines[:after], f"{field} = {value}", *lines[after:]]))
     assert bool(reading.routes) is not bool(reading.faults)
+
+
+@pytest.mark.parametrize("more", ["weight = 0", "fallback = true", "weight = 0.0\nfallback = true"])
+def test_a_route_needs_an_account_that_sends(more: str) -> None:
+    with pytest.raises(RoutesError, match="has no account that sends; give one a weight above 0, without fallback"):
+        read_routes(write(more=more))
+
+
+@pytest.mark.parametrize("weight", ["-1", "1001", '"much"'])
+def test_a_weight_is_a_number_from_0_to_1000(weight: str) -> None:
+    with pytest.raises(RoutesError, match="weight"):
+        read_routes(write(more=f"weight = {weight}"))

@@ -10,6 +10,7 @@ from broadcast.alarms import BIND_DOWN
 from broadcast.health import Health
 from broadcast.routing import Account
 from broadcast.sending.accounts.bind_watch import GRACE_SECONDS, BindReport, BindWatch, is_news
+from broadcast.sending.accounts.breaker import Breaker
 from broadcast.smpp.codec.command_status import RINVPASWD
 from broadcast.smpp.errors import BindError, LinkLostError
 
@@ -36,6 +37,7 @@ class BindsInState:
     account: Account
     pool: PoolInState = field(default_factory=PoolInState)
     last_loss: LinkLostError | None = None
+    breaker: Breaker = field(default_factory=lambda: Breaker(10))
 
 
 class RecordedAlarms:
@@ -107,6 +109,20 @@ def test_one_account_of_two_is_ready_and_degraded() -> None:
     assert not sender.health.ready()
     assert sender.health.degraded == {}
     assert "closed by the SMSC" in sender.health.holds["account a"]
+
+
+def test_an_account_that_is_bound_but_gets_no_work_is_not_ready() -> None:
+    sender = WatchUnderTest("a", "b")
+    for binds in sender.accounts:
+        binds.pool.sessions.append(object())
+    sender.accounts[0].breaker.note_loss("no submit answered for 60 s", 0.0, mute=True)
+    sender.look()
+    assert sender.health.ready()
+    assert sender.health.degraded == {"account a": "gets no work but a probe now and then: no submit answered for 60 s"}
+    sender.accounts[1].breaker.note_loss("no submit answered for 60 s", 0.0, mute=True)
+    sender.look()
+    assert list(sender.health.holds) == ["account a", "account b"]
+    assert sender.health.started()
 
 
 def test_a_bind_that_is_down_for_some_seconds_is_an_alarm_that_ends_when_it_is_bound() -> None:

@@ -9,9 +9,11 @@ import pytest
 from aiokafka import TopicPartition
 
 from broadcast.clock import epoch_milliseconds, monotonic
+from broadcast.health import Health
 from broadcast.kafka.position import fresh_position
 from broadcast.routing import Account, Route
 from broadcast.sending.accounts.binds import AccountBinds, make_config
+from broadcast.sending.accounts.route_accounts import RouteAccounts
 from broadcast.sending.control import ControlView
 from broadcast.sending.dispatch import Dispatch
 from broadcast.sending.messages import MessageCache
@@ -41,15 +43,20 @@ class DispatchUnderTest(RecordedEvents):
         route = Route(name="r", prefixes=("+",), accounts=(self.account,), delays_seconds=(5,))
         self.outbox, self.view = Outbox(), ControlView()
         settlement = Settlement(route, Names("p."), b"k", self.outbox)
-        self.binds = AccountBinds(
-            self.account,
-            settlement,
-            None,  # type: ignore[arg-type] # nothing is delivered here
-            self,
+        nothing: Any = None
+        """Nothing is delivered here, and no alarm is raised."""
+        self.accounts = RouteAccounts(
+            route,
+            "a",
+            lambda account: AccountBinds(account, settlement, nothing, self),
+            health=Health("sender"),
+            alarms=nothing,
+            events=self,
         )
+        [self.binds] = self.accounts.in_force
         self.dispatch = Dispatch(
             route=route,
-            accounts=[self.binds],
+            accounts=self.accounts,
             view=self.view,
             messages=MessageCache(6),
             settlement=settlement,

@@ -1,0 +1,174 @@
+"""The breaker of an account: it gets no work while the SMSC refuses the account or does not answer. Pure.
+
+`now` is monotonic seconds.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class State(StrEnum):
+    """Closed: all work. Open: none until the pause is over. Half open: a few submits as a probe."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Event(StrEnum):
+    """What changes the state of a breaker."""
+
+    FAULT = "fault"
+    PAUSE_OVER = "pause_over"
+    PROBE_ACCEPTED = "probe_accepted"
+
+
+TRANSITIONS: Final[Mapping[tuple[State, Event], State]] = {
+    (State.CLOSED, Event.FAULT): State.OPEN,
+    (State.OPEN, Event.FAULT): State.OPEN,
+    (State.OPEN, Event.PAUSE_OVER): State.HALF_OPEN,
+    (State.HALF_OPEN, Event.FAULT): State.OPEN,
+    (State.HALF_OPEN, Event.PROBE_ACCEPTED): State.CLOSED,
+}
+"""The state after an event; an event without a line changes nothing."""
+
+UNLIMITED: Final = 1 << 30
+
+LEAST_ANSWERS: Final = 20
+"""Recent answers below which their share says nothing."""
+
+RECENT_ANSWERS: Final = 40
+"""Above so many, older answers count less: an account that has begun to refuse is found within a few of them."""
+
+LEAST_NUMBERS: Final = 10
+"""Different numbers that must be refused: one number that comes back again and again is not the account."""
+
+FAULT_SHARE: Final = 0.5
+
+LOSSES: Final = 3
+"""Sessions that end with unanswered submits, one after the other, before the account counts as dead."""
+
+SETTLING_ANSWERS: Final = 100
+"""Answers without a fault after which earlier losses of sessions are forgotten."""
+
+LOSS_SECONDS: Final = 1.0
+"""Sessions that end within so long of one another are one loss: an SMSC that restarts ends them all."""
+
+PROBE_ANSWERS: Final = 5
+"""Answers to a probe that are enough to decide on it."""
+
+FIRST_PAUSE_SECONDS: Final = 5.0
+LONGEST_PAUSE_SECONDS: Final = 60.0
+
+STEADY_SECONDS: Final = 60.0
+"""Closed for so long, the pauses begin with the shortest again."""
+
+
+class Breaker:
+    """Decides whether an account gets work. `reason` says why it is not closed, `mute` whether that is silence.
+
+    `probe_segments` is the size of a probe: at least the segments of the longest message.
+    """
+
+    def __init__(self, probe_segments: int) -> None:
+        self.state = State.CLOSED
+        self.reason = ""
+        self.mute = False
+        self.next_probe_at = 0.0
+        self._probe_segments: Final = probe_segments
+        self._numbers: set[str] = set()
+        self._answers = self._faults = 0.0
+        self._losses, self._lost_at, self._without_fault = 0, float("-inf"), 0
+        self._openings, self._closed_at = 0, float("-inf")
+        self._written = self._probe_answers = self._probe_faults = 0
+
+    @property
+    def room(self) -> int:
+        """How many segments may be written, as far as the breaker is concerned."""
+        if self.state is State.CLOSED:
+            return UNLIMITED
+        return max(0, self._probe_segments - self._written) if self.state is State.HALF_OPEN else 0
+
+    @property
+    def numbers_wanted(self) -> bool:
+        """Whether it is to be told which numbers were refused."""
+        return len(self._numbers) < LEAST_NUMBERS
+
+    def note_written(self, segments: int) -> None:
+        """Note that so many segments were written to the account."""
+        self._written += segments
+
+    def tick(self, now: float) -> bool:
+        """Begin a probe when the pause is over; whether one began."""
+        if self.state is not State.OPEN or now < self.next_probe_at:
+            return False
+        self._written = self._probe_answers = self._probe_faults = 0
+        self._move(Event.PAUSE_OVER)
+        return True
+
+    def note_answers(self, answers: int, faults: int, numbers: Iterable[str], reason: str, now: float) -> None:
+        """Note answers that came together, and how many of them were faults of the account.
+
+        `numbers` are those of the faults, `reason` is the most frequent one. A submit that is given up, though its
+        session goes on, is a fault too.
+        """
+        if self.state is State.HALF_OPEN:
+            self._assess_probe(answers, faults, reason, now)
+            return
+        self._without_fault = self._without_fault + answers if not faults else 0
+        if self._without_fault >= SETTLING_ANSWERS:
+            self._losses = 0
+        if self._answers > RECENT_ANSWERS / 2:
+            kept = RECENT_ANSWERS / 2 / self._answers
+            self._answers, self._faults = self._answers * kept, self._faults * kept
+        self._answers += answers
+        self._faults += faults
+        if not faults:
+            if self._faults < 1:
+                self._numbers.clear()
+            return
+        self._numbers.update(numbers)
+        enough = self._answers >= LEAST_ANSWERS and len(self._numbers) >= LEAST_NUMBERS
+        if enough and self._faults >= FAULT_SHARE * self._answers:
+            share = self._faults / self._answers
+            self._open(f"{share:.0%} of the recent answers are faults of the account, most of them {reason}", now)
+
+    def note_loss(self, reason: str, now: float, *, mute: bool) -> None:
+        """Note that a session ended with unanswered submits; `mute` says that the SMSC answered none of them."""
+        if mute:
+            self._open(reason, now, mute=True)
+            return
+        if now - self._lost_at > LOSS_SECONDS:
+            self._losses += 1
+        self._lost_at, self._without_fault = now, 0
+        if self._losses >= LOSSES or self.state is State.HALF_OPEN:
+            self._open(f"sessions end again and again before submits are answered, the last one: {reason}", now)
+
+    def _assess_probe(self, answers: int, faults: int, reason: str, now: float) -> None:
+        self._probe_answers += answers
+        self._probe_faults += faults
+        if not self._written or self._probe_answers < min(PROBE_ANSWERS, self._written):
+            return
+        if self._probe_faults >= FAULT_SHARE * self._probe_answers:
+            self._open(f"{self._probe_faults} of {self._probe_answers} answers to a probe: {reason}", now)
+            return
+        self._answers = self._faults = 0.0
+        self._numbers.clear()
+        self._losses = 0
+        self.reason, self.mute, self._closed_at = "", False, now
+        self._move(Event.PROBE_ACCEPTED)
+
+    def _open(self, reason: str, now: float, *, mute: bool = False) -> None:
+        if self.state is State.OPEN:
+            return
+        if self.state is State.CLOSED and now - self._closed_at >= STEADY_SECONDS:
+            self._openings = 0
+        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0**self._openings)
+        self._openings += 1
+        self.reason, self.mute, self.next_probe_at = reason, mute, now + pause
+        self._answers = self._faults = 0.0
+        self._move(Event.FAULT)
+
+    def _move(self, event: Event) -> None:
+        self.state = TRANSITIONS.get((self.state, event), self.state)

@@ -1,0 +1,177 @@
+"""When an account stops getting work, when it is tried again, and when it is back."""
+
+from itertools import product
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broadcast.sending.accounts.breaker import (
+    FIRST_PAUSE_SECONDS,
+    LEAST_NUMBERS,
+    LONGEST_PAUSE_SECONDS,
+    LOSSES,
+    STEADY_SECONDS,
+    TRANSITIONS,
+    UNLIMITED,
+    Breaker,
+    Event,
+    State,
+)
+
+NUMBERS = [f"+4477009{number:05d}" for number in range(100)]
+PROBE = 10
+
+
+def opened(at: float = 0.0) -> Breaker:
+    breaker = Breaker(PROBE)
+    breaker.note_answers(20, 20, NUMBERS[:20], "ESME_RINVSRCADR", at)
+    assert breaker.state is State.OPEN
+    return breaker
+
+
+def test_every_state_has_a_way_on() -> None:
+    assert {state for state, _ in TRANSITIONS} == set(State)
+    assert set(TRANSITIONS.values()) == set(State)
+    for state, event in product(State, Event):
+        assert TRANSITIONS.get((state, event), state) in State
+
+
+def test_an_account_that_refuses_all_is_stopped_after_twenty_answers() -> None:
+    breaker = Breaker(PROBE)
+    breaker.note_answers(19, 19, NUMBERS[:19], "ESME_RINVSRCADR", 0.0)
+    assert (breaker.state, breaker.room) == (State.CLOSED, UNLIMITED)
+    breaker.note_answers(1, 1, NUMBERS[19:20], "ESME_RINVSRCADR", 0.0)
+    assert (breaker.state, breaker.room) == (State.OPEN, 0)
+    assert breaker.reason == "100% of the recent answers are faults of the account, most of them ESME_RINVSRCADR"
+
+
+def test_an_account_that_begins_to_refuse_after_a_million_acceptances_is_stopped_as_soon() -> None:
+    breaker = Breaker(PROBE)
+    for _ in range(10_000):
+        breaker.note_answers(100, 0, (), "", 0.0)
+    breaker.note_answers(20, 20, NUMBERS[:20], "ESME_RINVSRCADR", 1.0)
+    breaker.note_answers(20, 20, NUMBERS[20:40], "ESME_RINVSRCADR", 1.0)
+    assert breaker.state is State.OPEN
+
+
+def test_one_number_that_is_refused_again_and_again_stops_no_account() -> None:
+    breaker = Breaker(PROBE)
+    for at in range(1_000):
+        breaker.note_answers(1, 1, NUMBERS[: LEAST_NUMBERS - 1], "ESME_RINVDSTTON", float(at))
+    assert breaker.state is State.CLOSED
+
+
+def test_a_probe_of_a_few_submits_after_a_pause_brings_the_account_back() -> None:
+    breaker = opened()
+    assert not breaker.tick(FIRST_PAUSE_SECONDS - 0.1)
+    assert breaker.room == 0
+    assert breaker.tick(FIRST_PAUSE_SECONDS)
+    assert (breaker.state, breaker.room) == (State.HALF_OPEN, PROBE)
+    breaker.note_written(4)
+    assert breaker.room == PROBE - 4
+    breaker.note_answers(3, 0, (), "", 6.0)
+    assert breaker.state is State.HALF_OPEN
+    breaker.note_answers(1, 0, (), "", 6.1)
+    assert (breaker.state, breaker.room, breaker.reason) == (State.CLOSED, UNLIMITED, "")
+
+
+def test_pauses_grow_while_probes_are_refused_and_are_short_again_after_a_good_minute() -> None:
+    breaker, now, pauses = opened(), 0.0, []
+    for _ in range(8):
+        pauses.append(breaker.next_probe_at - now)
+        now = breaker.next_probe_at
+        assert breaker.tick(now)
+        breaker.note_written(5)
+        breaker.note_answers(5, 5, NUMBERS[:5], "ESME_RINVSRCADR", now)
+        assert breaker.state is State.OPEN
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+    now = breaker.next_probe_at
+    breaker.tick(now)
+    breaker.note_written(5)
+    breaker.note_answers(5, 0, (), "", now)
+    breaker.note_answers(20, 20, NUMBERS[:20], "ESME_RINVSRCADR", now + 1)
+    assert breaker.next_probe_at - now - 1 == LONGEST_PAUSE_SECONDS, "it was closed for a second only"
+    now = breaker.next_probe_at
+    breaker.tick(now)
+    breaker.note_written(5)
+    breaker.note_answers(5, 0, (), "", now)
+    later = now + STEADY_SECONDS
+    breaker.note_answers(20, 20, NUMBERS[:20], "ESME_RINVSRCADR", later)
+    assert breaker.next_probe_at - later == FIRST_PAUSE_SECONDS
+
+
+def test_a_mute_session_stops_the_account_at_once_and_a_probe_that_is_lost_stops_it_again() -> None:
+    breaker = Breaker(PROBE)
+    breaker.note_loss("mute session: no submit answered for 60 s", 0.0, mute=True)
+    assert (breaker.state, breaker.mute) == (State.OPEN, True)
+    breaker.tick(FIRST_PAUSE_SECONDS)
+    breaker.note_written(PROBE)
+    assert breaker.room == 0
+    breaker.note_loss("closed by the SMSC", 70.0, mute=False)
+    assert breaker.state is State.OPEN
+
+
+def test_sessions_that_end_one_after_the_other_stop_the_account_and_a_restart_of_the_smsc_does_not() -> None:
+    breaker = Breaker(PROBE)
+    for _ in range(8):
+        breaker.note_loss("closed by the SMSC", 0.0, mute=False)
+    assert breaker.room == UNLIMITED, "eight binds that end together are one loss"
+    for at in (10.0, 20.0):
+        breaker.note_loss("closed by the SMSC", at, mute=False)
+    assert breaker.state is State.OPEN
+
+    busy = Breaker(PROBE)
+    for loss in range(10 * LOSSES):
+        busy.note_loss("closed by the SMSC", 10.0 * loss, mute=False)
+        busy.note_answers(100, 0, (), "", 10.0 * loss + 5)
+    assert busy.state is State.CLOSED, "between the losses it has answered"
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("answers"), st.integers(1, 60), st.floats(0, 1)),
+        st.tuples(st.just("loss"), st.booleans(), st.just(0.0)),
+        st.tuples(st.just("wait"), st.integers(0, 90), st.just(0.0)),
+        st.tuples(st.just("write"), st.integers(1, 12), st.just(0.0)),
+    ),
+    max_size=60,
+)
+
+
+@given(steps)
+def test_whatever_happens_it_is_open_for_a_bounded_time_and_a_probe_is_small(
+    happens: list[tuple[str, int, float]],
+) -> None:
+    breaker, now, written, was = Breaker(PROBE), 0.0, 0, State.CLOSED
+    for kind, number, share in happens:
+        match kind:
+            case "answers":
+                faults = int(number * share)
+                breaker.note_answers(number, faults, NUMBERS[:faults], "ESME_RINVSRCADR", now)
+            case "loss":
+                breaker.note_loss("closed", now, mute=bool(number))
+            case "wait":
+                now += number
+                breaker.tick(now)
+            case "write":
+                count = min(number, breaker.room)
+                breaker.note_written(count)
+                written += count
+        if breaker.state is not was:
+            written, was = 0, breaker.state
+        assert (breaker.room == 0) >= (breaker.state is State.OPEN)
+        assert (breaker.reason == "") == (breaker.state is State.CLOSED)
+        if breaker.state is State.HALF_OPEN:
+            assert written <= PROBE
+        if breaker.state is State.OPEN:
+            assert breaker.next_probe_at <= now + LONGEST_PAUSE_SECONDS
+
+
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=40), st.floats(0, 0.45))
+def test_an_account_that_refuses_less_than_half_is_never_stopped(batches: list[int], share: float) -> None:
+    breaker = Breaker(PROBE)
+    for number in batches:
+        faults = int(number * share)
+        breaker.note_answers(number, faults, NUMBERS[:faults], "ESME_RINVSRCADR", 0.0)
+    assert breaker.state is State.CLOSED
