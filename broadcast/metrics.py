@@ -75,6 +75,9 @@ receipts = _counter(
     "state",
     "match",
 )
+receipts_unreadable = _counter(
+    "receipts_unreadable", "Deliveries that are no receipt and no message, kept raw in the evidence", "account"
+)
 receipts_parked = _gauge("receipts_parked", "Receipts that no attempt is known for")
 receipt_duration = _histogram(
     "receipt_duration_seconds", "From the submit to the receipt here", "account", "state", buckets=_RECEIPT_SECONDS

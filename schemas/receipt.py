@@ -37,12 +37,29 @@ FINAL_RECEIPT_STATES = frozenset(
 )
 
 
+class RawDelivery(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
+    """What an SMSC delivered and nobody could read, and why; the digits of phone numbers in it are `#`.
+
+    `text` is short_message, `parameters` the optional parameters, `body` the whole body where its fields cannot be
+    told apart. Each is cut; `octets` is the length of all three before.
+    """
+
+    reason: str
+    esm_class: int = 0
+    data_coding: int = 0
+    text: bytes = b""
+    parameters: bytes = b""
+    body: bytes = b""
+    octets: int = 0
+
+
 class Receipt(msgspec.Struct, omit_defaults=True, gc=False):
     """A receipt as the sender received it: not joined to its message, without a phone number.
 
     Key on Kafka: the account. `message_id` is normalised by the account's rule, `number_hash` is the
     keyed signed 64-bit hash of the number, instants are milliseconds since the epoch (0: not given),
-    `error` is the network's or SMSC's own code as text.
+    `error` is the network's or SMSC's own code as text. `id_rule` is the rule, where it is not `as_is`. `by_text`: only
+    the text said that it is a receipt. With `raw` it could not be read: then it has no message id and no state.
     """
 
     account: str
@@ -52,3 +69,6 @@ class Receipt(msgspec.Struct, omit_defaults=True, gc=False):
     error: str = ""
     done_at: Milliseconds = 0
     received_at: Milliseconds = 0
+    id_rule: str = ""
+    by_text: bool = False
+    raw: RawDelivery | None = None

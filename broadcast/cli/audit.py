@@ -11,6 +11,7 @@ from uuid import UUID
 
 import asyncpg
 import click
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
@@ -19,6 +20,7 @@ from broadcast.audit import Verification, history, rebuild_check, summary, verif
 from broadcast.audit.deliveries.export import FORMATS, write_deliveries
 from broadcast.audit.deliveries.summary import Summary
 from broadcast.audit.evidence.verification import note_verification
+from broadcast.audit.receipts.unreadable import UnreadableDelivery, list_unreadable
 from broadcast.cli.terminal.display import print_table
 from broadcast.cli.terminal.ids import ID
 from broadcast.database.connection import open_connection
@@ -181,10 +183,45 @@ def rebuild(check: bool, as_json: bool) -> None:
         click.echo(f"{found.segments:,} segments give {found.attempts:,} attempts and {found.receipts:,} receipts")
         if found.parked:
             click.echo(f"{found.parked:,} receipts are parked: no attempt has their message id")
+        if found.unreadable:
+            click.echo(f"{found.unreadable:,} deliveries could not be read: `broadcast audit unreadable` lists them")
         for fault in found.faults:
             click.echo(f"FAULT {fault}")
         click.echo("equal" if found.sound else "NOT equal")
     sys.exit(0 if found.sound else 1)
+
+
+@command.command(name="unreadable")
+@click.option("--account", help="Only of this account.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="At most so many.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array on stdout, with all octets as hex.")
+def unreadable_command(account: str | None, limit: int, as_json: bool) -> None:
+    """What SMSCs delivered and nobody could read, the newest first. Phone numbers in it are #."""
+    found = with_audit(lambda connection, _: list_unreadable(connection, account, limit))
+    if as_json:
+        click.echo(json.dumps([_described(one) for one in found], default=_plain))
+        return
+    if not found:
+        click.echo("every delivery was read")
+        return
+    table = Table("received", "account", "why", "esm_class", "data_coding", "octets", "evidence", box=None)
+    for one in found:
+        raw = one.raw
+        table.add_row(
+            *(f"{one.received_at:%Y-%m-%d %H:%M:%S}", one.account, raw.reason),
+            *(f"0x{raw.esm_class:02X}", f"{raw.data_coding}", _printable(raw.text + raw.parameters + raw.body)),
+            f"{one.topic}/{one.partition}@{one.offset}",
+        )
+    print_table(table)
+
+
+def _described(delivery: UnreadableDelivery) -> dict[str, object]:
+    octets = {name: getattr(delivery.raw, name).hex() for name in ("text", "parameters", "body")}
+    return asdict(delivery) | {"raw": msgspec.structs.asdict(delivery.raw) | octets}
+
+
+def _printable(octets: bytes) -> str:
+    return "".join(chr(octet) if 32 <= octet < 127 else "." for octet in octets)
 
 
 def _plain(value: object) -> str:

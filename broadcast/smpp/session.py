@@ -13,12 +13,10 @@ from broadcast.smpp.codec.pdu import (
     DATA_SM,
     DATA_SM_RESP,
     DELIVER_SM_RESP,
-    RESPONSE,
     UNBIND,
     Pdu,
     SequenceCounter,
     encode_acknowledgements,
-    encode_pdu,
 )
 from broadcast.smpp.codec.reader import Batch
 from broadcast.smpp.codec.template import SubmitTemplate
@@ -48,7 +46,7 @@ class Listener(Protocol[T]):
         """Submits were answered that `on_lost` had given up on this session. At most once for each."""
 
     def on_deliveries(self, session: "Session[T]", deliveries: list[Delivery], /) -> None:
-        """Receipts and messages from phones came in; call `session.answer` when they are stored."""
+        """Receipts and messages from phones came in, readable or not; `session.answer` them once they are stored."""
 
     def on_room(self, session: "Session[T]", /) -> None:
         """More submits may be written: after responses, after the bind, or when the rate allows it."""
@@ -178,8 +176,7 @@ class Session(Link, Generic[T]):
     def take_unexpected(self) -> Counter[str]:
         """PDUs that were not expected, by kind, since the last call.
 
-        Kinds: `response` (to no request of this side), `request` (of a command that is not supported), `delivery`
-        (unreadable).
+        Kinds: `response` (to no request of this side), `request` (of a command that is not supported).
         """
         found, self.unexpected = self.unexpected, Counter()
         found["response"] += self._window.take_unexpected()
@@ -230,7 +227,7 @@ class Session(Link, Generic[T]):
     def _receive(self, batch: Batch, now: float) -> None:
         if batch.sequences:
             self._settle(batch, now)
-        if batch.unreadable or batch.deliveries:
+        if batch.deliveries:
             self._deliver(batch)
         if batch.sequences:
             self._announce_room()
@@ -298,9 +295,6 @@ class Session(Link, Generic[T]):
             self._listener.on_late(self, late)
 
     def _deliver(self, batch: Batch) -> None:
-        for command, sequence, status in batch.unreadable:
-            self.unexpected["delivery"] += 1
-            self._write(encode_pdu(command | RESPONSE, status, sequence, b"\0"))
         deliveries = batch.deliveries
         self._unanswered_deliveries += len(deliveries)
         excess = self._unanswered_deliveries - self.config.deliveries_limit

@@ -1,7 +1,7 @@
 """One batch of statuses and receipts into PostgreSQL, in one transaction."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import asyncpg
@@ -9,7 +9,7 @@ import asyncpg
 from broadcast.audit.attempts.accounts import number_accounts
 from broadcast.audit.attempts.copy_format import COLUMNS, HEADER, TRAILER
 from broadcast.audit.attempts.counters import add_to_counters, lock_and_recount
-from broadcast.audit.attempts.decoding import Poison, Read, read_receipts, read_statuses
+from broadcast.audit.attempts.decoding import Poison, Read, Unreadable, read_receipts, read_statuses
 from broadcast.audit.attempts.joining import delete_parked, join, park
 from broadcast.audit.attempts.receipts import MergedReceipt, ParkedCache, merge_receipts
 from broadcast.audit.attempts.rows import AttemptRows, Deltas, Latencies, Recipient, add_statuses
@@ -36,12 +36,14 @@ class Batch:
     """Decoded records of both topics: one segment a partition, statuses by segment id, receipts by their match.
 
     `receipt_count` counts receipts before they were merged; `oldest_at` is the timestamp of the oldest record.
+    `unreadable` are deliveries that nobody could read, each with its segment's id.
     """
 
     segments: list[Segment] = field(default_factory=list)
     statuses: list[tuple[int, Read[Status]]] = field(default_factory=list)
     receipts: dict[int, MergedReceipt] = field(default_factory=dict)
     poison: list[tuple[str, int, Poison]] = field(default_factory=list)
+    unreadable: list[tuple[int, Unreadable]] = field(default_factory=list)
     receipt_count: int = 0
     oldest_at: int = 0
 
@@ -56,6 +58,7 @@ class Batch:
         read = read_receipts(records)
         merge_receipts(read.values, read.timestamps, segment_id, self.receipts)
         self.receipt_count += len(read.values)
+        self.unreadable += [(segment_id, one) for one in read.unreadable]
         return self._add(segment_id, position, records, to_offset, read.poison)
 
     def _add(
@@ -100,6 +103,8 @@ async def commit_batch(
     whether the batch was written.
     """
     names = {status.account for _, read in batch.statuses for status in read.values}
+    names |= {receipt.account for receipt in batch.receipts.values()}
+    names |= {one.receipt.account for _, one in batch.unreadable}
     await number_accounts(connection, (name.replace("\0", "") for name in names), accounts)
     rows = AttemptRows()
     for evidence_id, read in batch.statuses:
@@ -117,7 +122,7 @@ async def commit_batch(
     exact = False
     for tries in range(_TRIES):
         try:
-            recorded, unmatched = await _commit_once(connection, batch.segments, rows, receipts, shard, exact=exact)
+            recorded, unmatched = await _commit_once(connection, batch, rows, receipts, accounts, shard, exact=exact)
         except AmbiguousError:
             exact = True
         except TRANSIENT:
@@ -130,17 +135,19 @@ async def commit_batch(
     raise StaleError(f"batch not written in {_TRIES} tries")
 
 
-async def _commit_once(
+async def _commit_once(  # noqa: PLR0917 (called once)
     connection: asyncpg.Connection,
-    segments: Sequence[Segment],
+    batch: Batch,
     rows: AttemptRows,
     receipts: Sequence[MergedReceipt],
+    accounts: Mapping[str, int],
     shard: int,
     *,
     exact: bool,
 ) -> tuple[Recorded, list[MergedReceipt]]:
     async with connection.transaction():
-        await add_segments(connection, segments)
+        await add_segments(connection, batch.segments)
+        await _add_unreadable(connection, batch.unreadable, accounts)
         if not await delete_parked(connection, rows.joined_parked):
             raise StaleError("a parked receipt was joined by another recorder")
         if rows.count:
@@ -148,12 +155,12 @@ async def _commit_once(
                 "attempts", source=_copy_messages(rows.pieces), columns=COLUMNS, format="binary"
             )
         joined = await join(connection, receipts, exact=exact)
-        await park(connection, joined.unmatched)
+        await park(connection, joined.unmatched, accounts)
         deltas: Deltas = Counter(rows.deltas)
         deltas.update(joined.deltas)
         needs_recount: set[Recipient] = rows.needs_recount | joined.needs_recount
         if needs_recount:
-            own = {segment.id for segment in segments}
+            own = {segment.id for segment in batch.segments}
             deltas.update(await lock_and_recount(connection, needs_recount, own, joined.before))
         await add_to_counters(connection, shard, deltas)
     recorded = Recorded(
@@ -164,6 +171,21 @@ async def _commit_once(
         repeated=joined.repeated,
     )
     return recorded, joined.unmatched
+
+
+async def _add_unreadable(
+    connection: asyncpg.Connection, unreadable: Sequence[tuple[int, Unreadable]], accounts: Mapping[str, int]
+) -> None:
+    """List deliveries that nobody could read; their octets are in the evidence."""
+    if unreadable:
+        await connection.copy_records_to_table(
+            "unreadable_deliveries",
+            columns=("evidence_id", "record_offset", "account", "received_at"),
+            records=[
+                (evidence_id, one.offset, accounts.get(one.receipt.account.replace("\0", "")), one.received_at)
+                for evidence_id, one in unreadable
+            ],
+        )
 
 
 async def _copy_messages(pieces: list[bytes]) -> AsyncIterator[bytes]:

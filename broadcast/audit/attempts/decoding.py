@@ -25,6 +25,23 @@ class Read(NamedTuple, Generic[T]):
     poison: list[Poison]
 
 
+class Unreadable(NamedTuple):
+    """A delivery that nobody could read (`Receipt.raw`), with its record's offset and when it was received."""
+
+    offset: int
+    received_at: int
+    receipt: Receipt
+
+
+class ReadReceipts(NamedTuple):
+    """Receipts that name a message, the instants of their records, poison, and deliveries that nobody could read."""
+
+    values: list[Receipt]
+    timestamps: list[int]
+    poison: list[Poison]
+    unreadable: list[Unreadable]
+
+
 def _instants(timestamps: list[int]) -> list[int]:
     if not timestamps or (min(timestamps) >= 0 and max(timestamps) < YEAR_10000):
         return timestamps
@@ -61,9 +78,23 @@ def read_statuses(records: Sequence[Record]) -> Read[Status]:
     return _read(Decoded(statuses, kept, poison))
 
 
-def read_receipts(records: Sequence[Record]) -> Read[Receipt]:
+def read_receipts(records: Sequence[Record]) -> ReadReceipts:
     """The receipts of records."""
-    return _read(_receipts.decode(records))
+    decoded = _receipts.decode(records)
+    read = _read(decoded)
+    if not any([receipt.raw is not None for receipt in read.values]):  # noqa: C419 (a third of a generator's time)
+        return ReadReceipts(*read, [])
+    readable = [place for place, receipt in enumerate(read.values) if receipt.raw is None]
+    return ReadReceipts(
+        [read.values[place] for place in readable],
+        [read.timestamps[place] for place in readable],
+        read.poison,
+        [
+            Unreadable(record.offset, receipt.received_at or at, receipt)
+            for record, at, receipt in zip(decoded.records, read.timestamps, read.values, strict=True)
+            if receipt.raw is not None
+        ],
+    )
 
 
 def _read(decoded: Decoded[T, Record]) -> Read[T]:

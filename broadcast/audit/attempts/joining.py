@@ -1,7 +1,7 @@
 """Joining receipts to attempts: one statement for a whole batch."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import asyncpg
@@ -199,15 +199,18 @@ async def delete_parked(connection: asyncpg.Connection, joined: Iterable[MergedR
     return deleted == len(ordered)
 
 
-async def park(connection: asyncpg.Connection, unmatched: Sequence[MergedReceipt]) -> None:
-    """Insert receipts whose attempt is not known (yet), inside the caller's transaction."""
+async def park(connection: asyncpg.Connection, unmatched: Sequence[MergedReceipt], accounts: Mapping[str, int]) -> None:
+    """Insert receipts whose attempt is not known (yet), inside the caller's transaction; `accounts` are their ids."""
     if not unmatched:
         return
     await connection.copy_records_to_table(
         "parked_receipts",
-        columns=("message_key", "number_hash", "evidence_id", "received_at", "state", "error"),
+        columns=("message_key", "number_hash", "evidence_id", "received_at", "state", "error", "account", "by_text"),
         records=[
-            (one.message_key, one.number_hash, evidence_id, one.received_at, one.code, one.error or None)
+            (
+                *(one.message_key, one.number_hash, evidence_id, one.received_at, one.code, one.error or None),
+                *(accounts.get(one.account.replace("\0", "")), one.by_text),
+            )
             for one in unmatched
             for evidence_id in one.evidence_ids
         ],

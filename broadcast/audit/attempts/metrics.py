@@ -18,6 +18,8 @@ def report_batch(batch: Batch, recorded: Recorded, accounts: Mapping[str, int]) 
     metrics.audit_rows.labels("status").inc(recorded.attempts)
     metrics.audit_rows.labels("receipt").inc(recorded.receipts)
     metrics.audit_rows.labels("receipt_parked").inc(recorded.parked)
+    for name, number in Counter(one.receipt.account for _, one in batch.unreadable).items():
+        metrics.receipts_unreadable.labels(name).inc(number)
     for segment in batch.segments:
         metrics.evidence_segments.labels(segment.topic).inc()
     metrics.audit_lag.set(max(0, epoch_milliseconds() - batch.oldest_at) / 1000)

@@ -1,13 +1,13 @@
 """Parked receipts whose attempt came to another recorder, or after this one had forgotten them: joined late."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import asyncpg
 
 from broadcast.audit.attempts.accounts import account_names
 from broadcast.audit.attempts.counters import add_to_counters, lock_and_recount
-from broadcast.audit.attempts.joining import join, park
+from broadcast.audit.attempts.joining import join
 from broadcast.audit.attempts.metrics import report_first, report_repeated
 from broadcast.audit.attempts.receipts import MergedReceipt, merge
 from broadcast.audit.attempts.rows import Deltas
@@ -31,7 +31,7 @@ WHERE {age} AND EXISTS (SELECT FROM attempts a WHERE a.message_key = p.message_k
 _OTHER_NUMBER = f"""
 SELECT p.message_key, p.number_hash, min(a.number_hash) AS owner FROM parked_receipts p
 CROSS JOIN LATERAL (SELECT * FROM attempts b WHERE b.message_key = p.message_key OFFSET 0) a
-WHERE {_OLD} GROUP BY 1, 2
+WHERE {_OLD} AND NOT p.by_text GROUP BY 1, 2
 HAVING count(DISTINCT (a.alert_id, a.recipient_id, a.attempt, a.segment)) = 1 AND bool_and(a.receipt_state IS NULL)
 LIMIT $1
 """
@@ -44,7 +44,8 @@ USING unnest($1::bigint[], $2::bigint[]) AS t(key, hash) CROSS JOIN LATERAL (
     SELECT q.ctid FROM parked_receipts q WHERE q.message_key = t.key AND q.number_hash = t.hash OFFSET 0
 ) c
 WHERE p.ctid = c.ctid
-RETURNING p.message_key, p.number_hash, p.state, p.received_at, coalesce(p.error, '') AS error, p.evidence_id
+RETURNING p.message_key, p.number_hash, p.state, p.received_at, coalesce(p.error, '') AS error, p.evidence_id,
+    p.account, p.by_text, p.parked_at
 """
 
 
@@ -68,20 +69,19 @@ async def _join_and_commit(connection: asyncpg.Connection, pairs: Sequence[tuple
     async with connection.transaction():
         rows = await connection.fetch(_TAKE, [key for key, _ in owners], [number for _, number in owners])
         receipts: dict[tuple[int, int], MergedReceipt] = {}
+        taken: dict[tuple[int, int], list[asyncpg.Record]] = defaultdict(list)
         for row in rows:
-            pair = (row["message_key"], row["number_hash"])
+            owner = owners[row["message_key"], row["number_hash"]]
             one = MergedReceipt(
-                row["message_key"],
-                owners[pair],
-                row["state"],
-                row["received_at"],
-                row["error"],
-                (row["evidence_id"],),
+                row["message_key"], owner, row["state"], row["received_at"], row["error"], (row["evidence_id"],)
             )
-            match = (row["message_key"], owners[pair])
+            match = (row["message_key"], owner)
             receipts[match] = merge(receipts[match], one) if match in receipts else one
+            taken[match].append(row)
         joined = await join(connection, list(receipts.values()), exact=True)
-        await park(connection, joined.unmatched)
+        await _put_back(
+            connection, [row for one in joined.unmatched for row in taken[one.message_key, one.number_hash]]
+        )
         deltas: Deltas = Counter(joined.deltas)
         if joined.needs_recount:
             deltas.update(await lock_and_recount(connection, joined.needs_recount, (), joined.before))
@@ -91,3 +91,11 @@ async def _join_and_commit(connection: asyncpg.Connection, pairs: Sequence[tuple
         report_first("late", joined.latencies, names)
         report_repeated(joined.repeated, names)
     return len(receipts) - len(joined.unmatched)
+
+
+async def _put_back(connection: asyncpg.Connection, rows: Sequence[asyncpg.Record]) -> None:
+    """Park receipts as they were: parked anew, they would be looked at each second for ever."""
+    if rows:
+        await connection.copy_records_to_table(
+            "parked_receipts", columns=tuple(rows[0].keys()), records=[tuple(row.values()) for row in rows]
+        )

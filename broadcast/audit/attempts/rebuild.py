@@ -39,12 +39,16 @@ FROM attempts WHERE message_key = ANY ($1::bigint[])
 
 @dataclass(slots=True)
 class Rebuild:
-    """What the comparison found: how many attempts and receipts were derived, and the first faults in words."""
+    """What the comparison found: how many attempts and receipts were derived, and the first faults in words.
+
+    `unreadable` are deliveries that the evidence keeps raw.
+    """
 
     segments: int = 0
     attempts: int = 0
     receipts: int = 0
     parked: int = 0
+    unreadable: int = 0
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -86,6 +90,7 @@ async def rebuild_check(connection: Connection, progress: Progress = lambda _don
                 merged: dict[int, MergedReceipt] = {}
                 merge_receipts(receipts.values, receipts.timestamps, row["id"], merged)
                 await _check_receipts(connection, found, row["id"], merged.values(), joined)
+                await _check_unreadable(connection, found, row["id"], {one.offset for one in receipts.unreadable})
                 found.receipts += len(receipts.values)
             found.segments += 1
             progress(found.segments, len(ids))
@@ -157,6 +162,15 @@ async def _check_receipts(
                 )
     if missing:
         await _check_parked(connection, found, segment, missing)
+
+
+async def _check_unreadable(connection: Connection, found: Rebuild, segment: int, offsets: set[int]) -> None:
+    rows = await connection.fetch("SELECT record_offset FROM unreadable_deliveries WHERE evidence_id = $1", segment)
+    listed = {row["record_offset"] for row in rows}
+    found.unreadable += len(offsets)
+    for kind, wrong in (("is not listed", offsets - listed), ("is listed and not there", listed - offsets)):
+        for offset in sorted(wrong):
+            found.add_fault(f"segment {segment}: the unreadable delivery at offset {offset} {kind}")
 
 
 async def _check_parked(connection: Connection, found: Rebuild, segment: int, missing: list[MergedReceipt]) -> None:

@@ -11,7 +11,8 @@ from schemas.receipt import Receipt
 class MergedReceipt(NamedTuple):
     """The receipts with one message key and number hash as one; `code` is that of the best (audit/codes.py).
 
-    `received_at` in milliseconds since the epoch; `evidence_ids` are all segments that hold one of them.
+    `received_at` in milliseconds since the epoch; `evidence_ids` are all segments that hold one of them. `by_text`:
+    only a text said that it is a receipt, so that its number must be the one of the attempt.
     """
 
     message_key: int
@@ -20,6 +21,8 @@ class MergedReceipt(NamedTuple):
     received_at: int
     error: str
     evidence_ids: tuple[int, ...]
+    account: str = ""
+    by_text: bool = False
 
 
 def merge(one: MergedReceipt, other: MergedReceipt) -> MergedReceipt:
@@ -28,6 +31,8 @@ def merge(one: MergedReceipt, other: MergedReceipt) -> MergedReceipt:
     The order of the two does not matter, and merging the same receipt again changes nothing.
     """
     best = max(one, other, key=_rank)
+    if one.by_text != other.by_text:
+        best = best._replace(by_text=False)
     if one.evidence_ids == other.evidence_ids:
         return best
     ids = tuple(sorted({*one.evidence_ids, *other.evidence_ids}))
@@ -56,6 +61,8 @@ def merge_receipts(
             receipt.received_at or timestamp,
             receipt.error.replace("\0", "")[:64],
             evidence,
+            receipt.account,
+            receipt.by_text,
         )
         known = into.get(match)
         into[match] = merged if known is None else merge(known, merged)

@@ -45,10 +45,19 @@ class ShortMessage(msgspec.Struct, frozen=True, gc=False):
     optional: bytes = b""
 
 
+class Fault(msgspec.Struct, frozen=True, gc=False):
+    """Why a body cannot be read, the command_status to answer with (5.1.3), and the body as it came."""
+
+    reason: str
+    command_status: int
+    body: bytes
+
+
 class Delivery(msgspec.Struct, frozen=True, gc=False):
     """A deliver_sm or data_sm from the SMSC: a receipt, or a message from a phone.
 
-    The SMSC gets a response with the same `sequence` once the delivery is stored.
+    The SMSC gets a response with the same `sequence` once the delivery is stored. Where `fault` is set, nothing else
+    could be read.
     """
 
     sequence: int
@@ -58,6 +67,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     data_coding: int
     short_message: bytes
     optional: bytes
+    fault: Fault | None = None
 
     @property
     def tlvs(self) -> dict[int, bytes]:
@@ -160,3 +170,9 @@ def parse_data_message(data: bytes, start: int, end: int, sequence: int) -> Deli
         raise PduError("mandatory fields are cut short or too long", RINVCMDLEN)
     _, _, source, _, target, classes = found.groups()
     return Delivery(sequence, classes[0], source, target, classes[2], b"", data[found.end() : end])
+
+
+def unreadable_delivery(data: bytes, start: int, end: int, sequence: int, error: PduError) -> Delivery:
+    """The deliver_sm or data_sm whose body, data[start:end], cannot be read."""
+    fault = Fault(str(error), error.command_status, data[start:end])
+    return Delivery(sequence, 0, b"", b"", 0, b"", b"", fault)

@@ -4,7 +4,7 @@ import struct
 from typing import Final
 
 from broadcast.smpp.codec.errors import FrameError, PduError
-from broadcast.smpp.codec.message import Delivery, parse_data_message, parse_delivery
+from broadcast.smpp.codec.message import Delivery, parse_data_message, parse_delivery, unreadable_delivery
 from broadcast.smpp.codec.pdu import (
     DATA_SM,
     DELIVER_SM,
@@ -25,17 +25,16 @@ class Batch:
     """The PDUs of one buffer by kind, each kind in the order received.
 
     `sequences`, `statuses` and `ids` are the columns of the submit responses (an id is empty where the response has no
-    body); `unreadable` are deliveries whose body cannot be read, with the status to answer; `others` are all others.
+    body); deliveries whose body cannot be read say so (`Delivery.fault`); `others` are all others.
     """
 
-    __slots__ = ("deliveries", "error", "ids", "others", "sequences", "statuses", "unreadable")
+    __slots__ = ("deliveries", "error", "ids", "others", "sequences", "statuses")
 
     def __init__(self) -> None:
         self.sequences: list[int] = []
         self.statuses: list[int] = []
         self.ids: list[bytes] = []
         self.deliveries: list[Delivery] = []
-        self.unreadable: list[tuple[int, int, int]] = []
         self.others: list[Pdu] = []
         self.error: FrameError | None = None
 
@@ -78,10 +77,9 @@ class Reader:
                 try:
                     batch.deliveries.append(parse(data, offset + HEADER_LENGTH, stop, sequence))
                 except PduError as error:
-                    batch.unreadable.append((command, sequence, error.command_status))
-                else:
-                    if command == DATA_SM:
-                        batch.others.append(Pdu(command, status, sequence, b""))
+                    batch.deliveries.append(unreadable_delivery(data, offset + HEADER_LENGTH, stop, sequence, error))
+                if command == DATA_SM:
+                    batch.others.append(Pdu(command, status, sequence, b""))
             else:
                 batch.others.append(Pdu(command, status, sequence, data[offset + HEADER_LENGTH : stop]))
             offset = stop

@@ -165,6 +165,30 @@ async def test_a_number_written_otherwise_is_joined_by_the_id_alone_after_a_minu
     assert (await rebuild_check(connection)).faults == []
 
 
+async def test_a_receipt_by_its_text_alone_never_counts_for_another_number(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
+) -> None:
+    alert_id = await alerts.make([1, 2])
+    written = [receipt(1, number_hash=99, by_text=True), receipt(2, by_text=True)]
+    await recorder.write([status(alert_id, 1), status(alert_id, 2)], written)
+    await connection.execute("UPDATE parked_receipts SET parked_at = now() - interval '2 min'")
+    assert await join_and_commit_parked(connection, old=True) == 0
+    assert await counts(connection, alert_id) == {"submitted": 1, "delivered": 1}
+
+
+async def test_a_receipt_that_fits_no_attempt_keeps_its_place_among_the_parked(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
+) -> None:
+    alert_id = await alerts.make([1])
+    await recorder.write([status(alert_id, 1)], [receipt(1)])
+    await recorder.write(receipts=[receipt(1, received_at=T + 3_600_000)])
+    await connection.execute("UPDATE parked_receipts SET parked_at = now() - interval '10 s'")
+    before = [tuple(row) for row in await connection.fetch("SELECT * FROM parked_receipts")]
+    assert len(before) == 1
+    assert await join_and_commit_parked(connection) == 0
+    assert [tuple(row) for row in await connection.fetch("SELECT * FROM parked_receipts")] == before
+
+
 async def test_an_id_used_again_goes_to_the_newest_earlier_submit_of_that_number(
     recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
 ) -> None:

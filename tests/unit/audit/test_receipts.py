@@ -19,6 +19,8 @@ merged = st.builds(
     st.integers(0, 3),
     st.sampled_from(["", "a", "b"]),
     st.integers(1, 4).map(lambda number: (number,)),
+    st.just("a"),
+    st.booleans(),
 )
 
 
@@ -37,7 +39,7 @@ def test_a_late_enroute_changes_nothing_and_a_late_delivery_counts() -> None:
     ]
     into: dict[int, MergedReceipt] = {}
     merge_receipts(receipts, [0, 0, 0], 5, into)
-    assert list(into.values()) == [MergedReceipt(message_key("a", "1"), 9, 80, 20, "", (5,))]
+    assert list(into.values()) == [MergedReceipt(message_key("a", "1"), 9, 80, 20, "", (5,), "a")]
 
 
 def test_one_id_with_two_numbers_is_two_messages() -> None:

@@ -1,35 +1,124 @@
-"""Whatever an SMSC delivers, it ends no sender, and what came with it goes on."""
+"""Whatever an SMSC delivers, it ends no sender, what came with it goes on, and what nobody can read is kept."""
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broadcast.pii import blank_numbers, number_hash
 from broadcast.routing import Account
-from broadcast.sending.forwarding import DeliveryEncoder
-from broadcast.smpp.codec.message import Delivery
+from broadcast.sending.arrivals.encoding import DeliveryEncoder
+from broadcast.smpp.codec.command_status import RINVCMDLEN
+from broadcast.smpp.codec.message import Delivery, Fault
+from broadcast.smpp.codec.message_ids import MessageIdRule
+from broadcast.smpp.codec.receipt_text import Unclassified
+from schemas.receipt import Receipt
 
 ACCOUNT = Account(name="acc", host="h", port=1, system_id="s")
 GOOD = Delivery(2, 4, b"447700900123", b"T", 0, b"id:7 stat:DELIVRD", b"")
 
 
-def encoded(*deliveries: Delivery) -> tuple[int, int]:
-    """How many receipts and how many messages of phones go to Kafka."""
+NUMBER, TEXT = b"447700900123", b"delivery report 7F3A20011 for 07700900123: ok"
+decode = msgspec.json.Decoder(Receipt).decode
+
+
+def records(*deliveries: Delivery, account: Account = ACCOUNT) -> tuple[list[Receipt], int]:
+    """The receipts that go to Kafka, and how many messages of phones."""
     receipts: list[tuple[bytes, bytes]] = []
     inbound: list[tuple[bytes, bytes]] = []
-    DeliveryEncoder("r", b"k").encode(ACCOUNT, deliveries, 1, receipts=receipts, inbound=inbound)
-    return len(receipts), len(inbound)
+    DeliveryEncoder("r", b"k").encode(account, deliveries, 1, receipts=receipts, inbound=inbound)
+    assert {key for key, _ in receipts} <= {account.name.encode()}
+    return [decode(value) for _, value in receipts], len(inbound)
 
 
-def test_a_message_with_broken_parameters_is_dropped_alone() -> None:
-    broken = Delivery(1, 0, b"447700900123", b"T", 0, b"", b"\x04\x24\x00\x20abc")
-    stray = Delivery(1, 0, b"447700900123", b"T", 0, b"", b"\0")
-    assert encoded(broken, GOOD, stray) == (1, 0)
+def encoded(*deliveries: Delivery) -> tuple[int, int, int]:
+    """How many receipts, messages of phones, and unreadable deliveries go to Kafka."""
+    receipts, inbound = records(*deliveries)
+    unreadable = sum(receipt.raw is not None for receipt in receipts)
+    return len(receipts) - unreadable, inbound, unreadable
+
+
+def test_a_message_with_broken_parameters_is_kept_and_harms_no_other() -> None:
+    broken = Delivery(1, 0, NUMBER, b"T", 0, b"", b"\x04\x24\x00\x20abc")
+    stray = Delivery(1, 0, NUMBER, b"T", 0, b"", b"\0")
+    assert encoded(broken, GOOD, stray) == (1, 0, 2)
 
 
 def test_a_receipt_whose_parameters_are_cut_short_is_read_from_its_text() -> None:
-    assert encoded(Delivery(1, 4, b"447700900123", b"T", 0, b"id:123 stat:DELIVRD", b"\x00\x1e\x00"), GOOD) == (
-        2,
-        0,
+    assert encoded(Delivery(1, 4, NUMBER, b"T", 0, b"id:123 stat:DELIVRD", b"\x00\x1e\x00"), GOOD) == (2, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("delivery", "reason"),
+    [
+        (Delivery(1, 4, NUMBER, b"T", 0, b"", b""), "names no message"),
+        (Delivery(1, 0x20, NUMBER, b"T", 0, TEXT, b""), "names no message"),
+        (Delivery(1, 4, NUMBER, b"T", 8, TEXT.decode().encode("utf-16-be"), b""), "names no message"),
+        (Delivery(1, 4, NUMBER, b"T", 0, b"id:%b stat:DELIVRD" % (b"1" * 256), b""), "255 octets"),
+        (Delivery(1, 0x08, NUMBER, b"T", 0, b"read", b""), "esm_class 0x08 is neither"),
+    ],
+)
+def test_what_is_neither_a_receipt_nor_a_message_is_kept_raw(delivery: Delivery, reason: str) -> None:
+    (receipt,), inbound = records(delivery)
+    assert inbound == 0
+    assert receipt.raw is not None
+    assert reason in receipt.raw.reason
+    assert (receipt.account, receipt.message_id, receipt.state) == ("acc", "", "unknown")
+    assert receipt.number_hash == number_hash(b"k", NUMBER)
+    assert (receipt.raw.esm_class, receipt.raw.data_coding) == (delivery.esm_class, delivery.data_coding)
+    assert receipt.raw.octets == len(receipt.raw.text) == len(delivery.short_message)
+
+
+@pytest.mark.parametrize("coding", ["ascii", "utf-16-be", "utf-16-le"])
+def test_the_number_is_blanked_in_what_is_kept_and_the_message_id_is_not(coding: str) -> None:
+    text = TEXT.decode().encode(coding)
+    (receipt,), _ = records(Delivery(1, 4, NUMBER, b"T", 8, text, b"\x02\x02\x00\x0d+" + NUMBER))
+    assert receipt.raw is not None
+    kept = receipt.raw.text.decode(coding)
+    assert kept == "delivery report 7F3A20011 for ###########: ok"
+    assert receipt.raw.parameters == b"\x02\x02\x00\x0d+" + b"#" * 12
+
+
+def test_of_a_body_that_cannot_be_told_apart_every_long_number_is_blanked() -> None:
+    body = b"\0\1\1" + NUMBER + b"\0" + b"7" * 8 + b" 12345"
+    fault = Fault("mandatory fields are cut short or too long", RINVCMDLEN, body)
+    (receipt,), _ = records(Delivery(1, 0, b"", b"", 0, b"", b"", fault))
+    assert receipt.raw is not None
+    assert receipt.raw.body == b"\0\1\1" + b"#" * 12 + b"\0" + b"#" * 8 + b" 12345"
+
+
+def test_what_is_kept_is_bounded() -> None:
+    (receipt,), _ = records(Delivery(1, 4, NUMBER, b"T", 0, b"", b"\x04\x24\xff\x00" + b"x" * 65_280))
+    assert receipt.raw is not None
+    assert (len(receipt.raw.parameters), receipt.raw.octets) == (1_024, 65_284)
+
+
+def test_the_account_says_whether_a_text_without_the_class_is_a_receipt() -> None:
+    bare = Delivery(1, 0, NUMBER, b"T", 0, b"id:7 stat:DELIVRD", b"")
+    assert records(bare) == ([], 1)
+    (receipt,), inbound = records(
+        bare, account=ACCOUNT.model_copy(update={"receipts_without_esm_class": Unclassified.ANY})
     )
+    assert (receipt.message_id, receipt.by_text, inbound) == ("7", True, 0)
+
+
+def test_a_receipt_names_the_rule_of_its_id() -> None:
+    account = ACCOUNT.model_copy(
+        update={"message_id_rule": MessageIdRule.HEX_TO_DECIMAL, "message_id_width": 10},
+    )
+    (receipt,), _ = records(
+        Delivery(1, 4, NUMBER, b"T", 0, b"id:9308878062554710043 stat:DELIVRD", b""), account=account
+    )
+    assert (receipt.message_id, receipt.id_rule) == ("2554710043", "hex_to_decimal/10")
+    assert records(GOOD)[0][0].id_rule == ""
+
+
+@given(st.binary(max_size=60), st.lists(st.from_regex(rb"\A\+?[0-9]{7,15}\Z"), max_size=2))
+def test_blanking_keeps_the_length_and_leaves_no_number(octets: bytes, numbers: list[bytes]) -> None:
+    for number in numbers:
+        found = blank_numbers(octets + number + octets, numbers)
+        assert len(found) == 2 * len(octets) + len(number)
+        assert number[-7:] not in found
 
 
 @given(
@@ -43,6 +132,6 @@ def test_a_receipt_whose_parameters_are_cut_short_is_read_from_its_text() -> Non
     ),
 )
 def test_any_octets_leave_the_others_alone(esm_class: int, coding: int, text: bytes, optional: bytes) -> None:
-    receipts, inbound = encoded(Delivery(1, esm_class, b"4477", b"T", coding, text, optional), GOOD)
-    assert 1 <= receipts <= 2
-    assert receipts + inbound <= 2
+    receipts, inbound, unreadable = encoded(Delivery(1, esm_class, b"4477", b"T", coding, text, optional), GOOD)
+    assert receipts >= 1
+    assert receipts + inbound + unreadable == 2

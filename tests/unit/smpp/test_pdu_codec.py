@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcast.smpp.codec.bind import BindRequest, encode_bind, parse_bind, parse_bind_response
+from broadcast.smpp.codec.command_status import RINVCMDLEN
 from broadcast.smpp.codec.errors import FrameError, PduError
 from broadcast.smpp.codec.message import (
     Delivery,
@@ -183,8 +184,10 @@ def test_impossible_length_ends_the_stream_but_not_what_came_before(length: int)
 def test_unreadable_delivery_does_not_stop_the_stream() -> None:
     whole = encode_message(ShortMessage(source=b"4915", short_message=b"hello"))
     batch = Reader().feed(encode_pdu(DELIVER_SM, 0, 1, whole[:9]) + encode_pdu(DELIVER_SM, 0, 2, whole))
-    assert [each[:2] for each in batch.unreadable] == [(DELIVER_SM, 1)]
-    assert [each.sequence for each in batch.deliveries] == [2]
+    cut, good = batch.deliveries
+    assert cut.fault is not None
+    assert (cut.sequence, cut.fault.command_status, cut.fault.body) == (1, RINVCMDLEN, whole[:9])
+    assert (good.sequence, good.fault, good.short_message) == (2, None, b"hello")
 
 
 def test_data_sm_carries_its_text_in_the_payload() -> None:

@@ -1,6 +1,6 @@
 """The deliveries of a session on a transport in memory, and their answers."""
 
-from broadcast.smpp.codec.command_status import RX_T_APPN
+from broadcast.smpp.codec.command_status import RINVCMDLEN, RX_T_APPN
 from broadcast.smpp.codec.message import ShortMessage, encode_message
 from broadcast.smpp.codec.pdu import (
     DATA_SM,
@@ -38,3 +38,15 @@ async def test_too_many_unanswered_deliveries_are_sent_back() -> None:
     memory.session.answer([1])
     memory.receive(Pdu(DELIVER_SM, 0, 4, body), Pdu(DELIVER_SM, 0, 5, body))
     assert [each.sequence for each in memory.listener.deliveries] == [1, 2, 4]
+
+
+async def test_an_unreadable_delivery_is_answered_when_it_is_stored_and_by_its_own_kind() -> None:
+    memory = SessionInMemory()
+    memory.receive(Pdu(DELIVER_SM, 0, 1, b"odd"), Pdu(DATA_SM, 0, 2, b"odd"))
+    assert [each.fault is not None for each in memory.listener.deliveries] == [True, True]
+    assert memory.transport.take() == []
+    memory.session.answer([1, 2], RINVCMDLEN)
+    assert sorted((pdu.sequence, pdu.command, pdu.status) for pdu in memory.transport.take()) == [
+        (1, DELIVER_SM_RESP, RINVCMDLEN),
+        (2, DATA_SM_RESP, RINVCMDLEN),
+    ]

@@ -1,0 +1,1 @@
+"""What SMSCs deliver, as records for Kafka: receipts, messages from phones, and what nobody can read."""

@@ -1,0 +1,115 @@
+"""What one session delivered, as records for Kafka."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import structlog
+
+from broadcast import metrics
+from broadcast.kafka.batches import KeyValue
+from broadcast.pii import number_hasher
+from broadcast.routing import Account
+from broadcast.sending.arrivals.phone_messages import read_inbound
+from broadcast.sending.arrivals.raw_deliveries import make_raw_delivery, reason_unreadable
+from broadcast.smpp.codec.errors import PduError
+from broadcast.smpp.codec.message import Delivery
+from broadcast.smpp.codec.message_ids import MessageIdRule, normalise_receipt_ids
+from broadcast.smpp.codec.receipts import is_phone_message, parse_receipt, seconds_between
+from schemas.receipt import Receipt, ReceiptState
+
+log = structlog.get_logger(__name__)
+
+_ENCODE: Final = msgspec.json.Encoder().encode
+
+
+class DeliveryEncoder:
+    """Encodes what an SMSC delivers to one route as records for Kafka."""
+
+    def __init__(self, route: str, hash_key: bytes) -> None:
+        self._route: Final = route
+        self._hash: Final = number_hasher(hash_key)
+
+    def encode(
+        self,
+        account: Account,
+        deliveries: Sequence[Delivery],
+        now: int,
+        *,
+        receipts: list[KeyValue],
+        inbound: list[KeyValue],
+    ) -> None:
+        """Append a record for each delivery of an account to `receipts` or `inbound`.
+
+        One that cannot be read is a record among the receipts too, with its octets. `now` in milliseconds since the
+        epoch.
+        """
+        parsed = []
+        unreadable: list[tuple[Delivery, str]] = []
+        key = account.name.encode()
+        unclassified = account.receipts_without_esm_class
+        for delivery in deliveries:
+            receipt = parse_receipt(delivery, unclassified)
+            if receipt is not None:
+                parsed.append((receipt, delivery.source))
+            elif delivery.fault is None and is_phone_message(delivery):
+                try:
+                    message = read_inbound(delivery, self._route, account.name, now)
+                except (PduError, ValueError) as error:
+                    unreadable.append((delivery, str(error)))
+                else:
+                    inbound.append((self._route.encode(), _ENCODE(message)))
+            else:
+                unreadable.append((delivery, reason_unreadable(delivery)))
+        latencies = [seconds_between(receipt.submitted, receipt.done) for receipt, _ in parsed]
+        metrics.observe_batch(
+            metrics.delivery_duration.labels(account.name), [seconds for seconds in latencies if seconds is not None]
+        )
+        ids = normalise_receipt_ids(
+            [receipt.message_id for receipt, _ in parsed], account.message_id_rule, account.message_id_width
+        )
+        rule = name_id_rule(account.message_id_rule, account.message_id_width)
+        for (receipt, source), message_id in zip(parsed, ids, strict=True):
+            receipts.append(
+                (
+                    key,
+                    _ENCODE(
+                        Receipt(
+                            account.name,
+                            message_id.decode("latin-1"),
+                            receipt.receipt_state,
+                            self._hash(source),
+                            receipt.error,
+                            0,
+                            now,
+                            rule,
+                            receipt.by_text,
+                        )
+                    ),
+                )
+            )
+        if unreadable:
+            self._add_unreadable(account, unreadable, now, receipts)
+
+    def _add_unreadable(
+        self, account: Account, unreadable: Sequence[tuple[Delivery, str]], now: int, receipts: list[KeyValue]
+    ) -> None:
+        metrics.smpp_unexpected.labels(account.name, "delivery").inc(len(unreadable))
+        log.warning("unreadable_deliveries_kept", account=account.name, count=len(unreadable), reason=unreadable[0][1])
+        for delivery, reason in unreadable:
+            record = Receipt(
+                account.name,
+                "",
+                ReceiptState.UNKNOWN,
+                self._hash(delivery.source),
+                received_at=now,
+                raw=make_raw_delivery(delivery, reason),
+            )
+            receipts.append((account.name.encode(), _ENCODE(record)))
+
+
+def name_id_rule(rule: MessageIdRule, width: int) -> str:
+    """The rule as receipts on Kafka name it: empty for `as_is`, with the width after a slash."""
+    if width:
+        return f"{rule.value}/{width}"
+    return "" if rule is MessageIdRule.AS_IS else rule.value

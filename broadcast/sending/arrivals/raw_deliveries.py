@@ -1,0 +1,40 @@
+"""Deliveries that nobody can read, kept as they came but without phone numbers."""
+
+from typing import Final
+
+from broadcast.pii import blank_numbers
+from broadcast.smpp.codec.message import MESSAGE_TYPE, Delivery
+from schemas.receipt import RawDelivery
+
+LONGEST_PART: Final = 1_024
+"""Octets that are kept of each part: more than any receipt has."""
+
+NO_MESSAGE: Final = "a receipt that names no message, or by an id of more than 255 octets"
+
+
+def reason_unreadable(delivery: Delivery) -> str:
+    """Why a delivery is neither a receipt nor a message from a phone, in words."""
+    if delivery.fault is not None:
+        return delivery.fault.reason
+    if delivery.is_receipt or not delivery.esm_class & MESSAGE_TYPE:
+        return NO_MESSAGE
+    return f"esm_class 0x{delivery.esm_class:02X} is neither that of a receipt nor that of a message"
+
+
+def make_raw_delivery(delivery: Delivery, reason: str) -> RawDelivery:
+    """The octets of a delivery with its addresses blanked; with every long number blanked where they are unknown."""
+    fault = delivery.fault
+    if fault is not None:
+        body = blank_numbers(fault.body, None)
+        return RawDelivery(reason, body=body[:LONGEST_PART], octets=len(body))
+    addresses = (delivery.source, delivery.destination)
+    text = blank_numbers(delivery.short_message, addresses)
+    parameters = blank_numbers(delivery.optional, addresses)
+    return RawDelivery(
+        reason,
+        delivery.esm_class,
+        delivery.data_coding,
+        text[:LONGEST_PART],
+        parameters[:LONGEST_PART],
+        octets=len(text) + len(parameters),
+    )
