@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from broadcast.routing.routes import Route
-from broadcast.routing.smsc_account import Account, Tls, UnknownPolicy
+from broadcast.routing.smsc_account import Account, Flash, PriorityFlags, Tls, UnknownPolicy
 from broadcast.settings import Settings
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
@@ -62,6 +62,8 @@ ROUTES_FILE = (
     ("`[[routes]]`", Route),
     ("`[[routes.accounts]]`", Account),
     ("`tls` of an account", Tls),
+    ("`priority_flag` of an account", PriorityFlags),
+    ("`flash` of an account", Flash),
     ("`unknown_policy` of an account", UnknownPolicy),
 )
 

@@ -25,10 +25,10 @@ class Status(msgspec.Struct, omit_defaults=True, gc=False):
     """One submit result or local outcome; key on Kafka: the recipient id in decimal.
 
     `segment` counts from 1; 0 says the outcome is of the whole message (expired, cancelled, failed before
-    any submit). `error` is the SMPP command_status as received (0: none). `message_id` is normalised by the
-    account's rule. `number_hash` is the keyed signed 64-bit hash of the number. Instants are milliseconds
-    since the epoch; `submitted_at` 0 means nothing was written to an SMSC. `reason` is for people. `late`: this very
-    submit had been reported as unknown before its answer came.
+    any submit; or one submit carried all its segments). `error` is the SMPP command_status as received
+    (0: none). `message_id` is normalised by the account's rule. `number_hash` is the keyed signed 64-bit hash of
+    the number. Instants are milliseconds since the epoch; `submitted_at` 0 means nothing was written to an SMSC.
+    `reason` is for people. `late`: this very submit had been reported as unknown before its answer came.
     """
 
     alert_id: str

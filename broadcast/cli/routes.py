@@ -76,7 +76,7 @@ def _describe(account: Account) -> str:
     ton, npi = account.source_type
     return (
         f"{account.system_id} at {account.host} port {account.port}, {'TLS' if account.tls else 'plain TCP'}, "
-        f"{account.binds} x window {account.window}, {rate}, {sender} (type {ton}, plan {npi})"
+        f"{account.submitting_binds} x window {account.window}, {rate}, {sender} (type {ton}, plan {npi})"
     )
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
+from broadcast.routing.fields import InterfaceVersion, LongMessages, Validity
 from broadcast.routing.senders import ALPHANUMERIC, NAME_LIMIT
+from broadcast.smpp.account import BindModes
 
 if TYPE_CHECKING:
     from broadcast.routing.smsc_account import Account
@@ -47,6 +49,14 @@ def _check_sender(account: "Account") -> Iterator[Contradiction]:
         )
 
 
+def _check_binds(account: "Account") -> Iterator[Contradiction]:
+    separate = account.bind_mode is BindModes.TRANSMITTER_RECEIVER
+    for field, of_separate in (("binds", False), ("transmitters", True), ("receivers", True)):
+        if field in account.model_fields_set and of_separate is not separate:
+            step = "write transmitters and receivers" if separate else "write binds, or change bind_mode"
+            yield Contradiction((field,), f"says nothing with bind_mode = '{account.bind_mode}'", f"remove it: {step}")
+
+
 def _check_times(account: "Account") -> Iterator[Contradiction]:
     if account.backoff_seconds > account.backoff_limit_seconds:
         yield Contradiction(
@@ -69,7 +79,39 @@ def _check_tls(account: "Account") -> Iterator[Contradiction]:
         )
 
 
-RULES: Final[Sequence[Rule]] = (_check_sender, _check_times, _check_tls)
+def _check_long_messages(account: "Account") -> Iterator[Contradiction]:
+    if account.replace_if_present and account.long_messages is not LongMessages.PAYLOAD:
+        yield Contradiction(
+            ("replace_if_present",),
+            f"does not go with long_messages = '{account.long_messages}': the second segment would replace the first",
+            'write long_messages = "payload", or remove it',
+        )
+    if account.interface_version is InterfaceVersion.V3_3:
+        if account.long_messages in {LongMessages.SAR, LongMessages.PAYLOAD}:
+            yield Contradiction(
+                ("long_messages",), "needs optional parameters, which SMPP 3.3 does not have", "write 'udh' or 'udh8'"
+            )
+        if account.user_message_reference:
+            yield Contradiction(
+                ("user_message_reference",), "is an optional parameter, which SMPP 3.3 does not have", "remove it"
+            )
+
+
+def _check_validity(account: "Account") -> Iterator[Contradiction]:
+    if account.validity is Validity.OFF and account.validity_limit_seconds is not None:
+        yield Contradiction(
+            ("validity_limit_seconds",), "does not go with validity = 'off'", "remove the one or the other"
+        )
+
+
+RULES: Final[Sequence[Rule]] = (
+    _check_sender,
+    _check_binds,
+    _check_times,
+    _check_tls,
+    _check_long_messages,
+    _check_validity,
+)
 
 
 def find_contradictions(account: "Account") -> list[Contradiction]:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -11,6 +12,9 @@ RULE: Final = "routes_rule"
 """Type of our own errors; their context holds `rule` (what is wrong) and `step` (what to write)."""
 
 LONGEST_SECONDS: Final = 86_400
+PRIORITY_LIMIT: Final = 3
+"""The highest priority_flag (SMPP 3.4, section 5.2.14)."""
+
 PASSWORD_LIMIT: Final = 64
 STANDARD_PASSWORD_LIMIT: Final = 8
 """SMPP 3.4, section 4.1.1: 9 octets with the NUL."""
@@ -80,6 +84,7 @@ def check_password(password: str) -> str:
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 Host = Annotated[str, StringConstraints(min_length=1), AfterValidator(_check_host)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+BindCount = Annotated[int, Field(ge=1, le=64)]
 Seconds = Annotated[float, Field(gt=0, le=LONGEST_SECONDS)]
 Octet = Annotated[int, Field(ge=0, le=255)]
 TypeOfNumber = Annotated[int, Field(ge=0, le=6)]
@@ -89,7 +94,40 @@ SystemType = Annotated[str, StringConstraints(max_length=12), AfterValidator(_ch
 ServiceType = Annotated[str, StringConstraints(max_length=5), AfterValidator(_check_ascii)]
 Address = Annotated[str, StringConstraints(max_length=20), AfterValidator(_check_address)]
 AddressRange = Annotated[str, StringConstraints(max_length=40), AfterValidator(_check_ascii)]
+PriorityFlag = Annotated[int, Field(ge=0, le=PRIORITY_LIMIT)]
+ValidityLimit = Annotated[int, Field(ge=60, le=30 * LONGEST_SECONDS)]
 Prefix = Annotated[str, StringConstraints(pattern=r"^\+[0-9]{0,15}$")]
+
+
+class InterfaceVersion(StrEnum):
+    """The SMPP versions that a bind can name (SMPP 3.4, section 5.2.4; 5.0 by its own standard)."""
+
+    V3_3 = "3.3"
+    V3_4 = "3.4"
+    V5_0 = "5.0"
+
+    @property
+    def octet(self) -> int:
+        """The value of interface_version: 0x33, 0x34 or 0x50."""
+        return int(self.value.replace(".", ""), 16)
+
+
+class LongMessages(StrEnum):
+    """How a text of several segments is submitted; each excludes the others (SMPP 3.4, section 5.2.12)."""
+
+    UDH = "udh"
+    UDH8 = "udh8"
+    SAR = "sar"
+    PAYLOAD = "payload"
+
+
+class Validity(StrEnum):
+    """How a submit says when its alert expires (SMPP 3.4, section 7.1.1)."""
+
+    RELATIVE = "relative"
+    ABSOLUTE = "absolute"
+    OFF = "off"
+
 
 FORMS: Final = {
     "name": "write small letters, digits, - and _ only, at most 40, a letter or digit first",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from broadcast.routing.fields import STANDARD_PASSWORD_LIMIT
+from broadcast.routing.fields import STANDARD_PASSWORD_LIMIT, Validity
 from broadcast.routing.routes import Route
 from broadcast.routing.smsc_account import Account
 
@@ -19,5 +19,9 @@ def find_remarks(route: Route, account: Account) -> Iterator[str]:
         yield "plain TCP: password, numbers and texts can be read on the way; ask the carrier for TLS or a tunnel"
     if route.live and account.rate_per_second is None:
         yield "no rate_per_second: the SMSC will throttle; write what the contract allows"
+    if account.validity is Validity.OFF:
+        yield "no validity period: a phone that is switched on days later may get an alert that is over"
+    if account.replace_if_present:
+        yield "replace_if_present: a new alert replaces another one that the SMSC still holds for the phone"
     if not account.receipts:
         yield "no receipts: nobody learns whether a phone got its message"

@@ -1,26 +1,36 @@
 """An account of an SMSC, as the routes file describes it (`examples/routes.toml`)."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from broadcast.routing.answers import OwnStatuses
 from broadcast.routing.contradictions import ContradictionsError, find_contradictions
 from broadcast.routing.fields import (
+    PRIORITY_LIMIT,
     Address,
+    AddressRange,
+    BindCount,
     Host,
+    InterfaceVersion,
+    LongMessages,
     Name,
     NumberingPlan,
     Octet,
     Port,
+    PriorityFlag,
     Seconds,
     ServiceType,
     SystemId,
     SystemType,
     TypeOfNumber,
+    Validity,
+    ValidityLimit,
+    refuse,
 )
 from broadcast.routing.senders import AddressType, type_of_sender
+from broadcast.smpp.account import BindModes
 from broadcast.smpp.codec.message_ids import MessageIdRule
 from broadcast.smpp.codec.receipt_text import Unclassified
 from schemas.lane import Lane
@@ -62,6 +72,44 @@ class UnknownPolicy(Table):
         return policy
 
 
+class PriorityFlags(Table):
+    """The SMPP priority_flag of messages, by lane; one number is for all lanes."""
+
+    immediate: PriorityFlag = Field(default=0, description="For the immediate lane.")
+    priority: PriorityFlag = Field(default=0, description="For the priority lane.")
+    routine: PriorityFlag = Field(default=0, description="For the routine lane.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spread(cls, given: Any) -> Any:
+        if isinstance(given, int) and not 0 <= given <= PRIORITY_LIMIT:
+            raise refuse(f"must be 0 to {PRIORITY_LIMIT}", "write one of these, or a table of lanes")
+        return dict.fromkeys(map(str, Lane), given) if isinstance(given, int) else given
+
+    def of(self, lane: Lane) -> int:
+        """The flag of a lane."""
+        flag: int = getattr(self, lane.value)
+        return flag
+
+
+class Flash(Table):
+    """Which messages a phone shows and does not keep (class 0), by lane; one value is for all."""
+
+    immediate: bool = Field(default=False, description="For the immediate lane.")
+    priority: bool = Field(default=False, description="For the priority lane.")
+    routine: bool = Field(default=False, description="For the routine lane.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spread(cls, given: Any) -> Any:
+        return dict.fromkeys(map(str, Lane), given) if isinstance(given, bool) else given
+
+    def of(self, lane: Lane) -> bool:
+        """Whether messages of a lane are flash."""
+        flash: bool = getattr(self, lane.value)
+        return flash
+
+
 class Account(Table):
     """An SMSC login with its binds.
 
@@ -79,10 +127,29 @@ class Account(Table):
         "`env:NAME` takes it from the environment or the secrets.",
     )
     system_type: SystemType = Field(default="", description="SMPP system_type, if the SMSC wants one.")
+    interface_version: InterfaceVersion = Field(
+        default=InterfaceVersion.V3_4, description="SMPP version that the bind names; 3.3 has no optional parameters."
+    )
+    addr_ton: TypeOfNumber = Field(default=0, description="SMPP addr_ton of the bind.")
+    addr_npi: NumberingPlan = Field(default=0, description="SMPP addr_npi of the bind.")
+    address_range: AddressRange = Field(
+        default="", description="SMPP address_range of the bind: the numbers whose messages this login receives."
+    )
     tls: Tls | None = Field(
         default=None, description="TLS to the SMSC, always with verification; if not set, plain TCP."
     )
-    binds: Annotated[int, Field(ge=1, le=64)] = Field(default=1, description="Connections of each sender.")
+    bind_mode: BindModes = Field(
+        default=BindModes.TRANSCEIVER,
+        description="`transceiver` (each bind submits and receives) or `transmitter_receiver` (some binds submit, "
+        "others receive).",
+    )
+    binds: BindCount = Field(default=1, description="Connections of each sender; transceivers.")
+    transmitters: BindCount = Field(
+        default=1, description="Connections of each sender that submit, with `transmitter_receiver`."
+    )
+    receivers: BindCount = Field(
+        default=1, description="Connections of each sender that receive, with `transmitter_receiver`."
+    )
     window: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=64, description="Most unanswered submits of one bind."
     )
@@ -113,9 +180,38 @@ class Account(Table):
     dest_ton: TypeOfNumber = Field(default=1, description="Type of number of the recipient.")
     dest_npi: NumberingPlan = Field(default=1, description="Numbering plan of the recipient.")
     data_coding_gsm: Octet = Field(default=0, description="The data_coding that this SMSC reads as GSM 03.38.")
+    data_coding_ucs2: Octet = Field(default=8, description="The data_coding that this SMSC reads as UCS-2.")
+    flash: Flash = Field(
+        default=Flash(),
+        description="Whether phones show a message at once and do not keep it, by lane; `true` is for all lanes.",
+    )
+    data_coding_gsm_flash: Octet = Field(default=0x10, description="The data_coding of a flash message in GSM 03.38.")
+    data_coding_ucs2_flash: Octet = Field(default=0x18, description="The data_coding of a flash message in UCS-2.")
+    long_messages: LongMessages = Field(
+        default=LongMessages.UDH,
+        description="How a text of several segments goes: `udh` (a header with a 16-bit reference in each), `udh8` "
+        "(with an 8-bit reference), `sar` (the sar_ parameters) or `payload` (whole, as message_payload).",
+    )
+    validity: Validity = Field(
+        default=Validity.RELATIVE,
+        description="How the SMSC is told when the alert expires: `relative` (time left), `absolute` (an instant in "
+        "UTC) or `off` (not told: the SMSC may deliver an old alert).",
+    )
+    validity_limit_seconds: ValidityLimit | None = Field(
+        default=None, description="Longest validity period that this SMSC takes; if not set, up to the alert's expiry."
+    )
     service_type: ServiceType = Field(default="", description="SMPP service_type, if the SMSC wants one.")
-    priority_flag: Annotated[int, Field(ge=0, le=3)] = Field(
-        default=0, description="SMPP priority_flag of every message."
+    priority_flag: PriorityFlags = Field(
+        default=PriorityFlags(), description="SMPP priority_flag, by lane; one number is for all lanes."
+    )
+    replace_if_present: bool = Field(
+        default=False,
+        description="Whether a message replaces what the SMSC still holds for the phone from this sender, also another "
+        'alert. Needs `long_messages = "payload"`.',
+    )
+    user_message_reference: bool = Field(
+        default=False,
+        description="Whether each submit has a user_message_reference, the same on every copy of a message.",
     )
     receipts: bool = Field(default=True, description="Whether to ask for delivery receipts.")
     message_id_rule: MessageIdRule = Field(
@@ -142,7 +238,8 @@ class Account(Table):
     throttle_pause_seconds: Seconds = Field(
         default=0.1, description="Pause after the SMSC refused a submit because of its rate."
     )
-    connect_timeout_seconds: Seconds = Field(default=5.0, description="For connecting and binding.")
+    connect_timeout_seconds: Seconds = Field(default=5.0, description="For connecting, with TLS.")
+    session_init_seconds: Seconds = Field(default=10.0, description="For the answer to a bind.")
     response_timeout_seconds: Seconds = Field(default=30.0, description="For the answer to a request.")
     enquire_link_seconds: Seconds = Field(
         default=15.0, description="Time without traffic after which a link is tested."
@@ -152,6 +249,16 @@ class Account(Table):
     )
     backoff_seconds: Seconds = Field(default=0.5, description="First pause before connecting again.")
     backoff_limit_seconds: Seconds = Field(default=30.0, description="Longest pause before connecting again.")
+
+    @property
+    def submitting_binds(self) -> int:
+        """How many connections of each sender submit."""
+        return self.transmitters if self.bind_mode is BindModes.TRANSMITTER_RECEIVER else self.binds
+
+    @property
+    def all_binds(self) -> int:
+        """How many connections each sender has."""
+        return self.submitting_binds + (self.receivers if self.bind_mode is BindModes.TRANSMITTER_RECEIVER else 0)
 
     @property
     def source_type(self) -> AddressType:

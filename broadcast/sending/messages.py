@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from broadcast.routing import Account
+from broadcast.routing.fields import LongMessages
+from broadcast.sending.accounts.templates import WHOLE, join_segments, make_template, minutes_left
 from broadcast.smpp.codec.template import SubmitTemplate
-from broadcast.text import Encoding, Segment, TextTooLongError, reference_of, split
+from broadcast.text import Segment, TextTooLongError, reference_of, split
 from schemas.control import Control
 from schemas.lane import Lane
 
 CACHE_LIMIT: Final = 2_000
 """Messages kept, a few megabytes at most; beyond it, all are made anew."""
-
-MINUTE_MS: Final = 60_000
 
 
 class MessageError(ValueError):
@@ -22,10 +22,11 @@ class MessageError(ValueError):
 class Message:
     """One text of one alert: its segments, and which of them are to be sent.
 
-    `total` counts all segments of the text; `numbers` (1-based) are those of this message.
+    `total` counts all segments of the text; `numbers` (1-based) are those of this message, or 0 alone where one submit
+    carries the whole text.
     """
 
-    __slots__ = ("_made_for", "_parts", "_templates", "control", "lane", "numbers", "total")
+    __slots__ = ("_made_for", "_parts", "_templates", "_whole", "control", "lane", "numbers", "total")
 
     def __init__(self, control: Control, parts: Sequence[Segment]) -> None:
         self.control: Final = control
@@ -33,19 +34,29 @@ class Message:
         self.numbers: Final = tuple(part.number for part in parts)
         self.total: Final = parts[0].total
         self._parts: Final = parts
-        self._templates: dict[str, list[SubmitTemplate]] = {}
+        self._whole: Message | None = None
+        self._templates: dict[str, tuple[Account, list[SubmitTemplate]]] = {}
         self._made_for = 0
+
+    def carried_by(self, account: Account) -> "Message":
+        """This message as the account sends it: itself, or the whole text in one submit (message_payload)."""
+        if account.long_messages is not LongMessages.PAYLOAD or not 1 < len(self.numbers) == self.total:
+            return self
+        if self._whole is None:
+            self._whole = Message(self.control, [join_segments(self._parts)])
+        return self._whole
 
     def templates(self, account: Account, now: int) -> list[SubmitTemplate]:
         """One template for each of `numbers`, made anew each minute because the validity period runs down."""
-        minutes = max(1, -(-(self.control.expires_at - now) // MINUTE_MS))
+        minutes = minutes_left(self.control.expires_at, now)
         if minutes != self._made_for:
             self._templates.clear()
             self._made_for = minutes
-        found = self._templates.get(account.name)
-        if found is None:
-            found = self._templates[account.name] = [_make_template(account, part, minutes) for part in self._parts]
-        return found
+        maker, templates = self._templates.get(account.name, (None, []))
+        if maker is not account:
+            templates = [make_template(account, self.control, part, now) for part in self._parts]
+            self._templates[account.name] = (account, templates)
+        return templates
 
 
 class MessageCache:
@@ -76,36 +87,10 @@ class MessageCache:
             parts = split(text, reference=reference_of(control.alert_id, variant), limit=self._highest)
         except TextTooLongError as error:
             raise MessageError(str(error)) from None
-        wanted = [part for part in parts if not segments or part.number in segments]
+        wanted = [part for part in parts if not segments or WHOLE in segments or part.number in segments]
         if not wanted:
             raise MessageError(f"segments {segments} do not exist, the text has {len(parts)}")
         return Message(control, wanted)
-
-
-def _make_template(account: Account, part: Segment, minutes: int) -> SubmitTemplate:
-    return SubmitTemplate(
-        source=account.source_addr.encode("ascii"),
-        text=part.short_message,
-        source_ton=account.source_type.ton,
-        source_npi=account.source_type.npi,
-        destination_ton=account.dest_ton,
-        destination_npi=account.dest_npi,
-        esm_class=part.esm_class,
-        priority_flag=account.priority_flag,
-        validity_period=write_validity(minutes),
-        registered_delivery=1 if account.receipts else 0,
-        data_coding=account.data_coding_gsm if part.encoding is Encoding.GSM7 else part.data_coding,
-        service_type=account.service_type.encode("ascii"),
-    )
-
-
-def write_validity(minutes: int) -> bytes:
-    """A relative validity period (SMPP 3.4, 7.1.1.2): YYMMDDhhmmss000R, here in days, hours and minutes.
-
-    Relative, because an SMSC whose clock or zone is wrong would drop an absolute one too early or too late.
-    """
-    days, rest = divmod(minutes, 24 * 60)
-    return b"0000%02d%02d%02d00000R" % (min(days, 30), *divmod(rest, 60))
 
 
 LANE_RANK: Final = {lane: rank for rank, lane in enumerate(Lane)}

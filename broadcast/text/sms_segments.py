@@ -52,6 +52,16 @@ class Segment:
     data_coding: int
     short_message: bytes
 
+    @property
+    def body(self) -> bytes:
+        """The text alone, without the header."""
+        return self.short_message[HEADER_OCTETS:] if self.esm_class else self.short_message
+
+    @property
+    def reference(self) -> int:
+        """The reference in the header; 0 where there is none."""
+        return int.from_bytes(self.short_message[3:5], "big") if self.esm_class else 0
+
 
 def encoding_of(text: str) -> Encoding:
     """GSM 03.38 where every character fits, else UCS-2."""

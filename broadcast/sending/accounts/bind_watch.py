@@ -8,6 +8,7 @@ from typing import Final
 from broadcast.alarms import BIND_DOWN, Alarms
 from broadcast.health import Health
 from broadcast.sending.accounts.binds import AccountBinds
+from broadcast.smpp.bind_state import BindPhase
 
 GRACE_SECONDS: Final = 5.0
 """A bind that is down for longer is an alarm: most that are lost are bound again within a second."""
@@ -20,7 +21,7 @@ class BindReport:
     """How many binds of an account are bound; why the last one is not, and when it is tried again.
 
     `stopped` says why the account gets no work though it is bound. `reason` is empty while the first try runs.
-    `next_try_at` is milliseconds since the epoch, None while one runs.
+    `next_try_at` is milliseconds since the epoch, None while one runs. `submits`: one of those bound is for submits.
     """
 
     account: str
@@ -29,11 +30,12 @@ class BindReport:
     reason: str = ""
     next_try_at: int | None = None
     stopped: str = ""
+    submits: bool = True
 
     @property
     def working(self) -> bool:
         """Whether the account can take work."""
-        return bool(self.bound) and not self.stopped
+        return bool(self.bound) and self.submits and not self.stopped
 
     @property
     def complete(self) -> bool:
@@ -53,15 +55,16 @@ class BindReport:
 def report_binds(binds: AccountBinds, now: int) -> BindReport:
     """The report of an account as its pool is at `now`, in milliseconds since the epoch."""
     pool = binds.pool
-    bound = len(pool.sessions)
+    bound = sum(state.phase is BindPhase.BOUND for state in pool.bind_states())
     wait = pool.seconds_to_next_attempt()
     return BindReport(
         account=binds.account.name,
-        binds=binds.account.binds,
+        binds=binds.account.all_binds,
         bound=bound,
         reason=str(pool.last_error or binds.last_loss or ""),
         next_try_at=None if wait is None else now + int(wait * 1000),
         stopped=binds.breaker.reason,
+        submits=bool(pool.sessions),
     )
 
 

@@ -95,6 +95,7 @@ class AccountBinds:
 
         All segments of a job are taken, or none. PduError, with nothing taken, for a number that is no address.
         """
+        submission.message = submission.message.carried_by(self.account)
         templates = submission.message.templates(self.account, submission.at)
         destinations = [job.msisdn.lstrip("+").encode() for job in jobs]
         if len(templates) == 1:
@@ -207,17 +208,25 @@ def make_config(account: Account) -> AccountConfig:
             system_id=account.system_id,
             password=account.password.get_secret_value() if account.password else "",
             system_type=account.system_type,
+            interface_version=account.interface_version.octet,
+            addr_ton=account.addr_ton,
+            addr_npi=account.addr_npi,
+            address_range=account.address_range,
             tls=None
             if tls is None
             else Tls(tls.ca_file, tls.certificate_file, tls.key_file, tls.server_name or account.host),
             window=account.window,
             connect_timeout_seconds=account.connect_timeout_seconds,
+            session_init_seconds=account.session_init_seconds,
             response_timeout_seconds=account.response_timeout_seconds,
             enquire_link_seconds=account.enquire_link_seconds,
             throttle_pause_seconds=account.throttle_pause_seconds,
             inactivity_seconds=account.inactivity_seconds,
         ),
+        bind_mode=account.bind_mode,
         binds=account.binds,
+        transmitters=account.transmitters,
+        receivers=account.receivers,
         rate_per_second=account.rate_per_second,
         message_id_rule=account.message_id_rule,
         backoff_seconds=account.backoff_seconds,

@@ -19,7 +19,8 @@ class SubmitTemplate:
     `text` is the short_message as it goes on the air interface, with its UDH where esm_class says so (0x40); above
     254 octets, or with `payload=True`, it goes as message_payload with sm_length 0 (5.2.21). `validity_period` is
     empty or 16 characters (7.1.1). `priority_flag` 3 asks for an attempt even to phones that are known to be off
-    (5.2.14). `tlvs` are appended as given, for example the sar_* set, which excludes a UDH (5.2.12).
+    (5.2.14). `replace_if_present` 1 replaces what the SMSC holds of the same sender, destination and service_type
+    (5.2.18). `tlvs` are appended as given, for example the sar_* set, which excludes a UDH (5.2.12).
     """
 
     __slots__ = ("_blocks", "_head", "_tail", "text")
@@ -39,6 +40,7 @@ class SubmitTemplate:
         validity_period: bytes = b"",
         registered_delivery: int = 1,
         data_coding: int = 0,
+        replace_if_present: int = 0,
         service_type: bytes = b"",
         payload: bool = False,
         tlvs: Iterable[tuple[int, bytes]] = (),
@@ -63,6 +65,7 @@ class SubmitTemplate:
                 priority_flag=priority_flag,
                 validity_period=validity_period,
                 registered_delivery=registered_delivery,
+                replace_if_present=replace_if_present,
                 data_coding=data_coding,
                 short_message=text,
                 optional=encode_tlvs(optional),

@@ -8,6 +8,7 @@ from broadcast.smpp.codec.command_status import RINVOPTPARSTREAM
 from broadcast.smpp.codec.errors import PduError
 
 RECEIPTED_MESSAGE_ID: Final = 0x001E
+USER_MESSAGE_REFERENCE: Final = 0x0204
 SC_INTERFACE_VERSION: Final = 0x0210
 SAR_MSG_REF_NUM: Final = 0x020C
 SAR_TOTAL_SEGMENTS: Final = 0x020E

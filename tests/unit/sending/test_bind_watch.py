@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from broadcast.alarms import BIND_DOWN
 from broadcast.health import Health
 from broadcast.routing import Account
-from broadcast.sending.accounts.bind_watch import GRACE_SECONDS, BindReport, BindWatch, is_news
+from broadcast.sending.accounts.bind_watch import GRACE_SECONDS, BindReport, BindWatch, is_news, report_binds
 from broadcast.sending.accounts.breaker import Breaker
+from broadcast.smpp.account import BindMode
+from broadcast.smpp.bind_state import BindPhase, BindState
 from broadcast.smpp.codec.command_status import RINVPASWD
 from broadcast.smpp.errors import BindError, LinkLostError
 
@@ -25,6 +27,12 @@ class PoolInState:
     sessions: list[object] = field(default_factory=list)
     last_error: BindError | None = None
     wait: float | None = None
+
+    receivers: int = 0
+
+    def bind_states(self) -> list[BindState]:
+        modes = [BindMode.TRANSMITTER] * len(self.sessions) + [BindMode.RECEIVER] * self.receivers
+        return [BindState("a", str(number), mode, BindPhase.BOUND, WALL) for number, mode in enumerate(modes)]
 
     def seconds_to_next_attempt(self) -> float | None:
         return self.wait
@@ -200,3 +208,14 @@ def test_the_same_next_try_on_two_clocks_is_no_news() -> None:
     assert not is_news(BindReport("a", 1, 0, "refused", WALL + 3), told)
     assert is_news(BindReport("a", 1, 0, "refused", WALL + 5_000), told)
     assert is_news(BindReport("a", 1, 0, "closed", WALL), told)
+
+
+def test_an_account_that_only_receives_takes_no_work_and_one_without_receivers_is_not_complete() -> None:
+    separate: Any = {"bind_mode": "transmitter_receiver", "transmitters": 1, "receivers": 2}
+    own = BindsInState(Account(name="a", host="h", port=1, system_id="s", **separate))
+    own.pool.receivers = 2
+    report = report_binds(own, WALL)  # type: ignore[arg-type]
+    assert (report.bound, report.binds, report.working, report.complete) == (2, 3, False, False)
+    own.pool.receivers, own.pool.sessions = 0, [object()]
+    report = report_binds(own, WALL)  # type: ignore[arg-type]
+    assert (report.bound, report.binds, report.working, report.complete) == (1, 3, True, False)
