@@ -3,6 +3,7 @@
 import struct
 import time
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from broadcast.smpp.codec.message import RECEIPT_CLASS, ShortMessage, encode_message
@@ -120,9 +121,19 @@ class ReceiptBatch:
         )
 
 
-def format_date(at: float, form: str = "%y%m%d%H%M") -> bytes:
+@lru_cache(maxsize=64)
+def _format_minute(minute: int) -> bytes:
+    return time.strftime("%y%m%d%H%M", time.gmtime(minute * 60)).encode()
+
+
+def format_date(at: float) -> bytes:
     """YYMMDDhhmm in UTC (Appendix B)."""
-    return time.strftime(form, time.gmtime(at)).encode()
+    return _format_minute(int(at) // 60)
+
+
+def format_seconds(at: float) -> bytes:
+    """YYMMDDhhmmss in UTC, as many SMSCs write it."""
+    return time.strftime("%y%m%d%H%M%S", time.gmtime(at)).encode()
 
 
 _ReceiptLayout = tuple[bytes, struct.Struct, bytes, bytes, bytes]
@@ -226,12 +237,11 @@ def write_text(batch: ReceiptBatch, message_id: bytes, done_at: float) -> bytes:
     stat, delivered, error = STATS[batch.state]
     error = batch.form.error.encode("latin-1") or error
     message = batch.layout.message
-    seconds = "%y%m%d%H%M%S"
     match batch.form.text:
         case "standard":
             dates = (format_date(batch.submitted_at), format_date(done_at))
         case "seconds":
-            dates = (format_date(batch.submitted_at, seconds), format_date(done_at, seconds))
+            dates = (format_seconds(batch.submitted_at), format_seconds(done_at))
         case "no_dates":
             return b"id:%b sub:001 dlvrd:%b stat:%b err:%b text:" % (message_id, delivered, stat, error)
         case "short":

@@ -8,7 +8,7 @@ from typing import Final
 from broadcast.smsc.profile.tables import Rule
 from broadcast.smsc.submit_plan import WORD, mix
 
-_WORD64: Final = 1 << 64
+_MASK: Final = (1 << 64) - 1
 
 
 def is_active(rule: Rule, elapsed: float) -> bool:
@@ -38,24 +38,16 @@ def next_change(rules: Iterable[Rule], elapsed: float) -> float | None:
 
 
 class Matcher:
-    """The conditions of one rule on a submit; `seed` decides the shares."""
+    """The conditions of one rule on a submit, but for its times; `seed` decides the shares.
 
-    __slots__ = (
-        "_first",
-        "_number_share",
-        "_numbers",
-        "_parts",
-        "_pattern",
-        "_prefixes",
-        "_rule",
-        "_seed",
-        "_share",
-        "_timed",
-    )
+    A submit's words are `draw_word` and `number_word`, made once for all rules: each rule multiplies them by an odd
+    number of its own, so that its share is independent of those of other rules.
+    """
+
+    __slots__ = ("_first", "_multiplier", "_number_share", "_numbers", "_parts", "_pattern", "_prefixes", "_share")
 
     def __init__(self, rule: Rule, seed: int) -> None:
-        self._rule: Final = rule
-        self._seed: Final = seed
+        self._multiplier: Final = mix(seed) | 1
         self._numbers: Final = frozenset(each.lstrip("+") for each in rule.numbers)
         self._prefixes: Final = tuple(each.lstrip("+") for each in rule.prefixes)
         self._pattern: Final[Callable[[str], object] | None] = (
@@ -65,11 +57,12 @@ class Matcher:
         self._share: Final = None if rule.share is None else rule.share * WORD
         self._number_share: Final = None if rule.number_share is None else rule.number_share * WORD
         self._first: Final = rule.first
-        self._timed: Final = bool(rule.from_seconds or rule.until_seconds is not None or rule.every_seconds)
 
-    def matches(self, number: int, digits: str, part: int, repetition: int, elapsed: float) -> bool:
-        """The rule holds for this submit: part `part` to `number`, sent `repetition` times before."""
-        if self._timed and not is_active(self._rule, elapsed):
+    def matches(self, words: tuple[int, int], digits: str, part: int, repetition: int) -> bool:
+        """The rule holds for this submit: part `part` to `digits`, sent `repetition` times before."""
+        if self._share is not None and (words[0] * self._multiplier & _MASK) >> 32 >= self._share:
+            return False
+        if self._number_share is not None and (words[1] * self._multiplier & _MASK) >> 32 >= self._number_share:
             return False
         if self._first is not None and repetition >= self._first:
             return False
@@ -79,13 +72,14 @@ class Matcher:
             return False
         if self._prefixes and not digits.startswith(self._prefixes):
             return False
-        if self._pattern is not None and self._pattern(digits) is None:
-            return False
-        if self._number_share is not None and mix(self._seed ^ number) >> 32 >= self._number_share:
-            return False
-        return self._share is None or draw_word(self._seed, number, part, repetition) & 0xFFFFFFFF < self._share
+        return self._pattern is None or self._pattern(digits) is not None
 
 
-def draw_word(seed: int, number: int, part: int, repetition: int) -> int:
-    """64 random bits, always the same for the same submit."""
-    return mix(mix(seed ^ number) ^ (part << 32 | repetition))
+def number_word(seed: int, number: int) -> int:
+    """64 random bits, always the same for the same number."""
+    return mix(seed ^ number)
+
+
+def draw_word(number_bits: int, part: int, repetition: int) -> int:
+    """64 random bits, always the same for the same part to the same number, sent as often before."""
+    return mix(number_bits ^ (part << 32 | repetition))

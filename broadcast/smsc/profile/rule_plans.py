@@ -6,9 +6,9 @@ from zlib import crc32
 
 from broadcast.smsc.behaviour import Behaviour, parse_status
 from broadcast.smsc.profile.delays import Delay, draw
-from broadcast.smsc.profile.matching import Matcher, draw_word
+from broadcast.smsc.profile.matching import Matcher, draw_word, is_active, number_word
 from broadcast.smsc.profile.tables import Rule, state_of
-from broadcast.smsc.submit_plan import STANDARD_FORM, SubmitPlan, SubmitPlanner, mix
+from broadcast.smsc.submit_plan import STANDARD_FORM, STANDARD_PLAN, SubmitPlan, SubmitPlanner, mix
 
 _RECEIPT_FIELDS: Final = ("times", "early", "unknown_too")
 _FORM_FIELDS: Final = ("pdu", "text", "coding", "payload", "tlvs", "esm_class", "id", "error")
@@ -23,39 +23,43 @@ class RulePlanner:
     def __init__(self, seed: int, account: str, behaviour: Behaviour, rules: Sequence[Rule]) -> None:
         self._shares: Final = SubmitPlanner(seed, behaviour)
         self._seed: Final = mix(mix(seed) ^ crc32(account.encode()))
-        # Each rule draws for itself, so that its share is of all submits and not of those that another rule has.
-        self._matchers: Final = tuple(Matcher(rule, mix(self._seed + index)) for index, rule in enumerate(rules))
+        self._rules: Final = tuple(rules)
+        self._matchers: Final = tuple(Matcher(rule, self._seed + index) for index, rule in enumerate(rules))
         self._effects: Final = tuple(_effects_of(rule) for rule in rules)
-        self._merged: Final[dict[tuple[SubmitPlan, tuple[int, ...]], _Merged]] = {}
+        self._merged: Final[dict[tuple[SubmitPlan | None, tuple[int, ...]], _Merged]] = {}
+        self._active: tuple[tuple[int, Matcher], ...] = ()
+        self._active_at = -1.0
 
     def plan(self, number: int, part: int, repetition: int, elapsed: float) -> SubmitPlan:
         """The plan for part `part` to `number`, after `repetition` submits of it, `elapsed` seconds after the start."""
         base = self._shares.plan(number, repetition)
         if not self._matchers:
             return base
+        if elapsed != self._active_at:
+            self._active_at = elapsed
+            self._active = tuple(
+                (index, matcher)
+                for index, (rule, matcher) in enumerate(zip(self._rules, self._matchers, strict=True))
+                if is_active(rule, elapsed)
+            )
         digits = str(number)
-        matched = tuple(
-            [
-                index
-                for index, matcher in enumerate(self._matchers)
-                if matcher.matches(number, digits, part, repetition, elapsed)
-            ]
-        )
+        number_bits = number_word(self._seed, number)
+        word = draw_word(number_bits, part, repetition)
+        words = (word, number_bits)
+        matched = tuple([index for index, matcher in self._active if matcher.matches(words, digits, part, repetition)])
         if not matched:
             return base
-        key = (base, matched)
+        key = (None if base is STANDARD_PLAN else base, matched)
         merged = self._merged.get(key)
         if merged is None:
             if len(self._merged) >= _MERGED_LIMIT:
                 self._merged.clear()
             merged = self._merged[key] = self._merge(base, matched)
         plan, delay, receipt_delay = merged
-        if isinstance(delay, Delay) or isinstance(receipt_delay, Delay):
-            word = draw_word(self._seed, number, part, repetition)
-            plan = plan._replace(
-                delay=draw(delay, mix(word ^ 1)),
-                receipt=plan.receipt._replace(delay=draw(receipt_delay, mix(word ^ 2))),
-            )
+        if isinstance(delay, Delay):
+            plan = plan._replace(delay=draw(delay, mix(word ^ 1)))
+        if isinstance(receipt_delay, Delay):
+            plan = plan._replace(receipt=plan.receipt._replace(delay=draw(receipt_delay, mix(word ^ 2))))
         return plan
 
     def _merge(self, base: SubmitPlan, matched: tuple[int, ...]) -> _Merged:
