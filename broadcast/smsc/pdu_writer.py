@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+import math
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
@@ -28,6 +29,11 @@ class _Delayed(NamedTuple):
     data: bytes
     submits: int
     cut: str = ""
+
+
+def _round_up(due_at: float) -> float:
+    """To a hundredth of a second, so that responses are due together although the clock moves between them."""
+    return math.ceil(due_at * 100) / 100
 
 
 class PduWriter:
@@ -68,7 +74,17 @@ class PduWriter:
 
         `cut`: the connection ends before, in or after it.
         """
+        if self._responses:
+            # In front of this one, in the order of their submits.
+            self._collect()
         self._push(data, 1, self._now() + delay, cut)
+
+    def _collect(self) -> None:
+        """Move the collected responses to the delayed ones."""
+        data, count = b"".join(self._responses), self._count
+        self._responses.clear()
+        self._count = 0
+        self._push(data, count, self._now() + self.account.behaviour.delay_ms / 1000)
 
     def _push(self, data: bytes, count: int, due_at: float, cut: str = "") -> None:
         self._order += 1
@@ -77,22 +93,21 @@ class PduWriter:
             case "submitted":
                 self._last_due = due_at = max(due_at, self._last_due)
             case "reversed":
-                order = -order
+                due_at, order = _round_up(due_at), -order
             case "shuffled":
-                order = mix(order)
+                due_at, order = _round_up(due_at), mix(order)
         heapq.heappush(self._delayed, _Delayed(due_at, order, data, count, cut))
 
     def flush(self) -> None:
         """Send the collected responses: at once, after the delay, or when responses are no longer paused."""
         if self._responses:
-            data = b"".join(self._responses)
-            count = self._count
-            self._responses.clear()
-            self._count = 0
             behaviour = self.account.behaviour
             if behaviour.delay_ms or behaviour.pause_answers or self._delayed:
-                self._push(data, count, self._now() + behaviour.delay_ms / 1000)
+                self._collect()
             else:
+                data, count = b"".join(self._responses), self._count
+                self._responses.clear()
+                self._count = 0
                 self.write(data)
                 self._on_sent(count)
                 return

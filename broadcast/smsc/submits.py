@@ -84,7 +84,7 @@ class SubmitHandler:
         else:
             metrics.accepted += count
             account.metrics.accepted += count
-            writer.add_responses(self._render_accepted(account, sequences, ids), count)
+            writer.add_responses(self.render_accepted(account, sequences, ids), count)
         if behaviour.receipts and layout.wants_success:
             self._schedule(account, self._make_batch(account, layout, ids, numbers))
 
@@ -146,81 +146,53 @@ class SubmitHandler:
         account, counts, totals = bind.account, self._state.submit_counts, (self._state.metrics, bind.account.metrics)
         behaviour, planner, refusals = account.behaviour, account.planner, self._refusals
         key, part, elapsed = layout.key, layout.key.segment, self._state.elapsed
-        constant = behaviour.delay_ms / 1000
         allowed = self._count_allowed(bind, len(sequences))
-        tail = self._congestion(account)
-        plain: list[tuple[int, int]] = []
-        together = behaviour.answer_order == "due"
+        responses = _Responses(self, account, writer, self._congestion(account))
         taken: dict[tuple[ReceiptPlan, float], tuple[list[int], list[int]]] = {}
         for position, (sequence, address) in enumerate(zip(sequences, destinations, strict=True)):
             number = int(address) if address.isdigit() else None
-            status = 0
-            plan = None
             if number is None:
-                status = RINVDSTADR
+                plan = SubmitPlan(RINVDSTADR)
             elif position >= allowed:
-                status = RTHROTTLED
+                plan = SubmitPlan(RTHROTTLED)
             elif behaviour.number_cap and not account.number_rates.admit(
                 number, behaviour.number_cap, behaviour.number_cap_seconds
             ):
-                status = behaviour.number_cap_status
+                plan = SubmitPlan(behaviour.number_cap_status)
             else:
                 plan = planner.plan(number, part, counts.count(key, number) + refusals[key, number], elapsed)
-                status = plan.status
-            if plan is None or number is None:
-                self._refuse(account, status)
-                writer.add_delayed(self._render_error(account, sequence, status, SubmitPlan()), constant)
-                continue
-            delay = constant + plan.delay
-            if status or plan.nack:
-                refusals[key, number] += 1
+                if plan.status or plan.nack or not plan.takes:
+                    refusals[key, number] += 1
+            if plan.status or plan.nack or number is None:
                 if plan.unanswered:
                     for each in totals:
                         each.unanswered += 1
-                    continue
-                self._refuse(account, status)
-                writer.add_delayed(self._render_error(account, sequence, status, plan), delay, plan.cut)
+                else:
+                    self._refuse(account, plan.status)
+                    responses.add(self.render_error(account, sequence, plan), plan)
                 continue
-            answered = plan.reaches_client and not behaviour.silent
-            if not answered:
+            if plan.reaches_client and not behaviour.silent:
+                for each in totals:
+                    each.accepted += 1
+            else:
                 for each in totals:
                     each.unanswered += 1
-                if not plan.takes:
-                    refusals[key, number] += 1
-            if answered or plan.takes:
+            if plan.takes or not plan.unanswered:
                 self._number += 1
-                if answered or plan.cut:
-                    if (
-                        together
-                        and plan.delay == 0
-                        and not tail
-                        and plan.answers == 1
-                        and not plan.cut
-                        and (plan.tlvs == "none" and not plan.body)
-                    ):
-                        plain.append((sequence, self._number))
-                    else:
-                        data = self._render_answer(account, sequence, self._number, plan, tail)
-                        writer.add_delayed(data * plan.answers, delay, plan.cut)
-                if answered:
-                    for each in totals:
-                        each.accepted += 1
-                if plan.takes:
-                    counts.add(key, (number,))
-                    ids, numbers = taken.setdefault((plan.receipt, delay), ([], []))
-                    ids.append(self._number)
-                    numbers.append(number)
-            elif plan.cut:
-                writer.add_delayed(b"", delay, plan.cut)
+                if not plan.unanswered and not behaviour.silent:
+                    responses.accept(sequence, self._number, plan)
+            if plan.takes:
+                counts.add(key, (number,))
+                ids, numbers = taken.setdefault((plan.receipt, plan.delay), ([], []))
+                ids.append(self._number)
+                numbers.append(number)
         if behaviour.receipts:
-            early = False
+            constant, early = behaviour.delay_ms / 1000, False
             for (receipt, delay), (ids, numbers) in taken.items():
-                early |= self._schedule_by_plan(account, layout, ids, numbers, plan=receipt, delay=delay)
+                early |= self._schedule_by_plan(account, layout, ids, numbers, plan=receipt, delay=constant + delay)
             if early:
                 account.send_due_receipts()
-        if plain:
-            sequences, ids = [each[0] for each in plain], [each[1] for each in plain]
-            writer.add_responses(self._render_accepted(account, sequences, ids), len(plain))
+        responses.end()
 
     def _count_allowed(self, bind: Bind, count: int) -> int:
         """How many of `count` submits pass the window cap and the rate cap."""
@@ -306,10 +278,10 @@ class SubmitHandler:
             metrics.refused += 1
             metrics.refused_by_status[name] = metrics.refused_by_status.get(name, 0) + 1
 
-    def _render_error(self, account: Account, sequence: int, status: int, plan: SubmitPlan) -> bytes:
+    def render_error(self, account: Account, sequence: int, plan: SubmitPlan) -> bytes:
         """A submit_sm_resp or generic_nack that refuses, with or without a body."""
         if plan.nack:
-            return encode_pdu(GENERIC_NACK, status, sequence)
+            return encode_pdu(GENERIC_NACK, plan.status, sequence)
         match plan.body or account.behaviour.error_body:
             case "empty":
                 body = b"\0"
@@ -319,9 +291,9 @@ class SubmitHandler:
                 body = b"\xff\xfe\0\x01no id"
             case _:
                 body = b""
-        return encode_pdu(SUBMIT_SM_RESP, status, sequence, body + _TLVS[plan.tlvs])
+        return encode_pdu(SUBMIT_SM_RESP, plan.status, sequence, body + _TLVS[plan.tlvs])
 
-    def _render_answer(self, account: Account, sequence: int, number: int, plan: SubmitPlan, tail: bytes) -> bytes:
+    def render_answer(self, account: Account, sequence: int, number: int, plan: SubmitPlan, tail: bytes) -> bytes:
         """A submit_sm_resp that accepts, with what the plan adds."""
         behaviour = account.behaviour
         message_id = format_ids((number,), behaviour.message_id_format, behaviour.message_id_modulus)[0]
@@ -336,7 +308,7 @@ class SubmitHandler:
                 body = message_id + b"\0"
         return encode_pdu(SUBMIT_SM_RESP, ROK, sequence, body + tail + _TLVS[plan.tlvs])
 
-    def _render_accepted(self, account: Account, sequences: Sequence[int], numbers: Sequence[int]) -> bytes | bytearray:
+    def render_accepted(self, account: Account, sequences: Sequence[int], numbers: Sequence[int]) -> bytes | bytearray:
         """submit_sm_resp for each, as one piece."""
         behaviour = account.behaviour
         ids = format_ids(numbers, behaviour.message_id_format, behaviour.message_id_modulus)
@@ -355,6 +327,50 @@ class SubmitHandler:
         for offset, sequence, message_id in zip(range(12, len(block), length), sequences, ids, strict=True):
             pack_into(block, offset, sequence, message_id)
         return block
+
+
+class _Responses:
+    """The responses to some submits, in their order: those that are alike are rendered together."""
+
+    def __init__(self, handler: SubmitHandler, account: Account, writer: PduWriter, tail: bytes) -> None:
+        self._handler: Final = handler
+        self._account: Final = account
+        self._writer: Final = writer
+        self._tail: Final = tail
+        self._constant: Final = account.behaviour.delay_ms / 1000
+        self._in_order: Final = account.behaviour.answer_order == "due"
+        self._alike: list[tuple[int, int]] = []
+
+    def accept(self, sequence: int, number: int, plan: SubmitPlan) -> None:
+        """Accept a submit, as its plan says."""
+        if (
+            self._in_order
+            and not (plan.delay or plan.cut or plan.body or self._tail)
+            and plan.answers == 1
+            and plan.tlvs == "none"
+        ):
+            self._alike.append((sequence, number))
+        else:
+            data = self._handler.render_answer(self._account, sequence, number, plan, self._tail)
+            self.add(data * plan.answers, plan)
+
+    def add(self, data: bytes, plan: SubmitPlan) -> None:
+        """Send this response when its plan says."""
+        if self._alike:
+            self.end()
+        if self._in_order and not (plan.delay or plan.cut):
+            self._writer.add_responses(data, 1)
+        else:
+            self._writer.add_delayed(data, self._constant + plan.delay, plan.cut)
+
+    def end(self) -> None:
+        """Give the writer what was collected."""
+        if self._alike:
+            sequences, numbers = zip(*self._alike, strict=True)
+            self._writer.add_responses(
+                self._handler.render_accepted(self._account, sequences, numbers), len(self._alike)
+            )
+            self._alike.clear()
 
 
 _TLVS: Final = {"none": b"", "unknown": _UNKNOWN_TLV, "malformed": MALFORMED_TLV}

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from broadcast.smpp.codec.bind import BindRequest, encode_bind
 from broadcast.smpp.codec.message import ShortMessage, encode_message
@@ -14,6 +14,7 @@ from broadcast.smpp.codec.pdu import (
     HEADER_LENGTH,
     RESPONSE,
     SUBMIT_SM,
+    SUBMIT_SM_RESP,
     Pdu,
     encode_pdu,
 )
@@ -24,7 +25,10 @@ SECONDS = 5.0
 
 
 class RawClient:
-    """One connection; `pieces` are the buffers as they came, `pdus` what they hold. `sequence` counts requests."""
+    """One connection; `pieces` are the buffers as they came, `pdus` what they hold. `sequence` counts requests.
+
+    What is sent in one turn of the loop goes in one piece.
+    """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.pieces: list[bytes] = []
@@ -35,6 +39,7 @@ class RawClient:
         self._writer = writer
         self._arrived = asyncio.Event()
         self._rest = b""
+        self._unsent = bytearray()
         self.pdus: list[Pdu] = []
         self._task = asyncio.create_task(self._read())
 
@@ -68,22 +73,38 @@ class RawClient:
         """What came of a PDU that is not complete."""
         return self._rest
 
+    @property
+    def writes_waiting(self) -> int:
+        """Octets that the other side does not take."""
+        return self._writer.transport.get_write_buffer_size()
+
     def send(self, command: int, body: bytes = b"", *, sequence: int | None = None, status: int = 0) -> int:
         """Send one PDU; returns its sequence number."""
         if sequence is None:
             self.sequence += 1
             sequence = self.sequence
-        if not self._writer.transport.is_closing():
-            self._writer.write(encode_pdu(command, status, sequence, body))
+        self.send_bytes(encode_pdu(command, status, sequence, body))
         return sequence
 
     def send_bytes(self, data: bytes) -> None:
         """Send bytes as they are."""
-        self._writer.write(data)
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent += data
 
-    def submit(self, number: str, *, sequence: int | None = None, **fields: object) -> int:
+    def _flush(self) -> None:
+        if not self._writer.transport.is_closing():
+            self._writer.write(bytes(self._unsent))
+        self._unsent.clear()
+
+    @property
+    def responses(self) -> list[Pdu]:
+        """The responses to submits."""
+        return [pdu for pdu in self.pdus if pdu.command == SUBMIT_SM_RESP]
+
+    def submit(self, number: str, *, sequence: int | None = None, **fields: Any) -> int:
         """Send one submit_sm that asks for a receipt and has a validity_period; returns its sequence number."""
-        message = {
+        message: dict[str, Any] = {
             "source_ton": 5,
             "source": b"TOCSIN",
             "destination_ton": 1,
@@ -94,7 +115,7 @@ class RawClient:
             "short_message": b"Flood warning",
             **fields,
         }
-        return self.send(SUBMIT_SM, encode_message(ShortMessage(**message)), sequence=sequence)  # type: ignore[arg-type]
+        return self.send(SUBMIT_SM, encode_message(ShortMessage(**message)), sequence=sequence)
 
     async def bind(
         self, system_id: str = "client", password: str = "secret", *, command: int = BIND_TRANSCEIVER

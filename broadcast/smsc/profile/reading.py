@@ -10,14 +10,14 @@ from typing import Any, Final, Literal, get_args, get_origin
 import msgspec
 
 from broadcast.errors import InputError
+from broadcast.routing.lines import Path as TomlPath
+from broadcast.routing.lines import find_lines
 from broadcast.smsc.behaviour import Behaviour, BehaviourError, parse_status
 from broadcast.smsc.profile.delays import Delay
 from broadcast.smsc.profile.tables import Profile, Rule
 
 _PLACE: Final = re.compile(r" - at `\$\.?([^`]*)`$")
 _STEP: Final = re.compile(r"([A-Za-z_]\w*)|\[(\d+|\.\.\.)\]")
-
-Path_ = tuple[str | int, ...]
 
 
 class ProfileError(InputError):
@@ -62,14 +62,16 @@ def read_profile(text: str, file: str) -> Profile:
     return profile
 
 
-def _error(file: str, text: str, path: Path_, value: object, problem: str) -> ProfileError:
-    line = find_line(text, path)
+def _error(file: str, text: str, path: TomlPath, value: object, problem: str) -> ProfileError:
+    lines = find_lines(text)
+    # A field that is missing has the line of its table.
+    line = next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
     place = f"{file}, line {line}" if line else file
     shown = "" if value is None or isinstance(value, dict | list) else f" = {value!r}"
     return ProfileError(f"{place}: {_name(path)}{shown}: {problem}")
 
 
-def _problems(profile: Profile) -> Iterator[tuple[Path_, str]]:
+def _problems(profile: Profile) -> Iterator[tuple[TomlPath, str]]:
     """What the types do not say: path and problem."""
     names = [account.name for account in profile.accounts]
     for index, account in enumerate(profile.accounts):
@@ -90,13 +92,13 @@ def _problems(profile: Profile) -> Iterator[tuple[Path_, str]]:
         yield from _unknown_accounts(event.accounts, names, ("events", index, "accounts"))
 
 
-def _unknown_accounts(accounts: Sequence[str], names: Sequence[str], path: Path_) -> Iterator[tuple[Path_, str]]:
+def _unknown_accounts(accounts: Sequence[str], names: Sequence[str], path: TomlPath) -> Iterator[tuple[TomlPath, str]]:
     for name in accounts:
         if name not in names:
             yield path, f"no account {name!r}; possible: {', '.join(names) or 'none, the profile has no accounts'}"
 
 
-def _behaviour_problems(changes: dict[str, object], path: Path_) -> Iterator[tuple[Path_, str]]:
+def _behaviour_problems(changes: dict[str, object], path: TomlPath) -> Iterator[tuple[TomlPath, str]]:
     for name, value in changes.items():
         try:
             Behaviour().change({name: value})
@@ -110,7 +112,7 @@ def _behaviour_problems(changes: dict[str, object], path: Path_) -> Iterator[tup
         yield path, str(error)
 
 
-def _rule_problems(rule: Rule, path: Path_) -> Iterator[tuple[Path_, str]]:
+def _rule_problems(rule: Rule, path: TomlPath) -> Iterator[tuple[TomlPath, str]]:
     if rule.behaviour and rule.chooses_submits:
         yield (
             (*path, "behaviour"),
@@ -149,7 +151,7 @@ def _rule_problems(rule: Rule, path: Path_) -> Iterator[tuple[Path_, str]]:
             yield (*path, part, "delay_seconds"), problem
 
 
-def _split_error(error: str) -> tuple[str, Path_]:
+def _split_error(error: str) -> tuple[str, TomlPath]:
     found = _PLACE.search(error)
     path: list[str | int] = []
     if found is not None:
@@ -168,7 +170,7 @@ def _split_error(error: str) -> tuple[str, Path_]:
     return message, tuple(path)
 
 
-def _possible(path: Path_, message: str) -> str:
+def _possible(path: TomlPath, message: str) -> str:
     """What may stand at this place, for the end of an error."""
     kind: Any = Profile
     for step in path[:-1] if "unknown field" in message else path:
@@ -210,7 +212,7 @@ def _literals(kind: Any) -> tuple[object, ...]:
     return tuple(value for each in get_args(kind) for value in _literals(each))
 
 
-def _value_at(data: object, path: Path_) -> object:
+def _value_at(data: object, path: TomlPath) -> object:
     for step in path:
         match data, step:
             case dict(), str() if step in data:
@@ -222,33 +224,9 @@ def _value_at(data: object, path: Path_) -> object:
     return data
 
 
-def _name(path: Path_) -> str:
+def _name(path: TomlPath) -> str:
     """As rules[2].answer.status; tables are counted from 1, as a reader counts them."""
     name = ""
     for step in path:
         name += f"[{step + 1}]" if isinstance(step, int) else f".{step}" if name else step
     return name or "the file"
-
-
-def find_line(text: str, path: Path_) -> int | None:
-    """The line (from 1) on which the field stands, or that of its table; None where a search finds neither."""
-    lines = text.splitlines()
-    begin, end = 0, len(lines)
-    found: int | None = None
-    if len(path) > 1 and isinstance(path[0], str) and isinstance(path[1], int):
-        header = re.compile(rf"\s*\[\[\s*{re.escape(path[0])}\s*\]\]")
-        starts = [number for number, line in enumerate(lines) if header.match(line)]
-        if path[1] >= len(starts):
-            return None
-        begin = starts[path[1]]
-        found = begin + 1
-        following = (number for number in range(begin + 1, end) if re.match(r"\s*\[\[", lines[number]))
-        end = next(following, end)
-        path = path[2:]
-    for step in (each for each in path if isinstance(each, str)):
-        key = re.compile(rf"(?:^|[\s.{{,\[]){re.escape(step)}\s*(?:[.=\]]|$)")
-        for number in range(begin, end):
-            if key.search(lines[number].partition("#")[0]):
-                begin, found = number, number + 1
-                break
-    return found

@@ -33,7 +33,7 @@ async def play() -> AsyncIterator[StartProfile]:
     played: list[Started] = []
 
     async def begin(toml: str) -> Started:
-        config = SmscConfig(profile=read_profile(toml, "profile.toml"))
+        config = SmscConfig(profile=read_profile(toml, "profile.toml"), first_number=1)
         played.append(Started(await SmscServer.start(config, Behaviour())))
         return played[-1]
 
