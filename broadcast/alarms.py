@@ -36,11 +36,19 @@ CONTROL_LOST_ITS_TAIL = "control_lost_its_tail"
 BIND_DOWN = "bind_down"
 SESSION_MUTE = "session_mute"
 ACCOUNT_STOPPED = "account_stopped"
+ROUTES_REFUSED = "routes_refused"
 
 ACCOUNT_KINDS = (BIND_DOWN, SESSION_MUTE, ACCOUNT_STOPPED)
 """What keeps an account from being used; the sender ends these alarms itself when the cause has gone."""
 
-SENDER_KINDS = (JOBS_FAILED, JOBS_DELETED_UNSENT, JOBS_LOST_THEIR_TAIL, CONTROL_LOST_ITS_TAIL, *ACCOUNT_KINDS)
+SENDER_KINDS = (
+    JOBS_FAILED,
+    JOBS_DELETED_UNSENT,
+    JOBS_LOST_THEIR_TAIL,
+    CONTROL_LOST_ITS_TAIL,
+    *ACCOUNT_KINDS,
+    ROUTES_REFUSED,
+)
 KINDS = (
     LOST_TAIL,
     LOST_RECORDS,

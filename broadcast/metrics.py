@@ -57,6 +57,10 @@ beat_duration = _histogram("beat_duration_seconds", "One beat of the sender: sta
 smpp_submit = _counter("smpp_submit", "Answers to submit_sm by SMPP command_status", "account", "command_status")
 smpp_window_used_ratio = _gauge("smpp_window_used_ratio", "Unanswered submits by window size", "account", "bind")
 smpp_bind_up = _gauge("smpp_bind_up", "1 while a bind is bound", "account", "bind")
+routes_in_force = _gauge(
+    "routes_in_force_timestamp_seconds", "Since when a sender works by the routes with this hash", "sha256"
+)
+routes_reloads = _counter("routes_reloads", "Routes files read again while a sender ran: applied or refused", "outcome")
 account_usable = _gauge("account_usable", "1 while an account may get work", "account")
 account_poor = _gauge("account_poor", "1 while an account gets little work because others are better", "account")
 smpp_throttled = _counter("smpp_throttled", "Submits refused because of rate", "account")

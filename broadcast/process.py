@@ -39,7 +39,7 @@ log = structlog.get_logger(__name__)
 
 
 def run_process(name: str, load: Callable[[], Run], *, command: str | None = None, probes: bool = True) -> NoReturn:
-    """Run a stage until SIGTERM or SIGINT, then end the process.
+    """Run a stage until SIGTERM or SIGINT, then end the process. SIGHUP has a sender read its routes again.
 
     Exit codes: 0 after a stop, 76 after a fence, 1 for any other error. `load` imports the work, after the settings
     were read and logs configured. `probes`: serve `/healthz`, `/readyz` and `/metrics`; the API does so itself.
@@ -123,8 +123,14 @@ def _end_failed(error: Exception) -> NoReturn:
     end_now(1)
 
 
+def _ignore_reload(name: str) -> None:
+    log.warning("reload_ignored", stage=name, remedy="only a sender reads its routes again; restart this stage")
+
+
 async def _serve(name: str, run: Run, settings: Settings, stop: asyncio.Event, *, probes: bool) -> None:
     health = Health(name)
+    # A stage that reads its routes again has a handler of its own; the others must not die of the signal.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _ignore_reload, name)
     async with AsyncExitStack() as stack:
         facts: dict[str, int] = {}
         if probes:

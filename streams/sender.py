@@ -1,6 +1,8 @@
 """The sender: jobs to SMPP in windows; every outcome and the position behind it in one beat (docs/sender.md)."""
 
 import asyncio
+import signal
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -15,6 +17,7 @@ from broadcast.kafka.lease import EndProcess, Lease, Watchdog, end_process
 from broadcast.routes_file import load_routes
 from broadcast.routing import Account, Route
 from broadcast.sending.accounts.binds import AccountBinds
+from broadcast.sending.accounts.reload import RoutesInForce
 from broadcast.sending.accounts.route_accounts import RouteAccounts
 from broadcast.sending.beat import Beats, BeatSchedule
 from broadcast.sending.dispatch import Dispatch
@@ -33,23 +36,30 @@ log = structlog.get_logger(__name__)
 
 async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
     """Send the jobs of every route, or of `settings.sender_route` alone, until `stop`."""
-    routes = [route for route in load_routes(settings, with_files=True) if settings.sender_route in (None, route.name)]
+    found = load_routes(settings, with_files=True)
+    routes = [route for route in found if settings.sender_route in (None, route.name)]
     if not routes:
         raise SettingsError(f"BROADCAST_SENDER_ROUTE = {settings.sender_route!r}: no such route in the routes file")
     settings.require_number_key()
+    in_force = RoutesInForce(settings, found)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, in_force.reload)
     limit = max(1, settings.in_doubt_limit // len(routes))
     async with asyncio.TaskGroup() as group:
         for route in routes:
             health.hold(route.name, "has not taken over its partitions")
-            group.create_task(_send_route(settings, route, health, stop, limit), name=f"sender {route.name}")
+            group.create_task(
+                _send_route(settings, in_force, route, health, stop, limit=limit), name=f"sender {route.name}"
+            )
         health.release("start")
 
 
-async def _send_route(settings: Settings, route: Route, health: Health, stop: asyncio.Event, limit: int) -> None:
+async def _send_route(
+    settings: Settings, in_force: RoutesInForce, route: Route, health: Health, stop: asyncio.Event, *, limit: int
+) -> None:
     async with AsyncExitStack() as stack:
         connections = await unless_stopped(stop, stack.enter_async_context(connect(settings, route)))
         if connections is not None:
-            await RouteSender(settings, route, health, connections, in_doubt_limit=limit).run(stop)
+            await RouteSender(settings, route, health, connections, in_force, in_doubt_limit=limit).run(stop)
 
 
 class RouteSender(SenderEvents):
@@ -61,6 +71,7 @@ class RouteSender(SenderEvents):
         route: Route,
         health: Health,
         connections: Connections,
+        in_force: RoutesInForce,
         *,
         in_doubt_limit: int,
         end_process: EndProcess = end_process,
@@ -77,17 +88,23 @@ class RouteSender(SenderEvents):
         self._outbox = Outbox()
         self._settlement = Settlement(route, names, settings.require_number_key(), self._outbox)
         self._accounts = RouteAccounts(
-            route, settings.slot, self._make_binds, health=health, alarms=self._alarms, events=self
+            in_force.accounts_of(route.name),
+            settings.slot,
+            self._make_binds,
+            health=health,
+            alarms=self._alarms,
+            events=self,
         )
         self._membership = Membership(self)
         self._takeover = Takeover(settings, connections, self._membership, self._lease, self)
         self._sources = self._takeover.sources
         self._reader = JobReader(self._consumer, self._sources, self)
+        self._messages = MessageCache(settings.highest_segments)
         self._dispatch = Dispatch(
             route=route,
             accounts=self._accounts,
             view=self._control.view,
-            messages=MessageCache(settings.highest_segments),
+            messages=self._messages,
             settlement=self._settlement,
             outbox=self._outbox,
             in_doubt_limit=in_doubt_limit,
@@ -104,6 +121,11 @@ class RouteSender(SenderEvents):
             settlement=self._settlement,
             events=self,
         )
+        in_force.follow(route.name, self._change_accounts, self._alarms)
+
+    def _change_accounts(self, accounts: Sequence[Account]) -> None:
+        self._messages.clear()
+        self._accounts.change(accounts)
 
     def _make_binds(self, account: Account) -> AccountBinds:
         return AccountBinds(account, self._settlement, self._forwarder, self, probe_segments=self._probe_segments)

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 from pathlib import Path
 from typing import NoReturn
 
@@ -9,12 +11,14 @@ import click
 from rich.markup import escape
 
 from broadcast.cli.terminal.display import Display
-from broadcast.cli.terminal.interruption import InterruptedRunError, run_interruptible
+from broadcast.cli.terminal.interruption import InterruptedRunError, has_terminal, run_interruptible
 from broadcast.embedded.keyed_stack import start_with_key
 from broadcast.embedded.options import StackOptions
 from broadcast.embedded.stack import Stack
 from broadcast.settings import load_settings
 from broadcast.stages import STAGES
+
+_HAD_TERMINAL = has_terminal()
 
 LOOK_SECONDS = 2.0
 """Between two looks at what the stages miss."""
@@ -42,7 +46,10 @@ def command(
     routes: Path | None,
     as_json: bool,
 ) -> None:
-    """Run Apache Kafka, PostgreSQL, the SMSC simulator, the API and every stage, and restart what dies."""
+    """Run Apache Kafka, PostgreSQL, the SMSC simulator, the API and every stage, and restart what dies.
+
+    SIGHUP has the sender read the routes file again.
+    """
     options = StackOptions(
         api_port=api_port,
         kafka_port=kafka_port,
@@ -63,6 +70,7 @@ async def _run(data_dir: Path, options: StackOptions, as_json: bool, display: Di
         key = await start_with_key(stack)
         stack.keep_servers()
         display.close()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _hang_up, stack)
         settings = stack.settings
         addresses = {
             "api": stack.api_url,
@@ -83,6 +91,14 @@ async def _run(data_dir: Path, options: StackOptions, as_json: bool, display: Di
                 click.echo(f"{'metrics':<10} {url} ({stage})")
             click.echo("Ctrl-C stops everything; the data stay.")
         await _tell_what_is_missing(stack, display)
+
+
+def _hang_up(stack: Stack) -> None:
+    """Reload the routes; where the terminal has gone, as when its window is closed, stop as by Ctrl-C."""
+    if _HAD_TERMINAL and not has_terminal():
+        os.kill(os.getpid(), signal.SIGINT)
+    else:
+        stack.reload_routes()
 
 
 async def _tell_what_is_missing(stack: Stack, display: Display) -> NoReturn:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -151,6 +152,12 @@ class Stack:
                     return None
                 missing |= report["holds"] | report["degraded"]
         return missing
+
+    def reload_routes(self) -> None:
+        """Have the senders read the routes file again, without a restart."""
+        for supervised in self._supervised.values():
+            if supervised.process.command[1:] == list(arguments_of("sender")) and supervised.running:
+                supervised.kill(signal.SIGHUP)
 
     def stage(self, name: str) -> Supervised:
         """The supervised process of that name."""

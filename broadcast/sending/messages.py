@@ -78,6 +78,10 @@ class MessageCache:
         self._messages[key] = message
         return message
 
+    def clear(self) -> None:
+        """Make all messages anew: accounts have changed, and templates hold fields of theirs."""
+        self._messages.clear()
+
     def _make(self, control: Control, variant: int, text: str, segments: tuple[int, ...]) -> Message:
         if not text:
             if not 0 <= variant < len(control.variants):

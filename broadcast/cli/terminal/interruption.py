@@ -1,6 +1,7 @@
 """Running something that Ctrl-C or SIGTERM ends in order: the work is cancelled, and cleans up, once."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Coroutine
 from typing import TypeVar
@@ -12,6 +13,15 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 class InterruptedRunError(Exception):
     """The work was ended by a signal, and everything it had started has ended."""
+
+
+def has_terminal() -> bool:
+    """Whether this process has a terminal that can stop it; it has none any more after a hangup."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def run_interruptible(work: Coroutine[object, object, T]) -> T:

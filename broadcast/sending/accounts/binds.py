@@ -81,8 +81,23 @@ class AccountBinds:
     def set_share(self, share: float) -> None:
         """Limit this worker to a share of the account's rate: its share of the route's partitions."""
         rate = self.account.rate_per_second
-        if rate is not None and share > 0:
+        if rate is None:
+            self.pool.set_rate(None)
+        elif share > 0:
             self.pool.set_rate(rate * share)
+
+    def adjust(self, account: Account) -> bool:
+        """Work by other settings from now on, with the sessions that are bound; False when they need new ones."""
+        config = make_config(account)
+        if config.bind != self.pool.config.bind:
+            return False
+        self.pool.resize(config)
+        self.account = account
+        return True
+
+    async def drain(self) -> None:
+        """Write no more submits, wait for the answers as long as one may need, and unbind."""
+        await self.pool.drain(self.account.response_timeout_seconds)
 
     async def unbind(self) -> None:
         """Unbind all sessions; a submit that is still unanswered is unknown."""

@@ -1,7 +1,8 @@
 """The accounts of a route together: which of them gets the next work, and which of them does not work."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Final
 
@@ -11,7 +12,7 @@ from broadcast import metrics
 from broadcast.alarms import ACCOUNT_STOPPED, SESSION_MUTE, Alarms
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.health import Health
-from broadcast.routing import Account, Route
+from broadcast.routing import Account
 from broadcast.sending.accounts.bind_watch import BindWatch
 from broadcast.sending.accounts.binds import AccountBinds
 from broadcast.sending.accounts.breaker import State
@@ -31,10 +32,21 @@ class RouteAccounts:
     """The accounts that are in force, and the order in which they get work."""
 
     def __init__(
-        self, route: Route, slot: str, make_binds: MakeBinds, *, health: Health, alarms: Alarms, events: SenderEvents
+        self,
+        accounts: Sequence[Account],
+        slot: str,
+        make_binds: MakeBinds,
+        *,
+        health: Health,
+        alarms: Alarms,
+        events: SenderEvents,
     ) -> None:
         """`slot` names this sender among the others of the route."""
-        self.in_force: Final = [make_binds(account) for account in route.accounts]
+        self.in_force: Final = [make_binds(account) for account in accounts]
+        self._make_binds: Final = make_binds
+        self._leaving: Final[dict[str, asyncio.Task[None]]] = {}
+        self._drained: Final[list[AccountBinds]] = []
+        self._started = False
         self._slot: Final = slot
         self._alarms: Final = alarms
         self._events: Final = events
@@ -64,8 +76,31 @@ class RouteAccounts:
 
     def start(self) -> None:
         """Begin to bind."""
+        self._started = True
         for binds in self.in_force:
             binds.pool.start()
+
+    def change(self, accounts: Sequence[Account]) -> None:
+        """Work with these accounts from now on, in mid broadcast; returns at once.
+
+        A removed account gets no more work, waits for the answers to what it was given, and unbinds. One whose sessions
+        cannot stay is removed and added: it binds anew when the sessions before have ended.
+        """
+        wanted = {account.name: account for account in accounts}
+        for position in reversed(range(len(self.in_force))):
+            binds = self.in_force[position]
+            account = wanted.pop(binds.account.name, None)
+            if account is None:
+                del self.in_force[position]
+                self._leave(binds)
+            elif account != binds.account and not binds.adjust(account):
+                self._leave(binds)
+                self.in_force[position] = self._add(account)
+            else:
+                binds.set_share(self._share)
+        self.in_force.extend([self._add(account) for account in wanted.values()])
+        log.info("accounts_changed", accounts=[binds.account.name for binds in self.in_force])
+        self._events.write_ready()
 
     def set_share(self, share: float) -> None:
         """Limit this worker to a share of the rates: its share of the route's partitions."""
@@ -80,11 +115,11 @@ class RouteAccounts:
 
     async def unbind(self) -> None:
         """Unbind all sessions; a submit that is still unanswered is unknown."""
-        await asyncio.gather(*(binds.unbind() for binds in self.in_force))
+        await asyncio.gather(*(binds.unbind() for binds in (*self.in_force, *self._drained)))
 
     def abort(self) -> None:
         """Close all links at once."""
-        for binds in self.in_force:
+        for binds in (*self.in_force, *self._drained):
             binds.pool.abort()
 
     async def run(self) -> None:
@@ -106,6 +141,42 @@ class RouteAccounts:
         self._watch.look(now, wall_now)
         if probing:
             self._events.write_ready()
+
+    def _add(self, account: Account) -> AccountBinds:
+        binds = self._make_binds(account)
+        binds.set_share(self._share)
+        before = self._leaving.get(account.name)
+        if before is not None:
+            # Never twice the binds that the SMSC allows.
+            before.add_done_callback(lambda _: self._start_later(binds))
+        elif self._started:
+            binds.pool.start()
+        return binds
+
+    def _start_later(self, binds: AccountBinds) -> None:
+        if self._started and binds in self.in_force:
+            binds.pool.start()
+
+    def _leave(self, binds: AccountBinds) -> None:
+        name = binds.account.name
+        self._drained.append(binds)
+        if kind := self._open_alarms.pop(name, ""):
+            self._alarms.end_soon(kind, self._subject(name))
+        for gauge in (metrics.account_usable, metrics.account_poor):
+            with suppress(KeyError):
+                gauge.remove(name)
+        task = asyncio.create_task(self._drain(binds, self._leaving.get(name)), name=f"drain account {name}")
+        self._leaving[name] = task
+
+    async def _drain(self, binds: AccountBinds, before: asyncio.Task[None] | None) -> None:
+        try:
+            if before is not None:
+                await asyncio.wait((before,))
+            await binds.drain()
+        finally:
+            self._drained.remove(binds)
+            if self._leaving.get(binds.account.name) is asyncio.current_task():
+                del self._leaving[binds.account.name]
 
     def _welcome(self, usable: list[AccountBinds]) -> None:
         # One that was away has served less, and would get everything until it had caught up.
@@ -137,7 +208,7 @@ class RouteAccounts:
         name, breaker = binds.account.name, binds.breaker
         metrics.account_usable.labels(name).set(binds.usable)
         metrics.account_poor.labels(name).set(binds.poor)
-        subject = f"{name}, sender {self._slot}"
+        subject = self._subject(name)
         if breaker.state is State.CLOSED:
             if name not in self._open_alarms:
                 # Those that this slot has raised in a run before: nobody else would end them.
@@ -153,3 +224,6 @@ class RouteAccounts:
             kind = SESSION_MUTE if breaker.mute else ACCOUNT_STOPPED
             self._open_alarms[name] = kind
             self._alarms.raise_soon(kind, subject, f"{breaker.reason}; it gets a few submits as a probe now and then")
+
+    def _subject(self, account: str) -> str:
+        return f"{account}, sender {self._slot}"

@@ -31,6 +31,8 @@ async def run(settings, health, stop):
             group.create_task(fail(what))
     if what == "broken":
         raise ZeroDivisionError("oops")
+    if what == "told to reload":
+        os.kill(os.getpid(), signal.SIGHUP)
     if what == "late":
         process.STOP_LIMIT_SECONDS = 0.1
     os.kill(os.getpid(), signal.SIGTERM)
@@ -55,6 +57,7 @@ def run(what: str, **more: str) -> tuple[int, list[dict[str, object]], str]:
     ("what", "code", "events"),
     [
         ("stopped", 0, ["process_started", "process_stopped"]),
+        ("told to reload", 0, ["process_started", "reload_ignored", "process_stopped"]),
         ("fenced", FENCED_EXIT_CODE, ["process_started", "process_fenced"]),
         ("refused", 1, ["process_started", "process_failed"]),
         ("fenced in a group", FENCED_EXIT_CODE, ["process_started", "process_fenced"]),

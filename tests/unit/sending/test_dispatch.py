@@ -46,7 +46,7 @@ class DispatchUnderTest(RecordedEvents):
         nothing: Any = None
         """Nothing is delivered here, and no alarm is raised."""
         self.accounts = RouteAccounts(
-            route,
+            route.accounts,
             "a",
             lambda account: AccountBinds(account, settlement, nothing, self),
             health=Health("sender"),
