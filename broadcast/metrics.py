@@ -51,6 +51,8 @@ handover_duration = _histogram(
     "handover_duration_seconds", "From the job's record to its submit_sm_resp", "lane", buckets=_HANDOVER_SECONDS
 )
 possible_duplicates = _counter("possible_duplicates", "Jobs submitted with the mark of a possible duplicate", "lane")
+resends = _counter("resends", "Messages sent again because nothing answered", "lane")
+resends_withdrawn = _counter("resends_withdrawn", "Of these, withdrawn because an answer or a receipt came", "lane")
 sender_alarms = _counter("sender_alarms", "What a sender found wrong that needs a person", "kind")
 in_doubt = _gauge("in_doubt", "Submits written whose status no beat has committed")
 beat_duration = _histogram("beat_duration_seconds", "One beat of the sender: statuses, retries, positions")

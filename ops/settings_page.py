@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
+from broadcast.routing.answers import ResendUnanswered
 from broadcast.routing.routes import Route
-from broadcast.routing.smsc_account import Account, Flash, PriorityFlags, Tls, UnknownPolicy
+from broadcast.routing.smsc_account import Account, Flash, PriorityFlags, Tls
 from broadcast.settings import Settings
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
@@ -64,7 +65,7 @@ ROUTES_FILE = (
     ("`tls` of an account", Tls),
     ("`priority_flag` of an account", PriorityFlags),
     ("`flash` of an account", Flash),
-    ("`unknown_policy` of an account", UnknownPolicy),
+    ("`resend_unanswered` of an account", ResendUnanswered),
 )
 
 TYPES = {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true` or `false`"}

@@ -1,11 +1,12 @@
-"""What an account says of answers: its SMSC's own command_status values."""
+"""What an account says of answers: its SMSC's own command_status values, and how often it sends without an answer."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from broadcast.smpp.codec.command_status import ROK
+from schemas.lane import Lane
 
 OwnMeaning: TypeAlias = Literal[
     "of_message", "of_number", "invalid_number", "of_account", "for_now", "throttled", "session", "unknown"
@@ -19,6 +20,9 @@ def _read_values(given: Any) -> Any:
     """Keys of a TOML table to numbers: hexadecimal with 0x, or decimal."""
     if not isinstance(given, Mapping):
         return given
+    for key, value in given.items():
+        if value not in get_args(OwnMeaning):
+            raise ValueError(f"{key!r} = {value!r} is no meaning; write one of {', '.join(get_args(OwnMeaning))}")
     return {_read_value(str(key)): value for key, value in given.items()}
 
 
@@ -39,3 +43,20 @@ OwnStatuses: TypeAlias = Annotated[
     WithJsonSchema({"type": "object"}),
 ]
 """What the SMSC of an account means by some command_status values."""
+
+Resends: TypeAlias = Annotated[int, Field(ge=0, le=10)]
+
+
+class ResendUnanswered(BaseModel):
+    """How often a message that nothing answered is sent again, by lane; 0 leaves it `unknown`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    immediate: Resends = Field(default=1, description="For the immediate lane: most resends of a message.")
+    priority: Resends = Field(default=1, description="For the priority lane: most resends of a message.")
+    routine: Resends = Field(default=0, description="For the routine lane: most resends of a message.")
+
+    def of(self, lane: Lane) -> int:
+        """The most resends in a lane."""
+        most: int = getattr(self, lane.value)
+        return most

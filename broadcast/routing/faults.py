@@ -30,8 +30,9 @@ SYNONYMS: Final[Mapping[str, str]] = {
     "sessions": "binds",
     "window_size": "window",
     "ssl": "tls",
+    "unknown_policy": "resend_unanswered",
 }
-"""Names that carriers' forms and other gateways use, and the field that is meant."""
+"""Names that carriers' forms, other gateways and older files use, and the field that is meant."""
 
 BOUNDS: Final[Mapping[str, tuple[str, str]]] = {
     "missing": ("is missing", "add it"),

@@ -1,11 +1,11 @@
 """An account of an SMSC, as the routes file describes it (`examples/routes.toml`)."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from broadcast.routing.answers import OwnStatuses
+from broadcast.routing.answers import OwnStatuses, ResendUnanswered
 from broadcast.routing.contradictions import ContradictionsError, find_contradictions
 from broadcast.routing.fields import (
     PRIORITY_LIMIT,
@@ -35,8 +35,6 @@ from broadcast.smpp.codec.message_ids import MessageIdRule
 from broadcast.smpp.codec.receipt_text import Unclassified
 from schemas.lane import Lane
 
-Policy = Literal["resend", "hold"]
-
 
 class Table(BaseModel):
     """A table of the routes file: without unknown fields, and never changed."""
@@ -51,25 +49,6 @@ class Tls(Table):
     certificate_file: Path | None = Field(default=None, description="Certificate of this client, for mutual TLS.")
     key_file: Path | None = Field(default=None, description="Private key of that certificate.")
     server_name: str | None = Field(default=None, description="Name in the SMSC's certificate, if it is not the host.")
-
-
-class UnknownPolicy(Table):
-    """What becomes of a submit whose answer never came, by lane: sent again, or held as `unknown`."""
-
-    immediate: Policy = Field(
-        default="resend", description="For the immediate lane: send the message again, or hold it as `unknown`."
-    )
-    priority: Policy = Field(
-        default="resend", description="For the priority lane: send the message again, or hold it as `unknown`."
-    )
-    routine: Policy = Field(
-        default="hold", description="For the routine lane: send the message again, or hold it as `unknown`."
-    )
-
-    def of(self, lane: Lane) -> Policy:
-        """The policy of a lane."""
-        policy: Policy = getattr(self, lane.value)
-        return policy
 
 
 class PriorityFlags(Table):
@@ -227,8 +206,8 @@ class Account(Table):
         description="Which text makes a message a receipt although its esm_class does not say so: `exact` (the whole "
         "text has the form of a receipt), `any` (an id and a known state are enough) or `never`.",
     )
-    unknown_policy: UnknownPolicy = Field(
-        default=UnknownPolicy(), description="What becomes of a submit whose answer never came, by lane."
+    resend_unanswered: ResendUnanswered = Field(
+        default=ResendUnanswered(), description="How often a message that nothing answered is sent again, by lane."
     )
     command_status: OwnStatuses = Field(
         default={},

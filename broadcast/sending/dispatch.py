@@ -1,7 +1,7 @@
 """Which jobs are written next, to which session, and which get an outcome without being sent."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final
 
@@ -9,18 +9,20 @@ import structlog
 
 from broadcast.alarms import JOBS_FAILED
 from broadcast.clock import epoch_milliseconds, monotonic
-from broadcast.routing import Route
+from broadcast.routing import Account, Route
 from broadcast.sending.accounts.binds import AccountBinds
 from broadcast.sending.accounts.route_accounts import RouteAccounts
+from broadcast.sending.answers.tokens import Submission, Token
 from broadcast.sending.control import ControlView
+from broadcast.sending.delayed import DelayedJobs
 from broadcast.sending.messages import LANE_RANK, Message, MessageCache, MessageError
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.protocol import SenderEvents
 from broadcast.sending.rules import OUTCOME_OF, Eligibility, assess
-from broadcast.sending.settlement import Settlement, Submission, Token
+from broadcast.sending.settlement import Settlement, Throttled
 from broadcast.sending.sources import Run, Source
 from broadcast.smpp.codec.errors import PduError
-from broadcast.smpp.codec.template import DESTINATION_LIMIT
+from broadcast.smpp.codec.template import DESTINATION_LIMIT, SubmitTemplate
 from broadcast.smpp.session import Session
 from schemas.job import Job
 from schemas.lane import Lane
@@ -72,6 +74,7 @@ class Dispatch:
         self._limit: Final = in_doubt_limit
         self._events: Final = events
         self._clock: Final = clock
+        self._delayed: Final = DelayedJobs(outbox, settlement.unanswered, events)
         self._turn = 0
         self._segments_wanted = 0
 
@@ -81,18 +84,24 @@ class Dispatch:
             return
         now = epoch_milliseconds()
         self._turn += 1
-        for binds, session in self._accounts.sessions():
+        sessions = list(self._accounts.sessions())
+        self._delayed.sessions = {session.identity: binds.account.name for binds, session in sessions}
+        shares = [self._share_of(binds.account) for binds, _ in sessions]
+        for (binds, session), share in zip(sessions, shares, strict=True):
             self._segments_wanted = 1
-            room = min(session.room, binds.breaker.room, self._limit - self._settlement.in_doubt)
-            groups = self._collect(room, now) if room > 0 else ()
+            if self._write_throttled(binds, session, now):
+                continue
+            in_doubt = self._settlement.in_doubt_of(session.identity)
+            room = min(session.room, binds.breaker.room, self._limit - self._settlement.in_doubt, share - in_doubt)
+            groups = self._collect(binds.account.name, session.identity, room, now) if room > 0 else ()
             written = False
             for group in groups:
                 written = self._write(binds, session, group, now) or written
             if session.room < self._segments_wanted:
                 session.await_room(self._segments_wanted)
-            elif not self._segments_wanted and not written:
+            elif not self._segments_wanted and not written and not any(source.aside for source in self.sources):
                 break
-        if self._outbox.content.submits * 2 >= self._limit:
+        if self._outbox.content.submits * 2 >= min(self._limit, sum(shares)):
             self._events.beat_now()
 
     def settle_unsent(self) -> None:
@@ -103,13 +112,58 @@ class Dispatch:
         if self.sources and self._events.may_write():
             now = epoch_milliseconds()
             for source in self.sources:
+                for run in tuple(source.aside):
+                    self._assess_aside(source, run, now)
                 self._next_message(source, now)
 
-    def _collect(self, room: int, now: int) -> Iterable[Group]:
+    def _share_of(self, account: Account) -> int:
+        """The part of the in-doubt limit of one bind: one that answers nothing must not stop the others."""
+        return max(self._limit // (len(self._accounts.in_force) * account.binds), self._messages.highest)
+
+    def _write_throttled(self, binds: AccountBinds, session: Session[Token], now: int) -> bool:
+        """Write again what the SMSC refused because of the rate, before new jobs; whether some of it is left."""
+        throttled = self._settlement.throttled_of(session.identity)
+        if throttled is None:
+            return False
+        items: list[tuple[SubmitTemplate, bytes, Token]] = []
+        taken: list[Throttled] = []
+        renewed: dict[Submission, Submission] = {}
+        for _ in range(min(session.room, len(throttled))):
+            each = throttled.popleft()
+            (submission, job, offset, sent, part), command_status = each
+            control = self._view.controls.get(job.alert_id)
+            stopped = job.alert_id in self._view.stopped
+            assessment = assess(control, stopped=stopped, live=self._route.live, now=now, absent=False)
+            if assessment.eligibility is not Eligibility.SUBMIT:
+                self._settlement.end_throttled(each, now)
+                continue
+            if sent is None:
+                if submission not in renewed:
+                    renewed[submission] = replace(submission, at=now, held=set())
+                submission = renewed[submission]
+            token: Token = (submission, job, offset, sent, part)
+            template = submission.message.templates(binds.account, now)[part]
+            items.append((template, job.msisdn.lstrip("+").encode(), token))
+            taken.append((token, command_status))
+        count = session.submit_many(items)
+        for _, _, token in items[:count]:
+            if token[3] is None:
+                token[0].progress.renew(token[2], token)
+        throttled.extendleft(reversed(taken[count:]))
+        if throttled:
+            session.await_room()
+        return bool(throttled)
+
+    def _collect(self, account: str, session: str, room: int, now: int) -> Iterable[Group]:
         """Take jobs to write, in order, of as many segments as there is room for."""
         self._segments_wanted = 0
         groups: dict[tuple[int, int], Group] = {}
         for source in self._ordered(now):
+            if source.delayed:
+                self._delayed.sort_out(source, now)
+                if source.aside:
+                    self._delayed.take_back(source, now)
+                    room = self._collect_aside(source, account, session, room=room, now=now, groups=groups)
             while room > 0:
                 message = self._next_message(source, now)
                 if message is None:
@@ -119,13 +173,13 @@ class Dispatch:
                     self._segments_wanted = len(message.numbers)
                     return groups.values()
                 run = source.runs[0]
+                if source.delayed and run.restricted:
+                    break
                 count = self._allowed(source, run, room // len(message.numbers), now)
                 if count <= 0:
                     break
                 recorded_at = run.recorded_at
-                jobs, offsets = source.cut(count)
-                if source.progress.marked(offsets[0]):
-                    self._mark_duplicates(source, jobs, offsets)
+                jobs, offsets = self._cut(source, count)
                 group = groups.get((id(source), id(message)))
                 if group is None:
                     groups[id(source), id(message)] = Group(source, message, recorded_at, jobs, offsets)
@@ -137,6 +191,47 @@ class Dispatch:
                 break
         return groups.values()
 
+    def _collect_aside(
+        self,
+        source: Source[Token],
+        account: str,
+        session: str,
+        *,
+        room: int,
+        now: int,
+        groups: dict[tuple[int, int], Group],
+    ) -> int:
+        """Take those that were set aside and this session may take; the room that is left."""
+        for run in tuple(source.aside):
+            if not self._delayed.may_take(run, session, account):
+                continue
+            message = self._assess_aside(source, run, now)
+            if message is None:
+                continue
+            if room < len(message.numbers):
+                self._segments_wanted = max(self._segments_wanted, len(message.numbers))
+                continue
+            count = self._allowed(source, run, room // len(message.numbers), now)
+            if count > 0:
+                jobs, offsets = self._cut(source, count, run)
+                groups[id(run), id(message)] = Group(source, message, 0, jobs, offsets)
+                room -= count * len(message.numbers)
+        return room
+
+    def _assess_aside(self, source: Source[Token], run: Run, now: int) -> Message | None:
+        """The message of a run that was set aside; None when it waits, or has got its outcome."""
+        found = self._assess(source, run, now)
+        if found is None or isinstance(found, Message):
+            return found
+        self._settle_run(source, len(run), now, *found, run=run)
+        return None
+
+    def _cut(self, source: Source[Token], count: int, run: Run | None = None) -> tuple[list[Job], list[int]]:
+        jobs, offsets = source.cut(count, run)
+        if source.progress.marked(offsets[0]):
+            self._mark_duplicates(source, jobs, offsets)
+        return jobs, offsets
+
     def _ordered(self, now: int) -> list[Source[Token]]:
         """Sources with something to send, by lane; within a lane they take turns, delayed or not."""
         ready: list[list[Source[Token]]] = [[] for _ in Lane]
@@ -145,9 +240,10 @@ class Dispatch:
             source = self.sources[(index + self._turn) % count]
             if source.empty:
                 continue
-            if source.delayed and source.runs:
-                run = source.runs[0]
-                if run.jobs[run.start].due_at > now:
+            if source.delayed and not source.aside:
+                if not source.caught_up:
+                    continue
+                if source.runs and source.runs[0].jobs[source.runs[0].start].due_at > now:
                     continue
             ready[LANE_RANK[source.lane]].append(source)
         return list(chain.from_iterable(ready))
@@ -156,7 +252,7 @@ class Dispatch:
         """How many jobs of a run may be taken: due, below the horizon, and within the position's size."""
         count = min(limit, len(run))
         if source.delayed:
-            count = run.due(count, now)
+            count = self._delayed.before_withdrawn(source, run, run.due(count, now))
         below = run.below(source.progress.allowed)
         if below < count:
             count = below
@@ -171,6 +267,10 @@ class Dispatch:
         while True:
             if source.poison:
                 self._put_aside_poison(source)
+            if source.delayed:
+                self._delayed.sort_out(source, now)
+                if source.poison_first:
+                    continue
             if not source.runs:
                 return None
             run = source.runs[0]
@@ -211,9 +311,11 @@ class Dispatch:
             return Outcome.FAILED, f"{segments} segments exceed {setting}; raise BROADCAST_IN_DOUBT_LIMIT"
         return message
 
-    def _settle_run(self, source: Source[Token], count: int, now: int, outcome: Outcome, reason: str) -> None:
-        control = self._view.controls.get(source.runs[0].alert_id)
-        jobs, offsets = source.cut(count)
+    def _settle_run(
+        self, source: Source[Token], count: int, now: int, outcome: Outcome, reason: str, *, run: Run | None = None
+    ) -> None:
+        control = self._view.controls.get((run or source.runs[0]).alert_id)
+        jobs, offsets = source.cut(count, run)
         self._outbox.add_unsent(jobs, outcome, reason, control.lane if control else source.lane, now)
         source.progress.settle_unsent(offsets)
 
@@ -238,7 +340,13 @@ class Dispatch:
     def _write(self, binds: AccountBinds, session: Session[Token], group: Group, now: int) -> bool:
         source = group.source
         submission = Submission(
-            group.message, source.progress, source.partition.partition, binds.account, now, group.recorded_at
+            group.message,
+            source.progress,
+            source.partition.partition,
+            binds.account,
+            session.identity,
+            now,
+            group.recorded_at,
         )
         try:
             count = binds.write(session, submission, group.jobs, group.offsets)

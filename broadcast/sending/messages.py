@@ -60,10 +60,13 @@ class Message:
 
 
 class MessageCache:
-    """Messages by alert, variant, own text and segments; a control record that changes makes new ones."""
+    """Messages by alert, variant, own text and segments; a control record that changes makes new ones.
+
+    `highest` is the most segments of a message.
+    """
 
     def __init__(self, highest_segments: int) -> None:
-        self._highest: Final = highest_segments
+        self.highest: Final = highest_segments
         self._messages: Final[dict[tuple[str, int, str, tuple[int, ...]], Message]] = {}
 
     def find(self, control: Control, variant: int, text: str, segments: tuple[int, ...]) -> Message:
@@ -88,7 +91,7 @@ class MessageCache:
                 raise MessageError(f"variant {variant} does not exist, the alert has {len(control.variants)}")
             text = control.variants[variant].text
         try:
-            parts = split(text, reference=reference_of(control.alert_id, variant), limit=self._highest)
+            parts = split(text, reference=reference_of(control.alert_id, variant), limit=self.highest)
         except TextTooLongError as error:
             raise MessageError(str(error)) from None
         wanted = [part for part in parts if not segments or WHOLE in segments or part.number in segments]

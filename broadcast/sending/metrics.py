@@ -8,9 +8,9 @@ from aiokafka import TopicPartition
 
 from broadcast import metrics
 from broadcast.health import Health
+from broadcast.sending.answers.tokens import Token
 from broadcast.sending.outbox import BeatContent
 from broadcast.sending.rules import UNANSWERED
-from broadcast.sending.settlement import Token
 from broadcast.sending.sources import Source, Sources
 from broadcast.smpp.codec.command_status import RMSGQFUL, RTHROTTLED, name_status
 from schemas.lane import Lane

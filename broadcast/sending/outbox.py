@@ -23,17 +23,23 @@ _ENCODE: Final = encode_status
 class BeatContent:
     """What one beat carries, and what it counts.
 
-    `submits` counts the submits whose statuses are in it, `handovers` has the seconds from a job's record to its
-    outcome, `marked` counts possible duplicates.
+    `submits` counts the submits whose statuses are in it, `submits_of` those of each session, `handovers` has the
+    seconds from a job's record to its outcome, `marked` counts possible duplicates.
     """
 
     statuses: list[KeyValue] = field(default_factory=list)
     retries: dict[TopicPartition, list[KeyValue]] = field(default_factory=lambda: defaultdict(list))
     deadletters: list[KeyValue] = field(default_factory=list)
     submits: int = 0
+    submits_of: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     outcomes: dict[tuple[Lane, Outcome], int] = field(default_factory=lambda: defaultdict(int))
     handovers: dict[Lane, list[float]] = field(default_factory=lambda: defaultdict(list))
     marked: dict[Lane, int] = field(default_factory=lambda: defaultdict(int))
+
+    def count_submits(self, session: str, submits: int) -> None:
+        """Statuses of so many submits of a session are in it."""
+        self.submits += submits
+        self.submits_of[session] += submits
 
     def __bool__(self) -> bool:
         return bool(self.statuses or self.retries or self.deadletters)

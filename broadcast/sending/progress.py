@@ -89,6 +89,10 @@ class Progress(Generic[T]):
         self.end = max(self.end, offsets[-1] + 1)
         self._changed = True
 
+    def renew(self, offset: int, token: T) -> None:
+        """A job that has no outcome yet was written again, with another token."""
+        self.pending[offset] = token
+
     def settle(self, offset: int) -> T | None:
         """The job's outcome goes into the next beat; None when it had one already, or was never taken."""
         self._changed = True

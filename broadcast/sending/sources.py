@@ -14,11 +14,16 @@ from aiokafka.structs import ConsumerRecord
 
 from broadcast.kafka import batches
 from broadcast.kafka.batches import RecordDecoder
+from broadcast.sending.answers.tokens import Token
+from broadcast.sending.answers.unanswered import JobKey, key_of
 from broadcast.sending.progress import Progress
 from broadcast.sending.protocol import SenderEvents
-from broadcast.sending.settlement import Token
+from broadcast.sending.rules import JITTER_SHARE
 from schemas.job import Job
 from schemas.lane import LANES, Lane
+
+CATCH_UP_LIMIT: Final = 20_000
+"""Jobs of a delay topic held in memory at most until those of before the takeover are read."""
 
 READ_AHEAD: Final = 1_000
 """Jobs of one partition held in memory: enough for the time a fetch takes, and little enough for many partitions."""
@@ -35,12 +40,28 @@ Poison: TypeAlias = batches.Poison[Record]
 
 decode_jobs = RecordDecoder(Job).decode
 _run_key = attrgetter("alert_id", "variant", "text", "segments")
+_delayed_run_key = attrgetter("alert_id", "variant", "text", "segments", "session", "refused_by", "withdrawn")
 
 
 class Run:
-    """Consecutive jobs with the same alert and text; `start` is the first that is left."""
+    """Consecutive jobs with the same alert and text; `start` is the first that is left.
 
-    __slots__ = ("alert_id", "jobs", "offsets", "recorded_at", "segments", "start", "text", "variant")
+    On a delay topic they also have the same `session` and `refused_by`, and are all `withdrawn` records or none.
+    """
+
+    __slots__ = (
+        "alert_id",
+        "jobs",
+        "offsets",
+        "recorded_at",
+        "refused_by",
+        "segments",
+        "session",
+        "start",
+        "text",
+        "variant",
+        "withdrawn",
+    )
 
     def __init__(self, jobs: list[Job], offsets: list[int], recorded_at: int) -> None:
         first = jobs[0]
@@ -48,6 +69,9 @@ class Run:
         self.variant: Final = first.variant
         self.text: Final = first.text
         self.segments: Final = first.segments
+        self.session: Final = first.session
+        self.refused_by: Final = first.refused_by
+        self.withdrawn: Final = first.withdrawn
         self.jobs: Final = jobs
         self.offsets: Final = offsets
         self.recorded_at: Final = recorded_at
@@ -55,6 +79,11 @@ class Run:
 
     def __len__(self) -> int:
         return len(self.jobs) - self.start
+
+    @property
+    def restricted(self) -> bool:
+        """Whether, on a delay topic, only some sessions may take its jobs."""
+        return bool(self.segments or self.refused_by)
 
     @property
     def first(self) -> int:
@@ -82,17 +111,30 @@ class Source(Generic[T]):
     """One partition: its progress and the jobs that were read ahead.
 
     On a delay topic no job waits longer than `longest_wait_ms` after its record, whatever it says: all behind it have
-    to wait for it. 0 is for topics without a delay.
+    to wait for it. 0 is for topics without a delay. `log_end` is the end of a delay topic at the takeover: a withdrawal
+    may lie before it. `aside` has runs that are due, and that only some sessions may take.
     """
 
-    def __init__(self, partition: TopicPartition, lane: Lane, progress: Progress[T], longest_wait_ms: int = 0) -> None:
+    def __init__(
+        self,
+        partition: TopicPartition,
+        lane: Lane,
+        progress: Progress[T],
+        longest_wait_ms: int = 0,
+        log_end: int = 0,
+    ) -> None:
         self.partition: Final = partition
         self.delayed: Final = longest_wait_ms > 0
         self._longest_wait_ms: Final = longest_wait_ms
+        self.delay_ms: Final = int(longest_wait_ms / (1 + JITTER_SHARE))
         self.lane: Final = lane
         self.progress: Final = progress
         self.runs: Final[deque[Run]] = deque()
+        self.aside: Final[list[Run]] = []
         self.poison: Final[deque[Poison]] = deque()
+        self.withdrawn: Final[set[JobKey]] = set()
+        self.caught_up = not self.delayed or progress.found.offset >= log_end
+        self._log_end: Final = log_end
         self.waiting: dict[str, float] = {}
         """The alert at the head whose control record is waited for, and since when on the monotonic clock."""
         self._buffered = 0
@@ -100,7 +142,11 @@ class Source(Generic[T]):
     @property
     def wants_more(self) -> bool:
         """Whether to read more."""
-        return self._buffered < READ_AHEAD // 2
+        return self._buffered < (READ_AHEAD // 2 if self.caught_up else CATCH_UP_LIMIT)
+
+    def note_position(self, position: int) -> None:
+        """All before `position` is read: at the log's end of the takeover, every withdrawal before it is known."""
+        self.caught_up = self.caught_up or position >= self._log_end or self._buffered >= CATCH_UP_LIMIT
 
     def feed(self, records: Sequence[Record]) -> None:
         """Take in records in the order of their offsets; those that have an outcome are left out."""
@@ -116,10 +162,12 @@ class Source(Generic[T]):
             latest = {record.offset: record.timestamp + self._longest_wait_ms for record in records}
             for job, offset in zip(jobs, offsets, strict=True):
                 job.due_at = min(job.due_at, latest[offset])
+                if job.withdrawn:
+                    self.withdrawn.add(key_of(job))
         recorded_at = records[0].timestamp
         self._buffered += len(jobs)
         start = 0
-        for _, group in groupby(jobs, _run_key):
+        for _, group in groupby(jobs, _delayed_run_key if self.delayed else _run_key):
             run = list(group)
             end = start + len(run)
             self.runs.append(Run(run, offsets[start:end], recorded_at))
@@ -128,25 +176,38 @@ class Source(Generic[T]):
     @property
     def empty(self) -> bool:
         """Whether nothing that was read is left."""
-        return not self.runs and not self.poison
+        return not self.runs and not self.poison and not self.aside
 
     def cut_poison(self) -> Poison | None:
         """The poison before the first job left, if there is one."""
-        if not self.poison or (self.runs and self.runs[0].first < self.poison[0].record.offset):
-            return None
-        return self.poison.popleft()
+        return self.poison.popleft() if self.poison_first else None
 
-    def cut(self, count: int) -> tuple[list[Job], list[int]]:
-        """Take jobs from the first run."""
-        run = self.runs[0]
+    @property
+    def poison_first(self) -> bool:
+        """Whether poison comes before the first job left."""
+        return bool(self.poison) and not (self.runs and self.runs[0].first < self.poison[0].record.offset)
+
+    def cut(self, count: int, run: Run | None = None) -> tuple[list[Job], list[int]]:
+        """Take jobs from a run that was set aside, or from the first run."""
+        first = run is None
+        run = run or self.runs[0]
         taken = run.cut(count)
-        if not run:
+        if not run and first:
             self.runs.popleft()
+        elif not run:
+            self.aside.remove(run)
         self._buffered -= count
         return taken
 
+    def set_aside(self, count: int) -> None:
+        """Set jobs of the first run aside, so that those behind them need not wait."""
+        jobs, offsets = self.cut(count)
+        self.progress.leave(offsets)
+        self.aside.append(Run(jobs, offsets, 0))
+        self._buffered += count
+
     def put_back(self, jobs: list[Job], offsets: list[int]) -> None:
-        """Jobs that were cut and could not be written."""
+        """Jobs that were cut and are to come up again."""
         self.runs.appendleft(Run(jobs, offsets, 0))
         self._buffered += len(jobs)
 
@@ -178,11 +239,12 @@ class JobReader:
     async def skip_gaps(self) -> None:
         """Move each position over offsets without a job, where all that was read is taken."""
         for partition, source in tuple(self._sources.items()):
-            if source.empty:
+            if source.empty or not source.caught_up:
                 try:
                     position = await self._consumer.position(partition)
                 except IllegalStateError:
                     return
+                source.note_position(position)
                 if source.empty:
                     source.progress.skip_to(position)
 

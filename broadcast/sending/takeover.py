@@ -21,13 +21,14 @@ from broadcast.kafka.position import Position, cut_to_beginning, cut_to_end, fre
 from broadcast.kafka.transactions import TransactionalProducer
 from broadcast.retry import Backoff, retry
 from broadcast.routing import Route
+from broadcast.sending.answers.tokens import Token
 from broadcast.sending.beat import SLOW_SECONDS
 from broadcast.sending.control import ControlReader
 from broadcast.sending.forwarding import Forwarder
 from broadcast.sending.progress import Progress
 from broadcast.sending.protocol import SenderEvents
 from broadcast.sending.rules import longest_wait_ms
-from broadcast.sending.settlement import Settlement, Token
+from broadcast.sending.settlement import Settlement
 from broadcast.sending.sources import Source, Sources
 from broadcast.settings import Settings
 from schemas.lane import LANES, Lane
@@ -234,7 +235,8 @@ class Takeover:
             consumer.seek(partition, found.offset)
             progress: Progress[Token] = Progress(found, identity.owner)
             wait_ms = longest_wait_ms(identity.delays.get(partition.topic, 0))
-            self.sources[partition] = Source(partition, identity.lanes[partition.topic], progress, wait_ms)
+            lane, log_end = identity.lanes[partition.topic], ends[partition]
+            self.sources[partition] = Source(partition, lane, progress, wait_ms, log_end)
         self._lease.renew(asked_at)
         return True
 
@@ -279,7 +281,9 @@ async def drain(sources: Sources, settlement: Settlement) -> None:
     """Wait a little for answers, then settle what is unanswered as unknown."""
     progresses = [source.progress for source in sources.values()]
     deadline = monotonic() + DRAIN_SECONDS
-    while monotonic() < deadline and any(progress.unanswered() for progress in progresses):  # noqa: ASYNC110
+    settlement.retry_throttled(epoch_milliseconds())
+    while monotonic() < deadline and any(progress.unanswered() for progress in progresses):
         await asyncio.sleep(DRAIN_STEP_SECONDS)
+        settlement.retry_throttled(epoch_milliseconds())
     for progress in progresses:
         settlement.give_up(progress.unanswered(), epoch_milliseconds())

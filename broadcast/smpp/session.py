@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from secrets import token_hex
 from typing import Final, Generic, Protocol, TypeVar
 
 from broadcast.smpp.account import BindConfig, BindMode
@@ -64,7 +65,7 @@ class Session(Link, Generic[T]):
     """A bound session, made by `binding.connect`. Not for use from other threads.
 
     A token is what the caller wants back with the response, of any type. Each token given to `submit` is reported
-    exactly once by `on_responses` or `on_lost`.
+    exactly once by `on_responses` or `on_lost`. No other session, in any process, has its `identity`.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Session(Link, Generic[T]):
         sequences: SequenceCounter | None = None,
     ) -> None:
         super().__init__(config, clock, sequences)
+        self.identity: Final = token_hex(8)
         self.smsc_id = b""
         self.pacing: Final = Pacing(config.rate_per_second, clock(), pause_seconds=config.throttle_pause_seconds)
         self._account_pacing: Final = account_pacing

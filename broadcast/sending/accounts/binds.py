@@ -13,11 +13,12 @@ from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.routing import Account
 from broadcast.sending.accounts.breaker import Breaker
 from broadcast.sending.accounts.selection import POOR_SHARE, Measures
+from broadcast.sending.answers.tokens import SegmentAnswers, Submission, Token
 from broadcast.sending.forwarding import Forwarder
 from broadcast.sending.metrics import count_answers
 from broadcast.sending.protocol import SenderEvents
 from broadcast.sending.rules import UNANSWERED
-from broadcast.sending.settlement import SegmentAnswers, Settlement, Submission, Token
+from broadcast.sending.settlement import Settlement
 from broadcast.smpp.account import AccountConfig, BindConfig, Tls
 from broadcast.smpp.codec.command_status import OutcomeClass, meaning_of, name_status
 from broadcast.smpp.codec.errors import SmppError
@@ -147,12 +148,14 @@ class AccountBinds:
         self._settle(responses)
 
     def on_deliveries(self, session: Session[Token], deliveries: list[Delivery]) -> None:
+        if self._settlement.unanswered:
+            self._settle_by_receipts(deliveries)
         self._forwarder.add(self.account, session, deliveries)
 
     def on_room(self, session: Session[Token]) -> None:  # noqa: ARG002 - the listener's form
         self._events.write_ready()
 
-    def on_lost(self, session: Session[Token], error: SmppError, unanswered: list[Token]) -> None:  # noqa: ARG002 - the listener's form
+    def on_lost(self, session: Session[Token], error: SmppError, unanswered: list[Token]) -> None:
         counts = count_answers(self.account.name, repeat(UNANSWERED, len(unanswered)))
         if isinstance(error, ResponseTimeoutError):
             self._observe(counts, [(token, UNANSWERED, b"", 0) for token in unanswered])
@@ -164,7 +167,10 @@ class AccountBinds:
             if unanswered or not isinstance(error, UnboundError):
                 log.warning("session_lost", account=self.account.name, error=str(error), unanswered=len(unanswered))
         try:
-            self._settlement.settle_unanswered(unanswered, epoch_milliseconds())
+            now = epoch_milliseconds()
+            self._settlement.settle_unanswered(unanswered, now)
+            if not isinstance(error, ResponseTimeoutError):
+                self._settlement.retry_throttled(now, session.identity)
         except Exception as broken:
             self._end_process_unsettled(broken)
         self._events.write_ready()
@@ -196,6 +202,12 @@ class AccountBinds:
     def _is_fault(self, command_status: int) -> bool:
         own = self.account.command_status
         return command_status == UNANSWERED or meaning_of(command_status, own).outcome_class in FAULTS
+
+    def _settle_by_receipts(self, deliveries: list[Delivery]) -> None:
+        try:
+            self._settlement.note_receipts(self.account, deliveries, epoch_milliseconds())
+        except Exception as error:
+            self._end_process_unsettled(error)
 
     def _settle(self, responses: list[Response[Token]]) -> None:
         try:

@@ -17,8 +17,8 @@ from broadcast.sending.accounts.bind_watch import BindWatch
 from broadcast.sending.accounts.binds import AccountBinds
 from broadcast.sending.accounts.breaker import State
 from broadcast.sending.accounts.selection import find_failing, find_slow, order
+from broadcast.sending.answers.tokens import Token
 from broadcast.sending.protocol import SenderEvents
-from broadcast.sending.settlement import Token
 from broadcast.smpp.session import Session
 
 log = structlog.get_logger(__name__)

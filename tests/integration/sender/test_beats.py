@@ -16,10 +16,11 @@ from broadcast.kafka.sources import find_position
 from broadcast.kafka.topics import create_topics
 from broadcast.kafka.transactions import TransactionalProducer
 from broadcast.routing import Account, Route
+from broadcast.sending.answers.tokens import Token
 from broadcast.sending.beat import BATCH, Beats, BeatSchedule
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.progress import Progress
-from broadcast.sending.settlement import Settlement, Token
+from broadcast.sending.settlement import Settlement
 from broadcast.sending.sources import Source
 from broadcast.settings import Settings
 from schemas.lane import Lane

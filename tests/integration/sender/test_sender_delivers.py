@@ -132,7 +132,7 @@ async def test_what_hangs_at_a_stop_is_unknown_and_held_or_sent_again_by_the_lan
 async def test_answers_slower_than_the_response_timeout_but_in_order_are_known_and_nothing_is_sent_twice(
     kafka_settings: Settings, tmp_path: Path
 ) -> None:
-    async with open_route(kafka_settings, tmp_path, account="response_timeout_seconds = 1\nwindow = 5") as route:
+    async with open_route(kafka_settings, tmp_path, account="response_timeout_seconds = 1\nwindow = 6") as route:
         await route.simulator.behave(delay_ms=1_600)
         alert = await route.publish(lane=Lane.IMMEDIATE)
         await route.put_jobs(alert, range(1, 21), lane=Lane.IMMEDIATE)
@@ -142,21 +142,21 @@ async def test_answers_slower_than_the_response_timeout_but_in_order_are_known_a
             (1, Outcome.ACCEPTED, False)
         ] * 20
         stats = await route.simulator.stats()
-        assert (stats["submits"], stats["duplicates"], stats["highest_unanswered"]) == (20, 0, 5)
+        assert (stats["submits"], stats["duplicates"], stats["highest_unanswered"]) == (20, 0, 6)
         assert "submits_unanswered" not in sender.text()
 
 
 async def test_a_refused_for_now_submit_comes_back_through_a_delay_topic(route: RouteUnderTest) -> None:
-    await route.simulator.behave(error_shares={"throttled": 0.3, "invdstadr": 0.1})
+    await route.simulator.behave(error_shares={"syserr": 0.3, "invdstadr": 0.1})
     alert = await route.publish()
     recipients = range(1, 301)
     await route.put_jobs(alert, recipients)
     sender = await route.start_sender()
 
-    async def throttled() -> bool:
-        return bool((await route.simulator.stats())["refused_by_status"].get("ESME_RTHROTTLED", 0) >= 30)
+    async def refused_for_now() -> bool:
+        return bool((await route.simulator.stats())["refused_by_status"].get("ESME_RSYSERR", 0) >= 30)
 
-    await eventually(throttled)
+    await eventually(refused_for_now)
     await route.simulator.behave(error_shares={"invdstadr": 0.1})
     found = await route.wait_for(recipients, alert, timeout_seconds=60)
     outcomes = Counter(status.outcome for statuses in found.values() for status in statuses)
@@ -173,12 +173,63 @@ async def test_a_refused_for_now_submit_comes_back_through_a_delay_topic(route: 
     refused = (await route.simulator.stats())["refused_by_status"]
     for name, number in refused.items():
         assert metrics[f'tocsin_smpp_submit_total{{account="acc",command_status="{name}"}}'] == number
-    assert metrics['tocsin_smpp_throttled_total{account="acc"}'] == refused["ESME_RTHROTTLED"]
     assert metrics['tocsin_smpp_submit_total{account="acc",command_status="ESME_ROK"}'] == outcomes[Outcome.ACCEPTED]
     assert metrics['tocsin_smpp_bind_up{account="acc",bind="0"}'] == 1
     assert time.time() - metrics['tocsin_link_test_last_success_timestamp_seconds{account="acc",bind="0"}'] < 60
     assert metrics['tocsin_smpp_window_used_ratio{account="acc",bind="0"}'] == 0
     assert metrics['tocsin_delivery_duration_seconds_count{account="acc"}'] == outcomes[Outcome.ACCEPTED]
+
+
+async def test_a_throttled_submit_goes_again_on_its_session_and_uses_up_no_attempt(route: RouteUnderTest) -> None:
+    await route.simulator.behave(error_shares={"throttled": 0.3})
+    alert = await route.publish()
+    recipients = range(1, 301)
+    await route.put_jobs(alert, recipients)
+    sender = await route.start_sender()
+    await route.until_submitted(100)
+    await route.simulator.behave(error_shares={})
+    found = await route.wait_for(recipients, alert, timeout_seconds=60)
+    assert {(status.outcome, status.attempt) for statuses in found.values() for status in statuses} == {
+        (Outcome.ACCEPTED, 1)
+    }
+    assert sum(map(len, found.values())) == 300
+    refused = (await route.simulator.stats())["refused_by_status"]["ESME_RTHROTTLED"]
+    metrics = await sender.metrics()
+    assert refused > 0
+    assert metrics['tocsin_smpp_throttled_total{account="acc"}'] == refused
+    assert metrics["tocsin_in_doubt"] == 0
+    assert await sender.stop() == 0
+
+
+async def test_what_is_throttled_at_a_stop_is_tried_again_by_the_next_sender(route: RouteUnderTest) -> None:
+    await route.simulator.behave(error_shares={"throttled": 1.0})
+    alert = await route.publish()
+    recipients = range(1, 51)
+    await route.put_jobs(alert, recipients)
+    sender = await route.start_sender()
+    await route.until_submitted(50)
+    assert await sender.stop() == 0
+    await route.simulator.behave(error_shares={})
+    await route.start_sender()
+    found = await route.wait_for(recipients, alert, timeout_seconds=60)
+    assert await route.check(found, doubled_at_most=10_000) >= 0
+    assert not any(status.possible_duplicate for statuses in found.values() for status in statuses)
+
+
+async def test_a_throttled_submit_is_not_sent_again_after_a_stop_of_its_alert(route: RouteUnderTest) -> None:
+    await route.simulator.behave(error_shares={"throttled": 1.0})
+    alert = await route.publish()
+    recipients = range(1, 21)
+    await route.put_jobs(alert, recipients)
+    await route.start_sender()
+    await route.until_submitted(20)
+    await route.cancel(alert)
+
+    async def all_cancelled() -> bool:
+        return sum(status.outcome is Outcome.CANCELLED for status in await route.statuses()) == 20
+
+    await eventually(all_cancelled, "everybody is cancelled")
+    assert {status.outcome for status in await route.statuses()} <= {Outcome.CANCELLED, Outcome.REFUSED_FOR_NOW}
 
 
 async def test_a_retry_that_would_come_after_expiry_ends_as_expired(route: RouteUnderTest) -> None:

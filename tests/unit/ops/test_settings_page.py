@@ -3,12 +3,13 @@
 import pytest
 from pydantic import BaseModel, SecretStr
 
+from broadcast.routing.answers import ResendUnanswered
 from broadcast.routing.routes import Route
-from broadcast.routing.smsc_account import Account, Tls, UnknownPolicy
+from broadcast.routing.smsc_account import Account, Tls
 from broadcast.settings import Settings
 from ops.settings_page import HEADINGS, PAGE, render
 
-MODELS = (Settings, Route, Account, Tls, UnknownPolicy)
+MODELS = (Settings, Route, Account, Tls, ResendUnanswered)
 
 
 def test_the_page_is_what_the_code_says() -> None:

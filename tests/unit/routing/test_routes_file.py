@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from broadcast.routing import RoutesError, UnknownPolicy, check_routes, read_routes
+from broadcast.routing import ResendUnanswered, RoutesError, check_routes, read_routes
 from schemas.lane import Lane
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "routes.toml"
@@ -92,11 +92,18 @@ def test_a_fault_of_a_route_names_line_field_value_and_step(text: str, line: int
         ("source_ton = 5", "source_ton = 5: is the type of a name, and source_addr is empty; remove source_ton"),
         ("source_addr = '112'\nsource_ton = 5", "source_ton = 5: is the type of a name, and source_addr '112' is a"),
         ("message_id_rule = 'guess'", "message_id_rule = 'guess': must be 'as_is', 'case_insensitive', "),
-        ("unknown_policy = { routine = 'drop' }", "unknown_policy.routine = 'drop': must be 'resend' or 'hold'"),
+        ("resend_unanswered = { routine = 11 }", "resend_unanswered.routine = 11: must be at most 10; lower it"),
+        ("unknown_policy = { routine = 'hold' }", "unknown_policy: no such field; write 'resend_unanswered'"),
         (
-            "[routes.accounts.unknown_policy]\nbinds = 2",
-            "unknown_policy.binds: no such field; it belongs into [[routes",
+            "[routes.accounts.resend_unanswered]\nbinds = 2",
+            "resend_unanswered.binds: no such field; it belongs into [[routes",
         ),
+        (
+            "command_status = { '0x0401' = 'blocked' }",
+            "command_status: '0x0401' = 'blocked' is no meaning; write one of of_message,",
+        ),
+        ("command_status = { '0x' = 'of_number' }", "command_status: '0x' is no command_status; write it like"),
+        ("command_status = { '0x0' = 'of_number' }", "command_status: '0x0' is not 0x00000001 to 0xFFFFFFFF"),
         ("tls = true", "tls = true: must be a table; write it as a table, { name = value }"),
         ("tls = { key_file = 'k.pem' }", "tls.key_file = 'k.pem': stands without certificate_file; add the certifi"),
         ("password = ''", "password: is empty; write the password, or leave the field out"),
@@ -239,8 +246,8 @@ def test_a_password_longer_than_the_standard_has_it_is_taken() -> None:
     assert route.accounts[0].password == SecretStr("twelve-chars")
 
 
-def test_the_unknown_policy_is_by_lane() -> None:
-    assert [UnknownPolicy().of(lane) for lane in Lane] == ["resend", "resend", "hold"]
+def test_how_often_a_message_that_nothing_answered_is_sent_again_is_a_setting_by_lane() -> None:
+    assert [ResendUnanswered().of(lane) for lane in Lane] == [1, 1, 0]
 
 
 def test_an_account_says_what_its_smsc_means_by_a_command_status() -> None:
@@ -287,7 +294,7 @@ VALUES = st.recursive(
 )
 FIELDS = st.sampled_from([
     "name", "host", "port", "system_id", "password", "tls", "window", "accounts", "prefixes", "live", "x", "routes",
-    "delays_seconds", "source_addr", "source_ton", "rate_per_second", "unknown_policy", "message_id_rule", "a.b",
+    "delays_seconds", "source_addr", "source_ton", "rate_per_second", "resend_unanswered", "message_id_rule", "a.b",
 ])  # fmt: skip
 HEADERS = st.sampled_from(
     ["[[routes]]", "[[routes.accounts]]", "[routes]", "[routes.accounts.tls]", "[x]", "[[routes.accounts.x]]", "[["]

@@ -4,11 +4,11 @@ from aiokafka import TopicPartition
 
 from broadcast import metrics
 from broadcast.kafka.position import fresh_position
+from broadcast.sending.answers.tokens import Token
 from broadcast.sending.metrics import RouteMetrics, count_answers
 from broadcast.sending.outbox import BeatContent
 from broadcast.sending.progress import Progress
 from broadcast.sending.rules import UNANSWERED
-from broadcast.sending.settlement import Token
 from broadcast.sending.sources import Source
 from broadcast.smpp.codec.command_status import RMSGQFUL, ROK, RTHROTTLED
 from schemas.lane import Lane

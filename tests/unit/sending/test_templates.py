@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from broadcast.kafka.position import fresh_position
 from broadcast.routing import Account, Route
 from broadcast.sending.accounts.templates import write_absolute, write_relative
+from broadcast.sending.answers.tokens import Submission, Token
 from broadcast.sending.messages import Message, MessageCache
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.progress import Progress
-from broadcast.sending.settlement import Settlement, Submission, Token
+from broadcast.sending.settlement import Settlement
 from broadcast.smpp.codec.command_status import ROK, RSYSERR
 from broadcast.smpp.codec.message import ShortMessage, parse_message
 from broadcast.smpp.codec.pdu import HEADER_LENGTH
@@ -96,7 +97,7 @@ def test_a_payload_has_one_status_for_all_its_segments_and_is_tried_again_as_a_w
     progress: Progress[Token] = Progress(fresh_position(0), "me")
     for offset, command_status in enumerate((ROK, RSYSERR)):
         job = Job(ALERT, offset, "+4915112345678")
-        token: Token = (Submission(whole, progress, 0, own, NOW, 0), job, offset, None, 0)
+        token: Token = (Submission(whole, progress, 0, own, "session", NOW, 0), job, offset, None, 0)
         progress.take([offset], [token])
         settlement.settle_many([(token, command_status, b"id", 1)], [b"id"], NOW)
     found = [msgspec.json.decode(value, type=Status) for _, value in outbox.content.statuses]

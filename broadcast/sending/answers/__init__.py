@@ -1,0 +1,1 @@
+"""Answers to submits, and their absence: what follows, and which copies nothing has answered."""
