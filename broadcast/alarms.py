@@ -28,6 +28,7 @@ SUM_GAP = "sum_gap"
 QUEUED_PAST_EXPIRY = "queued_past_expiry"
 QUEUED_WITHOUT_LAG = "queued_without_lag"
 EVIDENCE_FAULT = "evidence_fault"
+RECEIPTS_UNMATCHED = "receipts_unmatched"
 
 JOBS_FAILED = "jobs_failed"
 JOBS_DELETED_UNSENT = "jobs_deleted_unsent"
@@ -56,6 +57,7 @@ KINDS = (
     QUEUED_PAST_EXPIRY,
     QUEUED_WITHOUT_LAG,
     EVIDENCE_FAULT,
+    RECEIPTS_UNMATCHED,
     *SENDER_KINDS,
 )
 

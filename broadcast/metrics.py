@@ -85,6 +85,9 @@ receipts_unreadable = _counter(
     "receipts_unreadable", "Deliveries that are no receipt and no message, kept raw in the evidence", "account"
 )
 receipts_parked = _gauge("receipts_parked", "Receipts that no attempt is known for")
+receipts_unmatched = _gauge(
+    "receipts_unmatched", "Parked receipts by age: over a minute (1m), an hour (1h), a day (1d)", "account", "age"
+)
 receipt_duration = _histogram(
     "receipt_duration_seconds", "From the submit to the receipt here", "account", "state", buckets=_RECEIPT_SECONDS
 )

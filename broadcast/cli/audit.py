@@ -20,9 +20,11 @@ from broadcast.audit import Verification, history, rebuild_check, summary, verif
 from broadcast.audit.deliveries.export import FORMATS, write_deliveries
 from broadcast.audit.deliveries.summary import Summary
 from broadcast.audit.evidence.verification import note_verification
+from broadcast.audit.receipts.unmatched import Unmatched, find_unmatched
 from broadcast.audit.receipts.unreadable import UnreadableDelivery, list_unreadable
 from broadcast.cli.terminal.display import print_table
 from broadcast.cli.terminal.ids import ID
+from broadcast.clock import utc_now
 from broadcast.database.connection import open_connection
 from broadcast.settings import Settings, load_settings
 from schemas.status import DeliveryState
@@ -213,6 +215,30 @@ def unreadable_command(account: str | None, limit: int, as_json: bool) -> None:
             f"{one.topic}/{one.partition}@{one.offset}",
         )
     print_table(table)
+
+
+@command.command(name="unmatched")
+@click.option("--account", help="Only of this account.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array on stdout.")
+def unmatched_command(account: str | None, as_json: bool) -> None:
+    """Receipts that have named no message of ours for a minute: by account, and which id rule would match them."""
+    found = with_audit(lambda connection, _: find_unmatched(connection, utc_now(), account))
+    if as_json:
+        click.echo(json.dumps([_described_unmatched(one) for one in found], default=_plain))
+        return
+    if not found:
+        click.echo("every receipt names a message")
+    for one in found:
+        click.echo(f"account {one.account}: {one.count:,} receipts, {one.oldest:%Y-%m-%d %H:%M} to {one.newest:%H:%M}")
+        for rule, count in one.rules:
+            click.echo(f"  {rule.name} would match {count:,} of {one.sampled:,}")
+        click.echo(f"  {one.advice}")
+
+
+def _described_unmatched(found: Unmatched) -> dict[str, object]:
+    rules = {rule.name: count for rule, count in found.rules}
+    fitting = [rule.name for rule in found.fitting]
+    return asdict(found) | {"current": found.current.name, "rules": rules, "fitting": fitting, "advice": found.advice}
 
 
 def _described(delivery: UnreadableDelivery) -> dict[str, object]:

@@ -16,6 +16,7 @@ from broadcast.audit.evidence.verification import show_verification
 from broadcast.audit.session import open_session
 from broadcast.audit.watch.backlog import OpenAlert, QueuedSince, alarm_queued_without_work, read_open_alerts
 from broadcast.audit.watch.lag import work_left
+from broadcast.audit.watch.unmatched_receipts import alarm_unmatched, show_unmatched
 from broadcast.clock import utc_now
 from broadcast.database.pool import AWAY, wait_for_database
 from broadcast.deadletters.reading import OpenLetters
@@ -85,7 +86,8 @@ async def sweep(connection: asyncpg.Connection, now: datetime, *, full: bool = F
     await show_alarms(connection)
     await show_verification(connection)
     if full:
-        metrics.receipts_parked.set(await connection.fetchval("SELECT count(*) FROM parked_receipts"))
+        await show_unmatched(connection, now)
+        await alarm_unmatched(connection, now)
 
 
 async def show_letters(letters: OpenLetters) -> None:

@@ -1,0 +1,70 @@
+"""Watching receipts that met no attempt: metrics, and an alarm that names the id rule to set."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import asyncpg
+
+from broadcast import metrics
+from broadcast.alarms import RECEIPTS_UNMATCHED, raise_alarm
+from broadcast.audit.receipts.unmatched import ANSWER_MAY_COME, NAMES_NO_ATTEMPT, find_unmatched
+
+LOOKED_AT: Final = timedelta(minutes=10)
+"""Receipts of this time are compared: the sweep looks once a minute, and must not miss a burst."""
+
+SUBMITTED_WITHIN: Final = timedelta(days=1)
+"""Of the submits whose receipts are counted: nearly all receipts come within a day."""
+
+FEWEST: Final = 20
+LARGE_SHARE: Final = 0.2
+"""Of an account's receipts; a sender that is killed loses fewer answers than that."""
+
+_AGES = """
+SELECT coalesce(n.name, '') AS account, CASE WHEN p.parked_at < $1::timestamptz - interval '1 day' THEN '1d'
+    WHEN p.parked_at < $1 - interval '1 hour' THEN '1h' WHEN p.parked_at < $1 - interval '1 minute' THEN '1m'
+    ELSE '0m' END AS age, count(*) AS count
+FROM parked_receipts p LEFT JOIN accounts n ON n.id = p.account GROUP BY 1, 2
+"""
+
+_RECENT = f"""
+SELECT p.account, n.name, count(*) AS count FROM parked_receipts p JOIN accounts n ON n.id = p.account
+WHERE p.parked_at BETWEEN $1 AND $2 AND {NAMES_NO_ATTEMPT}
+    AND NOT EXISTS (SELECT FROM alarms WHERE kind = $3 AND subject = n.name AND cleared_at IS NULL)
+GROUP BY 1, 2 HAVING count(*) >= $4
+"""
+
+_MATCHED = """
+SELECT count(*) FROM (
+    SELECT FROM attempts
+    WHERE account = $1 AND submitted_at > $2 AND receipt_at BETWEEN $3 AND $4 LIMIT $5
+) matched
+"""
+
+
+async def show_unmatched(connection: asyncpg.Connection, now: datetime) -> None:
+    """Set the metrics of parked receipts."""
+    rows = await connection.fetch(_AGES, now)
+    metrics.receipts_parked.set(sum(row["count"] for row in rows))
+    metrics.receipts_unmatched.clear()
+    for row in rows:
+        if row["age"] != "0m":
+            metrics.receipts_unmatched.labels(row["account"], row["age"]).set(row["count"])
+
+
+async def alarm_unmatched(connection: asyncpg.Connection, now: datetime) -> None:
+    """Raise an alarm for each account that has too many receipts which name no message for a minute."""
+    begin, end = now - LOOKED_AT, now - ANSWER_MAY_COME
+    for row in await connection.fetch(_RECENT, begin, end, RECEIPTS_UNMATCHED, FEWEST):
+        count = row["count"]
+        enough = int(count / LARGE_SHARE)
+        matched = await connection.fetchval(_MATCHED, row["account"], now - SUBMITTED_WITHIN, begin, end, enough)
+        if count < LARGE_SHARE * (count + matched):
+            continue
+        for found in await find_unmatched(connection, now, row["name"], sample=200):
+            await raise_alarm(
+                connection,
+                RECEIPTS_UNMATCHED,
+                row["name"],
+                f"{count} receipts of account {row['name']} within {LOOKED_AT.seconds // 60} minutes name no message "
+                f"that was sent, {matched} do: {found.advice}. See `broadcast audit unmatched`.",
+            )
