@@ -4,6 +4,7 @@ PYTHON ?= python3
 UV ?= uv
 N ?= 200000
 PAIRS ?= 5
+SEED ?= 1
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +14,7 @@ DEMO := $(VENV)/.installed-demo
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fault bench compare docs lint format wheel lock clean
+.PHONY: help install demo test fault fuzz bench compare docs lint format wheel lock clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -30,6 +31,9 @@ test: $(DEV)  ## every test, on a real broker, database and simulator
 
 fault: $(DEV)  ## every fault test, the long form too, with their report
 	$(BIN)/python -m pytest tests/fault
+
+fuzz: $(DEV)  ## a million mutated SMPP frames, the same for the same SEED=1
+	$(BIN)/python -m tests.fuzz --seed $(SEED)
 
 bench: $(DEV)  ## measure the whole way, N=200000 recipients unless given
 	$(BIN)/python -m bench --recipients $(N)
