@@ -125,6 +125,7 @@ class RouteSender(SenderEvents):
 
     def _change_accounts(self, accounts: Sequence[Account]) -> None:
         self._messages.clear()
+        self._settlement.set_accounts(accounts)
         self._accounts.change(accounts)
 
     def _make_binds(self, account: Account) -> AccountBinds:

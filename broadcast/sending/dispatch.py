@@ -86,6 +86,7 @@ class Dispatch:
         self._turn += 1
         sessions = list(self._accounts.sessions())
         self._delayed.sessions = {session.identity: binds.account.name for binds, session in sessions}
+        self._settlement.keep_throttled(self._delayed.sessions, now)
         shares = [self._share_of(binds.account) for binds, _ in sessions]
         for (binds, session), share in zip(sessions, shares, strict=True):
             self._segments_wanted = 1
@@ -128,7 +129,7 @@ class Dispatch:
         items: list[tuple[SubmitTemplate, bytes, Token]] = []
         taken: list[Throttled] = []
         renewed: dict[Submission, Submission] = {}
-        for _ in range(min(session.room, len(throttled))):
+        for _ in range(min(session.room, binds.breaker.room, len(throttled))):
             each = throttled.popleft()
             (submission, job, offset, sent, part), command_status = each
             control = self._view.controls.get(job.alert_id)
@@ -145,7 +146,7 @@ class Dispatch:
             template = submission.message.templates(binds.account, now)[part]
             items.append((template, job.msisdn.lstrip("+").encode(), token))
             taken.append((token, command_status))
-        count = session.submit_many(items)
+        count = binds.write_again(session, items)
         for _, _, token in items[:count]:
             if token[3] is None:
                 token[0].progress.renew(token[2], token)

@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Final, TypeAlias
 
 from aiokafka import TopicPartition
@@ -43,12 +43,12 @@ Throttled: TypeAlias = tuple[Token, int]
 class Settlement:
     """Turns answers into outcomes for one route, and counts the submits that are in doubt.
 
-    In doubt is a submit from its writing until a beat with its status is committed. `accounts` names those of the
-    route. `unanswered` has the recipients with a submit that nothing answered in time.
+    In doubt is a submit from its writing until a beat with its status is committed. `unanswered` has the recipients
+    with a submit that nothing answered in time.
     """
 
     def __init__(self, route: Route, names: Names, hash_key: bytes, outbox: Outbox) -> None:
-        self.accounts = frozenset(account.name for account in route.accounts)
+        self.set_accounts(route.accounts)
         self.unanswered: Final = Unanswered()
         self._throttled: Final[dict[str, deque[Throttled]]] = {}
         self._in_doubt = 0
@@ -58,6 +58,10 @@ class Settlement:
         self._hash: Final = number_hasher(hash_key)
         self._outbox: Final = outbox
         self._random: Final = random.Random()  # noqa: S311 - spreads retries, keeps no secret
+
+    def set_accounts(self, accounts: Iterable[Account]) -> None:
+        """The accounts of the route are these now: which of them may take what another refuses."""
+        self._accounts = frozenset(account.name for account in accounts if account.weight)
 
     @property
     def in_doubt(self) -> int:
@@ -182,6 +186,11 @@ class Settlement:
             for token, command_status in self._throttled.pop(name, ()):
                 self._settle(token, command_status, "", at)
 
+    def keep_throttled(self, sessions: Container[str], at: int) -> None:
+        """Only these sessions get work now: what others were throttled with is a retry."""
+        for name in [name for name in self._throttled if name not in sessions]:
+            self.retry_throttled(at, name)
+
     def end_throttled(self, throttled: Throttled, at: int) -> None:
         """One submit does not go again on its session, because of its alert: it is a retry, or has expired."""
         token, command_status = throttled
@@ -261,7 +270,7 @@ class Settlement:
             list(zip(message.numbers, meanings, strict=True)),
             total=message.total,
             resend_limit=account.resend_unanswered.of(message.lane),
-            elsewhere=not self.accounts <= {account.name, *job.refused_by},
+            elsewhere=not self._accounts <= {account.name, *job.refused_by},
         )
         return meanings, sequel
 

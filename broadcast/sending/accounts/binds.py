@@ -24,6 +24,7 @@ from broadcast.smpp.codec.command_status import OutcomeClass, meaning_of, name_s
 from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.codec.message import Delivery
 from broadcast.smpp.codec.message_ids import normalise_response_ids
+from broadcast.smpp.codec.template import SubmitTemplate
 from broadcast.smpp.errors import MuteSessionError, ResponseTimeoutError, UnboundError
 from broadcast.smpp.pool import Pool
 from broadcast.smpp.session import Session
@@ -133,6 +134,13 @@ class AccountBinds:
         if count:
             self._settlement.note_submitted(submission, offsets[:count], first[:count], count * group)
             self._note_written(count * group)
+        return count
+
+    def write_again(self, session: Session[Token], items: Sequence[tuple[SubmitTemplate, bytes, Token]]) -> int:
+        """Write submits again that were refused because of the rate; how many were taken."""
+        count = session.submit_many(items)
+        if count:
+            self._note_written(count)
         return count
 
     def note_receipts(self, delays: Sequence[float]) -> None:

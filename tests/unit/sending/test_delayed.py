@@ -1,0 +1,233 @@
+"""Jobs that not every session may take: withdrawn, some segments of a copy, refused by an account, throttled."""
+
+from typing import Any
+
+import pytest
+
+from broadcast.clock import epoch_milliseconds
+from broadcast.sending.answers.sequel import withdrawal_of
+from broadcast.smpp.codec.command_status import RINVSRCADR, RSYSERR, RTHROTTLED
+from schemas.status import Outcome
+from tests.support.dispatch import ALERT, DELAY_MS, LONG, BoundSession, SenderUnderTest, job, number_of
+
+
+async def test_a_withdrawn_job_is_dropped_and_the_position_goes_on() -> None:
+    sender = SenderUnderTest()
+    resend = job(1, attempt=2, resends=1, due_at=epoch_milliseconds() + 60_000)
+    sender.feed(sender.delayed, [resend, job(2, attempt=2), withdrawal_of(resend), withdrawal_of(job(2, attempt=9))])
+    sender.dispatch.settle_unsent()
+    assert sender.delayed.runs[0].first == 1, "before it is due"
+    assert sender.delayed.progress.end == 1
+    assert not sender.delayed.progress.pending
+    assert sender.outcomes() == [], "the status of the answer says it all"
+
+
+async def test_a_withdrawn_job_in_the_middle_of_others_is_not_written() -> None:
+    sender = SenderUnderTest()
+    bound = sender.bind()
+    resends = [job(number, attempt=2) for number in range(1, 6)]
+    sender.feed(sender.delayed, [*resends, withdrawal_of(resends[2]), withdrawal_of(resends[4])])
+    sender.write_ready()
+    sender.write_ready()
+    assert bound.take() == [number_of(1), number_of(2), number_of(4)]
+    sender.dispatch.settle_unsent()
+    assert sender.delayed.empty
+    assert not sender.delayed.withdrawn
+    assert sorted(sender.delayed.progress.pending) == [0, 1, 3]
+    assert sender.delayed.progress.end == 7
+
+
+async def test_a_resend_withdrawn_in_this_process_is_not_written_although_its_record_is_not_read() -> None:
+    sender = SenderUnderTest()
+    bound = sender.bind()
+    resend = job(1, attempt=2, resends=1)
+    sender.feed(sender.delayed, [resend])
+    sender.settlement.unanswered.withdraw(resend)
+    sender.write_ready()
+    assert bound.take() == []
+    assert sender.delayed.empty
+    sender.feed(sender.delayed, [withdrawal_of(resend)], first=1)
+    sender.write_ready()
+    assert sender.delayed.empty
+    assert not sender.settlement.unanswered.withdrawn, "nothing is kept once the record has come up"
+
+
+def two_sessions() -> tuple[SenderUnderTest, BoundSession, BoundSession]:
+    sender = SenderUnderTest("one", "two", text=LONG)
+    return sender, sender.bind("one"), sender.bind("two")
+
+
+async def test_all_parts_of_one_message_leave_on_one_bind_a_retried_part_too() -> None:
+    sender, one, two = two_sessions()
+    sender.feed(sender.jobs, [job(1)])
+    sender.write_ready()
+    first, other = (one, two) if one.take() else (two, one)
+    assert other.take() == []
+    first.answer(0, RSYSERR, 0)
+    [retry] = sender.retries()
+    assert (retry.segments, retry.session) == ((2,), first.session.identity)
+    sender.beat()
+    retry.due_at = 0
+    sender.feed(sender.delayed, [retry, job(2, attempt=2)])
+    for _ in range(3):
+        sender.write_ready()
+    assert number_of(1) not in other.take()
+    assert first.take().count(number_of(1)) == 1
+    assert not sender.delayed.aside
+
+
+async def test_a_part_whose_session_has_ended_goes_as_a_whole_new_copy_with_a_mark() -> None:
+    sender, one, two = two_sessions()
+    sender.feed(sender.delayed, [job(1, attempt=2, segments=(2,), session="of another process"), job(2, attempt=2)])
+    sender.write_ready()
+    written = [one.take(), two.take()]
+    assert sorted(map(len, written)) in ([0, 6], [3, 3])
+    [marked] = [token for token in sender.delayed.progress.unanswered() if token[1].recipient_id == 1]
+    assert (marked[1].segments, marked[1].possible_duplicate) == ((), True)
+
+
+async def test_a_job_that_waits_for_a_session_holds_up_no_other() -> None:
+    sender, one, two = two_sessions()
+    one.session.pause_writing()
+    waiting = [job(number, attempt=2, segments=(2,), session=one.session.identity) for number in range(1, 4)]
+    sender.feed(sender.delayed, [*waiting, *[job(number, attempt=2) for number in range(4, 8)]])
+    sender.write_ready()
+    sender.write_ready()
+    assert sorted(two.take()) == sorted(map(number_of, [4, 5, 6, 7] * 3))
+    assert [run.jobs[0].recipient_id for run in sender.delayed.aside] == [1]
+    assert sorted(sender.delayed.progress.pending) == list(range(7)), "they have no outcome"
+    one.session.resume_writing()
+    assert one.take() == list(map(number_of, [1, 2, 3]))
+
+
+async def test_what_was_set_aside_goes_anew_when_its_session_ends() -> None:
+    sender, one, two = two_sessions()
+    one.session.pause_writing()
+    sender.feed(sender.delayed, [job(1, attempt=2, segments=(2,), session=one.session.identity)])
+    sender.write_ready()
+    assert two.take() == []
+    await one.end()
+    sender.write_ready()
+    assert two.take() == [number_of(1)] * 3
+    assert not sender.delayed.aside
+
+
+async def test_what_was_set_aside_is_cancelled_by_a_stop() -> None:
+    sender, one, _ = two_sessions()
+    one.session.pause_writing()
+    sender.feed(sender.delayed, [job(1, attempt=2, segments=(2,), session=one.session.identity)])
+    sender.write_ready()
+    sender.view.stopped.add(ALERT)
+    sender.dispatch.settle_unsent()
+    assert sender.outcomes() == [(1, Outcome.CANCELLED)]
+    assert sender.delayed.empty
+    assert not sender.delayed.progress.pending
+
+
+async def test_what_an_account_refused_goes_to_another_account_only() -> None:
+    sender = SenderUnderTest("one", "two")
+    one, two = sender.bind("one"), sender.bind("two")
+    sender.feed(sender.delayed, [job(number, attempt=2, refused_by=("one",)) for number in range(1, 6)])
+    for _ in range(4):
+        sender.write_ready()
+    assert one.take() == []
+    assert two.take() == list(map(number_of, range(1, 6)))
+
+
+async def test_what_no_account_may_take_now_waits_on_its_delay_topic_as_the_same_attempt() -> None:
+    sender = SenderUnderTest("one", "two")
+    one = sender.bind("one")
+    sender.feed(sender.delayed, [job(1, attempt=2, refused_by=("one",)), job(2, attempt=2)])
+    sender.write_ready()
+    assert one.take() == [number_of(2)], "it holds up no other"
+    [again] = sender.retries()
+    assert (again.recipient_id, again.attempt, again.refused_by) == (1, 2, ("one",))
+    assert 0 < again.due_at - epoch_milliseconds() <= DELAY_MS
+    assert sender.outcomes() == []
+    assert list(sender.delayed.progress.pending) == [1]
+
+
+@pytest.mark.parametrize("text", ["short", LONG])
+async def test_a_throttled_submit_goes_again_on_its_session_before_new_jobs(text: str) -> None:
+    parts = 1 if text == "short" else 3
+    sender = SenderUnderTest(text=text)
+    bound = sender.bind()
+    sender.feed(sender.jobs, [job(1), job(2)])
+    sender.write_ready()
+    assert bound.take() == [number_of(1)] * parts + [number_of(2)] * parts
+    bound.answer(*[RTHROTTLED] * parts)
+    sender.feed(sender.jobs, [job(3)], first=2)
+    bound.session.pacing._paused_until = 0.0
+    sender.write_ready()
+    assert bound.take() == [number_of(1)] * parts + [number_of(3)] * parts
+    bound.answer(*[0] * 3 * parts)
+    assert sender.outcomes() == [(number, Outcome.ACCEPTED) for number in (2, 1, 3) for _ in range(parts)]
+    assert sender.settlement.in_doubt == 3 * parts, "each once"
+    sender.beat()
+    assert sender.settlement.in_doubt == 0
+
+
+async def test_a_throttled_submit_of_a_stopped_alert_does_not_go_again() -> None:
+    sender = SenderUnderTest()
+    bound = sender.bind()
+    sender.feed(sender.jobs, [job(1)])
+    sender.write_ready()
+    bound.take()
+    bound.answer(RTHROTTLED)
+    sender.view.stopped.add(ALERT)
+    bound.session.pacing._paused_until = 0.0
+    sender.write_ready()
+    assert bound.take() == []
+    assert sender.outcomes() == [(1, Outcome.REFUSED_FOR_NOW)]
+    assert [each.attempt for each in sender.retries()] == [2], "its delay topic cancels it"
+
+
+async def test_what_a_session_was_throttled_with_is_a_retry_when_it_ends_or_gets_no_work() -> None:
+    sender = SenderUnderTest("one", "two")
+    one, two = sender.bind("one"), sender.bind("two")
+    sender.feed(sender.jobs, [job(number) for number in range(1, 4)])
+    sender.write_ready()
+    first = one if one.take() else two
+    first.take()
+    first.answer(*[RTHROTTLED] * len(first.open))
+    await first.end()
+    sender.write_ready()
+    assert sorted(sender.outcomes()) == [(number, Outcome.REFUSED_FOR_NOW) for number in (1, 2, 3)]
+    assert not any(each.possible_duplicate for each in sender.retries())
+    assert not sender.jobs.progress.pending
+
+
+async def test_a_mute_account_takes_its_own_share_of_what_is_in_doubt_and_no_more() -> None:
+    sender = SenderUnderTest("mute", "good", in_doubt_limit=40, window=100)
+    mute, good = sender.bind("mute"), sender.bind("good")
+    sender.feed(sender.jobs, [job(number) for number in range(400)])
+    for _ in range(10):
+        sender.write_ready()
+        good.take()
+        good.answer(*[0] * len(good.open))
+        sender.beat()
+    written = len(mute.take())
+    assert written == 20
+    assert sender.settlement.in_doubt_of(mute.session.identity) == 20
+    assert sender.settlement.in_doubt_of(good.session.identity) <= 20
+
+
+async def test_what_one_account_refuses_is_sent_by_the_other_and_arrives() -> None:
+    sender = SenderUnderTest("bad", "good")
+    bad, good = sender.bind("bad"), sender.bind("good")
+    sender.feed(sender.jobs, [job(number) for number in range(10)])
+    sender.write_ready()
+    bad.take()
+    good.take()
+    bad.answer(*[RINVSRCADR] * len(bad.open))
+    good.answer(*[0] * len(good.open))
+    retries: list[Any] = sender.retries()
+    assert all(each.refused_by == ("bad",) for each in retries)
+    sender.beat()
+    for each in retries:
+        each.due_at = 0
+    sender.feed(sender.delayed, retries)
+    for _ in range(3):
+        sender.write_ready()
+    assert len(good.take()) == len(retries)
+    assert bad.take() == []
