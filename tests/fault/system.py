@@ -87,9 +87,13 @@ WEIGHTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class SystemOptions:
-    """What tests need of a stack; those with the same options share one. `block` is recipients in a group."""
+    """What tests need of a stack; those with the same options share one.
+
+    `routes` is a routes file with `{route}`, `{host}`, `{port}` and `{window}`; `block` is recipients in a group.
+    """
 
     name: str
+    routes: str = ROUTES
     block: int = 100
     chunk_size: int = 100
     simulator_arguments: tuple[str, ...] = ("--receipt-delay-ms", "50")
@@ -143,9 +147,9 @@ class SystemUnderTest:
         taken, self._free = self._free[:wanted], self._free[wanted:]
         return tuple(taken)
 
-    def alert(self, count: int, lane: Lane = Lane.ROUTINE) -> Alert:
+    def alert(self, count: int, lane: Lane = Lane.ROUTINE, text: str = TEXT) -> Alert:
         """An alert to `count` fresh recipients."""
-        return build_alert(self.take(count), lane)
+        return build_alert(self.take(count), lane, text)
 
     async def publish(self, alert: Alert) -> UUID:
         """Publish over HTTP, again and again until it is accepted: 202, whatever dies meanwhile."""
@@ -252,7 +256,7 @@ async def open_system(directory: Path, options: SystemOptions) -> AsyncIterator[
     )
     async with Relay() as relay, Stack(directory, stack_options) as stack:
         relay.target = stack.simulator_port
-        routes.write_text(ROUTES.format(route=ROUTE, host=LOOPBACK, port=relay.port, window=WINDOW))
+        routes.write_text(options.routes.format(route=ROUTE, host=LOOPBACK, port=relay.port, window=WINDOW))
         key = await start_with_key(stack)
         system = SystemUnderTest(stack, options, key, relay)
         try:
@@ -261,8 +265,8 @@ async def open_system(directory: Path, options: SystemOptions) -> AsyncIterator[
             await system.close()
 
 
-def build_alert(groups: Sequence[str], lane: Lane) -> Alert:
-    """A test alert to these groups in this lane, with one text of one segment."""
+def build_alert(groups: Sequence[str], lane: Lane, text: str = TEXT) -> Alert:
+    """A test alert to these groups in this lane, with one text, by default of one segment."""
     now = utc_now().replace(microsecond=0)
     urgency, severity, certainty = WEIGHTS[lane]
     info = Info(
@@ -272,7 +276,7 @@ def build_alert(groups: Sequence[str], lane: Lane) -> Alert:
         severity=severity,
         certainty=certainty,
         expires=now + LIFETIME,
-        headline=TEXT,
+        headline=text,
         area=(Area(area_desc="Wick"),),
     )
     return Alert(
