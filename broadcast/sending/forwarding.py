@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 from zlib import crc32
@@ -30,7 +30,10 @@ LARGE_BATCH_PAUSE_SECONDS: Final = 0.025
 
 STOP_SECONDS: Final = 2.0
 
-Arrival = tuple[Account, Session[Any], list[Delivery]]
+NoteDelays = Callable[[Sequence[float]], None]
+"""Is told how many seconds receipts needed that came together, from submit to done date."""
+
+Arrival = tuple[Account, Session[Any], list[Delivery], NoteDelays]
 
 
 class Forwarder:
@@ -78,9 +81,9 @@ class Forwarder:
         except TimeoutError:
             log.warning("receipts_left", arrivals=len(self._arrivals))
 
-    def add(self, account: Account, session: Session[Any], deliveries: list[Delivery]) -> None:
+    def add(self, account: Account, session: Session[Any], deliveries: list[Delivery], note_delays: NoteDelays) -> None:
         """What one session has just received."""
-        self._arrivals.append((account, session, deliveries))
+        self._arrivals.append((account, session, deliveries, note_delays))
         self._idle.clear()
         self._arrived.set()
 
@@ -101,9 +104,9 @@ class Forwarder:
         now = epoch_milliseconds()
         receipts: dict[int, list[KeyValue]] = {}
         inbound: list[KeyValue] = []
-        for account, _, deliveries in arrivals:
+        for account, _, deliveries, note_delays in arrivals:
             records = receipts.setdefault(partition_of_account(account.name, self._partitions), [])
-            self._encoder.encode(account, deliveries, now, receipts=records, inbound=inbound)
+            note_delays(self._encoder.encode(account, deliveries, now, receipts=records, inbound=inbound))
         try:
             futures = []
             for partition, records in receipts.items():
@@ -116,7 +119,7 @@ class Forwarder:
             # Some SMSCs wait for the answer rather than send again; a receipt that is on Kafka twice does no harm.
             self._arrivals.extendleft(reversed(arrivals))
             return 0
-        for _, session, deliveries in arrivals:
+        for _, session, deliveries, _ in arrivals:
             _answer(session, deliveries)
         return sum(map(len, receipts.values()))
 

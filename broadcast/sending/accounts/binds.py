@@ -158,7 +158,7 @@ class AccountBinds:
     def on_deliveries(self, session: Session[Token], deliveries: list[Delivery]) -> None:
         if self._settlement.unanswered:
             self._settle_by_receipts(deliveries)
-        self._forwarder.add(self.account, session, deliveries)
+        self._forwarder.add(self.account, session, deliveries, self.note_receipts)
 
     def on_room(self, session: Session[Token]) -> None:  # noqa: ARG002 - the listener's form
         self._events.write_ready()

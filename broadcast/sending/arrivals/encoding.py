@@ -38,11 +38,11 @@ class DeliveryEncoder:
         *,
         receipts: list[KeyValue],
         inbound: list[KeyValue],
-    ) -> None:
+    ) -> list[float]:
         """Append a record for each delivery of an account to `receipts` or `inbound`.
 
         One that cannot be read is a record among the receipts too, with its octets. `now` in milliseconds since the
-        epoch.
+        epoch. Returns the seconds from submit to done date of receipts that have both, by the SMSC's clock.
         """
         parsed = []
         unreadable: list[tuple[Delivery, str]] = []
@@ -62,9 +62,8 @@ class DeliveryEncoder:
             else:
                 unreadable.append((delivery, reason_unreadable(delivery)))
         latencies = [seconds_between(receipt.submitted, receipt.done) for receipt, _ in parsed]
-        metrics.observe_batch(
-            metrics.delivery_duration.labels(account.name), [seconds for seconds in latencies if seconds is not None]
-        )
+        delays = [seconds for seconds in latencies if seconds is not None]
+        metrics.observe_batch(metrics.delivery_duration.labels(account.name), delays)
         ids = normalise_receipt_ids(
             [receipt.message_id for receipt, _ in parsed], account.message_id_rule, account.message_id_width
         )
@@ -90,6 +89,7 @@ class DeliveryEncoder:
             )
         if unreadable:
             self._add_unreadable(account, unreadable, now, receipts)
+        return delays
 
     def _add_unreadable(
         self, account: Account, unreadable: Sequence[tuple[Delivery, str]], now: int, receipts: list[KeyValue]

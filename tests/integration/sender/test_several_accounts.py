@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from broadcast.alarms import ACCOUNT_STOPPED, BIND_DOWN, SESSION_MUTE
 from broadcast.settings import Settings
 from schemas.lane import Lane
 from schemas.status import Outcome, Status
@@ -22,6 +23,8 @@ PEOPLE = 6_000
 LEAST_SHARE = 2_900 / 3_000
 """Of what the three healthy accounts can carry together."""
 RESPONSE_TIMEOUT_SECONDS = 3.0
+
+ALARMS = {"mute": SESSION_MUTE, "refusing": ACCOUNT_STOPPED, "dead": BIND_DOWN}
 
 ACCOUNT = """
 [[routes.accounts]]
@@ -75,7 +78,7 @@ async def four_accounts(settings: Settings, directory: Path) -> AsyncIterator[Fo
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("fault", ["dead", "mute", "slow"])
+@pytest.mark.parametrize("fault", ["dead", "mute", "refusing", "slow"])
 async def test_three_healthy_accounts_carry_the_broadcast_at_their_full_rate(
     kafka_settings: Settings, tmp_path: Path, fault: str
 ) -> None:
@@ -86,6 +89,8 @@ async def test_three_healthy_accounts_carry_the_broadcast_at_their_full_rate(
                 await route.simulator.process.kill()
             case "mute":
                 await route.simulator.behave(hang_share=1.0)
+            case "refusing":
+                await route.simulator.behave(error_shares={"invsrcadr": 1.0})
             case "slow":
                 await route.simulator.behave(delay_ms=1000 * (RESPONSE_TIMEOUT_SECONDS + 2))
         alert = await route.publish(lane=Lane.IMMEDIATE)
@@ -105,8 +110,8 @@ async def test_three_healthy_accounts_carry_the_broadcast_at_their_full_rate(
         assert max(reached.values()) == 1
         statuses = [status for status in await route.statuses() if status.account == "acc"]
         check_what_the_bad_account_took(fault, statuses)
-        if fault == "mute":
-            assert '"kind": "session_mute"' in sender.text()
+        if fault in ALARMS:
+            assert f'"kind": "{ALARMS[fault]}"' in sender.text()
 
 
 def check_what_the_bad_account_took(fault: str, statuses: list[Status]) -> None:
@@ -118,5 +123,38 @@ def check_what_the_bad_account_took(fault: str, statuses: list[Status]) -> None:
         case "mute":
             assert set(outcomes) == {Outcome.UNKNOWN}
             assert outcomes[Outcome.UNKNOWN] <= 64 + 3 * 10
+        case "refusing":
+            assert set(outcomes) == {Outcome.REFUSED_FOR_NOW}
+            assert all("ESME_RINVSRCADR" in status.reason for status in statuses)
+            assert outcomes.total() <= 64 + 20 + 10 * 10
         case "slow":
             assert set(outcomes) == {Outcome.ACCEPTED}
+
+
+@pytest.mark.timeout(180)
+async def test_a_fallback_account_gets_work_while_and_only_while_no_other_can_take_any(
+    kafka_settings: Settings, tmp_path: Path
+) -> None:
+    spare = await start_simulator(tmp_path)
+    more = ACCOUNT.format(name="spare", port=spare.port) + "fallback = true\n"
+    try:
+        async with open_route(kafka_settings, tmp_path, account=more) as route:
+            alert = await route.publish()
+            sender = await route.start_sender()
+
+            async def all_sent(people: range) -> Counter[str]:
+                await route.put_jobs(alert, people)
+                found = await route.wait_for(people, alert)
+                return Counter(found[person][0].account for person in people)
+
+            await eventually(lambda: sender.text().count("session_bound") == 2, "both are bound", within_seconds=30)
+            assert await all_sent(range(1, 501)) == {"acc": 500}
+            await route.simulator.process.kill()
+            await eventually(lambda: "session_lost" in sender.text() or "bind_failed" in sender.text(), "acc is away")
+            assert await all_sent(range(501, 1_001)) == {"spare": 500}
+            bound = sender.text().count("session_bound")
+            await route.restart_simulator()
+            await eventually(lambda: sender.text().count("session_bound") > bound, "acc is back", within_seconds=30)
+            assert await all_sent(range(1_001, 1_501)) == {"acc": 500}
+    finally:
+        await spare.process.kill()

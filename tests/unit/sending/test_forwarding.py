@@ -135,3 +135,15 @@ def test_any_octets_leave_the_others_alone(esm_class: int, coding: int, text: by
     receipts, inbound, unreadable = encoded(Delivery(1, esm_class, b"4477", b"T", coding, text, optional), GOOD)
     assert receipts >= 1
     assert receipts + inbound + unreadable == 2
+
+
+def test_the_seconds_from_submit_to_done_date_are_told_of_the_receipts_that_have_both() -> None:
+    text = b"id:7 sub:001 dlvrd:001 submit date:2611270430 done date:%b stat:DELIVRD err:000 text:"
+    receipts: list[tuple[bytes, bytes]] = []
+    inbound: list[tuple[bytes, bytes]] = []
+    deliveries = [
+        Delivery(n, 4, NUMBER, b"T", 0, text % done, b"") for n, done in enumerate([b"2611270431", b"2611270530"])
+    ]
+    delays = DeliveryEncoder("r", b"k").encode(ACCOUNT, [*deliveries, GOOD], 1, receipts=receipts, inbound=inbound)
+    assert delays == [60.0, 3_600.0]
+    assert len(receipts) == 3
