@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TypeVar
 
 from broadcast.smpp.account import BindConfig
@@ -24,14 +24,23 @@ async def connect(
     clock: Callable[[], float] | None = None,
     account_pacing: Pacing | None = None,
     sequences: SequenceCounter | None = None,
+    number_of: Callable[[T], Hashable] | None = None,
 ) -> Session[T]:
     """Connect, bind, and return the bound session; `on_room` is called before it returns.
 
     BindError when the SMSC cannot be reached in `connect_timeout_seconds`, does not answer the bind in
-    `session_init_seconds`, or refuses it. `clock` is monotonic seconds, by default the loop's.
+    `session_init_seconds`, or refuses it. `clock` is monotonic seconds, by default the loop's. `number_of` gives the
+    destination of a submit by its token: without it RMSGQFUL never slows the bind.
     """
     loop = asyncio.get_running_loop()
-    session = Session(config, listener, clock=clock or loop.time, account_pacing=account_pacing, sequences=sequences)
+    session = Session(
+        config,
+        listener,
+        clock=clock or loop.time,
+        account_pacing=account_pacing,
+        sequences=sequences,
+        number_of=number_of,
+    )
     where = f"{config.host}:{config.port}"
     try:
         await _open(loop, session)

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Generic, TypeVar
@@ -41,6 +41,7 @@ class AccountBinding(Generic[T]):
     jitter: random.Random
     pacing: Pacing
     attempts: asyncio.Semaphore
+    number_of: Callable[[T], Hashable] | None
     on_change: "Callable[[KeptBind[T]], None]"
     refusal: BindError | None = None
     refused_until: float = 0.0
@@ -122,7 +123,13 @@ class KeptBind(Generic[T]):
             async with shared.attempts:
                 delay = shared.refused_until - shared.clock()
                 if delay <= 0:
-                    return await connect(self.config, shared.listener, clock=shared.clock, account_pacing=shared.pacing)
+                    return await connect(
+                        self.config,
+                        shared.listener,
+                        clock=shared.clock,
+                        account_pacing=shared.pacing,
+                        number_of=shared.number_of,
+                    )
             # Another bind with the same login was refused.
             self._change(BindPhase.REFUSED, error=shared.refusal, delay=delay)
             await asyncio.sleep(delay)

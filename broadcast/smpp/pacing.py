@@ -1,168 +1,162 @@
-"""How fast a bind may submit: a token bucket counted in segments, cut when throttled. `now` is passed in."""
+"""How fast a bind or an account may submit, counted in segments, over any second. `now` is passed in."""
 
+import math
 from typing import Final
 
+from broadcast.smpp.rate_control import RateControl
+from broadcast.smpp.sliding_count import SlidingCount
+
 UNLIMITED: Final = 1 << 30
-# After a cut, the rate grows by this share of the whole per second: 20 s from a half to the whole.
-RECOVERY_PER_SECOND: Final = 0.025
-LOWEST_RATE: Final = 1.0
-LONGEST_PAUSE_SECONDS: Final = 5.0
-HALF: Final = 0.5
-# A smaller share of throttled answers is measured over so many seconds.
-EPOCH_SECONDS: Final = 1.0
-# So many acceptances are added to the answers seen, so that one throttled answer alone does not halve the rate.
+SPAN_SECONDS: Final = 1.02
+"""No span of so long has more than the rate: what leaves evenly may arrive 20 ms closer together."""
+BURST_SECONDS: Final = 0.05
+"""So much of the rate may be written at once, after idle time or a late timer."""
+TIMER_SECONDS: Final = 0.01
+"""At high rates a timer for each segment would cost more than the segment: wait for the segments of 10 ms."""
 DOUBT_ANSWERS: Final = 4
-# A rate is measured over so many seconds before a cut can begin from it.
-MEASURE_SECONDS: Final = 0.5
+"""So many acceptances are added to the answers seen, so that one throttled answer alone pauses shortly."""
+SHARE_SECONDS: Final = 0.1
+"""The throttled share is that of the answers of so long."""
+EVENT_SECONDS: Final = 2.0
+"""Throttled answers to submits that were written before a cut are part of it, at most so long."""
 
 
 class Pacing:
-    """Allows `limit` segments per second (None: as many as the window allows), and fewer when throttled.
+    """Allows `limit` segments in any second (None: as many as the window allows), and fewer when throttled.
 
-    Additive increase, multiplicative decrease, the decrease in proportion to the share that was throttled. The pause
-    doubles while one throttled answer follows another, and starts again at `pause_seconds` after a good answer.
-    Without a limit, a cut begins from the measured rate, and ends when that rate is reached again.
+    A token bucket spreads the segments, and a count over the last second holds the limit. A throttled answer cuts the
+    rate (`RateControl`) and pauses in proportion to the throttled share; answers to what was written before the cut
+    are part of the same event.
     """
 
     __slots__ = (
-        "_burst_seconds",
-        "_ceiling",
-        "_epoch_answers",
-        "_epoch_at",
-        "_epoch_throttled",
-        "_first_pause_seconds",
+        "_accepted",
+        "_answered",
+        "_control",
+        "_event_answers",
+        "_event_until",
+        "_group",
         "_least_burst",
-        "_measured",
-        "_measured_at",
-        "_measured_count",
         "_pause_seconds",
         "_paused_until",
-        "_rate",
+        "_sent",
+        "_throttled",
         "_tokens",
         "_updated_at",
-        "cuts",
-        "limit",
     )
 
-    def __init__(self, limit: float | None, now: float, burst_seconds: float = 0.1, pause_seconds: float = 0.1) -> None:
-        self._burst_seconds: Final = burst_seconds
-        self._first_pause_seconds: Final = pause_seconds
+    def __init__(self, limit: float | None, now: float, pause_seconds: float = 0.1) -> None:
+        self._control: Final = RateControl(limit, now)
+        self._pause_seconds: Final = pause_seconds
+        self._sent: Final = SlidingCount(SPAN_SECONDS)
+        self._accepted: Final = SlidingCount(1.0)
+        self._answered: Final = SlidingCount(SHARE_SECONDS)
+        self._throttled: Final = SlidingCount(SHARE_SECONDS)
         self._least_burst = 1.0
-        self._updated_at = self._measured_at = now
-        self._paused_until = now
-        self._pause_seconds = self._first_pause_seconds
-        self._epoch_at = now
-        self._epoch_answers = 0
-        self._epoch_throttled = 0.0
-        self._measured = 0.0
-        self._measured_count = 0
-        self.cuts = 0
-        self.limit: float | None = None
-        self._rate: float | None = None
-        self._ceiling = 0.0
-        self._tokens = 0.0
-        self.set_limit(limit, now)
+        self._group = 1
+        self._updated_at = self._paused_until = self._event_until = now
+        self._event_answers = 0
         self._tokens = self._burst
 
-    def set_limit(self, limit: float | None, now: float) -> None:
-        """Change the limit, for example to a worker's share of its account. A cut of the rate stays in force."""
-        if limit is not None and limit <= 0:
-            raise ValueError(f"rate {limit} segments/s is not above 0")
-        self._refill(now)
-        cut = self._rate is not None and self._rate < self._ceiling
-        self.limit = limit
-        if limit is None:
-            self._rate = self._rate if cut else None
-        else:
-            self._ceiling = limit
-            self._rate = min(self._rate, limit) if cut and self._rate is not None else limit
-            self._tokens = min(self._tokens, self._burst)
+    @property
+    def limit(self) -> float | None:
+        """The most segments of any second; None without a limit."""
+        return self._control.limit
 
     @property
     def rate(self) -> float | None:
         """Segments per second now; None without a limit."""
-        return self._rate
+        return self._control.rate
 
     @property
-    def _burst(self) -> float:
-        return max(self._least_burst, (self._rate or 0.0) * self._burst_seconds)
+    def cuts(self) -> int:
+        """How often the rate was cut."""
+        return self._control.cuts
 
-    def _refill(self, now: float) -> None:
-        elapsed = now - self._updated_at
-        self._updated_at = now
-        if elapsed <= 0 or self._rate is None:
-            return
-        start = max(self._paused_until, now - elapsed)
-        if now > start:
-            if self._rate < self._ceiling:
-                self._rate = min(self._ceiling, self._rate + self._ceiling * RECOVERY_PER_SECOND * (now - start))
-            self._tokens = min(self._burst, self._tokens + self._rate * (now - start))
-            if self.limit is None and self._rate >= self._ceiling:
-                self._rate = None
+    def set_limit(self, limit: float | None, now: float) -> None:
+        """Change the limit, for example to a worker's share of its account. A cut of the rate stays in force."""
+        self._refill(now)
+        self._control.set_limit(limit)
+        self._tokens = min(self._tokens, self._burst)
 
     def room(self, now: float) -> int:
         """Segments that may be written at `now`; 0 while paused."""
         if now < self._paused_until:
             return 0
-        if self._rate is None:
+        if self._control.rate is None:
             return UNLIMITED
-        self._refill(now)
-        return int(self._tokens) if self._rate is not None else UNLIMITED
+        rate = self._refill(now)
+        if rate is None:
+            return UNLIMITED
+        return max(0, min(int(self._tokens), self._most(rate) - self._sent.total(now)))
 
     def take(self, count: int, now: float) -> None:
         """Account for `count` segments written at `now`."""
-        if self._rate is not None:
+        self._sent.add(count, now)
+        if self._control.rate is not None:
             self._tokens -= count
-        self._measured_count += count
-        if now - self._measured_at >= MEASURE_SECONDS:
-            self._measured = self._measured_count / (now - self._measured_at)
-            self._measured_at, self._measured_count = now, 0
+            self._group = 1
 
-    def observe(self, answers: int, throttled: float, now: float) -> None:
+    def observe(
+        self, answers: int, throttled: int, now: float, *, unanswered: int = 0, congestion: int | None = None
+    ) -> None:
         """Account for `answers` that came together, of which `throttled` were throttled.
 
-        A pause follows at once, in proportion to the throttled share. A share of a half or more halves the rate, once
-        per pause, because the answers to one window are one event. A smaller share is taken off the rate once a
-        second, because what was accepted is what the SMSC allows.
+        `unanswered` submits were written before and have no answer yet; `congestion` is the congestion_state of the
+        last of the answers.
         """
+        self._accepted.add(answers - throttled, now)
+        self._answered.add(answers, now)
+        self._event_answers -= answers
+        if congestion is not None:
+            self._control.note_congestion(congestion, self._sent.total(now), now)
         if not throttled:
-            self._pause_seconds = self._first_pause_seconds
-            if not self._epoch_answers:
-                return
-        elif now < self._paused_until:
             return
-        if not self._epoch_answers:
-            self._epoch_at = now
-        self._epoch_answers += answers
-        self._epoch_throttled += throttled
-        share = self._epoch_throttled / (self._epoch_answers + DOUBT_ANSWERS)
         self._refill(now)
-        if throttled:
-            self._paused_until = now + self._pause_seconds * share
-        if share >= HALF:
-            self._pause_seconds = min(LONGEST_PAUSE_SECONDS, self._pause_seconds * 2)
-            self._cut(HALF, now)
-        elif now - self._epoch_at >= EPOCH_SECONDS:
-            self._cut(1.0 - share, now)
-
-    def _cut(self, factor: float, now: float) -> None:
-        current = self._rate
-        if current is None:
-            elapsed = max(now - self._measured_at, MEASURE_SECONDS)
-            current = self._ceiling = max(LOWEST_RATE, self._measured or self._measured_count / elapsed)
-        self._rate = max(min(LOWEST_RATE, self._ceiling), current * factor)
-        self._tokens = min(self._tokens, 0.0) if factor == HALF else min(self._tokens, self._burst)
-        self._epoch_answers, self._epoch_throttled = 0, 0.0
-        self.cuts += 1
+        self._throttled.add(throttled, now)
+        self._control.note_throttled(now)
+        if self._event_answers >= 0 and now < self._event_until:
+            return
+        share = self._throttled.total(now) / (self._answered.total(now) + DOUBT_ANSWERS)
+        if not self._control.cut(share, self._accepted.total(now), self._sent.total(now), now):
+            return
+        self._event_answers, self._event_until = unanswered, now + EVENT_SECONDS
+        self._tokens = min(self._tokens, self._burst)
+        self._paused_until = now + self._pause_seconds * share
 
     def next_room_at(self, now: float, segments: int = 1) -> float:
         """When there will be room for that many segments together, on the clock of `now`."""
+        self._group = max(self._group, segments)
         self._least_burst = max(self._least_burst, segments)
         if self.room(now) >= segments:
             return now
         start = max(now, self._paused_until)
-        if self._rate is None:
+        rate = self._control.rate
+        if rate is None:
             return start
-        # At high rates a timer for each segment would cost more than the segment: wait for the segments of 10 ms.
-        wanted = max(segments, min(self._burst, self._rate * 0.01))
-        return start + max(0.0, wanted - self._tokens) / self._rate
+        most = self._most(rate)
+        wanted = max(segments, min(self._burst, rate * TIMER_SECONDS, most))
+        by_bucket = now + max(0.0, wanted - self._tokens) / rate
+        return max(start, by_bucket, self._sent.below_at(most - math.ceil(wanted), now))
+
+    @property
+    def _burst(self) -> float:
+        return max(self._least_burst, (self._control.rate or 0.0) * BURST_SECONDS)
+
+    def _most(self, rate: float) -> int:
+        """The most segments of one span; a group that is larger goes alone, because it goes whole."""
+        most = math.ceil(rate)
+        if self._control.limit is not None:
+            most = min(most, int(self._control.limit))
+        return max(most, self._group)
+
+    def _refill(self, now: float) -> float | None:
+        """Let tokens and rate grow until `now`; the rate then."""
+        elapsed = now - self._updated_at
+        if elapsed > 0:
+            self._updated_at = now
+            self._control.grow(now, unused=self._tokens >= self._burst)
+        rate = self._control.rate
+        if rate is not None and elapsed > 0:
+            self._tokens = min(self._burst, self._tokens + rate * elapsed)
+        return rate

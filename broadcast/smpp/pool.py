@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Final, Generic, TypeVar
 
@@ -21,7 +21,8 @@ class Pool(Generic[T]):
     """Keeps the binds of an account bound, each with its own reconnect; they share the account's rate.
 
     The listener is told of every session: `on_room` when one is bound, `on_lost` when it ends. `on_bind_state` is
-    called, synchronously, whenever the state of a bind has changed.
+    called, synchronously, whenever the state of a bind has changed. `number_of` gives the destination of a submit by
+    its token: without it RMSGQFUL never slows a bind.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Pool(Generic[T]):
         clock: Callable[[], float] | None = None,
         jitter: random.Random | None = None,
         on_bind_state: Callable[[BindState], None] | None = None,
+        number_of: Callable[[T], Hashable] | None = None,
     ) -> None:
         self.sessions: Sequence[Session[T]] = ()
         """The sessions bound now that take submits: not those of receivers."""
@@ -44,6 +46,7 @@ class Pool(Generic[T]):
             jitter=jitter or random.Random(),  # noqa: S311 - spreads reconnects, keeps no secret
             pacing=Pacing(config.rate_per_second, monotonic()),
             attempts=asyncio.Semaphore(config.concurrent_binds),
+            number_of=number_of,
             on_change=self._note_change,
         )
         self._binds: dict[str, KeptBind[T]] = {}

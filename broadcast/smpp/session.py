@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from secrets import token_hex
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -22,14 +22,13 @@ from broadcast.smpp.codec.pdu import (
 from broadcast.smpp.codec.reader import Batch
 from broadcast.smpp.codec.template import SubmitTemplate
 from broadcast.smpp.errors import LinkLostError, MuteSessionError, ResponseTimeoutError, UnboundError
+from broadcast.smpp.full_queues import FullQueues
 from broadcast.smpp.link import Link, wait_within
 from broadcast.smpp.pacing import Pacing
 from broadcast.smpp.window import Response, Window, limit_given_up
 
 T = TypeVar("T")
 SHORTEST_WAIT_SECONDS: Final = 0.001
-# RMSGQFUL may be about the queue of one phone: it says less about the rate than RTHROTTLED does.
-QUEUE_FULL_WEIGHT: Final = 0.4
 MUTE_TIMEOUTS: Final = 2
 """A session is mute when no submit was answered for so many response timeouts."""
 
@@ -76,6 +75,7 @@ class Session(Link, Generic[T]):
         clock: Callable[[], float],
         account_pacing: Pacing | None = None,
         sequences: SequenceCounter | None = None,
+        number_of: Callable[[T], Hashable] | None = None,
     ) -> None:
         super().__init__(config, clock, sequences)
         self.identity: Final = token_hex(8)
@@ -83,6 +83,8 @@ class Session(Link, Generic[T]):
         self.pacing: Final = Pacing(config.rate_per_second, clock(), pause_seconds=config.throttle_pause_seconds)
         self._account_pacing: Final = account_pacing
         self._listener: Final = listener
+        self._number_of: Final = number_of
+        self._full_queues: Final = FullQueues()
         self._window: Final[Window[T]] = Window(config.window, self.sequences)
         self._data_sequences: set[int] = set()
         self._unanswered_deliveries = 0
@@ -282,9 +284,8 @@ class Session(Link, Generic[T]):
 
     def _settle(self, batch: Batch, now: float) -> None:
         timely, late = self._window.settle(batch.sequences, batch.statuses, batch.ids)
+        self._observe(batch, timely, now)
         statuses = batch.statuses
-        throttled = statuses.count(RTHROTTLED) + QUEUE_FULL_WEIGHT * statuses.count(RMSGQFUL)
-        self.pacing.observe(len(statuses), throttled, now)
         if RINVBNDSTS in statuses:
             self._close(LinkLostError("the SMSC says that this session is not bound"))
         if not self._window.pending:
@@ -295,6 +296,16 @@ class Session(Link, Generic[T]):
             self._listener.on_responses(self, timely)
         if late:
             self._listener.on_late(self, late)
+
+    def _observe(self, batch: Batch, timely: list[Response[T]], now: float) -> None:
+        """Tell the pacing what the SMSC says about the rate."""
+        statuses = batch.statuses
+        throttled = statuses.count(RTHROTTLED)
+        full: list[Hashable] = []
+        if self._number_of is not None and RMSGQFUL in statuses:
+            full = [self._number_of(token) for token, status, *_ in timely if status == RMSGQFUL]
+        throttled += self._full_queues.count_congested(len(statuses), full, now)
+        self.pacing.observe(len(statuses), throttled, now, unanswered=self._window.pending, congestion=batch.congestion)
 
     def _deliver(self, batch: Batch) -> None:
         deliveries = batch.deliveries

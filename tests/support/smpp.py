@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import replace
 from typing import Protocol, TypedDict, Unpack
 
@@ -113,12 +113,18 @@ class RecordingListener:
 class SessionInMemory:
     """A bound session on a transport in memory, with a clock that the test moves."""
 
-    def __init__(self, start: int = 1, **changes: Unpack[BindChanges]) -> None:
+    def __init__(
+        self, start: int = 1, number_of: Callable[[int], Hashable] | None = None, **changes: Unpack[BindChanges]
+    ) -> None:
         self.now = 100.0
         self.listener = RecordingListener()
         config = BindConfig(host="h", port=1, system_id="x", window=5, response_timeout_seconds=10.0)
         self.session: Session[int] = Session(
-            replace(config, **changes), self.listener, clock=lambda: self.now, sequences=SequenceCounter(start)
+            replace(config, **changes),
+            self.listener,
+            clock=lambda: self.now,
+            sequences=SequenceCounter(start),
+            number_of=number_of,
         )
         self.transport = MemoryTransport(self.session)
         self.session.connection_made(self.transport)

@@ -16,6 +16,7 @@ from broadcast.smpp.codec.pdu import (
     check_length,
     iterate_runs,
 )
+from broadcast.smpp.codec.tlv import CONGESTION_STATE, parse_tlvs
 
 # Response bodies are an id and its NUL, so a session has few lengths; the limit is against a hostile peer.
 _LAYOUTS_LIMIT: Final = 256
@@ -25,10 +26,11 @@ class Batch:
     """The PDUs of one buffer by kind, each kind in the order received.
 
     `sequences`, `statuses` and `ids` are the columns of the submit responses (an id is empty where the response has no
-    body); deliveries whose body cannot be read say so (`Delivery.fault`); `others` are all others.
+    body); `congestion` is the congestion_state of the last of them that has one; deliveries whose body cannot be read
+    say so (`Delivery.fault`); `others` are all others.
     """
 
-    __slots__ = ("deliveries", "error", "ids", "others", "sequences", "statuses")
+    __slots__ = ("congestion", "deliveries", "error", "ids", "others", "sequences", "statuses")
 
     def __init__(self) -> None:
         self.sequences: list[int] = []
@@ -37,6 +39,7 @@ class Batch:
         self.deliveries: list[Delivery] = []
         self.others: list[Pdu] = []
         self.error: FrameError | None = None
+        self.congestion: int | None = None
 
 
 class Reader:
@@ -109,7 +112,16 @@ class Reader:
                 batch.ids += ids
             else:
                 # Optional parameters after the id, or an id without its NUL.
-                batch.ids += [
-                    (value + bytes([last])).partition(b"\0")[0] for value, last in zip(ids, ends, strict=True)
-                ]
+                bodies = [(value + bytes([last])).partition(b"\0") for value, last in zip(ids, ends, strict=True)]
+                batch.ids += [body[0] for body in bodies]
+                batch.congestion = _read_congestion(bodies[-1][2], batch.congestion)
         return read
+
+
+def _read_congestion(optional: bytes, before: int | None) -> int | None:
+    """The congestion_state among the optional parameters of a response; `before` when it has none to be read."""
+    try:
+        value = parse_tlvs(optional).get(CONGESTION_STATE, b"")
+    except PduError:
+        return before
+    return min(value[0], 100) if len(value) == 1 else before

@@ -1,11 +1,13 @@
 """A session on real TCP against an SMSC that answers by a script: out of order, late, never."""
 
+import asyncio
 from dataclasses import replace
 from typing import Unpack
 
 from broadcast.smpp.account import BindConfig
 from broadcast.smpp.binding import connect
-from broadcast.smpp.codec.pdu import SUBMIT_SM
+from broadcast.smpp.codec.command_status import RTHROTTLED
+from broadcast.smpp.codec.pdu import SUBMIT_SM, SUBMIT_SM_RESP, Pdu
 from broadcast.smpp.errors import MuteSessionError, ResponseTimeoutError
 from broadcast.smpp.session import Session
 from tests.support.scripted_smsc import ScriptedSmsc, scripted_smsc
@@ -53,6 +55,51 @@ async def test_responses_out_of_order_each_find_their_submit() -> None:
             zip(range(10), sequences, strict=True)
         )
         session.abort()
+
+
+async def test_a_few_slow_responses_do_not_cap_the_throughput() -> None:
+    # 5 % of the responses take 0.2 s, the others 2 ms: with a window of 100 the mean allows 100 / 11.9 ms = 8,400/s.
+    listener = RecordingListener()
+    async with scripted_smsc() as smsc:
+        session = await bind(smsc, listener, window=100, response_timeout_seconds=30.0)
+        loop = asyncio.get_running_loop()
+        seen = 0
+
+        def answer_some() -> None:
+            nonlocal seen
+            new = [pdu.sequence for pdu in smsc.received[seen:]]
+            seen += len(new)
+            slow = {sequence for sequence in new if sequence % 20 == 0}
+            loop.call_later(0.002, smsc.accept, *(sequence for sequence in new if sequence not in slow))
+            loop.call_later(0.2, smsc.accept, *slow)
+
+        began = loop.time()
+        written = 0
+        while len(listener.responses) < 4_000:
+            written += submit(session, range(written, written + session.room))
+            answer_some()
+            await asyncio.sleep(0.001)
+        # A quarter of that, for a busy machine: waiting for each slow response in turn allows 100 / 0.2 s = 500/s.
+        assert 4_000 / (loop.time() - began) >= 2_000
+        assert listener.lost == []
+        session.abort()
+
+
+async def test_a_throttled_bind_that_reconnects_goes_on_at_once() -> None:
+    listener = RecordingListener()
+    async with scripted_smsc() as smsc:
+        session = await bind(smsc, listener)
+        for _ in range(5):
+            session.submit(TEMPLATE, [b"49151"] * 10, range(10))
+            smsc.send(*(Pdu(SUBMIT_SM_RESP, RTHROTTLED, pdu.sequence, b"") for pdu in smsc.received))
+            await asyncio.sleep(0.05)
+        assert session.room == 0
+        assert session.pacing.cuts >= 1
+        smsc.disconnect()
+        await session.closed.wait()
+        again = await bind(smsc, listener)
+        assert (again.room, again.pacing.rate) == (10, None)
+        again.abort()
 
 
 async def test_the_smsc_never_has_more_unanswered_than_the_window_whatever_our_clock_says() -> None:

@@ -85,24 +85,47 @@ async def test_overdue_and_overtaken_is_unknown_and_a_late_response_is_reported_
     assert memory.listener.lost == [0, 2]
 
 
-@pytest.mark.parametrize(("status", "pause"), [(RTHROTTLED, 0.07), (RMSGQFUL, 0.02)])
-async def test_throttling_pauses_the_bind(status: int, pause: float) -> None:
-    memory = SessionInMemory(rate_per_second=100.0, window=12)
+async def test_throttling_pauses_the_bind_and_cuts_its_rate() -> None:
+    memory = SessionInMemory(rate_per_second=200.0, window=12)
     memory.submit(10)
-    memory.receive(*(Pdu(SUBMIT_SM_RESP, status, each, b"") for each in range(1, 11)))
+    memory.receive(*(Pdu(SUBMIT_SM_RESP, RTHROTTLED, each, b"") for each in range(1, 11)))
     assert memory.session.room == 0
-    assert memory.session.pacing.rate == (50.0 if status == RTHROTTLED else 100.0)
+    assert memory.session.pacing.rate == 100.0
     assert "room" not in memory.listener.calls
-    memory.now += pause
+    memory.now += 0.07
     assert memory.session.pacing.room(memory.now) == 0
-    memory.now += 0.5
+    memory.now += 0.1
     assert memory.session.room > 0
     await eventually(lambda: memory.listener.calls[-1] == "room")
 
 
+@pytest.mark.parametrize(("numbers", "slowed"), [(19, False), (1, False), (40, True)])
+async def test_full_queues_slow_the_bind_only_when_many_different_numbers_say_so(numbers: int, slowed: bool) -> None:
+    memory = SessionInMemory(rate_per_second=1000.0, window=40, number_of=lambda token: token % numbers)
+    memory.submit(40)
+    memory.receive(*(Pdu(SUBMIT_SM_RESP, RMSGQFUL, each, b"") for each in range(1, 41)))
+    assert memory.session.pacing.cuts == int(slowed)
+    assert [status for _, status, *_ in memory.listener.responses] == [RMSGQFUL] * 40
+
+
+async def test_full_queues_never_slow_a_bind_that_does_not_know_the_numbers() -> None:
+    memory = SessionInMemory(rate_per_second=1000.0, window=40)
+    memory.submit(40)
+    memory.receive(*(Pdu(SUBMIT_SM_RESP, RMSGQFUL, each, b"") for each in range(1, 41)))
+    assert memory.session.pacing.cuts == 0
+
+
+async def test_the_rate_counts_each_segment_of_a_long_message() -> None:
+    memory = SessionInMemory(rate_per_second=120.0, window=100)
+    parts = [SubmitTemplate(source=b"T", text=text, esm_class=0x40) for text in (b"one", b"two", b"three")]
+    items = [(template, b"49151", number) for number in range(40) for template in parts]
+    assert memory.session.submit_many(items, group=3) == 6
+    assert memory.session.pacing.room(memory.now) == 0
+
+
 async def test_room_comes_back_by_the_clock_when_it_was_the_rate_that_ended_it() -> None:
     memory = SessionInMemory(rate_per_second=50.0, window=100)
-    assert memory.submit(60) == 5
+    assert memory.submit(60) == 2
     assert memory.submit(60) == 0
     memory.now += 0.1
     await eventually(lambda: memory.listener.calls)
@@ -111,7 +134,7 @@ async def test_room_comes_back_by_the_clock_when_it_was_the_rate_that_ended_it()
 
 async def test_a_rounding_error_in_the_rate_does_not_sleep_for_ever() -> None:
     memory = SessionInMemory(rate_per_second=50.0, window=100)
-    memory.submit(5)
+    memory.submit(2)
     memory.session.pacing._tokens = 1.0 - 1e-16 * 2
     assert memory.submit(1) == 0
     memory.now += 1e-9
