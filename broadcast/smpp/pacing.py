@@ -110,13 +110,18 @@ class Pacing:
         self._event_answers -= answers
         if congestion is not None:
             self._control.note_congestion(congestion, self._sent.total(now), now)
-        if not throttled:
-            return
-        self._refill(now)
-        self._throttled.add(throttled, now)
-        self._control.note_throttled(now)
+        if throttled:
+            self._throttled.add(throttled, now)
         if self._event_answers >= 0 and now < self._event_until:
+            if throttled:
+                self._control.note_throttled(now)
             return
+        self._control.note_answers(answers, throttled)
+        if throttled:
+            self._slow_down(unanswered, now)
+
+    def _slow_down(self, unanswered: int, now: float) -> None:
+        self._refill(now)
         share = self._throttled.total(now) / (self._answered.total(now) + DOUBT_ANSWERS)
         if not self._control.cut(share, self._accepted.total(now), self._sent.total(now), now):
             return
@@ -145,7 +150,7 @@ class Pacing:
 
     def _most(self, rate: float) -> int:
         """The most segments of one span; a group that is larger goes alone, because it goes whole."""
-        most = math.ceil(rate)
+        most = math.ceil(rate * SPAN_SECONDS)
         if self._control.limit is not None:
             most = min(most, int(self._control.limit))
         return max(most, self._group)

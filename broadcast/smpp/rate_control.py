@@ -4,7 +4,7 @@ from typing import Final
 
 LOWEST_RATE: Final = 1.0
 LOWEST_CEILING: Final = 10.0
-"""Segments per second to which an account without a limit may grow before it counts as unlimited again."""
+"""No cut goes lower while anything is accepted; without a limit the rate grows so far before it is unlimited again."""
 GROWTH_OF_CEILING: Final = 0.01
 GROWTH_OF_RATE: Final = 0.015
 """By such shares of the ceiling and of itself the rate always grows in a second."""
@@ -16,7 +16,10 @@ LOWEST_CUT: Final = 0.5
 CLEAR_SHARE: Final = 0.3
 """Such a share of throttled answers cuts to what is accepted, again and again until it is less."""
 CUT_SECONDS: Final = 1.0
-"""A smaller share may be throttled by chance: such cuts are so far apart, and by that share."""
+LEAST_ANSWERS: Final = 20
+"""For a smaller share cuts are so far apart, by so many answers at least, and by that share."""
+CHANCE_SHARE: Final = 0.03
+"""Such a share that a cut has not changed by half does not depend on the rate: it does not cut again."""
 OPTIMUM: Final = range(80, 90)
 """congestion_state (0x0428 in SMPP 5.0): from 80 to 89 the SMSC is used best; above, it is nearly congested."""
 AIM: Final = 85
@@ -33,12 +36,15 @@ class RateControl:
     """
 
     __slots__ = (
+        "_answers",
         "_ceiling",
         "_congestion",
         "_congestion_at",
         "_cut_at",
         "_grown_at",
+        "_last_share",
         "_quiet_since",
+        "_throttled",
         "cuts",
         "limit",
         "rate",
@@ -51,6 +57,8 @@ class RateControl:
         self._ceiling = 0.0
         self._quiet_since = self._grown_at = now
         self._cut_at = now - CUT_SECONDS
+        self._answers = self._throttled = 0
+        self._last_share = 0.0
         self._congestion = 0
         self._congestion_at = now - FRESH_SECONDS
         self.set_limit(limit)
@@ -89,15 +97,28 @@ class RateControl:
         else:
             self.rate = self._ceiling = grown
 
-    def cut(self, share: float, accepted: int, sent: int, now: float) -> bool:
-        """Cut the rate because a share of the newest answers was throttled; whether it was cut.
+    def note_answers(self, answers: int, throttled: int) -> None:
+        """Count answers since the last cut, without those to what was written before it."""
+        self._answers += answers
+        self._throttled += throttled
 
-        `accepted` and `sent` are the segments of the last second.
+    def cut(self, newest_share: float, accepted: int, sent: int, now: float) -> bool:
+        """Cut the rate if the throttled answers ask for it; whether it was cut.
+
+        `newest_share` of the newest answers was throttled; `accepted` and `sent` are the segments of the last second.
         """
-        if share < CLEAR_SHARE and now - self._cut_at < CUT_SECONDS:
-            return False
-        factor = LOWEST_CUT if share >= CLEAR_SHARE else 1.0 - share
-        self._set_lower(max(float(accepted), self._current(sent) * factor), now)
+        factor = LOWEST_CUT
+        if newest_share < CLEAR_SHARE:
+            if self._answers < LEAST_ANSWERS or now - self._cut_at < CUT_SECONDS:
+                return False
+            share = self._throttled / self._answers
+            by_chance = share >= CHANCE_SHARE and abs(share - self._last_share) <= self._last_share / 2
+            self._last_share, self._answers, self._throttled = share, 0, 0
+            if by_chance:
+                return False
+            factor = 1.0 - share
+        lowest = LOWEST_CEILING if accepted else LOWEST_RATE
+        self._set_lower(max(float(accepted), self._current(sent) * factor, lowest), now)
         return True
 
     def note_throttled(self, now: float) -> None:
@@ -123,6 +144,7 @@ class RateControl:
         current = self.rate if self.rate is not None else self._ceiling
         self.rate = min(current, max(rate, min(LOWEST_RATE, self._ceiling)))
         self._grown_at = self._cut_at = now
+        self._answers = self._throttled = 0
         self.note_throttled(now)
         self.cuts += 1
 

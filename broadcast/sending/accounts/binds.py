@@ -64,7 +64,7 @@ class AccountBinds:
         self.measures: Final = Measures()
         self.served = 0.0
         self.poor = False
-        self.pool: Final[Pool[Token]] = Pool(make_config(account), self)
+        self.pool: Final[Pool[Token]] = Pool(make_config(account), self, number_of=_number_of)
         self.last_loss: SmppError | None = None
         self._settlement: Final = settlement
         self._forwarder: Final = forwarder
@@ -230,6 +230,10 @@ class AccountBinds:
         # asyncio would drop the link and go on, and answers that the session no longer holds would never be settled.
         log.exception("answers_not_settled", account=self.account.name)
         self._events.end_process(1, f"answers could not be settled: {error!r}")
+
+
+def _number_of(token: Token) -> str:
+    return token[1].msisdn
 
 
 def make_config(account: Account) -> AccountConfig:

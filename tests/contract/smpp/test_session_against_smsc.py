@@ -41,7 +41,7 @@ async def test_however_tcp_cuts_and_joins(start: StartClient, changes: dict[str,
 
 
 async def test_throttled_submits_come_again_until_each_phone_has_one(start: StartClient) -> None:
-    client = await start(error_shares={"throttled": 0.2, "0x45": 0.05, "0x0401": 0.05})
+    client = await start(error_shares={"throttled": 0.05, "0x45": 0.05, "0x0401": 0.05})
     client.offer(400)
     await client.connect(window=40)
     seen = 0
