@@ -80,8 +80,8 @@ async def test_hostile_smsc(system: SystemUnderTest, seed: int) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 async def test_hostile_smsc_long(system: SystemUnderTest, seed: int) -> None:
-    """50,000 recipients."""
-    await broadcast(system, seed, recipients=50_000, kills=10, budget_seconds=900, long=True)
+    """51,000 recipients."""
+    await broadcast(system, seed, recipients=51_000, kills=10, budget_seconds=900, long=True)
 
 
 async def broadcast(
@@ -105,7 +105,8 @@ async def broadcast(
         await second.kill_all()
     stats = await system.simulator("/stats")
     account = await draw_up(system, alerts)
-    # What a session that ended had in its window is unknown, and so is what is not answered in time.
+    # What a session that ended had in its window is unknown, and so is what is not answered in time. Of the binds no
+    # more than three for each start of a sender are taken off: those of which no session ended but with the process.
     ended = max(0, stats["binds_total"] - ACCOUNTS * (2 + killed))
     allowed = IN_DOUBT_LIMIT * killed + stats["unanswered"] + WINDOW * ended
     entry = report.Entry(
@@ -115,7 +116,7 @@ async def broadcast(
         allowed=allowed,
         seconds=monotonic() - began_at,
         seed=seed,
-        note=f"{ended} sessions ended by the SMSC, {stats['violations_total']} violations",
+        note=f"{stats['binds_total']} binds, {stats['violations_total']} violations",
         long=long,
     )
     report.add(entry, account)
