@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.markup import escape
 
 from broadcast.cli.terminal.display import Display, table_of
 from broadcast.cli.terminal.interruption import InterruptedRunError, run_interruptible
 from broadcast.clock import monotonic
-from broadcast.embedded.demonstration import Demonstration, Reconciliation
+from broadcast.embedded.demonstration import Demonstration, Limits, Reconciliation, simulator_stats
 from broadcast.embedded.keyed_stack import start_with_key
 from broadcast.embedded.options import StackOptions
+from broadcast.embedded.profiled import LIMITS, ProfiledResult
 from broadcast.embedded.stack import Stack
 from broadcast.embedded.steps import Progress
 
@@ -28,12 +30,16 @@ INTERRUPTED_EXIT_CODE = 130
 @click.option("--recipients", type=click.IntRange(1, 5_000_000), default=10_000, show_default=True)
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Keep the data here; if absent, nowhere.")
 @click.option("--api-port", type=click.IntRange(1, 65535), help="Port of the API; a free one if absent.")
+@click.option("--profile", help="Let the simulator behave as this profile says: `hostile`, or a TOML file.")
 @click.option("--keep", is_flag=True, help="Leave everything running until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")
-def command(*, recipients: int, data_dir: Path | None, api_port: int | None, keep: bool, as_json: bool) -> None:
+def command(
+    *, recipients: int, data_dir: Path | None, api_port: int | None, profile: str | None, keep: bool, as_json: bool
+) -> None:
     """Publish a flood alert to simulated phones through a real Kafka, PostgreSQL and SMPP, and account for each.
 
     Exits with 0 only if the audience equals the sum of final states and the simulator saw every number exactly once.
+    With a profile that makes this impossible, it tells what happened, and exits with 0 if everybody is accounted for.
     """
     display = Display(quiet=as_json)
     with _directory(data_dir) as directory, display:
@@ -43,6 +49,7 @@ def command(*, recipients: int, data_dir: Path | None, api_port: int | None, kee
                     directory=directory,
                     recipients=recipients,
                     api_port=api_port,
+                    profile=profile,
                     keep=keep,
                     as_json=as_json,
                     display=display,
@@ -54,7 +61,14 @@ def command(*, recipients: int, data_dir: Path | None, api_port: int | None, kee
 
 
 async def _run(
-    *, directory: Path, recipients: int, api_port: int | None, keep: bool, as_json: bool, display: Display
+    *,
+    directory: Path,
+    recipients: int,
+    api_port: int | None,
+    profile: str | None,
+    keep: bool,
+    as_json: bool,
+    display: Display,
 ) -> list[str]:
     began_at = monotonic()
     steps: list[tuple[str, float]] = []
@@ -64,10 +78,15 @@ async def _run(
             steps.append((news.step, news.seconds))
         display.report(news)
 
-    async with Stack(directory, StackOptions(api_port=api_port), report=report) as stack:
+    async with Stack(directory, StackOptions(api_port=api_port, profile=profile), report=report) as stack:
         key = await start_with_key(stack)
-        demonstration = Demonstration(stack, recipients, key, report=report, watch=display.watch)
-        result = await demonstration.run()
+        limits = LIMITS if stack.profile is not None else Limits()
+        demonstration = Demonstration(stack, recipients, key, report=report, watch=display.watch, limits=limits)
+        found = await demonstration.run()
+        result: Reconciliation | ProfiledResult = found
+        if stack.profile is not None:
+            stats = await simulator_stats(stack.simulator_url)
+            result = ProfiledResult(stack.profile.about, found, demonstration.end, stats)
         stopping_at = monotonic()
         problems = result.problems()
         if keep:
@@ -97,42 +116,65 @@ async def _wait_for_interrupt() -> None:
 
 
 def _describe(
-    result: Reconciliation, demonstration: Demonstration, steps: list[tuple[str, float]], total: float
+    result: Reconciliation | ProfiledResult,
+    demonstration: Demonstration,
+    steps: list[tuple[str, float]],
+    total: float,
 ) -> dict[str, Any]:
+    found = result.reconciliation if isinstance(result, ProfiledResult) else result
+    profiled: dict[str, Any] = {}
+    if isinstance(result, ProfiledResult):
+        profiled = {
+            "exact": result.exact,
+            "ended": result.end.why,
+            "missing": dict(result.end.missing),
+            "possible_duplicates": result.end.marked,
+            "accounts": result.stats["accounts"],
+            "violations": result.stats["violations"],
+            "statements": list(result.statements()),
+        }
     return {
         "alert_id": demonstration.alert_id,
         "recipients": demonstration.recipients,
-        "audience": result.audience,
-        "states": dict(result.states),
-        "gap": result.gap,
+        "audience": found.audience,
+        "states": dict(found.states),
+        "gap": found.gap,
         "simulator": {
-            "missing": result.missing,
-            "unexpected": result.unexpected,
-            "repeated": result.repeated,
+            "missing": found.missing,
+            "unexpected": found.unexpected,
+            "repeated": found.repeated,
         },
         "steps": [{"step": name, "seconds": round(seconds, 3)} for name, seconds in steps],
         "seconds": round(total, 3),
         "ok": not result.problems(),
         "problems": result.problems(),
+        **profiled,
     }
 
 
-def _show(result: Reconciliation, steps: list[tuple[str, float]], display: Display) -> None:
-    rows = [("audience", f"{result.audience:,}")]
-    rows += [(f"  {state}", f"{count:,}") for state, count in result.states.items() if count]
+def _show(result: Reconciliation | ProfiledResult, steps: list[tuple[str, float]], display: Display) -> None:
+    found = result.reconciliation if isinstance(result, ProfiledResult) else result
+    rows = [("audience", f"{found.audience:,}")]
+    rows += [(f"  {state}", f"{count:,}") for state, count in found.states.items() if count]
     rows += [
-        ("sum of states", f"{sum(result.states.values()):,}"),
-        ("gap", f"{result.gap:,}"),
-        ("never seen by the simulator", f"{result.missing:,}"),
-        ("seen more than once", f"{result.repeated:,}"),
-        ("seen but not in the audience", f"{result.unexpected:,}"),
+        ("sum of states", f"{sum(found.states.values()):,}"),
+        ("gap", f"{found.gap:,}"),
+        ("never seen by the simulator", f"{found.missing:,}"),
+        ("seen more than once", f"{found.repeated:,}"),
+        ("seen but not in the audience", f"{found.unexpected:,}"),
     ]
     display.console.print(table_of("Reconciliation", rows))
     display.console.print(table_of("Time", [(name, f"{seconds:.2f} s") for name, seconds in steps]))
+    exact = True
+    if isinstance(result, ProfiledResult):
+        exact = result.exact
+        for statement in result.statements():
+            display.console.print(f"[yellow]•[/yellow] {escape(statement)}", soft_wrap=True)
     for problem in result.problems():
         display.console.print(f"[red]✗[/red] {problem}")
     if not result.problems():
-        display.console.print("[green]✓[/green] every recipient is accounted for, and was reached exactly once")
+        once = ", and was reached exactly once" if exact else ""
+        display.console.print(f"[green]✓[/green] every recipient is accounted for{once}")
 
 
 @contextmanager

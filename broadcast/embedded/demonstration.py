@@ -1,10 +1,12 @@
 """The demo: import synthetic recipients, publish a flood alert over HTTP, wait for the last receipt, reconcile."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -89,6 +91,32 @@ class DemonstrationError(EmbeddedError):
     """The demo could not go on: at which step, and why."""
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long the demo waits for the last recipient; with `ends` it then ends and tells what stands."""
+
+    stall_seconds: float = STALL_SECONDS
+    most_seconds: float = math.inf
+    ends: bool = False
+
+    def exceeded(self, waited: float, unchanged: float) -> str | None:
+        """Why the demo waits no longer, or None."""
+        if unchanged > self.stall_seconds:
+            return f"nothing changed for {self.stall_seconds:.0f} s"
+        if waited > self.most_seconds:
+            return f"it was not over after {self.most_seconds:.0f} s"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How the wait ended: `why` it was cut short, what the stages missed then, and recipients marked as duplicates."""
+
+    why: str | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
+    marked: int = 0
+
+
 @dataclass
 class Demonstration:
     """One run against a stack that is ready; `steps` are (name, seconds) in order."""
@@ -100,9 +128,14 @@ class Demonstration:
     watch: Watch = lambda _audience, _states: None
     steps: list[tuple[str, float]] = field(default_factory=list)
     alert_id: str = ""
+    limits: Limits = Limits()
+    end: End = End()
 
     async def run(self) -> Reconciliation:
-        """Import, publish, wait, reconcile. Raises DemonstrationError when it stands still."""
+        """Import, publish, wait, reconcile.
+
+        When it stands still it raises DemonstrationError, or with `limits.ends` keeps in `end` why it ended.
+        """
         async with self.step("import recipients"):
             await self._import()
         headers = {"Authorization": f"Bearer {self.api_key}"}
@@ -141,7 +174,7 @@ class Demonstration:
 
     async def _wait(self, client: httpx.AsyncClient) -> States:
         states: States = {}
-        changed_at = monotonic()
+        began_at = changed_at = monotonic()
         while True:
             answer = await client.get(f"/v1/alerts/{self.alert_id}/summary")
             if answer.is_success:
@@ -150,11 +183,20 @@ class Demonstration:
                     states, changed_at = body["counts"], monotonic()
                     self.watch(body["audience"] or 0, states)
                 if body["audience"] and not _unfinished(states):
+                    self.end = End(marked=body["possible_duplicates"])
                     return states
                 if body["state"] in {"refused", "expired"}:
                     raise DemonstrationError(f"the alert is {body['state']}: {body.get('reason') or 'no reason given'}")
-            if monotonic() - changed_at > STALL_SECONDS:
-                raise DemonstrationError(f"nothing changed for {STALL_SECONDS:.0f} s; the states are {dict(states)}")
+                why = self.limits.exceeded(monotonic() - began_at, monotonic() - changed_at)
+                if why is not None:
+                    if not self.limits.ends:
+                        raise DemonstrationError(f"{why}; the states are {dict(states)}")
+                    self.end = End(why, await self.stack.read_missing() or {}, body["possible_duplicates"])
+                    return states
+            elif monotonic() - changed_at > self.limits.stall_seconds:
+                raise DemonstrationError(
+                    f"the API has answered {answer.status_code} for a long time: {answer.text[:500]}"
+                )
             await asyncio.sleep(POLL_SECONDS)
 
     async def _reconcile(self, states: States) -> Reconciliation:
@@ -192,6 +234,13 @@ async def audience_numbers(connection: Connection, alert_id: str) -> list[int]:
         alert_id,
     )
     return [row["number"] for row in rows]
+
+
+async def simulator_stats(url: str) -> dict[str, Any]:
+    """The statistics of the simulator."""
+    async with httpx.AsyncClient(timeout=60.0) as client:
+        stats: dict[str, Any] = (await client.get(f"{url}/stats")).raise_for_status().json()
+        return stats
 
 
 async def simulator_numbers(url: str) -> dict[int, int]:

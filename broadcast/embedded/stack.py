@@ -26,6 +26,8 @@ from broadcast.embedded.steps import Progress, Report, discard
 from broadcast.kafka.topics import create_topics
 from broadcast.routes_file import load_routes
 from broadcast.settings import STACK_FILE, Settings
+from broadcast.smsc.profile.reading import load_profile
+from broadcast.smsc.profile.tables import Profile
 from broadcast.stages import API, STOP_ORDER, STREAMS, arguments_of
 
 PACKAGES = Path(__file__).parents[2]
@@ -56,6 +58,8 @@ class Stack:
             self.kafka = Kafka(self.data_dir / "kafka", port=self.options.kafka_port, report=report)
         if not given.get("BROADCAST_DATABASE_URL"):
             self.postgres = Postgres(self.data_dir / "postgres", port=self.options.postgres_port)
+        # Read before anything is started, so that an error in it is told at once.
+        self.profile: Profile | None = None if self.options.profile is None else load_profile(self.options.profile)
         self._ports: Ports | None = None
         self._supervised: dict[str, Supervised] = {}
         self._keeping: list[asyncio.Task[None]] = []
@@ -126,6 +130,8 @@ class Stack:
         """Start the SMSC simulator."""
         port, stats_port = self.simulator_port, self._port("smsc_stats")
         words = ["-m", "broadcast", "smsc", "--host", LOOPBACK, "--port", str(port), "--stats-port", str(stats_port)]
+        if self.options.profile is not None:
+            words += ["--profile", self.options.profile]
         return self._supervise(SIMULATOR, [*words, *self.options.simulator_arguments], answers_ok(stats_port, "/stats"))
 
     def start_stage(
@@ -292,7 +298,7 @@ class Stack:
         if given:
             return Path(given).absolute()
         file = self.data_dir / "routes.toml"
-        write_routes(file, self.simulator_port)
+        write_routes(file, self.simulator_port, self.profile)
         return file
 
     def _port(self, name: str, given: int | None = None) -> int:

@@ -52,6 +52,7 @@ class Account:
         self.planner = RulePlanner(state.seed, name, self.behaviour, self._rules)
         # All submits are treated the same.
         self.plain = self.behaviour.plain and not self._rules
+        self.has_limits = self.behaviour.has_limits
 
     def update_behaviour(self, asked: Mapping[str, object]) -> None:
         """Behave as the schedule and what was asked over HTTP say for this moment."""
@@ -62,6 +63,7 @@ class Account:
         self.behaviour = behaviour
         self.planner = RulePlanner(state.seed, self.name, behaviour, self._rules)
         self.plain = behaviour.plain and not self._rules
+        self.has_limits = behaviour.has_limits
 
     def next_change(self) -> float | None:
         """When the schedule changes the behaviour next, in seconds after the start."""

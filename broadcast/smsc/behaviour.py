@@ -97,6 +97,11 @@ class Behaviour(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         )
 
     @property
+    def has_limits(self) -> bool:
+        """Something is counted as a violation that SMPP itself does not forbid."""
+        return bool(self.window_limit or self.rate_limit or self.validity_required)
+
+    @property
     def plain(self) -> bool:
         """Every submit is treated the same: accepted, one receipt, after the response."""
         return not (

@@ -65,6 +65,8 @@ class Link(asyncio.Protocol):
         self._sequences: Final = SequenceCounter()
         self._receipts: dict[int, tuple[ReceiptBatch, int]] = {}
         self._messages: set[int] = set()
+        # Of `_receipts`, those that went as data_sm.
+        self._as_data: Final[set[int]] = set()
         self._watch: Final = SequenceWatch()
         self._enquiries: Final[dict[int, float]] = {}
         self._unbound = False
@@ -87,6 +89,8 @@ class Link(asyncio.Protocol):
         """Give the batch's receipts from `start` sequence numbers, and keep them until they are answered."""
         sequences = self._sequences.take(count, self._receipts.__contains__)
         self._receipts.update(zip(sequences, zip(repeat(batch), range(start, start + count)), strict=False))
+        if batch.form.pdu == "data_sm":
+            self._as_data.update(sequences)
         return sequences
 
     def send_phone_message(self, message: ShortMessage) -> None:
@@ -274,15 +278,25 @@ class Link(asyncio.Protocol):
         length: int
         length, command, status, sequence = HEADER.unpack_from(data, offset)
         if length != _ACKNOWLEDGEMENT.size:
-            self._acknowledge((sequence,), (status,))
+            self._acknowledge(command, (sequence,), (status,))
             return offset + length
         for count, columns in iterate_runs(data, offset, length, _ACKNOWLEDGEMENT, command):
-            self._acknowledge(columns[3], columns[2])
+            self._acknowledge(command, columns[3], columns[2])
             offset += count * length
         return offset
 
-    def _acknowledge(self, sequences: Sequence[int], statuses: Sequence[int]) -> None:
+    def _check_acknowledgements(self, command: int, sequences: Sequence[int]) -> None:
+        for sequence in sequences:
+            if sequence not in self._receipts and sequence not in self._messages:
+                self._violate(Violation.ANSWER_UNEXPECTED, f"sequence {sequence}")
+            elif (sequence in self._as_data) != (command == DATA_SM_RESP):
+                self._violate(Violation.ANSWER_OF_WRONG_TYPE, f"command_id 0x{command:08X}, sequence {sequence}")
+        self._as_data.difference_update(sequences)
+
+    def _acknowledge(self, command: int, sequences: Sequence[int], statuses: Sequence[int]) -> None:
         totals = self._state.metrics
+        if self._as_data or command == DATA_SM_RESP or not self._receipts.keys() >= set(sequences):
+            self._check_acknowledgements(command, sequences)
         if self._messages:
             for sequence, status in zip(sequences, statuses, strict=True):
                 if sequence in self._messages and status == ROK:

@@ -70,7 +70,9 @@ class SubmitHandler:
             numbers = list(map(int, destinations))
         except ValueError:
             numbers = []
-        self._check(bind, layout, numbers, count)
+        total = account.rate.add(state.now(), count)
+        if account.has_limits or layout.faults or layout.long_message is not None:
+            self._check(bind, layout, numbers, count, total)
         if not account.plain or not numbers:
             self._take_each(bind, writer, layout, sequences, destinations)
             return
@@ -88,11 +90,10 @@ class SubmitHandler:
         if behaviour.receipts and layout.wants_success:
             self._schedule(account, self._make_batch(account, layout, ids, numbers))
 
-    def _check(self, bind: Bind, layout: SubmitLayout, numbers: Sequence[int], count: int) -> None:
-        """Count what the client does against the limits of its account, and against 3.4."""
+    def _check(self, bind: Bind, layout: SubmitLayout, numbers: Sequence[int], count: int, total: int) -> None:
+        """Count what the client does against the limits of its account, and against 3.4; `total` in this second."""
         account, state = bind.account, self._state
         behaviour, name, session = account.behaviour, account.name, bind.metrics.number
-        total = account.rate.add(state.now(), count)
         if behaviour.rate_limit and total > behaviour.rate_limit * (1 + behaviour.rate_tolerance):
             above = int(total - behaviour.rate_limit * (1 + behaviour.rate_tolerance)) or 1
             state.violate(

@@ -12,6 +12,7 @@ RECIPIENTS = 500
 DEMO_SECONDS = 90.0
 STARTED_SECONDS = 60.0
 INTERRUPT_SECONDS = 20.0
+PROFILE_SECONDS = 240.0
 
 
 async def test_demo_accounts_for_everybody(tmp_path: Path) -> None:
@@ -74,3 +75,26 @@ async def test_interrupted_demo_leaves_nothing(tmp_path: Path) -> None:
         assert names_of(person.work.iterdir()) == []
     finally:
         await person.end(process)
+
+
+async def test_a_demo_with_a_profile_tells_what_happened(tmp_path: Path) -> None:
+    """All faults at once, and an SMSC that is not there: the demo ends, and says who was reached."""
+    person = Person(tmp_path)
+    for profile, delivered in (("hostile", True), ("dead", False)):
+        process = await person.start("demo", "--recipients", "300", "--json", "--profile", profile)
+        try:
+            async with asyncio.timeout(PROFILE_SECONDS):
+                out, err = await process.communicate()
+            assert process.returncode == 0, err.decode()
+            found = json.loads(out)
+            assert (found["ok"], found["gap"], sum(found["states"].values())) == (True, 0, 300)
+            assert found["violations"] == {}
+            assert found["simulator"]["unexpected"] == 0
+            assert found["simulator"]["repeated"] <= found["possible_duplicates"]
+            assert (found["simulator"]["missing"] == 0) == delivered
+            assert (found["ended"] is None) == delivered
+            if not delivered:
+                assert "nobody of 300 recipients got the message" in found["statements"]
+                assert any("Connection refused" in statement for statement in found["statements"])
+        finally:
+            await person.end(process)

@@ -31,7 +31,7 @@ class Account(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=T
     """Who may bind, where and how, and how the simulator behaves towards this account.
 
     `port` None is the port of the process, 0 a free one of its own. `password` None accepts any. `behaviour` has fields
-    of `Behaviour`.
+    of `Behaviour`, `client` what the client's routes file must say of this account.
     """
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
@@ -41,6 +41,7 @@ class Account(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=T
     modes: tuple[Mode, ...] = ALL_MODES
     max_binds: Count = 0
     behaviour: dict[str, object] = {}
+    client: dict[str, object] = {}
 
     @property
     def login(self) -> str:
@@ -145,7 +146,10 @@ class TlsFiles(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Profile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
-    """One profile file. Without accounts every bind is accepted, as without a profile."""
+    """One profile file. Without accounts every bind is accepted, as without a profile.
+
+    `behaviour` and `client` are for all accounts; what an account says itself has priority.
+    """
 
     about: str = ""
     seed: int | None = None
@@ -155,6 +159,7 @@ class Profile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=T
     events: tuple[Event, ...] = ()
     tls: TlsFiles | None = None
     behaviour: dict[str, object] = {}
+    client: dict[str, object] = {}
 
 
 def state_of(name: str) -> MessageState:

@@ -5,7 +5,16 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from broadcast.smpp.codec.pdu import BIND_RECEIVER, BIND_TRANSCEIVER, BIND_TRANSMITTER, SUBMIT_SM, UNBIND
+from broadcast.smpp.codec.pdu import (
+    BIND_RECEIVER,
+    BIND_TRANSCEIVER,
+    BIND_TRANSMITTER,
+    DATA_SM,
+    DELIVER_SM,
+    RESPONSE,
+    SUBMIT_SM,
+    UNBIND,
+)
 from broadcast.smpp.codec.tlv import (
     MESSAGE_PAYLOAD,
     SAR_MSG_REF_NUM,
@@ -13,6 +22,7 @@ from broadcast.smpp.codec.tlv import (
     SAR_TOTAL_SEGMENTS,
     encode_tlvs,
 )
+from broadcast.smsc.counts.violations import Violation
 from tests.support.raw_smpp import RawClient, Started, StartProfile
 from tests.support.waiting import eventually
 
@@ -147,6 +157,18 @@ async def send_a_long_destination(play: Started) -> None:
     (await play.bind("a")).submit("4" * 21)
 
 
+async def answer_what_was_not_sent(play: Started) -> None:
+    (await play.bind("a")).send(DELIVER_SM | RESPONSE, b"\0", sequence=99)
+
+
+async def answer_as_the_wrong_type(play: Started) -> None:
+    client = await play.bind("a")
+    client.acknowledges = False
+    client.submit("491511")
+    (receipt,) = await client.deliveries(1)
+    client.send(DATA_SM | RESPONSE, b"\0", sequence=receipt.sequence)
+
+
 PROVOKED: dict[str, Act] = {
     "window_exceeded": exceed_the_window,
     "rate_exceeded": exceed_the_rate,
@@ -165,6 +187,8 @@ PROVOKED: dict[str, Act] = {
     "mode_not_allowed": bind_in_a_mode_that_is_not_allowed,
     "unknown_command": send_an_unknown_command,
     "unreadable": send_nonsense,
+    "answer_unexpected": answer_what_was_not_sent,
+    "answer_of_wrong_type": answer_as_the_wrong_type,
     "udh_and_sar": send_udh_and_sar,
     "text_and_payload": send_text_and_payload,
     "source_too_long": send_a_long_source,
@@ -220,3 +244,7 @@ async def test_a_client_that_keeps_the_rules_has_no_violation(play: StartProfile
     await three.response(three.submit("491513", sequence=1))
     await asyncio.sleep(0)
     assert started.smsc.simulator.state.violations.total == 0
+
+
+def test_every_kind_of_violation_is_provoked() -> None:
+    assert set(PROVOKED) | {"enquire_link_unanswered"} == set(Violation)

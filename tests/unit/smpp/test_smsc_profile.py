@@ -1,17 +1,21 @@
 """Profiles of the simulator: errors name what is wrong, rules are functions of the submit, distributions are right."""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcast.smpp.codec.receipts import MessageState
 from broadcast.smsc.behaviour import Behaviour
+from broadcast.smsc.counts.violations import Violation
 from broadcast.smsc.profile.delays import Delay, draw
 from broadcast.smsc.profile.matching import is_active, next_change
 from broadcast.smsc.profile.reading import ProfileError, built_in_profiles, load_profile, read_profile
 from broadcast.smsc.profile.rule_plans import RulePlanner
 from broadcast.smsc.profile.schedule import Schedule
-from broadcast.smsc.profile.tables import Rule
+from broadcast.smsc.profile.tables import Account, Answer, Event, Profile, Receipt, Rule, TlsFiles
 from broadcast.smsc.submit_plan import STANDARD_PLAN, mix
 
 NUMBERS = st.integers(10**9, 10**13)
@@ -205,3 +209,19 @@ def test_distributions_have_their_mean_and_their_shares() -> None:
     drawn = [draw(two, mix(number)) for number in range(20_000)]
     assert drawn.count(40.0) == pytest.approx(1000, rel=0.1)
     assert all(each <= 0.1 for each in drawn if each != 40.0)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        *(table.__struct_fields__ for table in (Account, Answer, Event, Profile, Receipt, Rule, TlsFiles, Delay)),
+        Behaviour.__struct_fields__,
+        tuple(Violation),
+        built_in_profiles(),
+    ],
+    ids=lambda names: names[0],
+)
+def test_the_page_about_the_simulator_has_every_field_kind_and_profile(names: tuple[str, ...]) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text(encoding="utf-8")
+    known = set(re.findall(r"[\w-]+", page))
+    assert set(map(str, names)) - known == set()
