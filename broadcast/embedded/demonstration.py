@@ -93,14 +93,20 @@ class DemonstrationError(EmbeddedError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long the demo waits for the last recipient; with `ends` it then ends and tells what stands."""
+    """How long the demo waits for the last recipient; with `ends` it then ends and tells what stands.
+
+    `unbound_seconds`: how long while everybody is queued and a stage misses something, such as a bind.
+    """
 
     stall_seconds: float = STALL_SECONDS
     most_seconds: float = math.inf
+    unbound_seconds: float = math.inf
     ends: bool = False
 
-    def exceeded(self, waited: float, unchanged: float) -> str | None:
+    def exceeded(self, waited: float, unchanged: float, *, unbound: bool = False) -> str | None:
         """Why the demo waits no longer, or None."""
+        if unbound and unchanged > self.unbound_seconds:
+            return f"nobody could be sent anything for {self.unbound_seconds:.0f} s"
         if unchanged > self.stall_seconds:
             return f"nothing changed for {self.stall_seconds:.0f} s"
         if waited > self.most_seconds:
@@ -174,6 +180,7 @@ class Demonstration:
 
     async def _wait(self, client: httpx.AsyncClient) -> States:
         states: States = {}
+        missing: Mapping[str, str] = {}
         began_at = changed_at = monotonic()
         while True:
             answer = await client.get(f"/v1/alerts/{self.alert_id}/summary")
@@ -187,11 +194,15 @@ class Demonstration:
                     return states
                 if body["state"] in {"refused", "expired"}:
                     raise DemonstrationError(f"the alert is {body['state']}: {body.get('reason') or 'no reason given'}")
-                why = self.limits.exceeded(monotonic() - began_at, monotonic() - changed_at)
+                if self.limits.ends:
+                    missing = await self.stack.read_missing() or {}
+                waited, unchanged = monotonic() - began_at, monotonic() - changed_at
+                unbound = bool(missing) and states.get(DeliveryState.QUEUED, 0) == body["audience"]
+                why = self.limits.exceeded(waited, unchanged, unbound=unbound)
                 if why is not None:
                     if not self.limits.ends:
                         raise DemonstrationError(f"{why}; the states are {dict(states)}")
-                    self.end = End(why, await self.stack.read_missing() or {}, body["possible_duplicates"])
+                    self.end = End(why, missing, body["possible_duplicates"])
                     return states
             elif monotonic() - changed_at > self.limits.stall_seconds:
                 raise DemonstrationError(

@@ -7,7 +7,7 @@ from typing import Any
 from broadcast.embedded.demonstration import End, Limits, Reconciliation
 from schemas.status import DeliveryState
 
-LIMITS = Limits(stall_seconds=60.0, most_seconds=300.0, ends=True)
+LIMITS = Limits(stall_seconds=60.0, most_seconds=300.0, unbound_seconds=15.0, ends=True)
 """A profile may make it impossible to reach anybody: then the demo ends, and says so."""
 
 

@@ -93,6 +93,8 @@ def test_limits() -> None:
     limits = Limits(stall_seconds=10, most_seconds=100)
     assert limits.exceeded(50, 9) is None
     assert limits.exceeded(50, 11) == "nothing changed for 10 s"
+    assert Limits(unbound_seconds=5).exceeded(9, 9) is None
+    assert Limits(unbound_seconds=5).exceeded(9, 9, unbound=True) == "nobody could be sent anything for 5 s"
     assert limits.exceeded(101, 9) == "it was not over after 100 s"
 
 
