@@ -29,6 +29,7 @@ class Status(msgspec.Struct, omit_defaults=True, gc=False):
     (0: none). `message_id` is normalised by the account's rule. `number_hash` is the keyed signed 64-bit hash of
     the number. Instants are milliseconds since the epoch; `submitted_at` 0 means nothing was written to an SMSC.
     `reason` is for people. `late`: this very submit had been reported as unknown before its answer came.
+    `receipt_covers_message`: it is one segment of several, and its account sends one receipt for all of them.
     """
 
     alert_id: str
@@ -46,6 +47,7 @@ class Status(msgspec.Struct, omit_defaults=True, gc=False):
     at: Milliseconds = 0
     possible_duplicate: bool = False
     late: bool = False
+    receipt_covers_message: bool = False
 
 
 class DeliveryState(StrEnum):

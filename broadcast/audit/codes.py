@@ -1,7 +1,7 @@
 """Numbers that the audit's tables keep instead of words. Stable for ever: add, never change or reuse one."""
 
 from schemas.receipt import FINAL_RECEIPT_STATES, ReceiptState
-from schemas.status import STATE_OF_RECEIPT, DeliveryState, Outcome
+from schemas.status import STATE_OF_RECEIPT, DeliveryState, Outcome, state_of_attempt
 
 CODE_OF_OUTCOME: dict[Outcome, int] = {
     Outcome.ACCEPTED: 1,
@@ -50,6 +50,13 @@ POSSIBLE_DUPLICATES = 100
 OUTCOME_OF_CODE: dict[int, Outcome] = {code: outcome for outcome, code in CODE_OF_OUTCOME.items()}
 RECEIPT_OF_CODE: dict[int, ReceiptState] = {code: state for state, code in CODE_OF_RECEIPT.items()}
 STATE_OF_CODE: dict[int, DeliveryState] = {code: state for state, code in CODE_OF_STATE.items()}
+
+STATE_OF_CODES: dict[tuple[int, int | None], DeliveryState] = {
+    (outcome, receipt): state_of_attempt(word, None if receipt is None else RECEIPT_OF_CODE[receipt])
+    for outcome, word in OUTCOME_OF_CODE.items()
+    for receipt in (None, *RECEIPT_OF_CODE)
+}
+"""State that an attempt supports, by the codes of its outcome and receipt."""
 
 STATE_CODE_OF_RECEIPT: dict[int, int] = {
     code: CODE_OF_STATE[STATE_OF_RECEIPT[state]] for state, code in CODE_OF_RECEIPT.items()

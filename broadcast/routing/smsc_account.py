@@ -1,7 +1,7 @@
 """An account of an SMSC, as the routes file describes it (`examples/routes.toml`)."""
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -193,6 +193,11 @@ class Account(Table):
         description="Whether each submit has a user_message_reference, the same on every copy of a message.",
     )
     receipts: bool = Field(default=True, description="Whether to ask for delivery receipts.")
+    receipt_covers: Literal["part", "message"] = Field(
+        default="part",
+        description="What a receipt for one part of a long message speaks for: that `part`, or the whole `message`, "
+        "where the SMSC sends one receipt for all parts.",
+    )
     message_id_rule: MessageIdRule = Field(
         default=MessageIdRule.AS_IS,
         description="How the message id in a receipt differs from the one in the answer to the submit.",

@@ -396,4 +396,5 @@ class Settlement:
             at,
             job.possible_duplicate,
             late,
+            submission.message.total > 1 and submission.account.receipt_covers == "message",
         )

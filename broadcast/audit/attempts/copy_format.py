@@ -30,6 +30,7 @@ COLUMNS = (
     "outcome",
     "possible_duplicate",
     "only_attempt",
+    "receipt_covers_message",
     "reason",
     "receipt_at",
     "receipt_state",
@@ -56,7 +57,7 @@ def alert_part(alert_id: str) -> bytes:
 
 
 def shared_part(status: Status, evidence_id: int, account: int | None, *, only_attempt: bool) -> bytes:
-    """The fields from `evidence_id` to `only_attempt`, which most rows of a batch have in common."""
+    """The fields from `evidence_id` to `receipt_covers_message`, which most rows of a batch have in common."""
     account_part = _NULL if account is None else pack(">ii", 4, account)
     return b"".join(
         (
@@ -73,7 +74,7 @@ def shared_part(status: Status, evidence_id: int, account: int | None, *, only_a
                 2,
                 CODE_OF_OUTCOME[status.outcome],
             ),
-            pack(">i?i?", 1, status.possible_duplicate, 1, only_attempt),
+            pack(">i?i?i?", 1, status.possible_duplicate, 1, only_attempt, 1, status.receipt_covers_message),
         )
     )
 

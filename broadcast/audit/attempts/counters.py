@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
 
 import asyncpg
 
@@ -10,23 +9,20 @@ from broadcast.audit.attempts.joining import RowKey
 from broadcast.audit.attempts.rows import Deltas, Recipient
 from broadcast.audit.codes import (
     CODE_OF_STATE,
-    OUTCOME_OF_CODE,
     POSSIBLE_DUPLICATES,
     QUEUED,
-    RECEIPT_OF_CODE,
 )
-from schemas.status import DeliveryState, state_of_attempt, state_of_recipient
+from broadcast.audit.coverage import Part, state_of_parts
 
 LOCK_CLASS = 0xA0D1
 """First key of the advisory locks of this module; the second is the alert's."""
 
 _ATTEMPTS = """
-SELECT recipient_id, evidence_id, attempt, segment, segments, message_key, submitted_at, outcome, receipt_state,
-    possible_duplicate, only_attempt
+SELECT recipient_id, evidence_id, attempt, segment, segments, message_key, submitted_at, outcome,
+    receipt_state AS receipt, possible_duplicate, only_attempt,
+    CASE WHEN receipt_covers_message THEN account END AS covering
 FROM attempts WHERE alert_id = $1::text::uuid AND recipient_id = ANY ($2::bigint[])
 """
-
-_SUBMIT = ("attempt", "submitted_at", "segment", "segments")
 
 
 async def lock_and_recount(
@@ -72,24 +68,21 @@ async def _count(
         grouped[row["recipient_id"]].append(row)
     deltas: Deltas = Counter()
     for attempts in grouped.values():
-        was: list[tuple[int, datetime | None, int, int, DeliveryState]] = []
-        now: list[tuple[int, datetime | None, int, int, DeliveryState]] = []
+        was: list[Part] = []
+        now: list[Part] = []
         was_marked = now_marked = False
         for row in attempts:
-            outcome, code = OUTCOME_OF_CODE[row["outcome"]], row["receipt_state"]
-            attempt, submitted_at, segment, segments = (row[name] for name in _SUBMIT)
-            state = state_of_attempt(outcome, code and RECEIPT_OF_CODE[code])
-            now.append((attempt, submitted_at, segment, segments, state))
+            part = Part._make(row[name] for name in Part._fields)
+            now.append(part)
             now_marked |= row["possible_duplicate"]
             if row["evidence_id"] in own_evidence:
                 continue
-            key = (alert_id, row["recipient_id"], row["evidence_id"], attempt, segment, row["message_key"])
-            code = before.get(key, code)
-            state = state_of_attempt(outcome, code and RECEIPT_OF_CODE[code])
-            was.append((attempt, submitted_at, segment, segments, state))
+            submit = alert_id, row["recipient_id"], row["evidence_id"]
+            key = (*submit, part.attempt, part.segment, row["message_key"])
+            was.append(part._replace(receipt=before.get(key, part.receipt)))
             was_marked |= row["possible_duplicate"]
-        deltas[alert_id, CODE_OF_STATE[state_of_recipient(was)]] -= 1
-        deltas[alert_id, CODE_OF_STATE[state_of_recipient(now)]] += 1
+        deltas[alert_id, CODE_OF_STATE[state_of_parts(was)]] -= 1
+        deltas[alert_id, CODE_OF_STATE[state_of_parts(now)]] += 1
         deltas[alert_id, POSSIBLE_DUPLICATES] += now_marked - was_marked
     return deltas
 

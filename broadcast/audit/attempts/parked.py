@@ -44,7 +44,7 @@ USING unnest($1::bigint[], $2::bigint[]) AS t(key, hash) CROSS JOIN LATERAL (
     SELECT q.ctid FROM parked_receipts q WHERE q.message_key = t.key AND q.number_hash = t.hash OFFSET 0
 ) c
 WHERE p.ctid = c.ctid
-RETURNING p.message_key, p.number_hash, p.state, p.received_at, coalesce(p.error, '') AS error, p.evidence_id,
+RETURNING p.message_key, p.number_hash, p.state, p.received_at, p.error, p.evidence_id,
     p.account, p.by_text, p.parked_at
 """
 
@@ -73,7 +73,7 @@ async def _join_and_commit(connection: asyncpg.Connection, pairs: Sequence[tuple
         for row in rows:
             owner = owners[row["message_key"], row["number_hash"]]
             one = MergedReceipt(
-                row["message_key"], owner, row["state"], row["received_at"], row["error"], (row["evidence_id"],)
+                row["message_key"], owner, row["state"], row["received_at"], row["error"] or "", (row["evidence_id"],)
             )
             match = (row["message_key"], owner)
             receipts[match] = merge(receipts[match], one) if match in receipts else one

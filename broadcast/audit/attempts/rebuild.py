@@ -25,7 +25,8 @@ _BUCKETS = 256
 
 _ATTEMPTS = """
 SELECT a.alert_id::text, a.recipient_id, a.attempt, a.segment, a.segments, a.outcome, a.error, a.possible_duplicate,
-    coalesce(n.name, ''), a.message_key, a.number_hash, a.submitted_at, a.answered_at, coalesce(a.reason, '')
+    coalesce(n.name, ''), a.message_key, a.number_hash, a.submitted_at, a.answered_at, coalesce(a.reason, ''),
+    a.receipt_covers_message
 FROM attempts a LEFT JOIN accounts n ON n.id = a.account
 WHERE a.alert_id = $1::text::uuid AND a.recipient_id = ANY ($2::bigint[]) AND a.evidence_id = $3
 """
@@ -134,6 +135,7 @@ def _fact_of(status: Status, timestamp: int) -> Fact:
         _instant(status.submitted_at) if status.submitted_at else None,
         _instant(status.at or timestamp),
         status.reason.replace("\0", ""),
+        status.receipt_covers_message,
     )
 
 

@@ -105,6 +105,7 @@ def add_statuses(
             status.possible_duplicate,
             status.error,
             status.late,
+            status.receipt_covers_message,
         )
         shared = by_shared.get(alike)
         if shared is None:

@@ -8,10 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from broadcast.audience.chunks import read_reasons
-from broadcast.audit.codes import CODE_OF_OUTCOME, FINAL_RECEIPT_CODES
-from broadcast.audit.deliveries.state import STATE_OF_CODES, Attempt, Delivery, deliveries_of
+from broadcast.audit.codes import CODE_OF_OUTCOME, FINAL_RECEIPT_CODES, STATE_OF_CODES
+from broadcast.audit.coverage import Part, state_of_parts
+from broadcast.audit.deliveries.state import Attempt, Delivery, deliveries_of
 from broadcast.database import Connection
-from schemas.status import DeliveryState, Outcome, state_of_recipient
+from schemas.status import DeliveryState, Outcome
 
 _CHUNK = """
 SELECT chunk, first_id, last_id, recipients, suppressed FROM chunks
@@ -25,7 +26,7 @@ WHERE alert_id = $1 AND recipient_id > $2 AND recipient_id <= $3
 
 _COUNTED = """
 SELECT recipient_id, segment, segments, outcome, receipt_state, possible_duplicate, submitted_at < $4 AS old,
-    attempt, submitted_at
+    attempt, submitted_at, CASE WHEN receipt_covers_message THEN account END AS covering
 FROM attempts WHERE alert_id = $1 AND recipient_id > $2 AND recipient_id <= $3
 """
 
@@ -81,9 +82,7 @@ def _count_attempts(result: Count, attempts: list[list[Any]]) -> None:
         if len(facts) == 1 and facts[0][1] <= 1 and facts[0][2] == 1:
             state = STATE_OF_CODES[facts[0][3], facts[0][4]]
         else:
-            state = state_of_recipient(
-                (fact[7], fact[8], fact[1], fact[2], STATE_OF_CODES[fact[3], fact[4]]) for fact in facts
-            )
+            state = state_of_parts([Part._make((fact[7], fact[8], *fact[1:5], fact[9])) for fact in facts])
         result.states[state] += 1
         result.possible_duplicates += any(fact[5] for fact in facts)
         if state is DeliveryState.SUBMITTED:

@@ -5,16 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from broadcast.audit.codes import CODE_OF_OUTCOME, FINAL_RECEIPT_CODES, OUTCOME_OF_CODE, RECEIPT_OF_CODE
+from broadcast.audit.codes import CODE_OF_OUTCOME, FINAL_RECEIPT_CODES, RECEIPT_OF_CODE, STATE_OF_CODES
+from broadcast.audit.coverage import Part, spread_receipts, state_of_parts
 from schemas.receipt import ReceiptState
-from schemas.status import RANK, DeliveryState, Outcome, state_of_attempt, state_of_recipient
-
-STATE_OF_CODES: dict[tuple[int, int | None], DeliveryState] = {
-    (outcome, receipt): state_of_attempt(word, None if receipt is None else RECEIPT_OF_CODE[receipt])
-    for outcome, word in OUTCOME_OF_CODE.items()
-    for receipt in (None, *RECEIPT_OF_CODE)
-}
-"""State that an attempt supports, by the codes of its outcome and receipt."""
+from schemas.status import RANK, DeliveryState, Outcome
 
 _ACCEPTED = CODE_OF_OUTCOME[Outcome.ACCEPTED]
 
@@ -36,10 +30,18 @@ class Attempt(NamedTuple):
     error: int
     receipt_error: str | None
     reason: str | None
+    receipt_covers_message: bool
+
+    @property
+    def part(self) -> Part:
+        """What the state of its recipient needs of it."""
+        covering = self.account if self.receipt_covers_message else None
+        submit = self.attempt, self.submitted_at, self.segment, self.segments, self.outcome
+        return Part(*submit, self.receipt_state, covering)
 
     @property
     def state(self) -> DeliveryState:
-        """The state that it supports."""
+        """The state that it supports by its own receipt."""
         return STATE_OF_CODES[self.outcome, self.receipt_state]
 
 
@@ -92,10 +94,14 @@ def delivery_of(recipient_id: int, attempts: Iterable[Attempt], *, overdue_befor
         state = fact.state
         overdue = state is DeliveryState.SUBMITTED and _is_overdue(fact, overdue_before)
         return Delivery(recipient_id, state, 1, fact.possible_duplicate, overdue, fact, fact.reason)
-    state = state_of_recipient(
-        (fact.attempt, fact.submitted_at, fact.segment, fact.segments, fact.state) for fact in facts
-    )
-    supporting = [fact for fact in facts if fact.state is state]
+    parts = [fact.part for fact in facts]
+    state = state_of_parts(parts)
+    # An attempt that supports the state by a receipt of its own says more than one that another part speaks for.
+    supporting = [fact for fact in facts if fact.state is state] or [
+        fact
+        for fact, receipt in zip(facts, spread_receipts(parts), strict=True)
+        if STATE_OF_CODES[fact.outcome, receipt] is state
+    ]
     shown = supporting[0] if supporting else facts[0]
     overdue = state is DeliveryState.SUBMITTED and any(_is_overdue(fact, overdue_before) for fact in facts)
     return Delivery(
@@ -135,6 +141,7 @@ def _order(fact: Attempt) -> tuple[object, ...]:
         fact.error,
         fact.receipt_error or "",
         fact.reason or "",
+        fact.receipt_covers_message,
     )
 
 

@@ -158,7 +158,9 @@ async def _overdue(connection: Connection, alert_id: UUID, overdue_before: datet
             AND (receipt_state IS NULL OR receipt_state < {LOWEST_FINAL_RECEIPT})
             AND (only_attempt OR NOT EXISTS (
                 SELECT FROM attempts other WHERE other.alert_id = $1 AND other.recipient_id = attempts.recipient_id
-                    AND other.segment = attempts.segment AND other.receipt_state = $4
+                    AND (other.segment = attempts.segment AND other.receipt_state = $4
+                        OR attempts.receipt_covers_message AND other.account = attempts.account
+                            AND other.receipt_state >= {LOWEST_FINAL_RECEIPT})
             ))
         """,
         alert_id,

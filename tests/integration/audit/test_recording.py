@@ -227,6 +227,37 @@ async def test_segments_count_as_delivered_when_all_are(
     assert await counts(connection, alert_id) == {"queued": 1, "delivered": 1}
 
 
+@pytest.mark.parametrize("order", ["answers first", "receipt first", "receipt between"])
+async def test_one_receipt_speaks_for_all_parts_where_the_account_says_so(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection, order: str
+) -> None:
+    alert_id = await alerts.make([1, 2])
+    first, second = (
+        status(alert_id, 1, segments=2, segment=part, message_id=f"p{part}", receipt_covers_message=True)
+        for part in (1, 2)
+    )
+    spoken = [receipt(1, message_id="p2")]
+    if order == "answers first":
+        await recorder.write([first, second])
+        assert await counts(connection, alert_id) == {"queued": 1, "submitted": 1}
+        await recorder.write(receipts=spoken)
+    elif order == "receipt first":
+        await recorder.write(receipts=spoken)
+        await recorder.write([first])
+        await recorder.write([second])
+    else:
+        await recorder.write([second])
+        await recorder.write(receipts=spoken)
+        assert await counts(connection, alert_id) == {"queued": 2}
+        await recorder.write([first])
+    assert await counts(connection, alert_id) == {"queued": 1, "delivered": 1}
+    await recorder.write(receipts=spoken)
+    assert await counts(connection, alert_id) == {"queued": 1, "delivered": 1}
+    hour = timedelta(hours=1)
+    assert (await summary(connection, alert_id, receipt_deadline=hour)).receipt_overdue == 0
+    assert (await rebuild_check(connection)).faults == []
+
+
 async def test_a_second_writer_is_fenced(
     recorder: RecorderWithoutKafka, other_recorder: RecorderWithoutKafka, alerts: Alerts
 ) -> None:
@@ -287,6 +318,9 @@ async def test_counters_equal_counting_whatever_comes_in_whatever_order(
     assert (await verify(connection)).faults == []
 
 
+KINDS = (*("plain", "plain", "refused", "retry", "unknown", "late", "long", "one receipt", "cancelled", "nothing"),)
+
+
 def _random_history(
     random: Random, alert_id: UUID, recipients: list[int], *, repeat: bool
 ) -> tuple[list[Status], list[Receipt]]:
@@ -294,7 +328,9 @@ def _random_history(
     statuses: list[Status] = []
     receipts: list[Receipt] = []
 
-    def submit(recipient_id: int, attempt: int, segment: int, segments: int, *, marked: bool) -> None:
+    def submit(
+        recipient_id: int, attempt: int, segment: int, segments: int, *, marked: bool, covers: bool = False
+    ) -> None:
         name = f"{recipient_id}-{attempt}-{segment}-{marked}"
         statuses.append(
             status(
@@ -305,6 +341,7 @@ def _random_history(
                 segments=segments,
                 message_id=name,
                 possible_duplicate=marked,
+                receipt_covers_message=covers,
             )
         )
         for _ in range(random.choice([0, 1, 1, 2])):
@@ -312,7 +349,7 @@ def _random_history(
             receipts.append(receipt(recipient_id, state, message_id=name, received_at=T + random.randint(10, 99)))
 
     for recipient_id in recipients:
-        kind = random.choice(["plain", "plain", "refused", "retry", "unknown", "late", "long", "cancelled", "nothing"])
+        kind = random.choice(KINDS)
         if kind == "plain":
             submit(recipient_id, 1, 1, 1, marked=False)
         elif kind == "refused":
@@ -329,9 +366,9 @@ def _random_history(
             statuses.append(status(alert_id, recipient_id, Outcome.UNKNOWN))
             answer = random.choice([Outcome.ACCEPTED, Outcome.REFUSED, Outcome.REFUSED_FOR_NOW])
             statuses.append(status(alert_id, recipient_id, answer, late=True))
-        elif kind == "long":
+        elif kind in {"long", "one receipt"}:
             for segment in (1, 2, 3):
-                submit(recipient_id, 1, segment, 3, marked=False)
+                submit(recipient_id, 1, segment, 3, marked=False, covers=kind != "long")
         if repeat and kind == "plain":
             submit(recipient_id, 1, 1, 1, marked=True)
     return statuses, receipts

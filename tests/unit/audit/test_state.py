@@ -32,6 +32,7 @@ attempts = st.builds(
     error=st.integers(0, 2),
     receipt_error=st.none() | st.just("000"),
     reason=st.none() | st.sampled_from(["a", "b"]),
+    receipt_covers_message=st.booleans(),
 )
 
 
@@ -49,6 +50,7 @@ def attempt(outcome: Outcome = Outcome.ACCEPTED, receipt: ReceiptState | None = 
         "error": 0,
         "receipt_error": None,
         "reason": None,
+        "receipt_covers_message": False,
     } | changes
     code = None if receipt is None else CODE_OF_RECEIPT[receipt]
     return Attempt(outcome=CODE_OF_OUTCOME[outcome], receipt_state=code, **values)  # type: ignore[arg-type]
@@ -134,3 +136,80 @@ def test_a_submit_without_a_final_receipt_is_overdue_after_the_deadline(
     (early,) = deliveries_of([1], {}, facts, overdue_before=NOW)
     assert late.receipt_overdue is overdue
     assert early.receipt_overdue is False
+
+
+def copy_of_three(
+    *receipts: ReceiptState | None, outcomes: tuple[Outcome, ...] = (Outcome.ACCEPTED,) * 3, **changes: object
+) -> list[Attempt]:
+    """A message of three parts by an account that sends one receipt for all."""
+    given = {"segments": 3, "receipt_covers_message": True} | changes
+    return [
+        attempt(outcome, receipt, segment=segment, **given)
+        for segment, (outcome, receipt) in enumerate(zip(outcomes, receipts, strict=True), 1)
+    ]
+
+
+ACCEPTED, REFUSED_FOR_NOW = Outcome.ACCEPTED, Outcome.REFUSED_FOR_NOW
+DELIVERED, UNDELIVERABLE, ENROUTE = ReceiptState.DELIVERED, ReceiptState.UNDELIVERABLE, ReceiptState.ENROUTE
+FIRST_TWO = (ACCEPTED, ACCEPTED, REFUSED_FOR_NOW)
+
+
+@pytest.mark.parametrize(
+    ("facts", "state"),
+    [
+        (copy_of_three(None, None, None), DeliveryState.SUBMITTED),
+        (copy_of_three(DELIVERED, None, None), DeliveryState.DELIVERED),
+        (copy_of_three(None, None, UNDELIVERABLE), DeliveryState.UNDELIVERED),
+        # what is not final speaks for nobody, and is replaced
+        (copy_of_three(ENROUTE, None, None), DeliveryState.SUBMITTED),
+        (copy_of_three(ENROUTE, DELIVERED, None), DeliveryState.DELIVERED),
+        # a part with a final receipt of its own keeps it
+        (copy_of_three(DELIVERED, UNDELIVERABLE, None), DeliveryState.UNDELIVERED),
+        # a part that is not accepted, or not answered yet, is not spoken for
+        (copy_of_three(DELIVERED, None, None, outcomes=(ACCEPTED, ACCEPTED, Outcome.REFUSED)), DeliveryState.REJECTED),
+        (copy_of_three(DELIVERED, None, None)[:2], DeliveryState.QUEUED),
+        # the rest of a copy, sent again
+        (
+            [
+                *copy_of_three(DELIVERED, None, None, outcomes=FIRST_TWO),
+                *copy_of_three(None, None, None, attempt=2)[2:],
+            ],
+            DeliveryState.DELIVERED,
+        ),
+        # a whole copy sent again: each is spoken for by its own receipts
+        (
+            [
+                *copy_of_three(UNDELIVERABLE, None, None),
+                *copy_of_three(None, None, None, attempt=2, submitted_at=LATER),
+            ],
+            DeliveryState.SUBMITTED,
+        ),
+        (
+            [
+                *copy_of_three(None, None, None, outcomes=(Outcome.UNKNOWN,) * 3),
+                *copy_of_three(None, DELIVERED, None, attempt=2, submitted_at=LATER),
+            ],
+            DeliveryState.DELIVERED,
+        ),
+        # another account's receipt speaks for itself only
+        (
+            [
+                *copy_of_three(DELIVERED, None, None, outcomes=FIRST_TWO),
+                *copy_of_three(None, None, None, account=2)[2:],
+            ],
+            DeliveryState.SUBMITTED,
+        ),
+        # an account with a receipt for each part
+        (copy_of_three(DELIVERED, None, None, receipt_covers_message=False), DeliveryState.SUBMITTED),
+    ],
+)
+def test_one_receipt_speaks_for_all_parts_of_its_copy(facts: list[Attempt], state: DeliveryState) -> None:
+    for order in (facts, facts[::-1], facts[1:] + facts[:1], facts + facts):
+        (delivery,) = deliveries_of([1], {}, by_recipient(order), overdue_before=NOW)
+        assert delivery.state is state
+
+
+def test_the_attempt_that_is_shown_has_the_receipt_itself() -> None:
+    (delivery,) = deliveries_of([1], {}, {1: copy_of_three(None, None, DELIVERED)}, overdue_before=LATER)
+    assert delivery.attempt is not None
+    assert (delivery.attempt.segment, delivery.receipt_overdue) == (3, False)

@@ -106,6 +106,16 @@ def test_many_and_one_by_one_say_the_same() -> None:
     assert many.outbox.content.outcomes == single.outbox.content.outcomes
 
 
+def test_parts_say_whether_one_receipt_of_the_account_speaks_for_all() -> None:
+    for covers in ("part", "message"):
+        for segments in (1, 2):
+            route = ROUTE.model_copy(update={"accounts": (ACCOUNT.model_copy(update={"receipt_covers": covers}),)})
+            given = SettlementUnderTest(segments=segments, route=route)
+            given.settlement.settle_many([(token, 0, b"", 1) for token in given.tokens[0]], [b"1", b"2"][:segments], AT)
+            flags = [status.receipt_covers_message for status in given.statuses()]
+            assert flags == [covers == "message" and segments == 2] * segments
+
+
 def test_refused_for_now_is_a_status_and_a_delayed_job_in_the_same_content() -> None:
     given = SettlementUnderTest()
     given.settlement.settle(given.tokens[0][0], RSYSERR, "", AT)
