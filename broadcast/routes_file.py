@@ -28,7 +28,10 @@ def load_routes(settings: Settings, *, with_files: bool = False) -> tuple[Route,
     path = settings.routes_file
     if path is None:
         raise SettingsError("BROADCAST_ROUTES_FILE is not set; name the TOML file of routes (examples/routes.toml)")
-    checked = check_file(path, settings, read_environment(), with_files=with_files)
+    try:
+        checked = check_file(path, settings, read_environment(), with_files=with_files)
+    except OSError as error:
+        raise SettingsError(f"BROADCAST_ROUTES_FILE = {path}: {error.strerror}; name a readable file") from None
     if checked.faults:
         raise make_error(checked.faults, str(path))
     return checked.routes
@@ -37,14 +40,11 @@ def load_routes(settings: Settings, *, with_files: bool = False) -> tuple[Route,
 def check_file(
     path: Path, settings: Settings, environment: Mapping[str, str], *, with_files: bool = True
 ) -> CheckedFile:
-    """Everything that is wrong in the routes file at `path`; SettingsError when the file cannot be read.
+    """Everything that is wrong in the routes file at `path`; OSError when the file cannot be read.
 
     `settings` say how long a message and a retry may be.
     """
-    try:
-        octets = path.read_bytes()
-    except OSError as error:
-        raise SettingsError(f"BROADCAST_ROUTES_FILE = {path}: {error.strerror}; name a readable file") from None
+    octets = path.read_bytes()
     try:
         text = octets.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -114,7 +114,11 @@ def _check_tls(tls: Tls) -> Sequence[tuple[str, str, str]]:
 
 def _why_unreadable(path: Path) -> str:
     try:
+        if path.exists() and not path.is_file():
+            return "is no file"
         path.read_bytes()
     except OSError as error:
         return error.strerror or str(error)
+    except ValueError:
+        return "has a character that no path has"
     return ""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from broadcast.errors import SettingsError
 from broadcast.routes_file import CheckedFile, check_file
 from broadcast.routing import Account, Route
 from broadcast.routing.remarks import find_remarks
@@ -26,7 +27,10 @@ def check(file: Path, as_json: bool) -> None:
 
     Connects to nothing. Passwords written `env:NAME`, certificates and keys are looked up as a sender would here.
     """
-    checked = check_file(file, load_settings(), read_environment())
+    try:
+        checked = check_file(file, load_settings(), read_environment())
+    except OSError as error:
+        raise SettingsError(f"{file}: {error.strerror}; name a readable file") from None
     if as_json:
         click.echo(json.dumps(_content(checked)))
     elif not checked.faults:

@@ -21,6 +21,9 @@ ENVIRONMENT: Final = "env:"
 
 _PLACE_IN_TOML: Final = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$")
 
+_PLAIN: Final = {"Cannot overwrite a value": "this field stands twice in its table"}
+"""Messages of `tomllib` that do not say what to look for."""
+
 
 class RoutesError(SettingsError):
     """The routes file cannot be used; the message names line, field, value and the next step of the first fault."""
@@ -66,6 +69,7 @@ def check_routes(text: str, environment: Mapping[str, str] | None = None) -> Rea
         found = _PLACE_IN_TOML.search(str(error))
         line = int(found[1] or text.count("\n") + 1) if found else 0
         reason = str(error)[: found.start()] if found else str(error)
+        reason = _PLAIN.get(reason, reason)
         return _refuse_text(Fault(line, "", "", "", f"is not TOML: {reason}", "correct the line"))
     places = Places(content, lines, RoutesFile)
     faults: list[Fault] = []

@@ -48,7 +48,7 @@ class Tls(Table):
     ca_file: Path | None = Field(default=None, description="CA of the SMSC's certificate; if not set, the system's.")
     certificate_file: Path | None = Field(default=None, description="Certificate of this client, for mutual TLS.")
     key_file: Path | None = Field(default=None, description="Private key of that certificate.")
-    server_name: str | None = Field(default=None, description="Name in the SMSC's certificate, if it is not the host.")
+    server_name: Host | None = Field(default=None, description="Name in the SMSC's certificate, if it is not the host.")
 
 
 class PriorityFlags(Table):

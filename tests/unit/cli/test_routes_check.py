@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
 
 from broadcast.cli.routes import command
-from broadcast.routes_file import load_routes
+from broadcast.routes_file import check_file, load_routes
 from broadcast.routing import RoutesError
 from broadcast.settings import Settings
 
@@ -84,7 +87,10 @@ def test_a_file_of_an_editor_that_marks_utf8_is_taken(tmp_path: Path) -> None:
     ("tls", "message"),
     [
         ("ca_file = 'no.pem'", "tls.ca_file = 'no.pem': cannot be read: No such file or directory; name a file that"),
-        ("ca_file = '.'", "tls.ca_file = '.': cannot be read: Is a directory; name a file that this process may"),
+        ("ca_file = '.'", "tls.ca_file = '.': cannot be read: is no file; name a file that this process may"),
+        ("ca_file = '/dev/zero'", "tls.ca_file = '/dev/zero': cannot be read: is no file; name a file that this"),
+        ('ca_file = "a\\u0000b"', "cannot be read: has a character that no path has; name a file that this process"),
+        (f"ca_file = '{'x' * 5_000}'", "cannot be read: File name too long; name a file that this process may read"),
         ("certificate_file = 'no.pem'\nkey_file = 'k.pem'", "tls.key_file = 'k.pem': cannot be read: No such file"),
         (f"ca_file = '{KEY}'", "has no certificate in PEM form; name the certificate of the carrier's CA"),
         (f"certificate_file = '{CERTIFICATE}'", "has no key that fits the certificate, in PEM form; name certificate"),
@@ -122,6 +128,22 @@ def test_a_window_and_a_delay_that_settings_make_useless_are_refused(
         f"{tmp_path}/r.toml:11: route 'de', account 'a': window = 5: has no room for a message of "
         "BROADCAST_HIGHEST_SEGMENTS = 6 segments; raise it, or lower BROADCAST_HIGHEST_SEGMENTS",
     ]
+
+
+FIELDS = st.sampled_from(["ca_file", "certificate_file", "key_file", "server_name", "password", "host"])
+VALUES = st.text().map(json.dumps) | st.sampled_from(
+    ["''", "'/'", "'/dev/null'", "'env:HOME'", "1", f"'{CERTIFICATE}'"]
+)
+
+
+@given(st.lists(st.tuples(FIELDS, VALUES).map(" = ".join)), st.booleans(), st.binary(max_size=3))
+def test_a_file_with_any_names_of_files_is_taken_or_has_faults(lines: list[str], in_tls: bool, end: bytes) -> None:
+    text = "\n".join([TEXT, "[routes.accounts.tls]" if in_tls else "", *lines, "# "])
+    with NamedTemporaryFile(suffix=".toml") as file:
+        file.write(text.encode("utf-8", "replace") + end)
+        file.flush()
+        checked = check_file(Path(file.name), Settings(), {"HOME": "x"})
+    assert bool(checked.routes) is not bool(checked.faults)
 
 
 def test_a_routes_file_that_is_not_there_is_named(tmp_path: Path) -> None:

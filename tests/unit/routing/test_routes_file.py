@@ -105,6 +105,8 @@ def test_a_fault_of_a_route_names_line_field_value_and_step(text: str, line: int
         ("command_status = { '0x' = 'of_number' }", "command_status: '0x' is no command_status; write it like"),
         ("command_status = { '0x0' = 'of_number' }", "command_status: '0x0' is not 0x00000001 to 0xFFFFFFFF"),
         ("tls = true", "tls = true: must be a table; write it as a table, { name = value }"),
+        ("tls = { server_name = '' }", "tls.server_name = '': is empty; write it"),
+        ("tls = { server_name = 'smsc:3550' }", "tls.server_name = 'smsc:3550': has a port in it; write"),
         ("tls = { key_file = 'k.pem' }", "tls.key_file = 'k.pem': stands without certificate_file; add the certifi"),
         ("password = ''", "password: is empty; write the password, or leave the field out"),
         ("password = 'päss'", "password: has a character that is not printable ASCII; ask the carrier"),
@@ -176,6 +178,7 @@ def test_hosts_by_name_and_by_address_are_taken(host: str) -> None:
     ("text", "message"),
     [
         ("routes = [", "r.toml:1: is not TOML: Invalid value; correct the line"),
+        (write(more="port = 2"), "r.toml:11: is not TOML: this field stands twice in its table; correct the line"),
         ("\n\nname 1", "r.toml:3: is not TOML: Expected '=' after a key in a key/value pair; correct the line"),
         ("a = " + "[" * 100_000, "r.toml: is not TOML: its brackets are too deep; correct it"),
         ("a = " + "1" * 5_000, "r.toml: is not TOML: Exceeds the limit"),
