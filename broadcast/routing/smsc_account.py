@@ -219,6 +219,10 @@ class Account(Table):
         description="What this SMSC means by a command_status, before the table of `docs/sender.md`: "
         "`of_message`, `of_number`, `invalid_number`, `of_account`, `for_now`, `throttled`, `session` or `unknown`.",
     )
+    congestion_state: bool = Field(
+        default=True,
+        description="Whether the rate follows the congestion_state that an SMSC with SMPP 5.0 adds to its answers.",
+    )
     throttle_pause_seconds: Seconds = Field(
         default=0.1, description="Pause after the SMSC refused a submit because of its rate."
     )

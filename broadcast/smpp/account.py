@@ -69,6 +69,8 @@ class BindConfig:
     enquire_link_seconds: float = 15.0
     # After RTHROTTLED or RMSGQFUL; doubles while such answers follow one another.
     throttle_pause_seconds: float = 0.1
+    # Whether the rate follows the congestion_state of responses (SMPP 5.0).
+    congestion_state: bool = True
     # Longer than two enquire_links: it only acts when those did not end the link.
     inactivity_seconds: float = 90.0
     pdu_cap: int = PDU_CAP

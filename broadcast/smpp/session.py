@@ -305,7 +305,8 @@ class Session(Link, Generic[T]):
         if self._number_of is not None and RMSGQFUL in statuses:
             full = [self._number_of(token) for token, status, *_ in timely if status == RMSGQFUL]
         throttled += self._full_queues.count_congested(len(statuses), full, now)
-        self.pacing.observe(len(statuses), throttled, now, unanswered=self._window.pending, congestion=batch.congestion)
+        congestion = batch.congestion if self.config.congestion_state else None
+        self.pacing.observe(len(statuses), throttled, now, unanswered=self._window.pending, congestion=congestion)
 
     def _deliver(self, batch: Batch) -> None:
         deliveries = batch.deliveries

@@ -260,6 +260,7 @@ def make_config(account: Account) -> AccountConfig:
             response_timeout_seconds=account.response_timeout_seconds,
             enquire_link_seconds=account.enquire_link_seconds,
             throttle_pause_seconds=account.throttle_pause_seconds,
+            congestion_state=account.congestion_state,
             inactivity_seconds=account.inactivity_seconds,
         ),
         bind_mode=account.bind_mode,

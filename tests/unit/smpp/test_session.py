@@ -16,6 +16,7 @@ from broadcast.smpp.codec.pdu import (
     Pdu,
 )
 from broadcast.smpp.codec.template import SubmitTemplate
+from broadcast.smpp.codec.tlv import CONGESTION_STATE, encode_tlvs
 from broadcast.smpp.errors import ResponseTimeoutError
 from tests.support.smpp import TEMPLATE, SessionInMemory
 from tests.support.waiting import eventually
@@ -199,3 +200,11 @@ def test_every_token_is_reported_exactly_once(data: st.DataObject) -> None:
         assert len({token for token, *_ in memory.listener.late}) == len(memory.listener.late)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(("obeyed", "cuts"), [(True, 1), (False, 0)])
+async def test_the_rate_follows_congestion_state_unless_the_account_says_no(obeyed: bool, cuts: int) -> None:
+    memory = SessionInMemory(window=64, rate_per_second=1000.0, congestion_state=obeyed)
+    assert memory.submit(4) == 4
+    memory.receive(Pdu(SUBMIT_SM_RESP, 0, 1, b"id1\0" + encode_tlvs([(CONGESTION_STATE, b"\x5f")])))
+    assert memory.session.pacing.cuts == cuts
