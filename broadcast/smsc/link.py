@@ -367,6 +367,9 @@ class Link(asyncio.Protocol):
             self.write(encode_pdu(command | RESPONSE, status, sequence))
             return
         self._writer.account = account
+        if account.behaviour.connections in {"closed", "refused"}:
+            self._writer.close()
+            return
         behaviour = account.behaviour
         response = encode_pdu(command | RESPONSE, 0, sequence, _BIND_BODIES[behaviour.bind_response])
         self._bind = self._accounts.add_bind(self, request, mode, account)

@@ -12,6 +12,7 @@ from broadcast.smpp.codec.pdu import GENERIC_NACK, HEADER, HEADER_LENGTH, SUBMIT
 from broadcast.smpp.codec.receipts import MessageState
 from broadcast.smpp.codec.tlv import encode_tlvs
 from broadcast.smsc.accounts import Account, Bind
+from broadcast.smsc.counts.rates import LoopWatch
 from broadcast.smsc.counts.submit_counts import TextKey
 from broadcast.smsc.counts.violations import Violation
 from broadcast.smsc.pdu_writer import PduWriter
@@ -42,6 +43,7 @@ class SubmitHandler:
     def __init__(self, state: SmscState, first_number: int) -> None:
         self._state: Final = state
         self._number = first_number - 1
+        self._loop_watch: Final = LoopWatch(state.now)
         self._refusals: Final[Counter[tuple[TextKey, int]]] = Counter()
 
     def forget_refusals(self) -> None:
@@ -70,7 +72,11 @@ class SubmitHandler:
             numbers = list(map(int, destinations))
         except ValueError:
             numbers = []
-        total = account.rate.add(state.now(), count)
+        paused_since = self._loop_watch.paused_since() if behaviour.rate_limit else None
+        if paused_since is None:
+            total = account.rate.add(state.now(), count)
+        else:
+            total = account.rate.spread(paused_since, state.now(), count)
         if account.has_limits or layout.faults or layout.long_message is not None:
             self._check(bind, layout, numbers, count, total)
         if not account.plain or not numbers:

@@ -1,10 +1,14 @@
 """Submits in a sliding second, as an SMSC that limits rates counts them."""
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 SECOND: Final = 1.0
+LOOK_SECONDS: Final = 0.01
+_SLICES: Final = 16
+_NUMBERS_KEPT: Final = 100_000
 
 
 class SlidingRate:
@@ -25,12 +29,51 @@ class SlidingRate:
         self.highest = max(self.highest, total)
         return total
 
+    def spread(self, since: float, now: float, count: int) -> int:
+        """Count `count` that came at some time between `since` and `now`, as if evenly."""
+        self.total(since)
+        for number in range(1, _SLICES + 1):
+            share = count * number // _SLICES - count * (number - 1) // _SLICES
+            self._counts.append((since + (now - since) * number / _SLICES, share))
+        self._total += count
+        total = self.total(now)
+        self.highest = max(self.highest, total)
+        return total
+
     def total(self, now: float) -> int:
         """How many the second that ends now has."""
         counts = self._counts
         while counts and counts[0][0] <= now - SECOND:
             self._total -= counts.popleft()[1]
         return self._total
+
+
+class LoopWatch:
+    """Knows since when the event loop has not run, so that a pause of ours is not taken for a burst of the client.
+
+    What is read after a pause came at some time in it. It looks every hundredth of a second, while it is asked.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now: Final = now
+        self._looked_at = 0.0
+        self._asked_at = 0.0
+        self._looking = False
+
+    def paused_since(self) -> float | None:
+        """When the pause that has just ended began; None: there was none."""
+        now = self._asked_at = self._now()
+        if not self._looking:
+            self._looking = True
+            self._look()
+            return None
+        return self._looked_at if now - self._looked_at > 2 * LOOK_SECONDS else None
+
+    def _look(self) -> None:
+        self._looked_at = self._now()
+        self._looking = self._looked_at - self._asked_at < SECOND
+        if self._looking:
+            asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
 
 
 class NumberRates:
@@ -45,6 +88,8 @@ class NumberRates:
         now = self._now()
         times = self._counts.get(number)
         if times is None:
+            if len(self._counts) >= _NUMBERS_KEPT:
+                self._counts = {each: kept for each, kept in self._counts.items() if kept[-1] > now - seconds}
             times = self._counts[number] = deque()
         while times and times[0] <= now - seconds:
             times.popleft()
