@@ -10,10 +10,11 @@ from broadcast.smpp.codec.bind import BindRequest
 from broadcast.smpp.codec.command_status import RALYBND, RBINDFAIL, RINVPASWD, RINVSYSID, ROK
 from broadcast.smsc.counts.rates import NumberRates, SlidingRate
 from broadcast.smsc.counts.violations import Violation
+from broadcast.smsc.pdus.receipt_texts import write_ids
+from broadcast.smsc.pdus.receipts import ReceiptBatch, render_receipts
 from broadcast.smsc.profile import tables
 from broadcast.smsc.profile.rule_plans import RulePlanner
 from broadcast.smsc.profile.schedule import Schedule, rules_of
-from broadcast.smsc.receipts import ReceiptBatch, render_receipts, write_ids
 from broadcast.smsc.state import AccountMetrics, BindMetrics, Connection, SmscState
 
 # At most so many receipts at once, so that responses are sent in between.

@@ -36,9 +36,10 @@ from broadcast.smpp.codec.tlv import SC_INTERFACE_VERSION, encode_tlvs
 from broadcast.smsc.accounts import Accounts, Bind
 from broadcast.smsc.counts.violations import SequenceWatch, Violation
 from broadcast.smsc.pdu_writer import PduWriter
-from broadcast.smsc.receipts import MALFORMED_TLV, UNKNOWN_TAG, ReceiptBatch
+from broadcast.smsc.pdus.receipt_texts import MALFORMED_TLV, UNKNOWN_TAG
+from broadcast.smsc.pdus.receipts import ReceiptBatch
+from broadcast.smsc.pdus.submit_layout import SubmitLayout
 from broadcast.smsc.state import AccountMetrics, SmscState
-from broadcast.smsc.submit_layout import SubmitLayout
 from broadcast.smsc.submits import SubmitHandler
 
 _ACKNOWLEDGEMENT: Final = struct.Struct(">IIIIB")

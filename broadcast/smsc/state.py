@@ -10,7 +10,7 @@ from broadcast.smpp.codec.message import ShortMessage
 from broadcast.smsc.behaviour import Behaviour
 from broadcast.smsc.counts.submit_counts import SubmitCounts
 from broadcast.smsc.counts.violations import Example, PartWatch, Violation, Violations
-from broadcast.smsc.receipts import ReceiptBatch
+from broadcast.smsc.pdus.receipts import ReceiptBatch
 
 # The statistics name this many binds, the newest; a fault test makes hundreds.
 BINDS_KEPT: Final = 500

@@ -1,30 +1,25 @@
 """What the simulator does with submits: plan, count, respond, schedule receipts."""
 
-import struct
 import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from broadcast.smpp.codec.command_status import RINVDSTADR, ROK, RTHROTTLED, name_status
+from broadcast.smpp.codec.command_status import RINVDSTADR, RTHROTTLED, name_status
 from broadcast.smpp.codec.message import INTERMEDIATE_CLASS
-from broadcast.smpp.codec.pdu import GENERIC_NACK, HEADER, HEADER_LENGTH, SUBMIT_SM_RESP, encode_pdu
 from broadcast.smpp.codec.receipts import MessageState
-from broadcast.smpp.codec.tlv import encode_tlvs
 from broadcast.smsc.accounts import Account, Bind
 from broadcast.smsc.counts.rates import LoopWatch
 from broadcast.smsc.counts.submit_counts import TextKey
 from broadcast.smsc.counts.violations import Violation
 from broadcast.smsc.pdu_writer import PduWriter
-from broadcast.smsc.receipts import MALFORMED_TLV, UNKNOWN_FROM, UNKNOWN_TAG, ReceiptBatch, format_ids
+from broadcast.smsc.pdus.receipt_texts import UNKNOWN_FROM
+from broadcast.smsc.pdus.receipts import ReceiptBatch
+from broadcast.smsc.pdus.responses import Responses, render_accepted, render_congestion, render_error
+from broadcast.smsc.pdus.submit_layout import SubmitLayout
 from broadcast.smsc.state import SmscState
-from broadcast.smsc.submit_layout import SubmitLayout
 from broadcast.smsc.submit_plan import STANDARD_FORM, ReceiptForm, ReceiptPlan, SubmitPlan
 
-CONGESTION_STATE: Final = 0x0428
-# Of congestion_state, SMPP 5.0: 80 to 89 is the best, 90 to 99 says that congestion is near.
-_CONGESTION_AT_RATE: Final = 90
-_UNKNOWN_TLV: Final = encode_tlvs([(UNKNOWN_TAG, b"unknown")])
 _FAILURES: Final = frozenset(
     {
         MessageState.EXPIRED,
@@ -92,7 +87,7 @@ class SubmitHandler:
         else:
             metrics.accepted += count
             account.metrics.accepted += count
-            writer.add_responses(self.render_accepted(account, sequences, ids), count)
+            writer.add_responses(render_accepted(behaviour, sequences, ids), count)
         if behaviour.receipts and layout.wants_success:
             self._schedule(account, self._make_batch(account, layout, ids, numbers))
 
@@ -154,7 +149,8 @@ class SubmitHandler:
         behaviour, planner, refusals = account.behaviour, account.planner, self._refusals
         key, part, elapsed = layout.key, layout.key.segment, self._state.elapsed
         allowed = self._count_allowed(bind, len(sequences))
-        responses = _Responses(self, account, writer, self._congestion(account))
+        tail = render_congestion(account.rate.total(self._state.now()), behaviour.congestion_rate)
+        responses = Responses(behaviour, writer, tail)
         taken: dict[tuple[ReceiptPlan, float], tuple[list[int], list[int]]] = {}
         for position, (sequence, address) in enumerate(zip(sequences, destinations, strict=True)):
             number = int(address) if address.isdigit() else None
@@ -176,7 +172,7 @@ class SubmitHandler:
                         each.unanswered += 1
                 else:
                     self._refuse(account, plan.status)
-                    responses.add(self.render_error(account, sequence, plan), plan)
+                    responses.add(render_error(behaviour, sequence, plan), plan)
                 continue
             if plan.reaches_client and not behaviour.silent:
                 for each in totals:
@@ -212,14 +208,6 @@ class SubmitHandler:
             allowed = min(allowed, max(0, behaviour.rate_cap - account.allowed.total(now)))
             account.allowed.add(now, allowed)
         return allowed
-
-    def _congestion(self, account: Account) -> bytes:
-        """congestion_state by the load of the last second, as a parameter of the response; empty if not wanted."""
-        most = account.behaviour.congestion_rate
-        if not most:
-            return b""
-        state = min(100, int(account.rate.total(self._state.now()) / most * _CONGESTION_AT_RATE))
-        return encode_tlvs([(CONGESTION_STATE, bytes([state]))])
 
     def _schedule_by_plan(
         self,
@@ -284,100 +272,3 @@ class SubmitHandler:
         for metrics in (self._state.metrics, account.metrics):
             metrics.refused += 1
             metrics.refused_by_status[name] = metrics.refused_by_status.get(name, 0) + 1
-
-    def render_error(self, account: Account, sequence: int, plan: SubmitPlan) -> bytes:
-        """A submit_sm_resp or generic_nack that refuses, with or without a body."""
-        if plan.nack:
-            return encode_pdu(GENERIC_NACK, plan.status, sequence)
-        match plan.body or account.behaviour.error_body:
-            case "empty":
-                body = b"\0"
-            case "id":
-                body = b"%010d\0" % sequence
-            case "garbage":
-                body = b"\xff\xfe\0\x01no id"
-            case _:
-                body = b""
-        return encode_pdu(SUBMIT_SM_RESP, plan.status, sequence, body + _TLVS[plan.tlvs])
-
-    def render_answer(self, account: Account, sequence: int, number: int, plan: SubmitPlan, tail: bytes) -> bytes:
-        """A submit_sm_resp that accepts, with what the plan adds."""
-        behaviour = account.behaviour
-        message_id = format_ids((number,), behaviour.message_id_format, behaviour.message_id_modulus)[0]
-        match plan.body:
-            case "none":
-                return encode_pdu(SUBMIT_SM_RESP, ROK, sequence)
-            case "empty":
-                body = b"\0"
-            case "garbage":
-                body = b"\xff\xfe" + message_id
-            case _:
-                body = message_id + b"\0"
-        return encode_pdu(SUBMIT_SM_RESP, ROK, sequence, body + tail + _TLVS[plan.tlvs])
-
-    def render_accepted(self, account: Account, sequences: Sequence[int], numbers: Sequence[int]) -> bytes | bytearray:
-        """submit_sm_resp for each, as one piece."""
-        behaviour = account.behaviour
-        ids = format_ids(numbers, behaviour.message_id_format, behaviour.message_id_modulus)
-        widths = set(map(len, ids))
-        if len(widths) > 1:
-            return b"".join(
-                [
-                    HEADER.pack(HEADER_LENGTH + len(each) + 1, SUBMIT_SM_RESP, ROK, sequence) + each + b"\0"
-                    for sequence, each in zip(sequences, ids, strict=True)
-                ]
-            )
-        width = widths.pop()
-        length = HEADER_LENGTH + width + 1
-        block = bytearray(HEADER.pack(length, SUBMIT_SM_RESP, ROK, 0) + bytes(width + 1)) * len(ids)
-        pack_into = struct.Struct(f">I{width}s").pack_into
-        for offset, sequence, message_id in zip(range(12, len(block), length), sequences, ids, strict=True):
-            pack_into(block, offset, sequence, message_id)
-        return block
-
-
-class _Responses:
-    """The responses to some submits, in their order: those that are alike are rendered together."""
-
-    def __init__(self, handler: SubmitHandler, account: Account, writer: PduWriter, tail: bytes) -> None:
-        self._handler: Final = handler
-        self._account: Final = account
-        self._writer: Final = writer
-        self._tail: Final = tail
-        self._constant: Final = account.behaviour.delay_ms / 1000
-        self._in_order: Final = account.behaviour.answer_order == "due"
-        self._alike: list[tuple[int, int]] = []
-
-    def accept(self, sequence: int, number: int, plan: SubmitPlan) -> None:
-        """Accept a submit, as its plan says."""
-        if (
-            self._in_order
-            and not (plan.delay or plan.cut or plan.body or self._tail)
-            and plan.answers == 1
-            and plan.tlvs == "none"
-        ):
-            self._alike.append((sequence, number))
-        else:
-            data = self._handler.render_answer(self._account, sequence, number, plan, self._tail)
-            self.add(data * plan.answers, plan)
-
-    def add(self, data: bytes, plan: SubmitPlan) -> None:
-        """Send this response when its plan says."""
-        if self._alike:
-            self.end()
-        if self._in_order and not (plan.delay or plan.cut):
-            self._writer.add_responses(data, 1)
-        else:
-            self._writer.add_delayed(data, self._constant + plan.delay, plan.cut)
-
-    def end(self) -> None:
-        """Give the writer what was collected."""
-        if self._alike:
-            sequences, numbers = zip(*self._alike, strict=True)
-            self._writer.add_responses(
-                self._handler.render_accepted(self._account, sequences, numbers), len(self._alike)
-            )
-            self._alike.clear()
-
-
-_TLVS: Final = {"none": b"", "unknown": _UNKNOWN_TLV, "malformed": MALFORMED_TLV}

@@ -12,8 +12,8 @@ from broadcast.smpp.codec.receipts import MessageState
 from broadcast.smpp.codec.tlv import SAR_SEGMENT_SEQNUM, encode_tlvs
 from broadcast.smsc.behaviour import Behaviour
 from broadcast.smsc.counts.submit_counts import SubmitCounts, TextKey
-from broadcast.smsc.receipts import format_ids
-from broadcast.smsc.submit_layout import SubmitLayout, identify_text
+from broadcast.smsc.pdus.receipt_texts import format_ids
+from broadcast.smsc.pdus.submit_layout import SubmitLayout, identify_text
 from broadcast.smsc.submit_plan import SubmitPlanner
 
 keys = st.builds(TextKey, st.sampled_from([b"a", b"b", b"c"]), st.sampled_from([1, 1, 2]))

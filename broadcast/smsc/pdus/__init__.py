@@ -1,0 +1,1 @@
+"""PDUs of the simulator: layouts of submits, responses, and receipts in every form."""
