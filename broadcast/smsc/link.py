@@ -2,12 +2,12 @@
 
 import asyncio
 import struct
-from collections.abc import Sequence
-from itertools import repeat
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from broadcast.smpp.codec.bind import parse_bind
-from broadcast.smpp.codec.command_status import RINVBNDSTS, RINVCMDID, RMSGQFUL, ROK, RTHROTTLED, RX_T_APPN
+from broadcast.smpp.codec.command_status import RINVBNDSTS, RINVCMDID
 from broadcast.smpp.codec.errors import FrameError, PduError
 from broadcast.smpp.codec.message import ShortMessage, encode_message
 from broadcast.smpp.codec.pdu import (
@@ -27,25 +27,25 @@ from broadcast.smpp.codec.pdu import (
     SUBMIT_SM,
     UNBIND,
     UNBIND_RESP,
-    SequenceCounter,
     check_length,
     encode_pdu,
     iterate_runs,
 )
-from broadcast.smpp.codec.tlv import SC_INTERFACE_VERSION, encode_tlvs
 from broadcast.smsc.accounts import Accounts, Bind
 from broadcast.smsc.counts.violations import SequenceWatch, Violation
 from broadcast.smsc.pdu_writer import PduWriter
-from broadcast.smsc.pdus.receipt_texts import MALFORMED_TLV, UNKNOWN_TAG
 from broadcast.smsc.pdus.receipts import ReceiptBatch
+from broadcast.smsc.pdus.responses import BIND_BODIES
 from broadcast.smsc.pdus.submit_layout import SubmitLayout
-from broadcast.smsc.state import AccountMetrics, SmscState
+from broadcast.smsc.sent_deliveries import SentDeliveries
+from broadcast.smsc.state import SmscState
 from broadcast.smsc.submits import SubmitHandler
 
 _ACKNOWLEDGEMENT: Final = struct.Struct(">IIIIB")
 _MODES: Final = {BIND_RECEIVER: "receiver", BIND_TRANSMITTER: "transmitter"}
 _LAYOUTS_CAP: Final = 64
-_RETRYABLE: Final = frozenset([RTHROTTLED, RMSGQFUL, RX_T_APPN])
+# Until a timer looks again whether the behaviour wants what it is for.
+_ASIDE_SECONDS: Final = 60.0
 
 
 class Link(asyncio.Protocol):
@@ -63,16 +63,13 @@ class Link(asyncio.Protocol):
         self._bind: Bind | None = None
         self._rest = b""
         self._layouts: dict[int, list[SubmitLayout]] = {}
-        self._sequences: Final = SequenceCounter()
-        self._receipts: dict[int, tuple[ReceiptBatch, int]] = {}
-        self._messages: set[int] = set()
-        # Of `_receipts`, those that went as data_sm.
-        self._as_data: Final[set[int]] = set()
+        self._sent: Final = SentDeliveries(state, self._violate)
         self._watch: Final = SequenceWatch()
         self._enquiries: Final[dict[int, float]] = {}
         self._unbound = False
         self._received_at = state.now()
-        self._timers: list[asyncio.TimerHandle] = []
+        # By what they call, so that each thing is planned once.
+        self._timers: Final[dict[str, asyncio.TimerHandle]] = {}
         self._may_submit = self._may_receive = self._writing_paused = False
 
     @property
@@ -80,7 +77,7 @@ class Link(asyncio.Protocol):
         """How many receipts may be sent on this bind at this moment; 0 when it is not bound to receive."""
         if not self._may_receive or self._writing_paused:
             return 0
-        return self._writer.account.behaviour.receipt_window - len(self._receipts)
+        return self._writer.account.behaviour.receipt_window - len(self._sent)
 
     def write(self, data: bytes | bytearray) -> None:
         """Send PDUs that are not responses to submits."""
@@ -88,17 +85,11 @@ class Link(asyncio.Protocol):
 
     def register_receipts(self, batch: ReceiptBatch, start: int, count: int) -> Sequence[int]:
         """Give the batch's receipts from `start` sequence numbers, and keep them until they are answered."""
-        sequences = self._sequences.take(count, self._receipts.__contains__)
-        self._receipts.update(zip(sequences, zip(repeat(batch), range(start, start + count)), strict=False))
-        if batch.form.pdu == "data_sm":
-            self._as_data.update(sequences)
-        return sequences
+        return self._sent.add_receipts(batch, start, count)
 
     def send_phone_message(self, message: ShortMessage) -> None:
         """Send a message from a phone as deliver_sm."""
-        sequence = self._sequences.take(1, self._receipts.__contains__)[0]
-        self._messages.add(sequence)
-        self.write(encode_pdu(DELIVER_SM, 0, sequence, encode_message(message)))
+        self.write(encode_pdu(DELIVER_SM, 0, self._sent.add_message(), encode_message(message)))
 
     def send_due_responses(self) -> None:
         """Send the responses that are due, after the behaviour has changed."""
@@ -111,7 +102,7 @@ class Link(asyncio.Protocol):
 
     def unbind(self) -> None:
         """Ask the client to unbind."""
-        self.write(encode_pdu(UNBIND, 0, self._sequences.take(1, self._receipts.__contains__)[0]))
+        self.write(encode_pdu(UNBIND, 0, self._sent.take_sequence()))
 
     def close(self) -> None:
         """Close the connection at once and discard what is not sent."""
@@ -127,7 +118,7 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._state.connections.discard(self)
         lost = self._writer.discard()
-        for timer in self._timers:
+        for timer in self._timers.values():
             timer.cancel()
         self._may_submit = self._may_receive = False
         if self._bind is not None:
@@ -136,14 +127,14 @@ class Link(asyncio.Protocol):
             account.connections.remove(self)
             self._state.metrics.answers_lost += lost
             account.metrics.answers_lost += lost
+            unanswered = tuple(self._sent.take_unanswered())
             if account.behaviour.resend_receipts:
                 # At once, so that they are sent before receipts that are due later.
-                for batch, index in self._receipts.values():
+                for batch, index in unanswered:
                     account.schedule_receipts(batch.single(index, self._state.now()))
-                self._state.metrics.receipts_resent += len(self._receipts)
-                account.metrics.receipts_resent += len(self._receipts)
+                self._state.metrics.receipts_resent += len(unanswered)
+                account.metrics.receipts_resent += len(unanswered)
             account.send_due_receipts()
-        self._receipts.clear()
 
     def pause_writing(self) -> None:
         self._writing_paused = True
@@ -259,7 +250,11 @@ class Link(asyncio.Protocol):
         transport = self._writer.transport
         if isinstance(transport, asyncio.ReadTransport):
             transport.pause_reading()
-            self._timers = [asyncio.get_running_loop().call_later(seconds, self._read_again)]
+            self._call_later("read", seconds, self._read_again)
+
+    def _call_later(self, name: str, seconds: float, callback: Callable[[], None]) -> None:
+        """Call it once the time has passed, unless the connection ends before."""
+        self._timers[name] = asyncio.get_running_loop().call_later(seconds, callback)
 
     def _read_again(self) -> None:
         transport = self._writer.transport
@@ -286,46 +281,11 @@ class Link(asyncio.Protocol):
             offset += count * length
         return offset
 
-    def _check_acknowledgements(self, command: int, sequences: Sequence[int]) -> None:
-        for sequence in sequences:
-            if sequence not in self._receipts and sequence not in self._messages:
-                self._violate(Violation.ANSWER_UNEXPECTED, f"sequence {sequence}")
-            elif (sequence in self._as_data) != (command == DATA_SM_RESP):
-                self._violate(Violation.ANSWER_OF_WRONG_TYPE, f"command_id 0x{command:08X}, sequence {sequence}")
-        self._as_data.difference_update(sequences)
-
     def _acknowledge(self, command: int, sequences: Sequence[int], statuses: Sequence[int]) -> None:
-        totals = self._state.metrics
-        if self._as_data or command == DATA_SM_RESP or not self._receipts.keys() >= set(sequences):
-            self._check_acknowledgements(command, sequences)
-        if self._messages:
-            for sequence, status in zip(sequences, statuses, strict=True):
-                if sequence in self._messages and status == ROK:
-                    self._messages.discard(sequence)
-                    totals.messages_answered += 1
-        found = list(map(self._receipts.pop, sequences, repeat(None)))
-        answered = len(found) - found.count(None)
-        mine = self._bind.account.metrics if self._bind is not None else AccountMetrics()
-        if statuses.count(ROK) == len(statuses):
-            totals.receipts_answered += answered
-            mine.receipts_answered += answered
+        if self._bind is None:
+            self._violate(Violation.ANSWER_UNEXPECTED, f"sequence {sequences[0]}, not bound")
             return
-        for receipt, status in zip(found, statuses, strict=True):
-            if receipt is None:
-                continue
-            if status == ROK:
-                totals.receipts_answered += 1
-                mine.receipts_answered += 1
-            elif status in _RETRYABLE and self._bind is not None:
-                account = self._bind.account
-                batch, index = receipt
-                due_at = self._state.now() + account.behaviour.receipt_retry_ms / 1000
-                account.schedule_receipts(batch.single(index, due_at))
-                totals.receipts_resent += 1
-                mine.receipts_resent += 1
-            else:
-                totals.receipts_refused += 1
-                mine.receipts_refused += 1
+        self._sent.acknowledge(self._bind, command, sequences, statuses)
 
     def _handle(self, command: int, sequence: int, body: bytes) -> None:
         if not command & RESPONSE and not self._watch.ascend((sequence,)):
@@ -372,12 +332,10 @@ class Link(asyncio.Protocol):
             self._writer.close()
             return
         behaviour = account.behaviour
-        response = encode_pdu(command | RESPONSE, 0, sequence, _BIND_BODIES[behaviour.bind_response])
+        response = encode_pdu(command | RESPONSE, 0, sequence, BIND_BODIES[behaviour.bind_response])
         self._bind = self._accounts.add_bind(self, request, mode, account)
         if behaviour.bind_delay_ms:
-            self._timers.append(
-                asyncio.get_running_loop().call_later(behaviour.bind_delay_ms / 1000, self._begin, command, response)
-            )
+            self._call_later("bind", behaviour.bind_delay_ms / 1000, partial(self._begin, command, response))
         else:
             self._begin(command, response)
 
@@ -388,27 +346,27 @@ class Link(asyncio.Protocol):
         self.write(response)
         behaviour = self._writer.account.behaviour
         if behaviour.enquire_link_seconds:
-            self._timers.append(asyncio.get_running_loop().call_later(behaviour.enquire_link_seconds, self._enquire))
+            self._call_later("enquire", behaviour.enquire_link_seconds, self._enquire)
         if behaviour.inactivity_seconds:
-            self._timers.append(
-                asyncio.get_running_loop().call_later(behaviour.inactivity_seconds, self._end_if_inactive)
-            )
+            self._call_later("inactivity", behaviour.inactivity_seconds, self._end_if_inactive)
 
     def send_request(self, command: int, body: bytes = b"") -> None:
         """Send a request of the SMSC: outbind or enquire_link."""
-        sequence = self._sequences.take(1, self._receipts.__contains__)[0]
+        sequence = self._sent.take_sequence()
         if command == ENQUIRE_LINK:
             self._enquiries[sequence] = self._state.now()
         self.write(encode_pdu(command, 0, sequence, body))
 
     def _enquire(self) -> None:
         """Send the periodic enquire_link; the last one must have been answered."""
-        if self._enquiries:
-            self._violate(Violation.ENQUIRE_LINK_UNANSWERED, f"{len(self._enquiries)} unanswered")
+        seconds = self._writer.account.behaviour.enquire_link_seconds or _ASIDE_SECONDS
+        # An event of the profile may have sent one a moment ago.
+        old = [sequence for sequence, at in self._enquiries.items() if at < self._state.now() - seconds / 2]
+        if old:
+            self._violate(Violation.ENQUIRE_LINK_UNANSWERED, f"{len(old)} unanswered")
             self._enquiries.clear()
         self.send_request(ENQUIRE_LINK)
-        seconds = self._writer.account.behaviour.enquire_link_seconds or 60.0
-        self._timers = [*self._timers[-8:], asyncio.get_running_loop().call_later(seconds, self._enquire)]
+        self._call_later("enquire", seconds, self._enquire)
 
     def _end_if_inactive(self) -> None:
         """Close the connection when the client has sent nothing for too long."""
@@ -417,16 +375,4 @@ class Link(asyncio.Protocol):
         if limit and silent >= limit:
             self._writer.close()
             return
-        wait = max(0.01, (limit or 60.0) - silent)
-        self._timers = [*self._timers[-8:], asyncio.get_running_loop().call_later(wait, self._end_if_inactive)]
-
-
-_VERSION: Final = encode_tlvs([(SC_INTERFACE_VERSION, b"\x34")])
-_SYSTEM_ID: Final = b"tocsin-smsc"
-_BIND_BODIES: Final = {
-    "standard": _SYSTEM_ID + b"\0" + _VERSION,
-    "no_nul": _SYSTEM_ID,
-    "no_body": b"",
-    "unknown_tlvs": _SYSTEM_ID + b"\0" + encode_tlvs([(UNKNOWN_TAG, b"unknown")]) + _VERSION,
-    "malformed_tlvs": _SYSTEM_ID + b"\0" + MALFORMED_TLV,
-}
+        self._call_later("inactivity", max(0.01, (limit or _ASIDE_SECONDS) - silent), self._end_if_inactive)

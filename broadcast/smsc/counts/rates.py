@@ -49,9 +49,10 @@ class SlidingRate:
 
 
 class LoopWatch:
-    """Knows since when the event loop has not run, so that a pause of ours is not taken for a burst of the client.
+    """Knows since when the event loop has not run.
 
-    What is read after a pause came at some time in it. It looks every hundredth of a second, while it is asked.
+    What is read after a pause came at some time in it, so that it is no burst of the client. It looks every hundredth
+    of a second, while it is asked.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from broadcast.smpp.codec.command_status import ROK
 from broadcast.smpp.codec.pdu import GENERIC_NACK, HEADER, HEADER_LENGTH, SUBMIT_SM_RESP, encode_pdu
-from broadcast.smpp.codec.tlv import encode_tlvs
+from broadcast.smpp.codec.tlv import SC_INTERFACE_VERSION, encode_tlvs
 from broadcast.smsc.behaviour import Behaviour
 from broadcast.smsc.pdus.receipt_texts import MALFORMED_TLV, UNKNOWN_TAG, format_ids
 from broadcast.smsc.submit_plan import SubmitPlan
@@ -15,6 +15,18 @@ CONGESTION_STATE: Final = 0x0428
 # Of congestion_state, SMPP 5.0: 80 to 89 is the best, 90 to 99 says that congestion is near.
 _CONGESTION_AT_RATE: Final = 90
 _TLVS: Final = {"none": b"", "unknown": encode_tlvs([(UNKNOWN_TAG, b"unknown")]), "malformed": MALFORMED_TLV}
+
+
+_VERSION: Final = encode_tlvs([(SC_INTERFACE_VERSION, b"\x34")])
+_SYSTEM_ID: Final = b"tocsin-smsc"
+# The body of a bind_resp, by `bind_response`.
+BIND_BODIES: Final = {
+    "standard": _SYSTEM_ID + b"\0" + _VERSION,
+    "no_nul": _SYSTEM_ID,
+    "no_body": b"",
+    "unknown_tlvs": _SYSTEM_ID + b"\0" + encode_tlvs([(UNKNOWN_TAG, b"unknown")]) + _VERSION,
+    "malformed_tlvs": _SYSTEM_ID + b"\0" + MALFORMED_TLV,
+}
 
 
 class ResponseWriter(Protocol):
