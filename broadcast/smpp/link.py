@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from broadcast.smpp.account import BindConfig
-from broadcast.smpp.codec.command_status import RINVCMDID, RUNKNOWNERR
+from broadcast.smpp.codec.command_status import RINVBNDSTS, RINVCMDID, RUNKNOWNERR
 from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.codec.pdu import (
     ALERT_NOTIFICATION,
     ENQUIRE_LINK,
     ENQUIRE_LINK_RESP,
     GENERIC_NACK,
+    OUTBIND,
     RESPONSE,
     UNBIND,
     UNBIND_RESP,
@@ -27,6 +28,9 @@ R = TypeVar("R")
 # A whole window of long messages must fit, or the transport would pause writing before the window is full.
 WRITE_BUFFER_BYTES: Final = 4 * 1024 * 1024
 TICK_SECONDS: Final = 0.1
+# After an unbind of the SMSC its answers to our submits are waited for before our unbind_resp, at most so long and no
+# longer than the response timeout: the SMSC waits for the unbind_resp.
+UNBIND_WAIT_SECONDS: Final = 5.0
 # After our unbind_resp the SMSC should close the connection; this side does not wait longer for it.
 UNBOUND_SECONDS: Final = 1.0
 # An enquire_link that the SMSC has not answered when the next is due is missed; after two the link is dropped.
@@ -51,6 +55,9 @@ class Link(asyncio.Protocol):
         self._requests: dict[int, asyncio.Future[Pdu]] = {}
         self._enquire_links: set[int] = set()
         self._received_at = self._enquire_link_at = clock()
+        # The SMSC's unbind that is not answered yet, and until when it may wait; when it was answered.
+        self._unbind_sequence: int | None = None
+        self._unbind_until = 0.0
         self._unbound_at: float | None = None
         self._ticker: asyncio.TimerHandle | None = None
 
@@ -68,6 +75,10 @@ class Link(asyncio.Protocol):
 
     def _report_loss(self, error: SmppError) -> None:
         """Report the end of the link. Called once, and only if it had been bound."""
+        raise NotImplementedError
+
+    def _settled(self) -> bool:
+        """Whether nothing is outstanding that an unbind should wait for."""
         raise NotImplementedError
 
     def _in_use(self, sequence: int) -> bool:
@@ -97,6 +108,7 @@ class Link(asyncio.Protocol):
     def tick(self, now: float) -> None:
         """Check all timers; called every 0.1 s. `now` is in seconds of the session's clock."""
         self._check_timers(now)
+        self._answer_unbind(now)
         if now - self._received_at >= self.config.inactivity_seconds:
             self._close(LinkLostError(f"nothing received for {self.config.inactivity_seconds} s"))
         elif self._unbound_at is not None and now - self._unbound_at >= UNBOUND_SECONDS:
@@ -120,6 +132,8 @@ class Link(asyncio.Protocol):
         for pdu in batch.others:
             self._handle(pdu, batch)
         self._receive(batch, now)
+        if self._unbind_sequence is not None:
+            self._answer_unbind(now)
         if batch.error is not None:
             self._write(encode_pdu(GENERIC_NACK, batch.error.command_status, 0))
             self._close(batch.error)
@@ -173,18 +187,29 @@ class Link(asyncio.Protocol):
                 self.on_enquire_link_answered(self._clock() - self._enquire_link_at)
         elif command == UNBIND:
             self._stopping = True
-            self._unbound_at = self._clock()
-            self._write(encode_pdu(UNBIND_RESP, 0, sequence))
+            self._unbind_sequence = sequence
+            self._unbind_until = self._clock() + min(UNBIND_WAIT_SECONDS, self.config.response_timeout_seconds)
         elif command == GENERIC_NACK:
             # It answers a submit like any response (4.3), but status 0 must not make it an acceptance.
             batch.sequences.append(sequence)
             batch.statuses.append(pdu.status or RUNKNOWNERR)
             batch.ids.append(b"")
+        elif command == OUTBIND:
+            # It asks for a bind and has no response (2.2.1): a bind is under way, or there already, an error.
+            self.unexpected["request"] += 1
+            if self._bound:
+                self._write(encode_pdu(GENERIC_NACK, RINVBNDSTS, sequence))
         elif command & RESPONSE or command == ALERT_NOTIFICATION:
             self.unexpected["response" if command & RESPONSE else "request"] += 1
         else:
             self.unexpected["request"] += 1
             self._write(encode_pdu(GENERIC_NACK, RINVCMDID, sequence))
+
+    def _answer_unbind(self, now: float) -> None:
+        """Answer the SMSC's unbind when it has answered what this side wrote, or when it has had its time."""
+        if self._unbind_sequence is not None and (now >= self._unbind_until or self._settled()):
+            self._write(encode_pdu(UNBIND_RESP, 0, self._unbind_sequence))
+            self._unbind_sequence, self._unbound_at = None, now
 
     def _write(self, data: bytes | bytearray) -> None:
         if self._transport is not None and data:

@@ -262,6 +262,9 @@ class Session(Link, Generic[T]):
             MuteSessionError(f"mute session: {reason}", pending=pending, given_up=given_up, seconds=round(seconds, 1))
         )
 
+    def _settled(self) -> bool:
+        return not self._window.pending and not self._unanswered_deliveries
+
     def _resume(self) -> None:
         self._announce_room()
 

@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from broadcast.smpp.codec.pdu import ENQUIRE_LINK
+from broadcast.smpp.codec.pdu import ENQUIRE_LINK, OUTBIND
 from broadcast.smsc.profile.tables import Event
 from broadcast.smsc.simulator import Simulator
 from broadcast.smsc.state import SmscState
 
-OUTBIND: Final = 0x0000000B
 _CONNECT_SECONDS: Final = 5.0
 _OUTBIND_BODY: Final = b"tocsin-smsc\0\0"
 

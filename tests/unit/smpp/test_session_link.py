@@ -8,10 +8,12 @@ from broadcast.smpp.account import BindConfig
 from broadcast.smpp.codec.command_status import RINVBNDSTS
 from broadcast.smpp.codec.pdu import (
     ALERT_NOTIFICATION,
+    DELIVER_SM,
     ENQUIRE_LINK,
     ENQUIRE_LINK_RESP,
     GENERIC_NACK,
     LAST,
+    OUTBIND,
     SUBMIT_SM_RESP,
     UNBIND,
     UNBIND_RESP,
@@ -73,18 +75,65 @@ async def test_silence_ends_it() -> None:
     assert "nothing received" in str(memory.listener.errors[0])
 
 
-async def test_unbind_by_the_smsc_is_answered_and_ends_the_session() -> None:
+async def test_unbind_by_the_smsc_is_answered_at_once_when_nothing_is_unanswered() -> None:
+    memory = SessionInMemory()
+    memory.receive(Pdu(UNBIND, 0, 9, b""))
+    assert memory.transport.take() == [Pdu(UNBIND_RESP, 0, 9, b"")]
+    assert memory.session.room == 0
+    memory.pass_time(1.1)
+    await memory.session.closed.wait()
+    assert "unbound by the SMSC" in str(memory.session.error)
+
+
+async def test_after_an_unbind_by_the_smsc_outstanding_answers_are_waited_for_before_it_is_answered() -> None:
+    memory = SessionInMemory()
+    memory.submit(3)
+    memory.transport.take()
+    memory.receive(Pdu(UNBIND, 0, 9, b""))
+    assert memory.session.room == 0
+    for sequence in (1, 2):
+        memory.pass_time(1.5)
+        memory.accept(sequence)
+    assert memory.transport.take() == []
+    memory.accept(3)
+    assert memory.transport.take() == [Pdu(UNBIND_RESP, 0, 9, b"")]
+    memory.pass_time(1.1)
+    await memory.session.closed.wait()
+    assert memory.listener.lost == []
+    assert [token for token, *_ in memory.listener.responses] == [0, 1, 2]
+
+
+async def test_an_unbind_by_the_smsc_is_answered_in_time_though_answers_do_not_come() -> None:
     memory = SessionInMemory()
     memory.submit(2)
     memory.transport.take()
     memory.receive(Pdu(UNBIND, 0, 9, b""))
+    memory.pass_time(4.9)
+    assert memory.transport.take() == []
+    memory.pass_time(0.1)
     assert memory.transport.take() == [Pdu(UNBIND_RESP, 0, 9, b"")]
-    assert memory.session.room == 0
     memory.accept(1)
     memory.pass_time(1.1)
     await memory.session.closed.wait()
     assert memory.listener.lost == [1]
     assert [token for token, *_ in memory.listener.responses] == [0]
+
+
+async def test_an_outbind_grants_nothing_new_and_the_session_goes_on() -> None:
+    memory = SessionInMemory()
+    memory.receive(Pdu(OUTBIND, 0, 3, b"smsc\0secret\0"))
+    assert memory.transport.take() == [Pdu(GENERIC_NACK, RINVBNDSTS, 3, b"")]
+    assert memory.submit(1) == 1
+    assert memory.session.take_unexpected() == {"request": 1}
+
+
+async def test_responses_are_processed_before_deliveries_of_the_same_buffer() -> None:
+    memory = SessionInMemory()
+    memory.submit(2)
+    delivery = Pdu(DELIVER_SM, 0, 5, b"\0\0\x0049151\0\0\x001\0\0\0\0\0\0\0\0\0\0\x02hi")
+    memory.receive(delivery, Pdu(SUBMIT_SM_RESP, 0, 1, b"a\0"), delivery, Pdu(SUBMIT_SM_RESP, 0, 2, b"b\0"))
+    assert memory.listener.calls == ["responses", "deliveries", "room"]
+    assert (len(memory.listener.responses), len(memory.listener.deliveries)) == (2, 2)
 
 
 async def test_our_unbind_waits_for_the_answers() -> None:
