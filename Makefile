@@ -14,10 +14,10 @@ DEMO := $(VENV)/.installed-demo
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fault fuzz bench compare docs lint format wheel lock clean
+.PHONY: help install demo test fault fuzz bench bench-smpp compare docs lint format wheel lock clean
 
 help:  ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 install: $(DEMO)  ## install what the demo needs into .venv
 
@@ -37,6 +37,9 @@ fuzz: $(DEV)  ## a million mutated SMPP frames, the same for the same SEED=1
 
 bench: $(DEV)  ## measure the whole way, N=200000 recipients unless given
 	$(BIN)/python -m bench --recipients $(N)
+
+bench-smpp: $(DEV)  ## measure SMPP alone, and fail if it is slower than it should be
+	$(BIN)/python -m bench.smpp
 
 compare: $(DEV)  ## measure BASE=commit and this tree in turns, PAIRS=5 times; fails if this tree is slower
 	@test -n "$(BASE)" || { echo "name the commit to compare with: make compare BASE=main" >&2; exit 1; }

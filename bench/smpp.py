@@ -1,6 +1,8 @@
-"""SMPP alone: one session against the simulator in a process of its own, over loopback.
+"""SMPP alone: the binds of one process against the simulator in a process beside it, over loopback.
 
-`python -m bench.smpp [--submits N] [--windows 64,500,1000] [--json]`. CPU is user + system time of each process.
+`python -m bench.smpp [--json]`, or `make bench-smpp`; it fails when a guard is missed. Three parts: one bind as fast as
+it can, with receipts; the client of smpp34 likewise; and binds whose answers take 20 ms, so that only their windows
+limit them. CPU is user + system time of each process.
 """
 
 import asyncio
@@ -13,11 +15,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 from urllib.request import urlopen
 
 import click
 import psutil
+import smpp34
 import uvloop
 
 from broadcast.smpp.account import BindConfig
@@ -28,40 +31,85 @@ from broadcast.smpp.codec.template import SubmitTemplate
 from broadcast.smpp.session import Session
 from broadcast.smpp.window import Response
 
-_TEXT = b"Flood warning for the river district: go to higher ground now. Bring medicine and papers. Info: 112.example"
-_SECONDS_LIMIT = 120.0
+TEXT: Final = b"Flood warning for the river district: go to higher ground now. Bring medicine. Info: 112.example"
+SECONDS_LIMIT: Final = 60.0
+WINDOW: Final = 64
+ROUND_TRIP_MS: Final = 20
+OWN_SHARE_MS: Final = 0.5
+"""Of the round trip, what the loopback and the simulator's timers take beside its delay."""
+WINDOWS: Final = (10, 64, 500)
+BINDS: Final = (1, 2, 4, 8)
+SHORT_RUN_SECONDS: Final = 1.5
+TRIES: Final = 2
+"""The best of so many runs counts: other processes of the machine can only slow a run."""
+GUARD_PER_SECOND: Final = 150_000
+GUARD_SHARE: Final = 0.95
+"""Of what the windows allow at the round trip, up to the guard."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One run. CPU in microseconds per submit; receipts include their answers."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What is measured; `wanted` submits per second are the guard, 0: none."""
 
-    window: int
-    receipts: bool
+    client: str = "tocsin"
+    binds: int = 1
+    window: int = WINDOW
+    round_trip_ms: int = 0
+    receipts: bool = True
     submits: int
-    submits_per_second: float
-    seconds_to_last_receipt: float
+    wanted: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What was measured. CPU in microseconds per submit, with its receipt and the answer to that."""
+
+    run: Run
+    submits_per_second: int
     client_cpu_us: float
     simulator_cpu_us: float
     highest_unanswered: int
-    simulator_memory_mb: float
+
+    @property
+    def enough(self) -> bool:
+        """Whether the guard is fulfilled."""
+        return self.submits_per_second >= self.run.wanted
+
+    def describe(self) -> str:
+        """The result as a line."""
+        run = self.run
+        receipts = ", receipts" if run.receipts else ""
+        guard = f"; wanted {run.wanted:,}: {'yes' if self.enough else 'NO'}" if run.wanted else ""
+        return (
+            f"{f'{run.client}, {run.binds} x {run.window}, {run.round_trip_ms} ms{receipts}':32}"
+            f"{self.submits_per_second:9,} submits/s, CPU {self.client_cpu_us:.2f} us, "
+            f"simulator {self.simulator_cpu_us:.2f} us{guard}"
+        )
 
 
 class FullWindow:
-    """The listener of the measured session: keeps its window full, and answers receipts as they come."""
+    """The listener of all measured sessions: keeps their windows full, and answers receipts as they come."""
 
-    def __init__(self, template: SubmitTemplate, destinations: list[bytes], receipts: bool) -> None:
+    def __init__(self, submits: int, receipts: bool) -> None:
         self.done = asyncio.Event()
-        self.answered_at = 0.0
-        self._template = template
-        self._destinations = destinations
-        self._tokens = range(len(destinations))
+        self.began_at = self.answered_at = 0.0
+        self._template = SubmitTemplate(source=b"TOCSIN", text=TEXT, registered_delivery=int(receipts))
+        self._destinations = [b"49151%08d" % number for number in range(submits)]
+        self._tokens = range(submits)
         self._written = self._answered = self._receipts = 0
         self._wants_receipts = receipts
+        self._open = False
+
+    def open(self, sessions: list[Session[int]]) -> None:
+        """Begin to write on all sessions."""
+        self._open = True
+        self.began_at = time.perf_counter()
+        for session in sessions:
+            self.on_room(session)
 
     def on_room(self, session: Session[int]) -> None:
         start = self._written
-        if start < len(self._destinations):
+        if self._open and start < len(self._destinations):
             stop = start + session.room
             self._written += session.submit(self._template, self._destinations[start:stop], self._tokens[start:stop])
 
@@ -90,10 +138,11 @@ class FullWindow:
 
 
 @contextmanager
-def run_simulator() -> Iterator[dict[str, int]]:
+def run_simulator(round_trip_ms: int) -> Iterator[dict[str, int]]:
     """The simulator as a process; yields what it printed when ready."""
-    command = [sys.executable, "-m", "broadcast.smsc.command", "--port", "0", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    options = ["--port", "0", "--delay-ms", str(max(0.0, round_trip_ms - OWN_SHARE_MS)), "--json"]
+    command = [sys.executable, "-m", "broadcast.smsc.command", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         try:
             yield json.loads(process.stdout.readline())
@@ -107,63 +156,141 @@ def read_stats(ready: dict[str, int]) -> dict[str, Any]:
         return stats
 
 
-def own_cpu() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+class Spent:
+    """The CPU that both processes spend, from now until `stop`."""
 
+    def __init__(self, ready: dict[str, int]) -> None:
+        self._simulator = psutil.Process(ready["pid"])
+        self._began = self._now()
+        self._spent = (0.0, 0.0)
 
-async def measure(submits: int, window: int, receipts: bool) -> Result:
-    with run_simulator() as ready:
-        simulator = psutil.Process(ready["pid"])
-        template = SubmitTemplate(source=b"TOCSIN", text=_TEXT, registered_delivery=int(receipts))
-        listener = FullWindow(template, [b"49151%08d" % number for number in range(submits)], receipts)
-        config = BindConfig(host="127.0.0.1", port=ready["port"], system_id="bench", window=window)
-        before, cpu, started_at = simulator.cpu_times(), own_cpu(), time.perf_counter()
-        session = await connect(config, listener)
-        async with asyncio.timeout(_SECONDS_LIMIT):
-            await listener.done.wait()
-        finished_at, own = time.perf_counter(), own_cpu() - cpu
-        after = simulator.cpu_times()
-        await session.unbind(2.0)
-        stats = await asyncio.to_thread(read_stats, ready)
-        if (stats["unique_destinations"], stats["duplicates"]) != (submits, 0):
-            raise AssertionError(f"simulator saw {stats['unique_destinations']} destinations of {submits}")
-        spent = after.user + after.system - before.user - before.system
+    def stop(self) -> None:
+        """Count no further."""
+        own, simulator = self._now()
+        self._spent = own - self._began[0], simulator - self._began[1]
+
+    def result(self, run: Run, seconds: float, highest_unanswered: int) -> Result:
+        """The result of a run that took so long until its last answer."""
+        own, simulator = (round(spent / run.submits * 1e6, 2) for spent in self._spent)
         return Result(
-            window=window,
-            receipts=receipts,
-            submits=submits,
-            submits_per_second=round(submits / (listener.answered_at - started_at)),
-            seconds_to_last_receipt=round(finished_at - started_at, 3),
-            client_cpu_us=round(own / submits * 1e6, 2),
-            simulator_cpu_us=round(spent / submits * 1e6, 2),
-            highest_unanswered=stats["highest_unanswered"],
-            simulator_memory_mb=round(simulator.memory_info().rss / 1e6, 1),
+            run=run,
+            submits_per_second=round(run.submits / seconds),
+            client_cpu_us=own,
+            simulator_cpu_us=simulator,
+            highest_unanswered=highest_unanswered,
         )
+
+    def _now(self) -> tuple[float, float]:
+        usage, other = resource.getrusage(resource.RUSAGE_SELF), self._simulator.cpu_times()
+        return usage.ru_utime + usage.ru_stime, other.user + other.system
+
+
+async def measure(run: Run) -> Result:
+    """Submit on all binds as fast as their windows allow."""
+    with run_simulator(run.round_trip_ms) as ready:
+        listener = FullWindow(run.submits, run.receipts)
+        config = BindConfig(host="127.0.0.1", port=ready["port"], system_id="bench", window=run.window)
+        sessions = [await connect(config, listener) for _ in range(run.binds)]
+        spent = Spent(ready)
+        listener.open(sessions)
+        async with asyncio.timeout(SECONDS_LIMIT):
+            await listener.done.wait()
+        spent.stop()
+        await asyncio.gather(*(session.unbind(2.0) for session in sessions))
+        stats = await asyncio.to_thread(read_stats, ready)
+        if (stats["unique_destinations"], stats["duplicates"]) != (run.submits, 0):
+            raise AssertionError(f"simulator saw {stats['unique_destinations']} destinations of {run.submits}")
+        if stats["highest_unanswered"] > run.window:
+            raise AssertionError(f"{stats['highest_unanswered']} submits unanswered in a window of {run.window}")
+        return spent.result(run, listener.answered_at - listener.began_at, stats["highest_unanswered"])
+
+
+async def measure_smpp34(run: Run) -> Result:
+    """The client of smpp34: as many tasks as its window has places, and one that takes receipts."""
+    with run_simulator(run.round_trip_ms) as ready:
+        client = smpp34.Client(
+            host="127.0.0.1",
+            port=ready["port"],
+            system_id="bench",
+            password="",
+            bind_type="TRX",
+            window_size=run.window,
+            inbound_capacity=run.submits,
+        )
+        smsc = await client.connect()
+        numbers = iter(range(run.submits))
+
+        async def submit() -> None:
+            for number in numbers:
+                await smsc.submit_sm(
+                    destination_addr=f"49151{number:08d}",
+                    source_addr="TOCSIN",
+                    source_addr_ton=5,
+                    short_message=TEXT,
+                    registered_delivery=1,
+                )
+
+        async def receive() -> None:
+            for _ in range(run.submits):
+                await smsc.next()
+
+        spent, began_at = Spent(ready), time.perf_counter()
+        receipts = asyncio.create_task(receive())
+        async with asyncio.timeout(SECONDS_LIMIT):
+            await asyncio.gather(*(submit() for _ in range(run.window)))
+            answered_at = time.perf_counter()
+            await receipts
+        spent.stop()
+        await smsc.unbind()
+        stats = await asyncio.to_thread(read_stats, ready)
+        return spent.result(run, answered_at - began_at, stats["highest_unanswered"])
+
+
+def measure_best(run: Run) -> Result:
+    """The first result that fulfils the guard, or the best of some."""
+    results: list[Result] = []
+    while len(results) < TRIES:
+        results.append(uvloop.run(measure(run)))
+        if results[-1].enough:
+            break
+    return max(results, key=lambda result: result.submits_per_second)
+
+
+def measure_all(submits: int) -> Iterator[Result]:
+    """All runs, one after the other."""
+    yield measure_best(Run(submits=submits, wanted=GUARD_PER_SECOND))
+    yield uvloop.run(measure_smpp34(Run(client="smpp34", submits=submits // 20)))
+    for window in WINDOWS:
+        for binds in BINDS:
+            allowed = min(GUARD_PER_SECOND, binds * window * 1000 // ROUND_TRIP_MS)
+            yield measure_best(
+                Run(
+                    binds=binds,
+                    window=window,
+                    round_trip_ms=ROUND_TRIP_MS,
+                    receipts=False,
+                    submits=round(allowed * SHORT_RUN_SECONDS),
+                    wanted=round(allowed * GUARD_SHARE),
+                )
+            )
 
 
 @click.command()
-@click.option("--submits", default=200_000, show_default=True)
-@click.option("--windows", default="64,500,1000", show_default=True)
+@click.option("--submits", default=400_000, show_default=True, help="Of the first part.")
 @click.option("--json", "as_json", is_flag=True)
-def main(submits: int, windows: str, as_json: bool) -> None:
-    """Submits per second and CPU per submit, with and without receipts."""
+def main(submits: int, as_json: bool) -> None:
+    """Submits per second and CPU per submit; exit code 1 when a guard is missed."""
     results = []
-    for receipts in (False, True):
-        for window in map(int, windows.split(",")):
-            result = uvloop.run(measure(submits, window, receipts))
-            results.append(result)
-            if not as_json:
-                print(
-                    f"window {window:5} receipts {'yes' if receipts else 'no ':3} "
-                    f"{result.submits_per_second:9,.0f} submits/s  "
-                    f"all done {result.submits / result.seconds_to_last_receipt:9,.0f}/s  "
-                    f"client {result.client_cpu_us:5.2f} us  simulator {result.simulator_cpu_us:5.2f} us  "
-                    f"highest unanswered {result.highest_unanswered}  {result.simulator_memory_mb} MB"
-                )
+    for result in measure_all(submits):
+        results.append(result)
+        if not as_json:
+            print(result.describe(), flush=True)
     if as_json:
         machine = {"cores": psutil.cpu_count(), "python": platform.python_version(), "uvloop": uvloop.__version__}
         print(json.dumps({"machine": machine, "results": [asdict(result) for result in results]}, indent=2))
+    missed = sum(not result.enough for result in results)
+    if missed:
+        raise SystemExit(f"{missed} of {len(results)} runs were slower than wanted")
 
 
 if __name__ == "__main__":
