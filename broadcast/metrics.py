@@ -46,6 +46,7 @@ jobs_suppressed = _counter("jobs_suppressed", "Recipients for whom no (further) 
 
 # sender
 jobs = _counter("jobs", "Jobs by outcome", "lane", "outcome")
+jobs_rerouted = _counter("jobs_rerouted", "Jobs given to the fallback route because no account worked", "lane")
 jobs_in_flight = _gauge("jobs_in_flight", "Jobs that a sender has taken and that have no outcome yet", "lane")
 handover_duration = _histogram(
     "handover_duration_seconds", "From the job's record to its submit_sm_resp", "lane", buckets=_HANDOVER_SECONDS

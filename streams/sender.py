@@ -17,6 +17,7 @@ from broadcast.kafka.lease import EndProcess, Lease, Watchdog, end_process
 from broadcast.routes_file import load_routes
 from broadcast.routing import Account, Route
 from broadcast.sending.accounts.binds import AccountBinds
+from broadcast.sending.accounts.fallback_route import find_fallback
 from broadcast.sending.accounts.reload import RoutesInForce
 from broadcast.sending.accounts.route_accounts import RouteAccounts
 from broadcast.sending.beat import Beats, BeatSchedule
@@ -109,6 +110,7 @@ class RouteSender(SenderEvents):
             outbox=self._outbox,
             in_doubt_limit=in_doubt_limit,
             events=self,
+            fallback=find_fallback(route, in_force.routes, names, self._outbox),
         )
         self._beats = Beats(
             settings,

@@ -79,6 +79,7 @@ def check_routes(text: str, environment: Mapping[str, str] | None = None) -> Rea
     except ValidationError as error:
         faults += places.describe(error)
     faults += _find_doubles(content, places)
+    faults += _find_wrong_fallbacks(content, places)
     passwords = dict(_find_passwords(content, environment or {}, places, faults))
     if faults:
         return Reading((), tuple(sorted(faults, key=lambda fault: fault.line)), places)
@@ -135,6 +136,24 @@ def _find_doubles(content: object, places: Places) -> Iterator[Fault]:
         for path in paths[1:]:
             first = places.fault(paths[0], "", "")
             yield places.fault(path, f"the same {kind} stands on line {first.line}", "each may stand once: change one")
+
+
+def _find_wrong_fallbacks(content: object, places: Places) -> Iterator[Fault]:
+    """Fallback routes that do not exist, carry other alerts, or have a fallback themselves: a job moves once."""
+    tables = dict(_tables(content, "routes"))
+    routes = {table["name"]: table for table in tables.values() if isinstance(table.get("name"), str)}
+    for number, table in tables.items():
+        name = table.get("fallback_route")
+        if not isinstance(name, str):
+            continue
+        other = routes.get(name)
+        path = ("routes", number, "fallback_route")
+        if other is None or other is table:
+            yield places.fault(path, "is no other route of this file", "name one")
+        elif (other.get("live") is True) != (table.get("live") is True):
+            yield places.fault(path, "is not live as this route is, or the other way round", "name another")
+        elif other.get("fallback_route") is not None:
+            yield places.fault(path, "has a fallback_route itself", "name one that has none")
 
 
 def _find_passwords(

@@ -29,6 +29,14 @@ class Route(Table):
     delays_seconds: Annotated[
         tuple[Annotated[int, Field(ge=1, le=LONGEST_SECONDS)], ...], Field(min_length=1, max_length=10)
     ] = Field(default=(5, 30, 120), description="Pauses before each new attempt after a temporary refusal, ascending.")
+    fallback_route: Name | None = Field(
+        default=None,
+        description="Route that gets the waiting messages while no account of this one works; live as this one is, and "
+        "without a fallback_route.",
+    )
+    fallback_after_seconds: Annotated[float, Field(ge=1, le=LONGEST_SECONDS)] = Field(
+        default=60.0, description="Time without any working account after which `fallback_route` gets the messages."
+    )
     accounts: Annotated[tuple[Account, ...], Field(min_length=1)] = Field(
         description="Accounts over which the messages of this route are shared."
     )

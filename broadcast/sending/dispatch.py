@@ -11,6 +11,7 @@ from broadcast.alarms import JOBS_FAILED
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.routing import Account, Route
 from broadcast.sending.accounts.binds import AccountBinds
+from broadcast.sending.accounts.fallback_route import FallbackRoute
 from broadcast.sending.accounts.route_accounts import RouteAccounts
 from broadcast.sending.answers.tokens import Submission, Token
 from broadcast.sending.control import ControlView
@@ -62,6 +63,7 @@ class Dispatch:
         outbox: Outbox,
         in_doubt_limit: int,
         events: SenderEvents,
+        fallback: FallbackRoute | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._accounts: Final = accounts
@@ -73,6 +75,7 @@ class Dispatch:
         self._outbox: Final = outbox
         self._limit: Final = in_doubt_limit
         self._events: Final = events
+        self._fallback: Final = fallback
         self._clock: Final = clock
         self._delayed: Final = DelayedJobs(outbox, settlement.unanswered, events)
         self._turn = 0
@@ -116,6 +119,35 @@ class Dispatch:
                 for run in tuple(source.aside):
                     self._assess_aside(source, run, now)
                 self._next_message(source, now)
+            if self._fallback is not None and self._fallback.is_due(self._accounts.unusable_since, self._clock()):
+                self._reroute(self._fallback, now)
+
+    def _reroute(self, fallback: FallbackRoute, now: int) -> None:
+        """Give jobs that are due to the fallback route, as many as one beat bears; those on sessions stay."""
+        left = UNSENT_LIMIT
+        for source in self._ordered(now):
+            for run in tuple(source.aside):
+                message = self._assess_aside(source, run, now)
+                if message is not None:
+                    left -= self._reroute_run(fallback, source, len(run), message, run)
+            while left > 0 and (message := self._next_message(source, now)) is not None:
+                count = min(left, len(source.runs[0]))
+                if source.delayed:
+                    run = source.runs[0]
+                    count = self._delayed.before_withdrawn(source, run, run.due(count, now))
+                if not count:
+                    break
+                left -= self._reroute_run(fallback, source, count, message)
+        if left < UNSENT_LIMIT:
+            self._events.beat_now()
+
+    def _reroute_run(
+        self, fallback: FallbackRoute, source: Source[Token], count: int, message: Message, run: Run | None = None
+    ) -> int:
+        jobs, offsets = self._cut(source, count, run)
+        fallback.take(jobs, message.lane)
+        source.progress.settle_unsent(offsets)
+        return len(jobs)
 
     def _share_of(self, account: Account) -> int:
         """The part of the in-doubt limit of one bind: one that answers nothing must not stop the others."""

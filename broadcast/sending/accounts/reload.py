@@ -62,6 +62,11 @@ class RoutesInForce:
             metrics.routes_reloads.labels(outcome)
         self._show()
 
+    @property
+    def routes(self) -> Sequence[Route]:
+        """All routes of the file."""
+        return self._routes
+
     def accounts_of(self, route: str) -> Sequence[Account]:
         """The accounts of a route, as they are in force now."""
         return next(found.accounts for found in self._routes if found.name == route)

@@ -47,6 +47,7 @@ class RouteAccounts:
         self._leaving: Final[dict[str, asyncio.Task[None]]] = {}
         self._drained: Final[list[AccountBinds]] = []
         self._started = False
+        self._unusable_since: float | None = None
         self._slot: Final = slot
         self._alarms: Final = alarms
         self._events: Final = events
@@ -70,9 +71,10 @@ class RouteAccounts:
             for session in chain(sessions[start:], sessions[:start]):
                 yield binds, session
 
-    def has_other(self, account: str) -> bool:
-        """Whether another account of the route may get work now."""
-        return any(binds.usable and binds.account.name != account for binds in self.in_force)
+    @property
+    def unusable_since(self) -> float | None:
+        """Since when no account works, in monotonic seconds; None while one does. A probe is no work."""
+        return None if self._work() else self._unusable_since
 
     def start(self) -> None:
         """Begin to bind."""
@@ -134,6 +136,10 @@ class RouteAccounts:
         `now` is monotonic seconds, `wall_now` milliseconds since the epoch.
         """
         self._compare(now)
+        if self._work():
+            self._unusable_since = None
+        elif self._unusable_since is None:
+            self._unusable_since = now
         probing = False
         for binds in self.in_force:
             probing = binds.breaker.tick(now) or probing
@@ -141,6 +147,9 @@ class RouteAccounts:
         self._watch.look(now, wall_now)
         if probing:
             self._events.write_ready()
+
+    def _work(self) -> bool:
+        return any(binds.usable and binds.breaker.state is State.CLOSED for binds in self.in_force)
 
     def _add(self, account: Account) -> AccountBinds:
         binds = self._make_binds(account)

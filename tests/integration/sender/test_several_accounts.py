@@ -158,3 +158,64 @@ async def test_a_fallback_account_gets_work_while_and_only_while_no_other_can_ta
             assert await all_sent(range(1_001, 1_501)) == {"acc": 500}
     finally:
         await spare.process.kill()
+
+
+OTHER_ROUTE = """
+[[routes]]
+name = "other"
+prefixes = ["+0"]
+partitions = 3
+"""
+
+
+@pytest.mark.timeout(180)
+async def test_jobs_of_a_route_without_a_working_account_go_once_by_its_fallback_route(
+    kafka_settings: Settings, tmp_path: Path
+) -> None:
+    spare = await start_simulator(tmp_path)
+    more = OTHER_ROUTE + ACCOUNT.format(name="spare", port=spare.port)
+    try:
+        async with open_route(
+            kafka_settings,
+            tmp_path,
+            account="response_timeout_seconds = 2" + more,
+            route='fallback_route = "other"\nfallback_after_seconds = 2\ndelays_seconds = [1, 2]',
+        ) as route:
+            alert = await route.publish(lane=Lane.IMMEDIATE)
+            sender = await route.start_sender()
+
+            async def accounts_of(people: range) -> Counter[str]:
+                found = await route.wait_for(people, alert, timeout_seconds=90)
+                assert {found[person][-1].outcome for person in people} == {Outcome.ACCEPTED}
+                return Counter(found[person][-1].account for person in people)
+
+            await eventually(lambda: sender.text().count("session_bound") == 2, "both are bound", within_seconds=30)
+            await route.put_jobs(alert, range(1, 301), lane=Lane.IMMEDIATE)
+            assert await accounts_of(range(1, 301)) == {"acc": 300}
+
+            # The SMSC goes while it has submits: those are unknown, and go as marked copies.
+            await route.simulator.behave(hang_share=1.0)
+            await route.put_jobs(alert, range(301, 8_001), lane=Lane.IMMEDIATE)
+            await route.until_submitted(364)
+            await route.simulator.process.kill()
+
+            async def rerouted() -> bool:
+                return len(await spare.numbers()) == 7_700
+
+            await eventually(rerouted, "all are with the other SMSC", within_seconds=60)
+            numbers = await spare.numbers()
+            assert set(numbers.values()) == {1}
+            marked = [status for status in await route.statuses() if status.possible_duplicate]
+            assert {status.account for status in marked} == {"spare"}
+            assert len(marked) == 64, "a window of them was with the SMSC"
+
+            bound = sender.text().count("session_bound")
+            await route.restart_simulator()
+            await eventually(lambda: sender.text().count("session_bound") > bound, "acc is back", within_seconds=30)
+            await route.put_jobs(alert, range(8_001, 8_301), lane=Lane.IMMEDIATE)
+            assert await accounts_of(range(8_001, 8_301)) == {"acc": 300}
+            assert (await sender.metrics())['tocsin_jobs_rerouted_total{lane="immediate"}'] == 7_700
+            assert await sender.stop() == 0
+            assert all(position.pending == () for position in (await route.positions()).values())
+    finally:
+        await spare.process.kill()

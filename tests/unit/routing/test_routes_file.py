@@ -329,3 +329,22 @@ def test_a_route_needs_an_account_that_sends(more: str) -> None:
 def test_a_weight_is_a_number_from_0_to_1000(weight: str) -> None:
     with pytest.raises(RoutesError, match="weight"):
         read_routes(write(more=f"weight = {weight}"))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "rule"),
+    [
+        ('fallback_route = "none"', "", "is no other route of this file; name one"),
+        ('fallback_route = "one"', "", "is no other route of this file; name one"),
+        ('fallback_route = "two"\nlive = true', "", "is not live as this route is, or the other way round"),
+        ('fallback_route = "two"', 'fallback_route = "one"', "has a fallback_route itself; name one that has none"),
+    ],
+)
+def test_a_fallback_route_is_another_of_the_same_kind_without_a_fallback(first: str, second: str, rule: str) -> None:
+    text = write("one", "a", first) + write("two", "b", second).replace("+49", "+44")
+    assert any(rule in fault and "fallback_route" in fault for fault in faults(text))
+
+
+def test_a_fallback_route_is_read() -> None:
+    text = write("one", "a", 'fallback_route = "two"') + write("two", "b").replace("+49", "+44")
+    assert [route.fallback_route for route in read_routes(text)] == ["two", None]
