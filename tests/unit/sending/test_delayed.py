@@ -7,6 +7,7 @@ import pytest
 from broadcast.clock import epoch_milliseconds
 from broadcast.sending.answers.sequel import withdrawal_of
 from broadcast.smpp.codec.command_status import RINVSRCADR, RSYSERR, RTHROTTLED
+from broadcast.smpp.pacing import Pacing
 from schemas.status import Outcome
 from tests.support.dispatch import ALERT, DELAY_MS, LONG, BoundSession, SenderUnderTest, job, number_of
 
@@ -147,6 +148,12 @@ async def test_what_no_account_may_take_now_waits_on_its_delay_topic_as_the_same
     assert list(sender.delayed.progress.pending) == [1]
 
 
+def allow_all(bound: BoundSession) -> None:
+    """The rate allows everything again."""
+    bound.session.pacing = Pacing(None, 0.0)  # type: ignore[misc]
+    bound.session._writing_paused = False
+
+
 @pytest.mark.parametrize("text", ["short", LONG])
 async def test_a_throttled_submit_goes_again_on_its_session_before_new_jobs(text: str) -> None:
     parts = 1 if text == "short" else 3
@@ -155,9 +162,10 @@ async def test_a_throttled_submit_goes_again_on_its_session_before_new_jobs(text
     sender.feed(sender.jobs, [job(1), job(2)])
     sender.write_ready()
     assert bound.take() == [number_of(1)] * parts + [number_of(2)] * parts
+    bound.session._writing_paused = True
     bound.answer(*[RTHROTTLED] * parts)
     sender.feed(sender.jobs, [job(3)], first=2)
-    bound.session.pacing._paused_until = 0.0
+    allow_all(bound)
     sender.write_ready()
     assert bound.take() == [number_of(1)] * parts + [number_of(3)] * parts
     bound.answer(*[0] * 3 * parts)
@@ -173,9 +181,10 @@ async def test_a_throttled_submit_of_a_stopped_alert_does_not_go_again() -> None
     sender.feed(sender.jobs, [job(1)])
     sender.write_ready()
     bound.take()
+    bound.session._writing_paused = True
     bound.answer(RTHROTTLED)
     sender.view.stopped.add(ALERT)
-    bound.session.pacing._paused_until = 0.0
+    allow_all(bound)
     sender.write_ready()
     assert bound.take() == []
     assert sender.outcomes() == [(1, Outcome.REFUSED_FOR_NOW)]
