@@ -67,7 +67,8 @@ _IDS: Final = (
 )
 
 SEEDS: Final[Sequence[bytes]] = (
-    *(encode_pdu(command, 0, 7, encode_message(each)) for each in _MESSAGES for command in (4, 5)),
+    *(encode_pdu(5, 0, 7, encode_message(each)) for each in _MESSAGES),
+    encode_pdu(4, 0, 7, encode_message(_MESSAGES[-1])),
     encode_pdu(0x103, 0, 8, _DATA),
     *(encode_pdu(0x80000004, 0, number, each + b"\0") for number, each in enumerate(_IDS, 1)),
     encode_pdu(0x80000004, 0x58, 2),
