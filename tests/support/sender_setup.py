@@ -340,10 +340,17 @@ async def start_simulator(directory: Path, port: int = 0, *options: str) -> Simu
 
 @asynccontextmanager
 async def open_route(
-    settings: Settings, directory: Path, *, account: str = "", route: str = ""
+    settings: Settings, directory: Path, *, account: str = "", route: str = "", profile: str = ""
 ) -> AsyncIterator[RouteUnderTest]:
-    """A route with its topics and simulator; `account` and `route` are lines of TOML."""
-    simulator = await start_simulator(directory)
+    """A route with its topics and simulator; `account`, `route` and the simulator's `profile` are lines of TOML.
+
+    `PORT` in `account` stands for the simulator's port.
+    """
+    options: tuple[str, ...] = ()
+    if profile:
+        (directory / "profile.toml").write_text(profile)
+        options = ("--profile", str(directory / "profile.toml"))
+    simulator = await start_simulator(directory, 0, *options)
     routes = directory / "routes.toml"
     delays = "" if "delays_seconds" in route else "delays_seconds = [1, 2]"
     routes.write_text(
@@ -361,7 +368,7 @@ system_id = "tocsin"
 source_addr = "TOCSIN"
 backoff_seconds = 0.1
 backoff_limit_seconds = 1.0
-{account}
+{account.replace("PORT", str(simulator.port))}
 """
     )
     settings = settings.model_copy(update={"routes_file": routes})

@@ -1,0 +1,242 @@
+"""What no SMSC answers in time, refuses for a number or an account, or takes in parts: by real Kafka and TCP."""
+
+import asyncio
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from broadcast.settings import Settings
+from schemas.lane import Lane
+from schemas.status import DeliveryState, Outcome, Status, state_of_attempt, state_of_recipient
+from tests.support.sender_setup import RouteUnderTest, number_of, open_route
+from tests.support.waiting import eventually
+
+ANSWERED = range(1, 21)
+LATE = range(21, 31)
+"""Ten of thirty are not answered in time: fewer than would end the session."""
+EVERYBODY = range(1, 31)
+
+DELAYS = "delays_seconds = [1, 3]"
+TIMEOUT = "response_timeout_seconds = 1\nwindow = 100"
+
+
+def late(rule: str, *, first: str = "") -> str:
+    """A profile in which `LATE` are answered by a rule, and the others after half a second, in turns."""
+    numbers = ", ".join(f'"+{number_of(recipient)}"' for recipient in LATE)
+    return f"""
+[[rules]]
+numbers = [{numbers}]
+{first}
+{rule}
+
+[[rules]]
+answer.delay_seconds = {{ uniform = [0.0, 0.4] }}
+"""
+
+
+async def send_in_turns(route: RouteUnderTest, *, lane: Lane = Lane.IMMEDIATE) -> str:
+    """The late ones first, the others after them: a submit is overtaken by what was written after it."""
+    alert = await route.publish(lane=lane)
+    await route.put_jobs(alert, LATE, lane=lane)
+    await route.until_submitted(len(LATE))
+    await route.put_jobs(alert, ANSWERED, lane=lane)
+    return alert
+
+
+async def statuses_of(route: RouteUnderTest, alert: str) -> dict[int, list[Status]]:
+    found: dict[int, list[Status]] = {recipient: [] for recipient in EVERYBODY}
+    for status in await route.statuses():
+        if status.alert_id == alert:
+            found.setdefault(status.recipient_id, []).append(status)
+    return {recipient: sorted(each, key=lambda s: (s.attempt, s.late)) for recipient, each in found.items()}
+
+
+def state(statuses: list[Status]) -> DeliveryState:
+    return state_of_recipient(
+        (s.attempt, s.submitted_at, s.segment, s.segments, state_of_attempt(s.outcome, None)) for s in statuses
+    )
+
+
+async def all_submitted(route: RouteUnderTest, alert: str) -> None:
+    async def submitted() -> bool:
+        found = await statuses_of(route, alert)
+        return {state(statuses) for statuses in found.values()} == {DeliveryState.SUBMITTED}
+
+    await eventually(submitted, "everybody is submitted", within_seconds=40)
+
+
+async def test_an_answer_before_the_resend_is_due_withdraws_it(kafka_settings: Settings, tmp_path: Path) -> None:
+    profile = late("answer.delay_seconds = 2")
+    async with open_route(kafka_settings, tmp_path, account=TIMEOUT, route=DELAYS, profile=profile) as route:
+        sender = await route.start_sender()
+        alert = await send_in_turns(route)
+        await all_submitted(route, alert)
+        await asyncio.sleep(5)
+        assert await route.simulator.numbers() == Counter({number_of(recipient): 1 for recipient in EVERYBODY})
+        metrics = await sender.metrics()
+        assert metrics['tocsin_resends_total{lane="immediate"}'] == len(LATE)
+        assert metrics['tocsin_resends_withdrawn_total{lane="immediate"}'] == len(LATE)
+        positions = await route.positions()
+        assert not any(position.pending for position in positions.values())
+        assert await sender.stop() == 0
+
+
+async def test_answers_that_never_come_in_time_make_two_copies_and_no_more(
+    kafka_settings: Settings, tmp_path: Path
+) -> None:
+    profile = late("answer.delay_seconds = 12")
+    async with open_route(kafka_settings, tmp_path, account=TIMEOUT, route=DELAYS, profile=profile) as route:
+        await route.start_sender()
+        alert = await send_in_turns(route)
+        await asyncio.sleep(5)
+        # Answers to others overtake the resends as well.
+        await route.put_jobs(alert, range(31, 41), lane=Lane.IMMEDIATE)
+        await asyncio.sleep(15)
+        numbers = await route.simulator.numbers()
+        assert max(numbers.values()) == 2
+        assert [recipient for recipient in EVERYBODY if numbers[number_of(recipient)] == 2] == list(LATE)
+        found = await statuses_of(route, alert)
+        assert {state(found[recipient]) for recipient in LATE} == {DeliveryState.SUBMITTED}
+        assert all(any(status.possible_duplicate for status in found[recipient]) for recipient in LATE)
+
+
+async def test_a_receipt_settles_what_was_not_answered_and_withdraws_its_resend(
+    kafka_settings: Settings, tmp_path: Path
+) -> None:
+    profile = late('answer.never = true\nreceipt = { delay_seconds = 2, text = "seconds" }')
+    async with open_route(kafka_settings, tmp_path, account=TIMEOUT, route=DELAYS, profile=profile) as route:
+        await route.start_sender()
+        alert = await send_in_turns(route)
+        await all_submitted(route, alert)
+        await asyncio.sleep(5)
+        assert max((await route.simulator.numbers()).values()) == 1
+        found = await statuses_of(route, alert)
+        for recipient in LATE:
+            [unknown, accepted] = found[recipient]
+            assert (unknown.outcome, accepted.outcome, accepted.late) == (Outcome.UNKNOWN, Outcome.ACCEPTED, True)
+            assert (unknown.attempt, unknown.submitted_at) == (accepted.attempt, accepted.submitted_at)
+            assert accepted.message_id
+
+
+async def test_a_withdrawal_holds_for_the_sender_that_takes_over(kafka_settings: Settings, tmp_path: Path) -> None:
+    profile = late("answer.delay_seconds = 2")
+    delays = "delays_seconds = [1, 8]"
+    async with open_route(kafka_settings, tmp_path, account=TIMEOUT, route=delays, profile=profile) as route:
+        sender = await route.start_sender()
+        alert = await send_in_turns(route)
+        await all_submitted(route, alert)
+        await sender.kill()
+        await route.start_sender()
+        await asyncio.sleep(12)
+        assert max((await route.simulator.numbers()).values()) == 1
+        assert not any(position.pending for position in (await route.positions()).values())
+
+
+OTHER = """
+[[routes.accounts]]
+name = "other"
+host = "127.0.0.1"
+port = PORT
+system_id = "other"
+source_addr = "OTHER"
+"""
+TWO_LOGINS = """
+[[accounts]]
+name = "acc"
+system_id = "tocsin"
+[[accounts]]
+name = "other"
+"""
+
+
+async def test_what_one_account_refuses_arrives_by_the_other(kafka_settings: Settings, tmp_path: Path) -> None:
+    profile = TWO_LOGINS + '[[rules]]\naccounts = ["acc"]\nanswer.status = "RINVSRCADR"\n'
+    async with open_route(kafka_settings, tmp_path, account=OTHER, profile=profile) as route:
+        alert = await route.publish()
+        recipients = range(1, 1_001)
+        await route.put_jobs(alert, recipients)
+        await route.start_sender()
+        found = await route.wait_for(recipients, alert)
+        last = {max(statuses, key=lambda status: status.attempt).outcome for statuses in found.values()}
+        assert last == {Outcome.ACCEPTED}
+        refused = [s for statuses in found.values() for s in statuses if s.outcome is Outcome.REFUSED_FOR_NOW]
+        assert refused
+        assert {(status.account, status.reason) for status in refused} == {
+            ("acc", "ESME_RINVSRCADR: the sender's address is not valid")
+        }
+        assert max(len(statuses) for statuses in found.values()) == 2
+
+
+async def test_what_the_only_account_refuses_is_final(kafka_settings: Settings, tmp_path: Path) -> None:
+    profile = '[[rules]]\nanswer.status = "RINVSRCADR"\n'
+    async with open_route(kafka_settings, tmp_path, profile=profile) as route:
+        alert = await route.publish()
+        await route.put_jobs(alert, range(1, 6))
+        await route.start_sender()
+        found = await route.wait_for(range(1, 6), alert)
+        assert {(s.attempt, s.outcome) for statuses in found.values() for s in statuses} == {(1, Outcome.REFUSED)}
+
+
+@pytest.mark.timeout(240)
+async def test_a_copy_of_a_message_travels_whole_by_one_account_and_one_bind(
+    kafka_settings: Settings, tmp_path: Path
+) -> None:
+    profile = (
+        TWO_LOGINS
+        + """
+[[rules]]
+share = 0.2
+first = 1
+answer = { status = "RSYSERR", delay_seconds = 0.05 }
+[[rules]]
+answer.delay_seconds = 0.05
+[[events]]
+do = "close"
+accounts = ["acc"]
+at_seconds = 2
+every_seconds = 2
+until_seconds = 12
+"""
+    )
+    async with open_route(kafka_settings, tmp_path, account="window = 60\n" + OTHER, profile=profile) as route:
+        alert = await route.publish(lane=Lane.IMMEDIATE, texts=("Evacuate. " * 40,))
+        recipients = range(1, 1_501)
+        await route.put_jobs(alert, recipients, lane=Lane.IMMEDIATE)
+        await route.start_sender()
+
+        async def everybody() -> bool:
+            by_recipient: dict[int, list[Status]] = {}
+            for status in await route.statuses():
+                by_recipient.setdefault(status.recipient_id, []).append(status)
+            return len(by_recipient) == len(recipients) and {state(found) for found in by_recipient.values()} == {
+                DeliveryState.SUBMITTED
+            }
+
+        await eventually(everybody, "everybody has all segments", within_seconds=120)
+        stats = await route.simulator.stats()
+        assert stats["violations_total"] == 0, stats["violations"]
+        assert stats["refused_by_status"]["ESME_RSYSERR"] > 100
+
+
+@pytest.mark.timeout(240)
+async def test_numbers_with_full_queues_slow_nobody_else(kafka_settings: Settings, tmp_path: Path) -> None:
+    full = range(1, 31)
+    numbers = ", ".join(f'"+{number_of(recipient)}"' for recipient in full)
+    profile = f'[[rules]]\nnumbers = [{numbers}]\nanswer.status = "RMSGQFUL"\n'
+    async with open_route(kafka_settings, tmp_path, profile=profile) as route:
+        await route.start_sender()
+        seconds = {}
+        for name, recipients in (("warm", range(100, 1_100)), ("without", range(31, 5_031)), ("with", range(1, 5_031))):
+            alert = await route.publish(lane=Lane.IMMEDIATE)
+            began_at = time.monotonic()
+            await route.put_jobs(alert, recipients, lane=Lane.IMMEDIATE)
+
+            async def accepted(alert: str = alert, wanted: int = len(set(recipients) - set(full))) -> bool:
+                found = [s for s in await route.statuses() if s.alert_id == alert and s.outcome is Outcome.ACCEPTED]
+                return len(found) == wanted
+
+            await eventually(accepted, f"all others of {name}", within_seconds=60)
+            seconds[name] = time.monotonic() - began_at
+        assert seconds["with"] < seconds["without"] * 1.5 + 1, seconds
