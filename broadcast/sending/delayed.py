@@ -79,7 +79,7 @@ class DelayedJobs:
         if not self.sessions:
             return True
         if run.segments:
-            return run.session in self.sessions
+            return self.sessions.get(run.session) not in {None, *run.refused_by}
         return any(account not in run.refused_by for account in self.sessions.values())
 
     def _send_whole(self, source: Source[Token], jobs: list[Job], offsets: list[int]) -> None:

@@ -247,7 +247,8 @@ class Dispatch:
             count = self._allowed(source, run, room // len(message.numbers), now)
             if count > 0:
                 jobs, offsets = self._cut(source, count, run)
-                groups[id(run), id(message)] = Group(source, message, 0, jobs, offsets)
+                # Not with others of the message, whose offsets may be higher; a run that is used up has no identity.
+                groups[id(source), -1 - offsets[0]] = Group(source, message, 0, jobs, offsets)
                 room -= count * len(message.numbers)
         return room
 

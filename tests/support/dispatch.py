@@ -77,6 +77,7 @@ class SenderUnderTest(RecordedEvents):
         super().__init__()
         made = [Account(name=name, host="h", port=1, system_id="s", **fields) for name in accounts or ("acc",)]
         route = Route(name="r", prefixes=("+",), accounts=tuple(made), delays_seconds=(5, 30))
+        self.committed_retries: list[Job] = []
         self.outbox, self.view = Outbox(), ControlView()
         self.settlement = Settlement(route, Names("p."), b"k", self.outbox)
         nothing: Any = None
@@ -98,14 +99,14 @@ class SenderUnderTest(RecordedEvents):
             in_doubt_limit=in_doubt_limit,
             events=self,
         )
-        self.jobs = self._source("p.jobs.r.immediate.v1", 0)
-        self.delayed = self._source("p.jobs.r.immediate.delay.5s.v1", DELAY_MS * 6 // 5)
+        self.jobs = self.make_source("p.jobs.r.immediate.v1", 0)
+        self.delayed = self.make_source("p.jobs.r.immediate.delay.5s.v1", DELAY_MS * 6 // 5)
         self.dispatch.sources = (self.jobs, self.delayed)
         self.view.caught_up_at = monotonic()
         expires_at = epoch_milliseconds() + 3_600_000
         self.view.controls[ALERT] = Control(ALERT, Lane.IMMEDIATE, "Exercise", expires_at, (Variant("en", text),))
 
-    def _source(self, topic: str, wait_ms: int) -> Source[Any]:
+    def make_source(self, topic: str, wait_ms: int) -> Source[Any]:
         progress: Progress[Any] = Progress(fresh_position(0), "me")
         progress.propose()
         progress.confirm()
@@ -139,10 +140,11 @@ class SenderUnderTest(RecordedEvents):
             ]
         )
 
-    def beat(self) -> None:
-        """Commit what was collected, as a beat does."""
+    def beat(self, *sources: Source[Any]) -> None:
+        """Commit what was collected, as a beat does; `sources` if there are others than the two."""
+        self.committed_retries += self.retries()
         content = self.outbox.take()
-        for source in (self.jobs, self.delayed):
+        for source in (self.jobs, *(sources or (self.delayed,))):
             source.progress.propose()
             source.progress.confirm()
         self.settlement.note_committed(content)

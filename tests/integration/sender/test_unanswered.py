@@ -200,7 +200,9 @@ every_seconds = 2
 until_seconds = 12
 """
     )
-    async with open_route(kafka_settings, tmp_path, account="window = 60\n" + OTHER, profile=profile) as route:
+    often = "resend_unanswered = { immediate = 9 }\n"
+    account = "window = 60\n" + often + OTHER + often
+    async with open_route(kafka_settings, tmp_path, account=account, profile=profile) as route:
         alert = await route.publish(lane=Lane.IMMEDIATE, texts=("Evacuate. " * 40,))
         recipients = range(1, 1_501)
         await route.put_jobs(alert, recipients, lane=Lane.IMMEDIATE)

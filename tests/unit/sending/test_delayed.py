@@ -1,8 +1,12 @@
 """Jobs that not every session may take: withdrawn, some segments of a copy, refused by an account, throttled."""
 
-from typing import Any
+import asyncio
+from collections import Counter
+from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from broadcast.clock import epoch_milliseconds
 from broadcast.sending.answers.sequel import withdrawal_of
@@ -240,3 +244,76 @@ async def test_what_one_account_refuses_is_sent_by_the_other_and_arrives() -> No
         sender.write_ready()
     assert len(good.take()) == len(retries)
     assert bad.take() == []
+
+
+class Restriction(NamedTuple):
+    """Which sessions may take a job: `session` is an index of the bound ones, or 2 for one that has ended."""
+
+    session: int | None = None
+    refused_by: str | None = None
+    withdrawn: bool = False
+
+
+RESTRICTIONS = st.sampled_from(
+    [
+        Restriction(),
+        *map(Restriction, range(3)),
+        *[Restriction(0, "two"), Restriction(0, "one")],
+        *[Restriction(refused_by=account) for account in ("one", "two")],
+        Restriction(withdrawn=True),
+    ]
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(RESTRICTIONS, min_size=1, max_size=30), st.integers(1, 8), st.sampled_from([None, 0, 1]))
+def test_each_delayed_job_is_written_once_or_withdrawn(
+    restrictions: list[Restriction], window: int, ended: int | None
+) -> None:
+    asyncio.run(write_all(restrictions, window, ended))
+
+
+async def write_all(restrictions: list[Restriction], window: int, ended: int | None) -> None:
+    sender = SenderUnderTest("one", "two", text=LONG, window=window * 3)
+    bound = [sender.bind("one"), sender.bind("two")]
+    identities = [bound[0].session.identity, bound[1].session.identity, "ended"]
+    sources = [sender.delayed, sender.make_source("p.jobs.r.immediate.delay.30s.v1", 36_000)]
+    sender.dispatch.sources = (sender.jobs, *sources)
+    wanted: list[int] = []
+    for offset, source in enumerate(sources):
+        jobs = []
+        for number, restriction in enumerate(restrictions):
+            recipient = number * 2 + offset
+            session = restriction.session
+            segments = () if session is None else (2,)
+            refused_by = (restriction.refused_by,) if restriction.refused_by else ()
+            identity = "" if session is None else identities[session]
+            jobs.append(job(recipient, attempt=2, segments=segments, session=identity, refused_by=refused_by))
+            if not restriction.withdrawn:
+                wanted.append(recipient)
+        jobs += [withdrawal_of(jobs[number]) for number, each in enumerate(restrictions) if each.withdrawn]
+        sender.feed(source, jobs)
+    sender.write_ready()
+    if ended is not None:
+        await bound[ended].end()
+    written: list[str] = []
+    for _ in range(4 * len(wanted) + 10):
+        sender.write_ready()
+        for each in bound:
+            written += each.take()
+            if each.session.closed.is_set():
+                each.open.clear()
+            each.answer(*[0] * len(each.open))
+        sender.dispatch.settle_unsent()
+        sender.beat(*sources)
+    # Of those that only the ended account may take, a copy waits on the delay topic again.
+    anew = {each.recipient_id for each in sender.committed_retries}
+    pending = [offset for source in sources for offset in source.progress.pending]
+    assert not pending, "each has an outcome"
+    assert all(source.empty for source in sources)
+    assert set(map(number_of, wanted)) == set(written) | set(map(number_of, anew & set(wanted)))
+    if ended is None:
+        assert not anew
+        kept = {(0, None), (1, None), (0, "two")}
+        parts = [1 if (each.session, each.refused_by) in kept else 3 for each in restrictions]
+        assert Counter(written) == {number_of(each): parts[each // 2] for each in wanted}
