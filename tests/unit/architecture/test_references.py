@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[3]
 BINARY = {".pem", ".svg", ".png"}
 # A character class in each pattern keeps this file from matching itself.
 OUTSIDE = re.compile(
-    r"design, sect[i]on|referenc[e] [a-z-]+\.md|smp[p]\.md|kafk[a]\.md, |th[e] design\b|\bissu[e] \d|/wor[k]/"
+    r"design, sect[i]on|referenc[e] [a-z-]+\.md|smp[p]\.md, |kafk[a]\.md, |th[e] design\b|\bissu[e] \d|/wor[k]/"
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PAGE = re.compile(r"\bdocs/(?:[\w-]+/)*[\w-]+(?:\.md)?")
