@@ -78,12 +78,16 @@ def _describe(account: Account) -> str:
     rate = f"{account.rate_per_second:g} segments/s" if account.rate_per_second else "no limit of ours"
     sender = f"sender {account.source_addr}" if account.source_addr else "the SMSC's own sender"
     ton, npi = account.source_type
+    share = "only if no other can" if account.fallback else f"weight {account.weight:g}"
     return (
         f"{account.system_id} at {account.host} port {account.port}, {'TLS' if account.tls else 'plain TCP'}, "
-        f"{account.submitting_binds} x window {account.window}, {rate}, {sender} (type {ton}, plan {npi})"
+        f"{account.submitting_binds} x window {account.window}, {rate}, {share}, "
+        f"{sender} (type {ton}, plan {npi})"
     )
 
 
 def _remarks_of(route: Route) -> Iterator[str]:
-    if len(route.accounts) == 1 and route.live:
-        yield "  one account only: while it is down, nothing of this route is sent"
+    if route.fallback_route is not None:
+        yield f"  after {route.fallback_after_seconds:g} s without a working account: route {route.fallback_route}"
+    elif route.live and len(route.accounts) == 1:
+        yield "  one account only and no fallback_route: while it is down, nothing of this route is sent"

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, StrictBool, field_validator
 
 from broadcast.routing.fields import LONGEST_SECONDS, Name, Prefix, refuse
 from broadcast.routing.smsc_account import Account, Table
@@ -19,7 +19,7 @@ class Route(Table):
     prefixes: Annotated[tuple[Prefix, ...], Field(min_length=1)] = Field(
         description="Beginnings of numbers in E.164 with the plus sign; the longest that fits wins, `+` fits all."
     )
-    live: bool = Field(
+    live: StrictBool = Field(
         default=False,
         description="Whether real phones are behind it. Without any live route, Actual goes by simulated ones.",
     )

@@ -51,9 +51,10 @@ def test_a_good_file_is_summed_up_with_remarks(tmp_path: Path) -> None:
     result = check(tmp_path / "routes.toml", text)
     assert result.exit_code == 0
     assert "route de (live) for +49: tried again after 5, 30, 120 s" in result.stdout
-    assert "x at 127.0.0.1 port 2775, plain TCP, 1 x window 64, no limit of ours, sender 112 (type 3" in result.stdout
+    assert "x at 127.0.0.1 port 2775, plain TCP, 1 x window 64, no limit of ours, weight 1, sender 112" in result.stdout
     assert "the password has 13 characters, SMPP 3.4 allows 8" in result.stdout
     assert "ask the carrier for TLS" in result.stdout
+    assert "one account only and no fallback_route" in result.stdout
     assert "longer-than-8" not in result.stdout
 
 

@@ -53,6 +53,8 @@ OF_ACCOUNT = "r.toml:{}: route 'de', account 'a': "
     ("text", "line", "message"),
     [
         (write(route="live = 'maybe'"), 5, "live = 'maybe': must be true or false; write one of these, without quo"),
+        (write(route="live = 'true'"), 5, "live = 'true': must be true or false; write one of these, without quotatio"),
+        (write(route="live = 1"), 5, "live = 1: must be true or false; write one of these, without quotation marks"),
         (write(route="colour = 1"), 5, "colour: no such field; remove it; all fields are in docs/settings.md"),
         (write(route="delays_seconds = [30, 5]"), 5, "delays_seconds: must ascend, each delay once; write [5, 30]"),
         (write(route="delays_seconds = [\n5,\n0]"), 7, "delays_seconds[1] = 0: must be at least 1; raise it"),
