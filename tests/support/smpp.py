@@ -157,6 +157,7 @@ class RecordingClient:
         self.port = port or smsc.port
         self.queue: list[tuple[SubmitTemplate, bytes, int]] = []
         self.group = 1
+        self.template = TEMPLATE
         self.accepted: dict[int, bytes] = {}
         self.refused: list[tuple[int, int]] = []
         self.unknown: list[int] = []

@@ -1,0 +1,57 @@
+"""Rates over real TCP, as the simulator counts them: any second, bursts after idle time, throttling that ends."""
+
+import asyncio
+
+import pytest
+
+from tests.support.smpp import RecordingClient, StartClient
+from tests.support.waiting import eventually
+
+
+def violations(client: RecordingClient) -> object:
+    return client.smsc.simulator.describe()["violations"]
+
+
+@pytest.mark.parametrize("rate", [10, 100, 1000])
+async def test_the_smsc_counts_at_most_two_percent_over_in_any_second_also_after_idle_time(
+    start: StartClient, rate: int
+) -> None:
+    client = await start(receipts=False, rate_limit=float(rate), rate_tolerance=0.02)
+    session = await client.connect(rate_per_second=float(rate), window=500)
+    sent = 0
+    for seconds in (1.0, 0.2, 1.5):
+        count = max(3, round(rate * seconds))
+        client.offer(count, first=sent)
+        sent += count
+        await client.until_outcomes(sent)
+        await asyncio.sleep(0.3)
+    assert violations(client) in ({}, [])
+    assert len(client.accepted) == sent
+    session.abort()
+
+
+async def test_what_the_smsc_allows_is_used_again_soon_after_it_throttles_no_more(start: StartClient) -> None:
+    client = await start(receipts=False, rate_cap=50)
+    loop = asyncio.get_running_loop()
+    client.offer(8_000)
+    await client.connect(rate_per_second=500.0, window=100)
+    again = 0
+
+    def offer_throttled_again() -> int:
+        nonlocal again
+        for token, _ in client.refused[again:]:
+            client.queue.append((client.template, b"49151%08d" % token, token))
+        again = len(client.refused)
+        return len(client.accepted)
+
+    began = loop.time()
+    while loop.time() - began < 4.0:
+        offer_throttled_again()
+        await asyncio.sleep(0.05)
+    throttled_for = loop.time() - began
+    assert len(client.accepted) <= 51 * (throttled_for + 1)
+    client.change_behaviour(rate_cap=0)
+    await asyncio.sleep(5.0)
+    before, at = offer_throttled_again(), loop.time()
+    await eventually(lambda: offer_throttled_again() >= before + 1_500)
+    assert 1_500 / (loop.time() - at) >= 0.95 * 0.98 * 500
