@@ -74,7 +74,8 @@ def shared_part(status: Status, evidence_id: int, account: int | None, *, only_a
                 2,
                 CODE_OF_OUTCOME[status.outcome],
             ),
-            pack(">i?i?i?", 1, status.possible_duplicate, 1, only_attempt, 1, status.receipt_covers_message),
+            pack(">i?i?", 1, status.possible_duplicate, 1, only_attempt),
+            pack(">i?", 1, True) if status.receipt_covers_message else _NULL,
         )
     )
 

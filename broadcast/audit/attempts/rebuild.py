@@ -26,7 +26,7 @@ _BUCKETS = 256
 _ATTEMPTS = """
 SELECT a.alert_id::text, a.recipient_id, a.attempt, a.segment, a.segments, a.outcome, a.error, a.possible_duplicate,
     coalesce(n.name, ''), a.message_key, a.number_hash, a.submitted_at, a.answered_at, coalesce(a.reason, ''),
-    a.receipt_covers_message
+    coalesce(a.receipt_covers_message, false)
 FROM attempts a LEFT JOIN accounts n ON n.id = a.account
 WHERE a.alert_id = $1::text::uuid AND a.recipient_id = ANY ($2::bigint[]) AND a.evidence_id = $3
 """

@@ -30,7 +30,7 @@ class Attempt(NamedTuple):
     error: int
     receipt_error: str | None
     reason: str | None
-    receipt_covers_message: bool
+    receipt_covers_message: bool | None
 
     @property
     def part(self) -> Part:
@@ -141,7 +141,7 @@ def _order(fact: Attempt) -> tuple[object, ...]:
         fact.error,
         fact.receipt_error or "",
         fact.reason or "",
-        fact.receipt_covers_message,
+        bool(fact.receipt_covers_message),
     )
 
 

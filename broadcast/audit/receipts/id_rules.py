@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from broadcast.smpp.codec.message_ids import (
     LONGEST_NUMBER,
     MessageIdRule,
+    name_rule,
     normalise_receipt_ids,
     normalise_response_ids,
 )
@@ -32,7 +33,7 @@ class IdRule(NamedTuple):
     @property
     def name(self) -> str:
         """For example `as_is`, `hex_to_decimal`, `as_is/10`."""
-        return f"{self.rule.value}/{self.width}" if self.width else self.rule.value
+        return name_rule(self.rule, self.width)
 
     @property
     def fields(self) -> str:

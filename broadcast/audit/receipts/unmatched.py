@@ -65,7 +65,8 @@ _PARTS = f"""
 SELECT count(*) AS messages, count(*) FILTER (WHERE receipts = 1) AS with_one FROM (
     SELECT count(*) FILTER (WHERE receipt_state >= {LOWEST_FINAL_RECEIPT}) AS receipts
     FROM attempts
-    WHERE account = $1 AND segments > 1 AND NOT receipt_covers_message AND outcome = {CODE_OF_OUTCOME[Outcome.ACCEPTED]}
+    WHERE account = $1 AND segments > 1 AND receipt_covers_message IS NULL
+        AND outcome = {CODE_OF_OUTCOME[Outcome.ACCEPTED]}
         AND submitted_at BETWEEN $2::timestamptz - interval '{REUSED_AFTER}' AND $2
     GROUP BY alert_id, recipient_id, attempt, submitted_at HAVING count(*) = max(segments)
 ) copies WHERE receipts > 0

@@ -14,7 +14,7 @@ from broadcast.sending.arrivals.phone_messages import read_inbound
 from broadcast.sending.arrivals.raw_deliveries import make_raw_delivery, reason_unreadable
 from broadcast.smpp.codec.errors import PduError
 from broadcast.smpp.codec.message import Delivery
-from broadcast.smpp.codec.message_ids import MessageIdRule, normalise_receipt_ids
+from broadcast.smpp.codec.message_ids import MessageIdRule, name_rule, normalise_receipt_ids
 from broadcast.smpp.codec.receipts import is_phone_message, parse_receipt, seconds_between
 from schemas.receipt import Receipt, ReceiptState
 
@@ -67,7 +67,9 @@ class DeliveryEncoder:
         ids = normalise_receipt_ids(
             [receipt.message_id for receipt, _ in parsed], account.message_id_rule, account.message_id_width
         )
-        rule = name_id_rule(account.message_id_rule, account.message_id_width)
+        rule = name_rule(account.message_id_rule, account.message_id_width)
+        if rule == MessageIdRule.AS_IS:
+            rule = ""
         for (receipt, source), message_id in zip(parsed, ids, strict=True):
             receipts.append(
                 (
@@ -106,10 +108,3 @@ class DeliveryEncoder:
                 raw=make_raw_delivery(delivery, reason),
             )
             receipts.append((account.name.encode(), _ENCODE(record)))
-
-
-def name_id_rule(rule: MessageIdRule, width: int) -> str:
-    """The rule as receipts on Kafka name it: empty for `as_is`, with the width after a slash."""
-    if width:
-        return f"{rule.value}/{width}"
-    return "" if rule is MessageIdRule.AS_IS else rule.value

@@ -26,6 +26,11 @@ class MessageIdRule(StrEnum):
     DECIMAL_TO_HEX = "decimal_to_hex"
 
 
+def name_rule(rule: MessageIdRule, width: int = 0) -> str:
+    """The rule, and after a slash the width if there is one: `as_is`, `hex_to_decimal/10`."""
+    return f"{rule.value}/{width}" if width else rule.value
+
+
 def _to_decimal(message_id: bytes) -> bytes:
     # int() also takes signs, blanks and underscores, which are no part of a number here.
     if len(message_id) > LONGEST_NUMBER or not message_id.isalnum():

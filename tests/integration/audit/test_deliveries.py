@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from broadcast.audit import UnknownAlertError, deliveries, history, rebuild_check, summary
 from broadcast.cli import root
-from schemas.receipt import Receipt, ReceiptState
+from schemas.receipt import RawDelivery, Receipt, ReceiptState
 from schemas.status import DeliveryState, Outcome, Status
 from tests.support.recorder_without_kafka import Alerts, RecorderWithoutKafka
 
@@ -188,3 +188,31 @@ async def test_numbers_are_shown_only_when_asked_for(
     assert "+49151" not in plain.output
     with_numbers = await run_command("deliveries", recorded_alert, "--format", "csv", "--numbers", "--limit", 1)
     assert "1,+4915112345678,delivered" in with_numbers.stdout
+
+
+async def test_what_does_not_match_and_what_nobody_can_read_are_shown(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection, run_command: Any
+) -> None:
+    assert (await run_command("unreadable")).stdout == "every delivery was read\n"
+    assert (await run_command("unmatched")).stdout == "every receipt names a message\n"
+    alert_id = await alerts.make([1])
+    await recorder.write(
+        [Status(str(alert_id), 1, 1, Outcome.ACCEPTED, 1, 1, "sim", "FF01", 7, 0, "", T, T)],
+        [
+            Receipt("sim", "65281", ReceiptState.DELIVERED, 7, received_at=T + 9),
+            Receipt("sim", "", ReceiptState.UNKNOWN, 7, received_at=T, raw=RawDelivery("no id", 4, 8, b"ab\xff")),
+        ],
+    )
+    await connection.execute("UPDATE parked_receipts SET parked_at = now() - interval '2 min'")
+    unmatched = await run_command("unmatched", "--account", "sim")
+    assert "hex_to_decimal would match 1 of 1" in unmatched.stdout
+    assert 'write message_id_rule = "hex_to_decimal" into account sim' in unmatched.stdout
+    [as_json] = json.loads((await run_command("unmatched", "--json")).stdout)
+    assert (as_json["account"], as_json["count"], as_json["fitting"]) == ("sim", 1, ["hex_to_decimal"])
+    assert json.loads((await run_command("unmatched", "--account", "other", "--json")).stdout) == []
+    shown = await run_command("unreadable")
+    assert "ab." in shown.stdout
+    assert "no id" in shown.stdout
+    [as_json] = json.loads((await run_command("unreadable", "--json")).stdout)
+    assert (as_json["account"], as_json["raw"]["text"], as_json["raw"]["data_coding"]) == ("sim", "6162ff", 8)
+    assert "1 deliveries could not be read" in (await run_command("rebuild", "--check")).stdout

@@ -6,9 +6,17 @@ revision = "0009"
 down_revision = "0008"
 
 
+STATEMENTS = (
+    "ALTER TABLE attempts ADD COLUMN receipt_covers_message boolean",
+    # false would make every row 8 bytes longer.
+    "COMMENT ON COLUMN attempts.receipt_covers_message IS 'null: a receipt speaks for its own part only'",
+)
+
+
 def upgrade() -> None:
     """Add the column."""
-    op.execute("ALTER TABLE attempts ADD COLUMN receipt_covers_message boolean NOT NULL DEFAULT false")
+    for statement in STATEMENTS:
+        op.execute(statement)
 
 
 def downgrade() -> None:
