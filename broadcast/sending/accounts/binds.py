@@ -189,7 +189,7 @@ class AccountBinds:
 
     def _observe(self, counts: Counter[int], responses: Sequence[Response[Token]]) -> None:
         """Note answers that came together: one look at each command_status, none at each answer that is no fault."""
-        answers, faults, errors, worst = 0, 0, 0, 0
+        answers, faults, errors, throttled, worst = 0, 0, 0, 0, 0
         for command_status, number in counts.items():
             answers += number
             if command_status:
@@ -199,7 +199,10 @@ class AccountBinds:
                     worst = command_status if not worst or number > counts[worst] else worst
                 elif found is OutcomeClass.FOR_NOW:
                     errors += number
+                elif found is OutcomeClass.THROTTLED:
+                    throttled += number
         now = monotonic()
+        self.breaker.note_throttled(answers, throttled, now)
         self.measures.note_answers(answers, faults + errors, now)
         numbers: Iterable[str] = ()
         if faults and self.breaker.numbers_wanted:

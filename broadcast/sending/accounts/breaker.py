@@ -55,6 +55,9 @@ SETTLING_ANSWERS: Final = 100
 LOSS_SECONDS: Final = 1.0
 """Sessions that end within so long of one another are one loss: an SMSC that restarts ends them all."""
 
+THROTTLED_SECONDS: Final = 5.0
+"""An account that has throttled every submit for so long is stopped, if another account gets work."""
+
 PROBE_ANSWERS: Final = 5
 """Answers to a probe that are enough to decide on it."""
 
@@ -82,6 +85,7 @@ class Breaker:
         self._losses, self._lost_at, self._without_fault = 0, float("-inf"), 0
         self._openings, self._closed_at = 0, float("-inf")
         self._written = self._probe_answers = self._probe_faults = 0
+        self._throttled_since: float | None = None
 
     @property
     def room(self) -> int:
@@ -134,6 +138,24 @@ class Breaker:
             share = self._faults / self._answers
             self._open(f"{share:.0%} of the recent answers are faults of the account, most of them {reason}", now)
 
+    def note_throttled(self, answers: int, throttled: int, now: float) -> None:
+        """Note answers that came together, and how many were throttled; a probe that is throttled has failed."""
+        if throttled < answers:
+            self._throttled_since = None
+        elif self._throttled_since is None:
+            self._throttled_since = now
+        if throttled == answers and self.state is State.HALF_OPEN:
+            self._open("the SMSC throttles the probe", now)
+
+    def throttles_all(self, now: float) -> bool:
+        """Whether the SMSC has throttled every submit for `THROTTLED_SECONDS`."""
+        return self._throttled_since is not None and now - self._throttled_since >= THROTTLED_SECONDS
+
+    def stop_throttled(self, now: float) -> None:
+        """Stop an account that throttles all; only where another one gets work, for a lone one the rate is enough."""
+        if self.state is State.CLOSED:
+            self._open(f"the SMSC has throttled every submit for {THROTTLED_SECONDS:g} s", now)
+
     def note_loss(self, reason: str, now: float, *, mute: bool) -> None:
         """Note that a session ended with unanswered submits; `mute` says that the SMSC answered none of them."""
         if mute:
@@ -168,6 +190,7 @@ class Breaker:
         self._openings += 1
         self.reason, self.mute, self.next_probe_at = reason, mute, now + pause
         self._answers = self._faults = 0.0
+        self._throttled_since = None
         self._move(Event.FAULT)
 
     def _move(self, event: Event) -> None:

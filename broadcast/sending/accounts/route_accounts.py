@@ -136,6 +136,7 @@ class RouteAccounts:
         `now` is monotonic seconds, `wall_now` milliseconds since the epoch.
         """
         self._compare(now)
+        self._stop_throttled(now)
         if self._work():
             self._unusable_since = None
         elif self._unusable_since is None:
@@ -150,6 +151,15 @@ class RouteAccounts:
 
     def _work(self) -> bool:
         return any(binds.usable and binds.breaker.state is State.CLOSED for binds in self.in_force)
+
+    def _stop_throttled(self, now: float) -> None:
+        """Stop accounts that throttle everything while another one works: what they hold goes by that one."""
+        throttled = [binds for binds in self.in_force if binds.breaker.throttles_all(now)]
+        working = [binds for binds in self.in_force if binds.usable and binds.breaker.state is State.CLOSED]
+        if throttled and any(binds not in throttled for binds in working):
+            for binds in throttled:
+                binds.breaker.stop_throttled(now)
+            self._events.write_ready()
 
     def _add(self, account: Account) -> AccountBinds:
         binds = self._make_binds(account)

@@ -25,7 +25,7 @@ LEAST_SHARE = 2_900 / 3_000
 """Of what the three healthy accounts can carry together."""
 RESPONSE_TIMEOUT_SECONDS = 3.0
 
-ALARMS = {"mute": SESSION_MUTE, "refusing": ACCOUNT_STOPPED, "dead": BIND_DOWN}
+ALARMS = {"mute": SESSION_MUTE, "refusing": ACCOUNT_STOPPED, "throttling": ACCOUNT_STOPPED, "dead": BIND_DOWN}
 
 ACCOUNT = """
 [[routes.accounts]]
@@ -85,7 +85,7 @@ async def four_accounts(settings: Settings, directory: Path) -> AsyncIterator[Fo
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("fault", ["dead", "mute", "refusing", "slow"])
+@pytest.mark.parametrize("fault", ["dead", "mute", "refusing", "slow", "throttling"])
 async def test_three_healthy_accounts_carry_the_broadcast_at_their_full_rate(
     kafka_settings: Settings, tmp_path: Path, fault: str
 ) -> None:
@@ -98,6 +98,8 @@ async def test_three_healthy_accounts_carry_the_broadcast_at_their_full_rate(
                 await route.simulator.behave(hang_share=1.0)
             case "refusing":
                 await route.simulator.behave(error_shares={"invsrcadr": 1.0})
+            case "throttling":
+                await route.simulator.behave(error_shares={"throttled": 1.0})
             case "slow":
                 await route.simulator.behave(delay_ms=1000 * (RESPONSE_TIMEOUT_SECONDS + 2))
         alert = await route.publish(lane=Lane.IMMEDIATE)

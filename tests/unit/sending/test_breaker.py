@@ -11,6 +11,7 @@ from broadcast.sending.accounts.breaker import (
     LONGEST_PAUSE_SECONDS,
     LOSSES,
     STEADY_SECONDS,
+    THROTTLED_SECONDS,
     TRANSITIONS,
     UNLIMITED,
     Breaker,
@@ -110,6 +111,26 @@ def test_a_mute_session_stops_the_account_at_once_and_a_probe_that_is_lost_stops
     assert breaker.room == 0
     breaker.note_loss("closed by the SMSC", 70.0, mute=False)
     assert breaker.state is State.OPEN
+
+
+def test_an_account_that_throttles_everything_can_be_stopped_after_five_seconds() -> None:
+    breaker = Breaker(PROBE)
+    breaker.note_throttled(4, 4, 0.0)
+    assert not breaker.throttles_all(THROTTLED_SECONDS - 0.1)
+    assert breaker.throttles_all(THROTTLED_SECONDS)
+    breaker.note_throttled(4, 3, THROTTLED_SECONDS)
+    assert not breaker.throttles_all(2 * THROTTLED_SECONDS), "it has taken one"
+    breaker.note_throttled(1, 1, 10.0)
+    breaker.stop_throttled(10.0 + THROTTLED_SECONDS)
+    assert (breaker.state, breaker.reason) == (State.OPEN, "the SMSC has throttled every submit for 5 s")
+    assert breaker.tick(breaker.next_probe_at)
+    breaker.note_throttled(2, 2, 20.0)
+    assert (breaker.state, breaker.reason) == (State.OPEN, "the SMSC throttles the probe")
+    assert breaker.tick(breaker.next_probe_at)
+    breaker.note_written(2)
+    breaker.note_throttled(2, 1, 40.0)
+    breaker.note_answers(2, 0, (), "", 40.0)
+    assert breaker.state is State.CLOSED
 
 
 def test_sessions_that_end_one_after_the_other_stop_the_account_and_a_restart_of_the_smsc_does_not() -> None:
