@@ -34,6 +34,9 @@ log = structlog.get_logger(__name__)
 UNSENT_LIMIT: Final = 5_000
 """Statuses in one beat above which jobs that are not sent wait for the next: bounds memory and the beat."""
 
+WITHDRAWN_ALERT: Final = frozenset([Outcome.CANCELLED, Outcome.EXPIRED])
+"""Outcomes of jobs that were fit to be sent before: a sender that was killed may have done so."""
+
 
 @dataclass(slots=True)
 class Group:
@@ -350,7 +353,12 @@ class Dispatch:
     ) -> None:
         control = self._view.controls.get((run or source.runs[0]).alert_id)
         jobs, offsets = source.cut(count, run)
-        self._outbox.add_unsent(jobs, outcome, reason, control.lane if control else source.lane, now)
+        lane = control.lane if control else source.lane
+        if outcome in WITHDRAWN_ALERT and source.progress.marked(offsets[0]):
+            written = [job for job, offset in zip(jobs, offsets, strict=True) if source.progress.marked(offset)]
+            self._outbox.add_possibly_sent(written, f"{reason}; an earlier sender may have sent it", lane, now)
+            jobs = jobs[len(written) :]
+        self._outbox.add_unsent(jobs, outcome, reason, lane, now)
         source.progress.settle_unsent(offsets)
 
     def _put_aside_poison(self, source: Source[Token]) -> None:

@@ -69,6 +69,22 @@ class Outbox:
             self.content.statuses.append((b"%d" % job.recipient_id, _ENCODE(status)))
         self.content.outcomes[lane, outcome] += len(jobs)
 
+    def add_possibly_sent(self, jobs: Sequence[Job], reason: str, lane: Lane, at: int) -> None:
+        """Statuses of jobs that are not submitted, though an earlier sender may have done so: each is unknown."""
+        for job in jobs:
+            status = Status(
+                job.alert_id,
+                job.recipient_id,
+                job.attempt,
+                Outcome.UNKNOWN,
+                0,
+                reason=reason,
+                at=at,
+                possible_duplicate=True,
+            )
+            self.content.statuses.append((b"%d" % job.recipient_id, _ENCODE(status)))
+        self.content.outcomes[lane, Outcome.UNKNOWN] += len(jobs)
+
     def add_retry(self, job: Job, to: TopicPartition) -> None:
         """The next attempt at a job, on a delay topic."""
         self.content.retries[to].append((b"%d" % job.recipient_id, _ENCODE(job)))

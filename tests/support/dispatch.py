@@ -10,7 +10,7 @@ from aiokafka.structs import ConsumerRecord
 
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.health import Health
-from broadcast.kafka.position import fresh_position
+from broadcast.kafka.position import Position, fresh_position
 from broadcast.routing import Account, Route
 from broadcast.sending.accounts.binds import AccountBinds, make_config
 from broadcast.sending.accounts.route_accounts import RouteAccounts
@@ -106,8 +106,8 @@ class SenderUnderTest(RecordedEvents):
         expires_at = epoch_milliseconds() + 3_600_000
         self.view.controls[ALERT] = Control(ALERT, Lane.IMMEDIATE, "Exercise", expires_at, (Variant("en", text),))
 
-    def make_source(self, topic: str, wait_ms: int) -> Source[Any]:
-        progress: Progress[Any] = Progress(fresh_position(0), "me")
+    def make_source(self, topic: str, wait_ms: int, found: Position | None = None) -> Source[Any]:
+        progress: Progress[Any] = Progress(found or fresh_position(0), "me")
         progress.propose()
         progress.confirm()
         return Source(TopicPartition(topic, 0), Lane.IMMEDIATE, progress, wait_ms)

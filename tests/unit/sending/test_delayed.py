@@ -4,11 +4,13 @@ import asyncio
 from collections import Counter
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broadcast.clock import epoch_milliseconds
+from broadcast.kafka.position import Position
 from broadcast.sending.answers.sequel import withdrawal_of
 from broadcast.smpp.codec.command_status import RINVSRCADR, RSYSERR, RTHROTTLED
 from broadcast.smpp.pacing import Pacing
@@ -317,3 +319,23 @@ async def write_all(restrictions: list[Restriction], window: int, ended: int | N
         kept = {(0, None), (1, None), (0, "two")}
         parts = [1 if (each.session, each.refused_by) in kept else 3 for each in restrictions]
         assert Counter(written) == {number_of(each): parts[each // 2] for each in wanted}
+
+
+@pytest.mark.parametrize("end", ["stop", "expiry"])
+async def test_what_a_dead_sender_may_have_sent_is_unknown_after_a_stop_or_an_expiry(end: str) -> None:
+    sender = SenderUnderTest()
+    source = sender.make_source("p.jobs.r.immediate.v1", 0, Position(0, 2, (0,), 4, "dead"))
+    sender.dispatch.sources = (source,)
+    sender.feed(source, [job(number) for number in range(7)])
+    if end == "stop":
+        sender.view.stopped.add(ALERT)
+    else:
+        sender.view.controls[ALERT] = msgspec.structs.replace(sender.view.controls[ALERT], expires_at=1)
+    sender.dispatch.settle_unsent()
+    final = Outcome.CANCELLED if end == "stop" else Outcome.EXPIRED
+    assert sender.outcomes() == [(number, Outcome.UNKNOWN) for number in (0, 2, 3)] + [
+        (number, final) for number in (4, 5, 6)
+    ]
+    assert [status.possible_duplicate for status in sender.statuses()] == [True] * 3 + [False] * 3
+    assert "an earlier sender may have sent it" in sender.statuses()[0].reason
+    assert not source.progress.pending
