@@ -34,6 +34,7 @@ MISHAPS = {
     "tocsin_smpp_throttled_total",
     "tocsin_possible_duplicates_total",
     "tocsin_deadletters_messages",
+    "tocsin_receipts_unreadable_total",
     "tocsin_sender_alarms_total",
 }
 """Series that appear with the first of their kind."""
