@@ -9,7 +9,7 @@ from schemas.receipt import RawDelivery
 LONGEST_PART: Final = 1_024
 """Octets that are kept of each part: more than any receipt has."""
 
-NO_MESSAGE: Final = "a receipt that names no message, or by an id of more than 255 octets"
+NO_MESSAGE: Final = "a receipt that names no message, or by an id of more than 255 octets, or a part of one"
 
 
 def reason_unreadable(delivery: Delivery) -> str:

@@ -125,9 +125,13 @@ def parse_receipt(delivery: Delivery, unclassified: Unclassified = Unclassified.
         wanted = Unclassified.ANY if message_type else unclassified
         if delivery.esm_class & UDHI or not is_receipt_text(text, payload, delivery.data_coding, wanted):
             return None
-    fields = read_fields(text) or read_unusual_fields(
-        text, payload, delivery.data_coding, header=bool(delivery.esm_class & UDHI)
-    )
+    fields = read_fields(text)
+    if fields is None:
+        header = bool(delivery.esm_class & UDHI)
+        fields = read_unusual_fields(text, payload, delivery.data_coding, header=header)
+        if header and not fields[1] and not number:
+            # A part of a receipt whose other parts say the state.
+            return None
     message_id, word, stated_error, submitted, done = fields
     if tagged:
         message_id = tagged.partition(b"\0")[0].strip() or message_id

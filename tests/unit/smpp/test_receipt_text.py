@@ -171,6 +171,12 @@ def test_a_receipt_is_read_whatever_its_data_coding_and_wherever_its_text_is(del
     assert (receipt.submitted, receipt.done) == (b"2609261530", b"2609261531")
 
 
+def test_a_part_of_a_receipt_without_its_state_is_none() -> None:
+    cut = APPENDIX_B.index(b"stat:")
+    assert parse_receipt(deliver(HEADER_OF_TWO_PARTS + APPENDIX_B[:cut], 0x44)) is None
+    assert parse_receipt(deliver(HEADER_OF_TWO_PARTS + APPENDIX_B[cut:], 0x44)) is None
+
+
 def test_a_deliver_sm_in_ucs2_as_it_is_on_the_wire() -> None:
     pdu = (
         "000000fe00000005000000000000000100010134393135303031323334353631000500544f4353494e00040000000000000800ca"
