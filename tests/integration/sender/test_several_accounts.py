@@ -228,3 +228,33 @@ async def test_jobs_of_a_route_without_a_working_account_go_once_by_its_fallback
             assert all(position.pending == () for position in (await route.positions()).values())
     finally:
         await spare.process.kill()
+
+
+@pytest.mark.timeout(180)
+async def test_a_kill_while_jobs_change_their_route_loses_nobody_and_marks_each_copy(
+    kafka_settings: Settings, tmp_path: Path
+) -> None:
+    spare = await start_simulator(tmp_path)
+    more = OTHER_ROUTE + ACCOUNT.format(name="spare", port=spare.port)
+    fallback = 'fallback_route = "other"\nfallback_after_seconds = 1\ndelays_seconds = [1, 2]'
+    people = range(1, 12_001)
+    try:
+        async with open_route(kafka_settings, tmp_path, account=more, route=fallback) as route:
+            await route.simulator.process.kill()
+            await spare.behave(delay_ms=20)
+            alert = await route.publish(lane=Lane.IMMEDIATE)
+            await route.put_jobs(alert, people, lane=Lane.IMMEDIATE)
+            for submits in (500, 4_000):
+                sender = await route.start_sender()
+
+                async def submitted(count: int = submits) -> bool:
+                    return bool((await spare.stats())["submits"] >= count)
+
+                await eventually(submitted, f"{submits} submits", within_seconds=60)
+                await sender.kill()
+            await route.start_sender()
+            found = await route.wait_for(people, alert, timeout_seconds=90)
+            route.simulator = spare
+            await route.check(found, doubled_at_most=2 * route.settings.in_doubt_limit)
+    finally:
+        await spare.process.kill()
