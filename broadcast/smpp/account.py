@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from pathlib import Path
 
+from broadcast.smpp.codec.command_status import RTHROTTLED
 from broadcast.smpp.codec.message_ids import MessageIdRule
 from broadcast.smpp.codec.pdu import BIND_RECEIVER, BIND_TRANSCEIVER, BIND_TRANSMITTER, PDU_CAP
 
@@ -67,6 +68,8 @@ class BindConfig:
     # Some SMSCs delay responses to enforce a rate: a short timer would make unknown outcomes and duplicates of that.
     response_timeout_seconds: float = 30.0
     enquire_link_seconds: float = 15.0
+    # The answers that say that the rate is too high.
+    throttled_statuses: frozenset[int] = frozenset({RTHROTTLED})
     # After RTHROTTLED or RMSGQFUL; doubles while such answers follow one another.
     throttle_pause_seconds: float = 0.1
     # Whether the rate follows the congestion_state of responses (SMPP 5.0).

@@ -7,7 +7,7 @@ from secrets import token_hex
 from typing import Final, Generic, Protocol, TypeVar
 
 from broadcast.smpp.account import BindConfig, BindMode
-from broadcast.smpp.codec.command_status import RINVBNDSTS, RMSGQFUL, ROK, RTHROTTLED, RX_T_APPN
+from broadcast.smpp.codec.command_status import RINVBNDSTS, RMSGQFUL, ROK, RX_T_APPN
 from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.codec.message import Delivery
 from broadcast.smpp.codec.pdu import (
@@ -303,7 +303,7 @@ class Session(Link, Generic[T]):
     def _observe(self, batch: Batch, timely: list[Response[T]], now: float) -> None:
         """Tell the pacing what the SMSC says about the rate."""
         statuses = batch.statuses
-        throttled = statuses.count(RTHROTTLED)
+        throttled = sum(map(statuses.count, self.config.throttled_statuses))
         full: list[Hashable] = []
         if self._number_of is not None and RMSGQFUL in statuses:
             full = [self._number_of(token) for token, status, *_ in timely if status == RMSGQFUL]

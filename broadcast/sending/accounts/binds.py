@@ -20,7 +20,7 @@ from broadcast.sending.protocol import SenderEvents
 from broadcast.sending.rules import UNANSWERED
 from broadcast.sending.settlement import Settlement
 from broadcast.smpp.account import AccountConfig, BindConfig, Tls
-from broadcast.smpp.codec.command_status import OutcomeClass, meaning_of, name_status
+from broadcast.smpp.codec.command_status import RTHROTTLED, OutcomeClass, meaning_of, name_status
 from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.codec.message import Delivery
 from broadcast.smpp.codec.message_ids import normalise_response_ids
@@ -262,6 +262,9 @@ def make_config(account: Account) -> AccountConfig:
             session_init_seconds=account.session_init_seconds,
             response_timeout_seconds=account.response_timeout_seconds,
             enquire_link_seconds=account.enquire_link_seconds,
+            throttled_statuses=frozenset(
+                [RTHROTTLED, *[value for value, own in account.command_status.items() if own == "throttled"]]
+            ),
             throttle_pause_seconds=account.throttle_pause_seconds,
             congestion_state=account.congestion_state,
             inactivity_seconds=account.inactivity_seconds,

@@ -181,6 +181,19 @@ async def test_a_throttled_submit_goes_again_on_its_session_before_new_jobs(text
     assert sender.settlement.in_doubt == 0
 
 
+async def test_a_status_that_an_account_calls_throttled_slows_its_bind_as_well() -> None:
+    sender = SenderUnderTest(command_status={"0x0401": "throttled"}, window=20)
+    bound = sender.bind()
+    sender.feed(sender.jobs, [job(number) for number in range(20)])
+    sender.write_ready()
+    bound.take()
+    bound.session._writing_paused = True
+    bound.answer(*[0x401] * 20)
+    bound.session._writing_paused = False
+    assert bound.session.room == 0
+    assert sender.outcomes() == []
+
+
 async def test_a_throttled_submit_of_a_stopped_alert_does_not_go_again() -> None:
     sender = SenderUnderTest()
     bound = sender.bind()
