@@ -26,11 +26,21 @@ SELECT coalesce(n.name, '') AS account, CASE WHEN p.parked_at < $1::timestamptz 
 FROM parked_receipts p LEFT JOIN accounts n ON n.id = p.account GROUP BY 1, 2
 """
 
-_RECENT = f"""
+SAMPLE: Final = 5_000
+"""Parked receipts of an account of which it is looked up whether they name an attempt."""
+
+_RECENT = """
 SELECT p.account, n.name, count(*) AS count FROM parked_receipts p JOIN accounts n ON n.id = p.account
-WHERE p.parked_at BETWEEN $1 AND $2 AND {NAMES_NO_ATTEMPT}
-    AND NOT EXISTS (SELECT FROM alarms WHERE kind = $3 AND subject = n.name AND cleared_at IS NULL)
+WHERE p.parked_at BETWEEN $1 AND $2
 GROUP BY 1, 2 HAVING count(*) >= $4
+    AND NOT EXISTS (SELECT FROM alarms WHERE kind = $3 AND subject = n.name AND cleared_at IS NULL)
+"""
+
+_NAMELESS = f"""
+SELECT count(*) AS sampled, count(*) FILTER (WHERE {NAMES_NO_ATTEMPT}) AS nameless FROM (
+    SELECT message_key, number_hash FROM parked_receipts
+    WHERE account = $1 AND parked_at BETWEEN $2 AND $3 LIMIT {SAMPLE}
+) p
 """
 
 _MATCHED = """
@@ -55,7 +65,10 @@ async def alarm_unmatched(connection: asyncpg.Connection, now: datetime) -> None
     """Raise an alarm for each account that has too many receipts which name no message for a minute."""
     begin, end = now - LOOKED_AT, now - ANSWER_MAY_COME
     for row in await connection.fetch(_RECENT, begin, end, RECEIPTS_UNMATCHED, FEWEST):
-        count = row["count"]
+        [(sampled, nameless)] = await connection.fetch(_NAMELESS, row["account"], begin, end)
+        count = row["count"] * nameless // max(sampled, 1)
+        if count < FEWEST:
+            continue
         enough = int(count / LARGE_SHARE)
         matched = await connection.fetchval(_MATCHED, row["account"], now - SUBMITTED_WITHIN, begin, end, enough)
         if count < LARGE_SHARE * (count + matched):
