@@ -24,9 +24,9 @@ EVENT_SECONDS: Final = 2.0
 class Pacing:
     """Allows `limit` segments in any second (None: as many as the window allows), and fewer when throttled.
 
-    A token bucket spreads the segments, and a count over the last second holds the limit. A throttled answer cuts the
-    rate (`RateControl`) and pauses in proportion to the throttled share; answers to what was written before the cut
-    are part of the same event.
+    A token bucket spreads segments, and a count over the last second holds the limit, in whole segments. A throttled
+    answer cuts the rate (`RateControl`) and pauses in proportion to the throttled share; answers to what was written
+    before the cut are part of the same event.
     """
 
     __slots__ = (
