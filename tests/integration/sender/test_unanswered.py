@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -224,21 +225,28 @@ until_seconds = 12
 
 @pytest.mark.timeout(240)
 async def test_numbers_with_full_queues_slow_nobody_else(kafka_settings: Settings, tmp_path: Path) -> None:
-    full = range(1, 31)
+    full = range(1, 91)
     numbers = ", ".join(f'"+{number_of(recipient)}"' for recipient in full)
     profile = f'[[rules]]\nnumbers = [{numbers}]\nanswer.status = "RMSGQFUL"\n'
     async with open_route(kafka_settings, tmp_path, profile=profile) as route:
         await route.start_sender()
-        seconds = {}
-        for name, recipients in (("warm", range(100, 1_100)), ("without", range(31, 5_031)), ("with", range(1, 5_031))):
-            alert = await route.publish(lane=Lane.IMMEDIATE)
-            began_at = time.monotonic()
-            await route.put_jobs(alert, recipients, lane=Lane.IMMEDIATE)
+        without, with_full = [], []
+        # The best of three, each with other numbers that are full: the machine is not ours alone.
+        for first in (1, 31, 61):
+            without.append(await seconds_for(route, range(101, 5_101), ()))
+            with_full.append(await seconds_for(route, range(101, 5_101), range(first, first + 30)))
+        assert min(with_full) < min(without) * 1.5 + 1, (without, with_full)
 
-            async def accepted(alert: str = alert, wanted: int = len(set(recipients) - set(full))) -> bool:
-                found = [s for s in await route.statuses() if s.alert_id == alert and s.outcome is Outcome.ACCEPTED]
-                return len(found) == wanted
 
-            await eventually(accepted, f"all others of {name}", within_seconds=60)
-            seconds[name] = time.monotonic() - began_at
-        assert seconds["with"] < seconds["without"] * 1.5 + 1, seconds
+async def seconds_for(route: RouteUnderTest, others: Sequence[int], full: Sequence[int]) -> float:
+    """How long an immediate alert to all of them needs until the others are accepted."""
+    alert = await route.publish(lane=Lane.IMMEDIATE)
+    began_at = time.monotonic()
+    await route.put_jobs(alert, [*full, *others], lane=Lane.IMMEDIATE)
+
+    async def accepted() -> bool:
+        found = [s for s in await route.statuses() if s.alert_id == alert and s.outcome is Outcome.ACCEPTED]
+        return len(found) == len(others)
+
+    await eventually(accepted, "all others are accepted", within_seconds=60)
+    return time.monotonic() - began_at
