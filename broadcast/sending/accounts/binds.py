@@ -171,7 +171,7 @@ class AccountBinds:
         else:
             self.last_loss = error
             if unanswered and not isinstance(error, UnboundError):
-                self.breaker.note_loss(str(error), monotonic(), mute=isinstance(error, MuteSessionError))
+                self._note_loss(error, len(unanswered))
             if unanswered or not isinstance(error, UnboundError):
                 log.warning("session_lost", account=self.account.name, error=str(error), unanswered=len(unanswered))
         try:
@@ -182,6 +182,12 @@ class AccountBinds:
         except Exception as broken:
             self._end_process_unsettled(broken)
         self._events.write_ready()
+
+    def _note_loss(self, error: SmppError, unanswered: int) -> None:
+        if isinstance(error, MuteSessionError):
+            self.breaker.note_loss(str(error), monotonic(), unanswered=error.pending + error.given_up, mute=True)
+        else:
+            self.breaker.note_loss(str(error), monotonic(), unanswered=unanswered, mute=False)
 
     def _note_written(self, segments: int) -> None:
         self.served += segments / (self.account.weight * (POOR_SHARE if self.poor else 1.0))

@@ -46,6 +46,9 @@ LEAST_NUMBERS: Final = 10
 
 FAULT_SHARE: Final = 0.5
 
+LEAST_MUTE: Final = 3
+"""Unanswered submits of a mute session below which only these answers were lost: the next session may be good."""
+
 LOSSES: Final = 3
 """Sessions that end with unanswered submits, one after the other, before the account counts as dead."""
 
@@ -156,9 +159,9 @@ class Breaker:
         if self.state is State.CLOSED:
             self._open(f"the SMSC has throttled every submit for {THROTTLED_SECONDS:g} s", now)
 
-    def note_loss(self, reason: str, now: float, *, mute: bool) -> None:
-        """Note that a session ended with unanswered submits; `mute` says that the SMSC answered none of them."""
-        if mute:
+    def note_loss(self, reason: str, now: float, *, unanswered: int, mute: bool) -> None:
+        """Note that a session ended with so many unanswered submits; `mute` says that it was closed for their sake."""
+        if mute and unanswered >= LEAST_MUTE:
             self._open(reason, now, mute=True)
             return
         if now - self._lost_at > LOSS_SECONDS:

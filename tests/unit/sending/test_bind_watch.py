@@ -123,11 +123,11 @@ def test_an_account_that_is_bound_but_gets_no_work_is_not_ready() -> None:
     sender = WatchUnderTest("a", "b")
     for binds in sender.accounts:
         binds.pool.sessions.append(object())
-    sender.accounts[0].breaker.note_loss("no submit answered for 60 s", 0.0, mute=True)
+    sender.accounts[0].breaker.note_loss("no submit answered for 60 s", 0.0, unanswered=10, mute=True)
     sender.look()
     assert sender.health.ready()
     assert sender.health.degraded == {"account a": "gets no work but a probe now and then: no submit answered for 60 s"}
-    sender.accounts[1].breaker.note_loss("no submit answered for 60 s", 0.0, mute=True)
+    sender.accounts[1].breaker.note_loss("no submit answered for 60 s", 0.0, unanswered=10, mute=True)
     sender.look()
     assert list(sender.health.holds) == ["account a", "account b"]
     assert sender.health.started()

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from broadcast.sending.accounts.breaker import (
     FIRST_PAUSE_SECONDS,
+    LEAST_MUTE,
     LEAST_NUMBERS,
     LONGEST_PAUSE_SECONDS,
     LOSSES,
@@ -104,12 +105,12 @@ def test_pauses_grow_while_probes_are_refused_and_are_short_again_after_a_good_m
 
 def test_a_mute_session_stops_the_account_at_once_and_a_probe_that_is_lost_stops_it_again() -> None:
     breaker = Breaker(PROBE)
-    breaker.note_loss("mute session: no submit answered for 60 s", 0.0, mute=True)
+    breaker.note_loss("mute session: no submit answered for 60 s", 0.0, unanswered=10, mute=True)
     assert (breaker.state, breaker.mute) == (State.OPEN, True)
     breaker.tick(FIRST_PAUSE_SECONDS)
     breaker.note_written(PROBE)
     assert breaker.room == 0
-    breaker.note_loss("closed by the SMSC", 70.0, mute=False)
+    breaker.note_loss("closed by the SMSC", 70.0, unanswered=10, mute=False)
     assert breaker.state is State.OPEN
 
 
@@ -133,18 +134,26 @@ def test_an_account_that_throttles_everything_can_be_stopped_after_five_seconds(
     assert breaker.state is State.CLOSED
 
 
+def test_a_session_closed_for_one_lost_answer_stops_no_account() -> None:
+    breaker = Breaker(PROBE)
+    breaker.note_loss("mute session", 0.0, unanswered=LEAST_MUTE - 1, mute=True)
+    assert breaker.room == UNLIMITED
+    breaker.note_loss("mute session", 10.0, unanswered=LEAST_MUTE, mute=True)
+    assert breaker.state is State.OPEN
+
+
 def test_sessions_that_end_one_after_the_other_stop_the_account_and_a_restart_of_the_smsc_does_not() -> None:
     breaker = Breaker(PROBE)
     for _ in range(8):
-        breaker.note_loss("closed by the SMSC", 0.0, mute=False)
+        breaker.note_loss("closed by the SMSC", 0.0, unanswered=10, mute=False)
     assert breaker.room == UNLIMITED, "eight binds that end together are one loss"
     for at in (10.0, 20.0):
-        breaker.note_loss("closed by the SMSC", at, mute=False)
+        breaker.note_loss("closed by the SMSC", at, unanswered=10, mute=False)
     assert breaker.state is State.OPEN
 
     busy = Breaker(PROBE)
     for loss in range(10 * LOSSES):
-        busy.note_loss("closed by the SMSC", 10.0 * loss, mute=False)
+        busy.note_loss("closed by the SMSC", 10.0 * loss, unanswered=10, mute=False)
         busy.note_answers(100, 0, (), "", 10.0 * loss + 5)
     assert busy.state is State.CLOSED, "between the losses it has answered"
 
@@ -171,7 +180,7 @@ def test_whatever_happens_it_is_open_for_a_bounded_time_and_a_probe_is_small(
                 faults = int(number * share)
                 breaker.note_answers(number, faults, NUMBERS[:faults], "ESME_RINVSRCADR", now)
             case "loss":
-                breaker.note_loss("closed", now, mute=bool(number))
+                breaker.note_loss("closed", now, unanswered=number, mute=bool(number))
             case "wait":
                 now += number
                 breaker.tick(now)
