@@ -54,6 +54,7 @@ class Account:
         # All submits are treated the same.
         self.plain = self.behaviour.plain and not self._rules
         self.has_limits = self.behaviour.has_limits
+        self.watches_reading = self.behaviour.watches_reading
 
     def update_behaviour(self, asked: Mapping[str, object]) -> None:
         """Behave as the schedule and what was asked over HTTP say for this moment."""
@@ -65,6 +66,7 @@ class Account:
         self.planner = RulePlanner(state.seed, self.name, behaviour, self._rules)
         self.plain = behaviour.plain and not self._rules
         self.has_limits = behaviour.has_limits
+        self.watches_reading = behaviour.watches_reading
 
     def next_change(self) -> float | None:
         """When the schedule changes the behaviour next, in seconds after the start."""

@@ -102,6 +102,11 @@ class Behaviour(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         return bool(self.window_limit or self.rate_limit or self.validity_required)
 
     @property
+    def watches_reading(self) -> bool:
+        """What comes from a client is not just read."""
+        return bool(self.read_bytes_per_second or self.inactivity_seconds or self.connections == "ignored")
+
+    @property
     def plain(self) -> bool:
         """Every submit is treated the same: accepted, one receipt, after the response."""
         return not (

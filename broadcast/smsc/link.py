@@ -145,13 +145,13 @@ class Link(asyncio.Protocol):
             self._bind.account.send_due_receipts()
 
     def data_received(self, data: bytes) -> None:
-        behaviour = self._writer.account.behaviour
-        if behaviour.connections == "ignored":
-            return
-        if behaviour.inactivity_seconds:
+        if self._writer.account.watches_reading:
+            behaviour = self._writer.account.behaviour
+            if behaviour.connections == "ignored":
+                return
             self._received_at = self._state.now()
-        if behaviour.read_bytes_per_second:
-            self._read_slowly(len(data) / behaviour.read_bytes_per_second)
+            if behaviour.read_bytes_per_second:
+                self._read_slowly(len(data) / behaviour.read_bytes_per_second)
         if self._rest:
             data = self._rest + data
         offset, end = 0, len(data)
@@ -228,7 +228,7 @@ class Link(asyncio.Protocol):
         metrics.submits += len(sequences)
         metrics.unanswered += len(sequences)
         metrics.highest_unanswered = max(metrics.highest_unanswered, metrics.unanswered)
-        if not self._watch.ascend(sequences):
+        if not self._watch.ascend(sequences, each=not bind.account.plain):
             self._check_sequences(sequences)
         self._submits.take(bind, self._writer, layout, sequences, destinations)
 

@@ -17,6 +17,10 @@ class Behaving(Protocol):
     """What has a behaviour that may change: an account."""
 
     @property
+    def watches_reading(self) -> bool:
+        """What comes from the client is not just read."""
+
+    @property
     def behaviour(self) -> Behaviour:
         """The behaviour of this moment."""
 

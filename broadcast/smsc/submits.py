@@ -57,7 +57,8 @@ class SubmitHandler:
         state = self._state
         if state.began_at is None:
             state.begin()
-        account, metrics, count = bind.account, state.metrics, len(sequences)
+        account = bind.account
+        metrics, count = state.metrics, len(sequences)
         metrics.last_submit_at = time.time()
         metrics.first_submit_at = metrics.first_submit_at or metrics.last_submit_at
         metrics.submits += count

@@ -23,10 +23,13 @@ class SlidingRate:
 
     def add(self, now: float, count: int) -> int:
         """Count `count` at `now`; returns how many the second that ends now has."""
-        total = self.total(now) + count
-        self._counts.append((now, count))
-        self._total = total
-        self.highest = max(self.highest, total)
+        counts = self._counts
+        if counts and counts[0][0] <= now - SECOND:
+            self.total(now)
+        counts.append((now, count))
+        total = self._total = self._total + count
+        if total > self.highest:  # noqa: PLR1730 - for each buffer that is read
+            self.highest = total
         return total
 
     def spread(self, since: float, now: float, count: int) -> int:

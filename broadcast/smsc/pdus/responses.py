@@ -1,7 +1,8 @@
 """Responses to submits: accepted, refused, with all that an SMSC may do to them (SMPP 3.4, 4.4.2)."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final, Protocol
 
 from broadcast.smpp.codec.command_status import ROK
@@ -71,23 +72,30 @@ def render_answer(behaviour: Behaviour, sequence: int, number: int, plan: Submit
 
 
 def render_accepted(behaviour: Behaviour, sequences: Sequence[int], numbers: Sequence[int]) -> bytes | bytearray:
-    """submit_sm_resp for each, as one piece."""
+    """submit_sm_resp for each, as one piece; `numbers` ascend."""
     ids = format_ids(numbers, behaviour.message_id_format, behaviour.message_id_modulus)
-    widths = set(map(len, ids))
-    if len(widths) > 1:
+    width = len(ids[0])
+    # Ids of ascending numbers get longer only, but for those that begin again.
+    if len(ids[-1]) != width or (behaviour.message_id_modulus and len(set(map(len, ids))) > 1):
         return b"".join(
             [
                 HEADER.pack(HEADER_LENGTH + len(each) + 1, SUBMIT_SM_RESP, ROK, sequence) + each + b"\0"
                 for sequence, each in zip(sequences, ids, strict=True)
             ]
         )
-    width = widths.pop()
-    length = HEADER_LENGTH + width + 1
-    block = bytearray(HEADER.pack(length, SUBMIT_SM_RESP, ROK, 0) + bytes(width + 1)) * len(ids)
-    pack_into = struct.Struct(f">I{width}s").pack_into
+    pdu, pack_into = _accepting(width)
+    length = len(pdu)
+    block = bytearray(pdu) * len(ids)
     for offset, sequence, message_id in zip(range(12, len(block), length), sequences, ids, strict=True):
         pack_into(block, offset, sequence, message_id)
     return block
+
+
+@lru_cache(maxsize=64)
+def _accepting(width: int) -> tuple[bytes, Callable[..., None]]:
+    """A submit_sm_resp with room for an id of `width` octets, and what packs sequence number and id into it."""
+    pdu = HEADER.pack(HEADER_LENGTH + width + 1, SUBMIT_SM_RESP, ROK, 0) + bytes(width + 1)
+    return pdu, struct.Struct(f">I{width}s").pack_into
 
 
 def render_congestion(load: int, most: float) -> bytes:
