@@ -13,6 +13,7 @@ from broadcast.routing import Account, Route
 from broadcast.sending.accounts.binds import AccountBinds
 from broadcast.sending.accounts.fallback_route import FallbackRoute
 from broadcast.sending.accounts.route_accounts import RouteAccounts
+from broadcast.sending.answers.throttled import Throttled
 from broadcast.sending.answers.tokens import Submission, Token
 from broadcast.sending.control import ControlView
 from broadcast.sending.delayed import DelayedJobs
@@ -20,7 +21,7 @@ from broadcast.sending.messages import LANE_RANK, Message, MessageCache, Message
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.protocol import SenderEvents
 from broadcast.sending.rules import OUTCOME_OF, Eligibility, assess
-from broadcast.sending.settlement import Settlement, Throttled
+from broadcast.sending.settlement import Settlement
 from broadcast.sending.sources import Run, Source
 from broadcast.smpp.codec.errors import PduError
 from broadcast.smpp.codec.template import DESTINATION_LIMIT, SubmitTemplate
@@ -158,7 +159,7 @@ class Dispatch:
 
     def _write_throttled(self, binds: AccountBinds, session: Session[Token], now: int) -> bool:
         """Write again what the SMSC refused because of the rate, before new jobs; whether some of it is left."""
-        throttled = self._settlement.throttled_of(session.identity)
+        throttled = self._settlement.throttled.of(session.identity)
         if throttled is None:
             return False
         items: list[tuple[SubmitTemplate, bytes, Token]] = []

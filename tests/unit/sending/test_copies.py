@@ -128,7 +128,7 @@ def step(smsc: Smsc, data: st.DataObject) -> None:
         token = smsc.open.pop(data.draw(st.integers(0, len(smsc.open) - 1)))
         if kind == "throttle":
             smsc.answer(token, RTHROTTLED)
-            throttled = smsc.settlement.throttled_of("session")
+            throttled = smsc.settlement.throttled.of("session")
             assert throttled is not None
             smsc.open.append(throttled.pop()[0])
         elif kind == "answer":

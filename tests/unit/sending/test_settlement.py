@@ -136,7 +136,7 @@ def test_a_throttled_pdu_is_requeued_without_using_up_its_delivery_retries() -> 
     assert [(status.recipient_id, status.outcome) for status in given.statuses()] == [(101, Outcome.ACCEPTED)]
     assert given.retries() == {}
     assert list(given.progress.pending) == [0], "it still lacks an outcome"
-    throttled = given.settlement.throttled_of("session")
+    throttled = given.settlement.throttled.of("session")
     assert throttled is not None
     assert list(throttled) == [(given.tokens[0][0], RTHROTTLED)]
     assert given.settlement.in_doubt_of("session") == 2, "until it has an outcome"
@@ -152,7 +152,7 @@ def test_a_throttled_pdu_whose_session_ends_is_a_retry() -> None:
     [job] = given.jobs()
     assert (job.attempt, job.possible_duplicate) == (2, False)
     assert not given.progress.pending
-    assert given.settlement.throttled_of("session") is None
+    assert given.settlement.throttled.of("session") is None
 
 
 def test_refused_for_good_is_not_tried_again() -> None:

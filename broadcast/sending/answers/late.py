@@ -1,0 +1,118 @@
+"""Answers that come after their submit was given up, and receipts that stand for an answer."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from broadcast import metrics
+from broadcast.routing import Account
+from broadcast.sending.answers.sequel import RETRIABLE, Sequel, meaning_of_answer, outcome_of, withdrawal_of
+from broadcast.sending.answers.tokens import Token
+from broadcast.sending.answers.unanswered import Copy, Person, Unanswered
+from broadcast.sending.answers.writing import AnswerWriter
+from broadcast.sending.outbox import Outbox
+from broadcast.sending.rules import UNANSWERED
+from broadcast.smpp.codec.command_status import ROK, Follow, Meaning, OutcomeClass
+from broadcast.smpp.codec.errors import PduError
+from broadcast.smpp.codec.message import Delivery
+from broadcast.smpp.codec.message_ids import normalise_receipt_ids
+from broadcast.smpp.codec.receipts import ReceiptContent, parse_receipt
+from schemas.status import Outcome
+
+
+class LateAnswers:
+    """Settles what was unknown before, and withdraws the attempt that was to follow."""
+
+    def __init__(self, writer: AnswerWriter, unanswered: Unanswered, outbox: Outbox) -> None:
+        self._writer: Final = writer
+        self._unanswered: Final = unanswered
+        self._outbox: Final = outbox
+
+    def settle(self, token: Token, command_status: int, message_id: str, at: int) -> None:
+        """Settle an answer to a submit whose job had its outcome before; `UNANSWERED` changes nothing."""
+        if command_status == UNANSWERED:
+            return
+        submission, job, offset, _, part = token
+        found = self._unanswered.find(submission, job, offset)
+        if found is not None and part not in found[1].unanswered:
+            # A receipt has answered it.
+            return
+        answer = command_status, message_id
+        meaning = meaning_of_answer(command_status, submission.account.command_status)
+        if found is not None:
+            found[1].unanswered.discard(part)
+        if offset in submission.held:
+            self._settle_held(token, answer, meaning, at)
+        elif meaning.follow is not Follow.RESEND:
+            # A resend is on its way, or was written: what the SMSC refused at first is tried by it.
+            self._add_late(token, answer, outcome_of(meaning, Sequel(Follow.RESEND)), at)
+        if found is not None and meaning.outcome_class is OutcomeClass.ACCEPTED:
+            self._note_accepted(*found, part)
+
+    def note_receipts(self, account: Account, deliveries: Sequence[Delivery], at: int) -> None:
+        """Deliveries of an account: a receipt may answer a submit that nothing else has. Only while `unanswered`."""
+        for delivery in deliveries:
+            source = delivery.source.decode("latin-1")
+            if not self._unanswered.awaits(account.name, source):
+                continue
+            try:
+                receipt = parse_receipt(delivery, account.receipts_without_esm_class)
+            except (PduError, ValueError):
+                continue
+            if receipt is not None:
+                [message_id] = normalise_receipt_ids(
+                    [receipt.message_id], account.message_id_rule, account.message_id_width
+                )
+                self._settle_by_receipt(account, source, receipt, message_id.decode("latin-1"), at)
+
+    def _settle_by_receipt(
+        self, account: Account, source: str, receipt: ReceiptContent, message_id: str, at: int
+    ) -> None:
+        claim = self._unanswered.claim(account.name, source, receipt, message_id, at)
+        if claim is None:
+            return
+        person, copy, part = claim
+        self._add_late((copy.submission, copy.job, copy.offset, None, part), (ROK, message_id), Outcome.ACCEPTED, at)
+        self._note_accepted(person, copy, part)
+
+    def _settle_held(self, token: Token, answer: tuple[int, str], meaning: Meaning, at: int) -> None:
+        """Settle a late answer to a job that is not sent again.
+
+        When all its segments have one, what was refused for now is tried again. Until then such a segment stays
+        unknown: a new copy would send the others again.
+        """
+        submission, job, offset, sent, part = token
+        answers = [answer]
+        if sent is not None:
+            sent.add(part, answer)
+            answers = sent.all()
+        if any(command_status == UNANSWERED for command_status, _ in answers):
+            if meaning.follow is Follow.NOTHING:
+                self._add_late(token, answer, outcome_of(meaning, Sequel()), at)
+            return
+        meanings, sequel = self._writer.decide(submission, job, answers)
+        for each, (number_answer, each_meaning) in enumerate(zip(answers, meanings, strict=True)):
+            if each_meaning.follow in RETRIABLE or each == part:
+                written = (submission, job, offset, sent, each)
+                self._add_late(written, number_answer, outcome_of(each_meaning, sequel), at)
+        if sequel.follow is not Follow.NOTHING:
+            submission.held.discard(offset)
+            self._writer.retry(submission, job, sequel, meanings, at)
+
+    def _add_late(self, token: Token, answer: tuple[int, str], outcome: Outcome, at: int) -> None:
+        submission, job, _, _, part = token
+        number = submission.message.numbers[part]
+        status = self._writer.make_status(submission, job, number, answer, outcome=outcome, at=at, late=True)
+        self._outbox.add_status(status, None)
+
+    def _note_accepted(self, person: Person, copy: Copy, part: int) -> None:
+        """A part of an unanswered copy is accepted; if that makes it whole, the next attempt is withdrawn."""
+        copy.unanswered.discard(part)
+        copy.missing.discard(part)
+        if copy.missing:
+            return
+        retry = person.take_retry()
+        if retry is not None:
+            job, to = retry
+            self._unanswered.withdraw(job)
+            self._outbox.add_retry(withdrawal_of(job), to)
+            metrics.resends_withdrawn.labels(copy.submission.message.lane.value).inc()

@@ -1,0 +1,162 @@
+"""Statuses of jobs that were answered, and the attempts that follow, as they go into the outbox."""
+
+import random
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from aiokafka import TopicPartition
+
+from broadcast import metrics
+from broadcast.pii import number_hasher
+from broadcast.routing import Account, Route
+from broadcast.sending.answers.sequel import (
+    RETRIABLE,
+    Sequel,
+    choose_delay,
+    decide,
+    meaning_of_answer,
+    next_job,
+    outcome_of,
+    reason_of,
+)
+from broadcast.sending.answers.tokens import Submission
+from broadcast.sending.answers.unanswered import Copy, Unanswered
+from broadcast.sending.outbox import Outbox
+from broadcast.sending.rules import JITTER_SHARE
+from broadcast.smpp.codec.command_status import Follow, Meaning, OutcomeClass
+from schemas.job import HIGHEST_ATTEMPT, Job
+from schemas.status import Outcome, Status
+from schemas.topics import Names
+
+
+class AnswerWriter:
+    """Writes the answers to jobs of one route into the outbox, with what follows them.
+
+    It notes in `unanswered` which submits nothing answered, and which attempts follow those.
+    """
+
+    def __init__(self, route: Route, names: Names, hash_key: bytes, outbox: Outbox, unanswered: Unanswered) -> None:
+        self.set_accounts(route.accounts)
+        self._route: Final = route
+        self._names: Final = names
+        self._hash: Final = number_hasher(hash_key)
+        self._outbox: Final = outbox
+        self._unanswered: Final = unanswered
+        self._random: Final = random.Random()  # noqa: S311 - spreads retries, keeps no secret
+
+    def set_accounts(self, accounts: Iterable[Account]) -> None:
+        """The accounts of the route are these now: which of them may take what another refuses."""
+        self._accounts = frozenset(account.name for account in accounts if account.weight)
+
+    def write(
+        self,
+        submission: Submission,
+        job: Job,
+        offset: int,
+        answers: Sequence[tuple[int, str]],
+        at: int,
+    ) -> None:
+        """Write the statuses of one job, by the answers to all its segments, and what follows them."""
+        message = submission.message
+        if submission.recorded_at:
+            self._outbox.content.handovers[message.lane].append((at - submission.recorded_at) / 1000)
+        if not any(command_status for command_status, _ in answers):
+            for number, answer in zip(message.numbers, answers, strict=True):
+                status = self.make_status(submission, job, number, answer, outcome=Outcome.ACCEPTED, at=at)
+                self._outbox.add_status(status, message.lane)
+            return
+        meanings, sequel = self.decide(submission, job, answers)
+        for number, answer, meaning in zip(message.numbers, answers, meanings, strict=True):
+            outcome = outcome_of(meaning, sequel)
+            status = self.make_status(submission, job, number, answer, outcome=outcome, at=at)
+            self._outbox.add_status(status, message.lane)
+        if any(meaning.outcome_class is OutcomeClass.UNKNOWN for meaning in meanings):
+            self._note_unknown(submission, job, offset, answers, meanings)
+        if sequel.held:
+            submission.held.add(offset)
+            if any(meaning.follow in RETRIABLE for meaning in meanings):
+                reason = "a segment was not answered, and is not sent again"
+                self._outbox.add_unsent([job], Outcome.UNKNOWN, reason, message.lane, at)
+        elif sequel.follow is not Follow.NOTHING:
+            retried = self.retry(submission, job, sequel, meanings, at)
+            if sequel.follow is Follow.RESEND and not retried:
+                submission.held.add(offset)
+
+    def decide(
+        self, submission: Submission, job: Job, answers: Sequence[tuple[int, str]]
+    ) -> tuple[list[Meaning], Sequel]:
+        """What each answer means, and what follows all of them."""
+        message, account = submission.message, submission.account
+        meanings = [meaning_of_answer(command_status, account.command_status) for command_status, _ in answers]
+        sequel = decide(
+            job,
+            list(zip(message.numbers, meanings, strict=True)),
+            total=message.total,
+            resend_limit=account.resend_unanswered.of(message.lane),
+            elsewhere=not self._accounts <= {account.name, *job.refused_by},
+        )
+        return meanings, sequel
+
+    def retry(self, submission: Submission, job: Job, sequel: Sequel, meanings: Sequence[Meaning], at: int) -> bool:
+        """Write the next attempt, or that the alert expires before it; whether there is one."""
+        message = submission.message
+        delay = choose_delay(self._route.delays_seconds, job, sequel, meanings)
+        due_at = at + int(delay * 1000 * (1 + self._random.uniform(0, JITTER_SHARE)))
+        following = next_job(job, sequel, account=submission.account.name, session=submission.session, due_at=due_at)
+        if due_at < message.control.expires_at and following.attempt < HIGHEST_ATTEMPT:
+            to = TopicPartition(self._names.delay(self._route.name, message.lane, delay), submission.partition)
+            self._outbox.add_retry(following, to)
+            if sequel.follow is Follow.RESEND:
+                metrics.resends.labels(message.lane.value).inc()
+            if self._unanswered:
+                self._unanswered.note_retry(following, to)
+            return True
+        if any(meaning.follow in RETRIABLE for meaning in meanings):
+            self._outbox.add_unsent([following], Outcome.EXPIRED, "expires before the next attempt", message.lane, at)
+        return False
+
+    def make_status(
+        self,
+        submission: Submission,
+        job: Job,
+        number: int,
+        answer: tuple[int, str],
+        *,
+        outcome: Outcome,
+        at: int,
+        late: bool = False,
+    ) -> Status:
+        """The status of one segment, whose number in its text is `number`."""
+        command_status, message_id = answer
+        return Status(
+            job.alert_id,
+            job.recipient_id,
+            job.attempt,
+            outcome,
+            number,
+            submission.message.total,
+            submission.account.name,
+            message_id,
+            self._hash(job.msisdn.encode()),
+            max(command_status, 0),
+            reason_of(command_status, submission.account.command_status),
+            submission.at,
+            at,
+            job.possible_duplicate,
+            late,
+            submission.message.total > 1 and submission.account.receipt_covers == "message",
+        )
+
+    def _note_unknown(
+        self,
+        submission: Submission,
+        job: Job,
+        offset: int,
+        answers: Sequence[tuple[int, str]],
+        meanings: Sequence[Meaning],
+    ) -> None:
+        classes = [meaning.outcome_class for meaning in meanings]
+        unanswered = {part for part, each in enumerate(classes) if each is OutcomeClass.UNKNOWN}
+        missing = {part for part, each in enumerate(classes) if each is not OutcomeClass.ACCEPTED}
+        ids = [message_id for _, message_id in answers if message_id]
+        self._unanswered.add(Copy(submission, job, offset, unanswered, missing), ids)
