@@ -21,7 +21,7 @@ from broadcast.sending.accounts.fallback_route import find_fallback
 from broadcast.sending.accounts.reload import RoutesInForce
 from broadcast.sending.accounts.route_accounts import RouteAccounts
 from broadcast.sending.beat import Beats, BeatSchedule
-from broadcast.sending.dispatch import Dispatch
+from broadcast.sending.dispatching.dispatch import Dispatch
 from broadcast.sending.messages import MessageCache
 from broadcast.sending.metrics import RouteProgress
 from broadcast.sending.outbox import Outbox

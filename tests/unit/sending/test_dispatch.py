@@ -15,7 +15,7 @@ from broadcast.routing import Account, Route
 from broadcast.sending.accounts.binds import AccountBinds, make_config
 from broadcast.sending.accounts.route_accounts import RouteAccounts
 from broadcast.sending.control import ControlView
-from broadcast.sending.dispatch import Dispatch
+from broadcast.sending.dispatching.dispatch import Dispatch
 from broadcast.sending.messages import MessageCache
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.progress import Progress

@@ -16,7 +16,7 @@ from broadcast.sending.accounts.route_accounts import RouteAccounts
 from broadcast.sending.answers.throttled import Throttled
 from broadcast.sending.answers.tokens import Submission, Token
 from broadcast.sending.control import ControlView
-from broadcast.sending.delayed import DelayedJobs
+from broadcast.sending.dispatching.delayed import DelayedJobs
 from broadcast.sending.messages import LANE_RANK, Message, MessageCache, MessageError
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.protocol import SenderEvents

@@ -1,0 +1,1 @@
+"""Which jobs are written next, and to which session; which get an outcome without being sent."""
