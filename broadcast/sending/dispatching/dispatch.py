@@ -7,7 +7,6 @@ from typing import Final
 
 import structlog
 
-from broadcast.alarms import JOBS_FAILED
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.routing import Account, Route
 from broadcast.sending.accounts.binds import AccountBinds
@@ -16,11 +15,11 @@ from broadcast.sending.accounts.route_accounts import RouteAccounts
 from broadcast.sending.answers.throttled import Throttled
 from broadcast.sending.answers.tokens import Submission, Token
 from broadcast.sending.control import ControlView
+from broadcast.sending.dispatching.assessing import UNSENT_LIMIT, JobAssessor
 from broadcast.sending.dispatching.delayed import DelayedJobs
-from broadcast.sending.messages import LANE_RANK, Message, MessageCache, MessageError
+from broadcast.sending.messages import LANE_RANK, Message, MessageCache
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.protocol import SenderEvents
-from broadcast.sending.rules import OUTCOME_OF, Eligibility, assess
 from broadcast.sending.settlement import Settlement
 from broadcast.sending.sources import Run, Source
 from broadcast.smpp.codec.errors import PduError
@@ -31,12 +30,6 @@ from schemas.lane import Lane
 from schemas.status import Outcome
 
 log = structlog.get_logger(__name__)
-
-UNSENT_LIMIT: Final = 5_000
-"""Statuses in one beat above which jobs that are not sent wait for the next: bounds memory and the beat."""
-
-WITHDRAWN_ALERT: Final = frozenset([Outcome.CANCELLED, Outcome.EXPIRED])
-"""Outcomes of jobs that were fit to be sent before: a sender that was killed may have done so."""
 
 
 @dataclass(slots=True)
@@ -72,8 +65,6 @@ class Dispatch:
     ) -> None:
         self._accounts: Final = accounts
         self.sources: Sequence[Source[Token]] = ()
-        self._route: Final = route
-        self._view: Final = view
         self._messages: Final = messages
         self._settlement: Final = settlement
         self._outbox: Final = outbox
@@ -82,6 +73,17 @@ class Dispatch:
         self._fallback: Final = fallback
         self._clock: Final = clock
         self._delayed: Final = DelayedJobs(outbox, settlement.unanswered, events)
+        self._assessor: Final = JobAssessor(
+            route=route,
+            accounts=accounts,
+            view=view,
+            messages=messages,
+            outbox=outbox,
+            in_doubt_limit=in_doubt_limit,
+            delayed=self._delayed,
+            events=events,
+            clock=clock,
+        )
         self._turn = 0
         self._segments_wanted = 0
 
@@ -121,8 +123,8 @@ class Dispatch:
             now = epoch_milliseconds()
             for source in self.sources:
                 for run in tuple(source.aside):
-                    self._assess_aside(source, run, now)
-                self._next_message(source, now)
+                    self._assessor.assess_aside(source, run, now)
+                self._assessor.next_message(source, now)
             if self._fallback is not None and self._fallback.is_due(self._accounts.unusable_since, self._clock()):
                 self._reroute(self._fallback, now)
 
@@ -131,10 +133,10 @@ class Dispatch:
         left = UNSENT_LIMIT
         for source in self._ordered(now):
             for run in tuple(source.aside):
-                message = self._assess_aside(source, run, now)
+                message = self._assessor.assess_aside(source, run, now)
                 if message is not None:
                     left -= self._reroute_run(fallback, source, len(run), message, run)
-            while left > 0 and (message := self._next_message(source, now)) is not None:
+            while left > 0 and (message := self._assessor.next_message(source, now)) is not None:
                 count = min(left, len(source.runs[0]))
                 if source.delayed:
                     run = source.runs[0]
@@ -168,10 +170,7 @@ class Dispatch:
         for _ in range(min(session.room, binds.breaker.room, len(throttled))):
             each = throttled.popleft()
             (submission, job, offset, sent, part), command_status = each
-            control = self._view.controls.get(job.alert_id)
-            stopped = job.alert_id in self._view.stopped
-            assessment = assess(control, stopped=stopped, live=self._route.live, now=now, absent=False)
-            if assessment.eligibility is not Eligibility.SUBMIT:
+            if not self._assessor.may_go_again(job, now):
                 self._settlement.end_throttled(each, now)
                 continue
             if sent is None:
@@ -202,7 +201,7 @@ class Dispatch:
                     self._delayed.take_back(source, now)
                     room = self._collect_aside(source, account, session, room=room, now=now, groups=groups)
             while room > 0:
-                message = self._next_message(source, now)
+                message = self._assessor.next_message(source, now)
                 if message is None:
                     break
                 if room < len(message.numbers):
@@ -242,7 +241,7 @@ class Dispatch:
         for run in tuple(source.aside):
             if not self._delayed.may_take(run, session, account):
                 continue
-            message = self._assess_aside(source, run, now)
+            message = self._assessor.assess_aside(source, run, now)
             if message is None:
                 continue
             if room < len(message.numbers):
@@ -255,14 +254,6 @@ class Dispatch:
                 groups[id(source), -1 - offsets[0]] = Group(source, message, 0, jobs, offsets)
                 room -= count * len(message.numbers)
         return room
-
-    def _assess_aside(self, source: Source[Token], run: Run, now: int) -> Message | None:
-        """The message of a run that was set aside; None when it waits, or has got its outcome."""
-        found = self._assess(source, run, now)
-        if found is None or isinstance(found, Message):
-            return found
-        self._settle_run(source, len(run), now, *found, run=run)
-        return None
 
     def _cut(self, source: Source[Token], count: int, run: Run | None = None) -> tuple[list[Job], list[int]]:
         jobs, offsets = source.cut(count, run)
@@ -299,81 +290,6 @@ class Dispatch:
             self._events.beat_now()
             return 0
         return count
-
-    def _next_message(self, source: Source[Token], now: int) -> Message | None:
-        """The message of the first job that is to be sent; those before it that are not get their outcomes."""
-        while True:
-            if source.poison:
-                self._put_aside_poison(source)
-            if source.delayed:
-                self._delayed.sort_out(source, now)
-                if source.poison_first:
-                    continue
-            if not source.runs:
-                return None
-            run = source.runs[0]
-            found = self._assess(source, run, now)
-            if found is None or isinstance(found, Message):
-                return found
-            if len(self._outbox.content.statuses) >= UNSENT_LIMIT:
-                self._events.beat_now()
-                return None
-            self._settle_run(source, min(len(run), UNSENT_LIMIT), now, *found)
-
-    def _assess(self, source: Source[Token], run: Run, now: int) -> "Message | tuple[Outcome, str] | None":
-        """The message to send a run with, or its outcome without a submit and why; None while it waits."""
-        control = self._view.controls.get(run.alert_id)
-        stopped = run.alert_id in self._view.stopped
-        since = source.waiting.get(run.alert_id)
-        absent = control is None and since is not None and self._view.passed(since)
-        assessment = assess(control, stopped=stopped, live=self._route.live, now=now, absent=absent)
-        if assessment.eligibility is Eligibility.WAIT:
-            source.waiting = {run.alert_id: self._clock() if since is None else since}
-            return None
-        if assessment.eligibility is not Eligibility.SUBMIT or control is None:
-            if assessment.eligibility is Eligibility.FAIL:
-                self._events.raise_alarm(JOBS_FAILED, run.alert_id, f"jobs got no submit: {assessment.reason}")
-            return OUTCOME_OF[assessment.eligibility], assessment.reason
-        try:
-            message = self._messages.find(control, run.variant, run.text, run.segments)
-        except MessageError as error:
-            self._events.raise_alarm(JOBS_FAILED, run.alert_id, f"jobs got no submit: {error}")
-            return Outcome.FAILED, str(error)
-        segments = len(message.numbers)
-        for binds in self._accounts.in_force:
-            if segments > binds.account.window:
-                setting = f"window = {binds.account.window} of account {binds.account.name}"
-                return Outcome.FAILED, f"{segments} segments exceed {setting}; raise it to {segments} at least"
-        if segments > self._limit:
-            setting = f"the in-doubt limit of {self._limit} for route {self._route.name}"
-            return Outcome.FAILED, f"{segments} segments exceed {setting}; raise BROADCAST_IN_DOUBT_LIMIT"
-        return message
-
-    def _settle_run(
-        self, source: Source[Token], count: int, now: int, outcome: Outcome, reason: str, *, run: Run | None = None
-    ) -> None:
-        control = self._view.controls.get((run or source.runs[0]).alert_id)
-        jobs, offsets = source.cut(count, run)
-        lane = control.lane if control else source.lane
-        if outcome in WITHDRAWN_ALERT and source.progress.marked(offsets[0]):
-            written = [job for job, offset in zip(jobs, offsets, strict=True) if source.progress.marked(offset)]
-            self._outbox.add_possibly_sent(written, f"{reason}; an earlier sender may have sent it", lane, now)
-            jobs = jobs[len(written) :]
-        self._outbox.add_unsent(jobs, outcome, reason, lane, now)
-        source.progress.settle_unsent(offsets)
-
-    def _put_aside_poison(self, source: Source[Token]) -> None:
-        while (poison := source.cut_poison()) is not None:
-            record = poison.record
-            log.warning(
-                "dead_letter_written",
-                topic=record.topic,
-                partition=record.partition,
-                offset=record.offset,
-                error=poison.error,
-            )
-            self._outbox.add_dead_letter(record, poison.error)
-            source.progress.settle_unsent([record.offset])
 
     def _mark_duplicates(self, source: Source[Token], jobs: Iterable[Job], offsets: Iterable[int]) -> None:
         for job, offset in zip(jobs, offsets, strict=True):
