@@ -42,6 +42,9 @@ stops = _counter("stops", "Stops written to control", "origin")
 # planner and expander
 alert_expand_duration = _histogram("alert_expand_duration_seconds", "From the alert event to its last chunk's jobs")
 recipients_expanded = _counter("recipients_expanded", "Recipients for whom a job was produced", "lane")
+undelivered_rerouted = _counter(
+    "undelivered_rerouted", "New copies by another route for recipients who were reported undelivered", "lane"
+)
 jobs_suppressed = _counter("jobs_suppressed", "Recipients for whom no (further) submit was made, by reason", "reason")
 
 # sender

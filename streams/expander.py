@@ -31,6 +31,7 @@ from broadcast.health import Health
 from broadcast.kafka.batches import fill_batches
 from broadcast.kafka.events import Event, Source
 from broadcast.logs import bound_alert
+from broadcast.rerouting.new_copies import reroute_forever
 from broadcast.routes_file import load_routes
 from broadcast.routing import Route
 from broadcast.settings import Settings
@@ -44,6 +45,9 @@ log = structlog.get_logger(__name__)
 GRACE_SECONDS = 0.01
 """Between two chunks of an urgent alert its lane looks free for a moment; a lower lane waits that long to be sure."""
 
+CLOSE_SECONDS = 2.0
+"""For the rerouting beside it to close its producer: a broker that is away does not answer."""
+
 
 async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
     """Expand audiences until `stop`; raises FencedError when another process has taken the place."""
@@ -54,7 +58,12 @@ async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
         expander = Expander(settings, pool, routes)
         for lane in LANES:
             stage.add_agent(Names(settings.topic_prefix).expansions(lane), expander.handle)
-        await run_stage(stage, pool, stop)
+        rerouting = asyncio.create_task(reroute_forever(settings, routes), name="rerouting")
+        try:
+            await run_stage(stage, pool, stop)
+        finally:
+            rerouting.cancel()
+            await asyncio.wait([rerouting], timeout=CLOSE_SECONDS)
     finally:
         pool.terminate()
 

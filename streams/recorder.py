@@ -15,12 +15,14 @@ from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRa
 from broadcast import metrics
 from broadcast.audit.attempts.poison import PoisonWriter
 from broadcast.audit.attempts.recording import ABANDONED, Recording, open_recording
+from broadcast.audit.undelivered import OtherRoutes, other_routes
 from broadcast.audit.watch.sweep import sweep_forever
 from broadcast.duties import run_duties
 from broadcast.health import Health
 from broadcast.kafka.assignment import Assignments
 from broadcast.kafka.clients import AWAY, make_consumer
 from broadcast.retry import Backoff, retry
+from broadcast.routes_file import load_routes
 from broadcast.settings import Settings
 from schemas.topics import Names
 
@@ -38,9 +40,12 @@ CLOSE_SECONDS: Final = 2.0
 
 
 class Recorder:
-    """One recorder process: `work` until `stop` is set, then `close`."""
+    """One recorder process: `work` until `stop` is set, then `close`.
 
-    def __init__(self, settings: Settings, health: Health) -> None:
+    `others` are the routes of what is undelivered.
+    """
+
+    def __init__(self, settings: Settings, health: Health, others: OtherRoutes) -> None:
         self.settings: Final = settings
         self.health: Final = health
         self.names: Final = Names(settings.topic_prefix)
@@ -53,6 +58,7 @@ class Recorder:
         )
         self.assignments: Final = Assignments(self.consumer)
         self.poison_writer: Final = PoisonWriter(settings)
+        self.others: Final = others
         self._pause: Final = Backoff()
         self._ended: Final = asyncio.Event()
 
@@ -87,7 +93,8 @@ class Recorder:
 
     async def _record_assignment(self, stop: asyncio.Event) -> None:
         """Record what is assigned at this moment until that changes, or until `stop`."""
-        async with open_recording(self.settings, self.assignments.take(), self.poison_writer) as recording:
+        assignment = self.assignments.take()
+        async with open_recording(self.settings, assignment, self.poison_writer, self.others) as recording:
             if recording.assignment.revoked:
                 return
             # After a new connection too: only from a position on does the consumer connect to a partition's leader.
@@ -150,8 +157,9 @@ class Recorder:
 
 async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
     """The stage `recorder`: record, and sweep, until `stop` is set."""
-    recorder = Recorder(settings, health)
-    duties = {"recorder": lambda: recorder.work(stop), "sweep": lambda: sweep_forever(settings)}
+    others = other_routes(load_routes(settings)) if settings.routes_file is not None else {}
+    recorder = Recorder(settings, health, others)
+    duties = {"recorder": lambda: recorder.work(stop), "sweep": lambda: sweep_forever(settings, others)}
     try:
         await run_duties(stop, duties, on_stop=recorder.wait_ended)
     finally:

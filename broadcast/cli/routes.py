@@ -87,6 +87,8 @@ def _describe(account: Account) -> str:
 
 
 def _remarks_of(route: Route) -> Iterator[str]:
+    if route.undelivered_route is not None:
+        yield f"  who is reported undelivered: once by route {route.undelivered_route}"
     if route.fallback_route is not None:
         yield f"  after {route.fallback_after_seconds:g} s without a working account: route {route.fallback_route}"
     elif route.live and len(route.accounts) == 1:

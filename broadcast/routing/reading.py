@@ -5,6 +5,7 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Annotated, Any, Final
 
 from pydantic import Field, SecretStr, ValidationError
@@ -79,7 +80,7 @@ def check_routes(text: str, environment: Mapping[str, str] | None = None) -> Rea
     except ValidationError as error:
         faults += places.describe(error)
     faults += _find_doubles(content, places)
-    faults += _find_wrong_fallbacks(content, places)
+    faults += _find_wrong_others(content, places)
     passwords = dict(_find_passwords(content, environment or {}, places, faults))
     if faults:
         return Reading((), tuple(sorted(faults, key=lambda fault: fault.line)), places)
@@ -138,21 +139,21 @@ def _find_doubles(content: object, places: Places) -> Iterator[Fault]:
             yield places.fault(path, f"the same {kind} stands on line {first.line}", "each may stand once: change one")
 
 
-def _find_wrong_fallbacks(content: object, places: Places) -> Iterator[Fault]:
-    """Fallback routes that do not exist, carry other alerts, or have a fallback themselves: a job moves once."""
+def _find_wrong_others(content: object, places: Places) -> Iterator[Fault]:
+    """Other routes that do not exist, carry other alerts, or have a fallback themselves: a job moves once."""
     tables = dict(_tables(content, "routes"))
     routes = {table["name"]: table for table in tables.values() if isinstance(table.get("name"), str)}
-    for number, table in tables.items():
-        name = table.get("fallback_route")
+    for (number, table), field in product(tables.items(), ("fallback_route", "undelivered_route")):
+        name = table.get(field)
         if not isinstance(name, str):
             continue
         other = routes.get(name)
-        path = ("routes", number, "fallback_route")
+        path = ("routes", number, field)
         if other is None or other is table:
             yield places.fault(path, "is no other route of this file", "name one")
         elif (other.get("live") is True) != (table.get("live") is True):
             yield places.fault(path, "is not live as this route is, or the other way round", "name another")
-        elif other.get("fallback_route") is not None:
+        elif field == "fallback_route" and other.get(field) is not None:
             yield places.fault(path, "has a fallback_route itself", "name one that has none")
 
 

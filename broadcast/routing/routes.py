@@ -37,6 +37,11 @@ class Route(Table):
     fallback_after_seconds: Annotated[float, Field(ge=1, le=LONGEST_SECONDS)] = Field(
         default=60.0, description="Time without any working account after which `fallback_route` gets the messages."
     )
+    undelivered_route: Name | None = Field(
+        default=None,
+        description="Route that gets, once and as a whole new copy, the message of a recipient who was reported "
+        "undelivered; live as this one is.",
+    )
     accounts: Annotated[tuple[Account, ...], Field(min_length=1)] = Field(
         description="Accounts over which the messages of this route are shared."
     )

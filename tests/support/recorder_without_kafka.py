@@ -29,6 +29,7 @@ class RecorderWithoutKafka:
     partition: int = 0
     shard: int = 0
     log_intact: bool = True
+    others: dict[str, str] = field(default_factory=dict)
     ids: SegmentIds = field(default_factory=SegmentIds)
     parked: ParkedCache = field(default_factory=ParkedCache)
     accounts: dict[str, int] = field(default_factory=dict)
@@ -66,6 +67,7 @@ class RecorderWithoutKafka:
             accounts=self.accounts,
             shard=self.shard,
             log_intact=self.log_intact,
+            others=self.others,
         )
 
 

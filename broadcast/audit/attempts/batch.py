@@ -16,6 +16,7 @@ from broadcast.audit.attempts.rows import AttemptRows, Deltas, Latencies, Recipi
 from broadcast.audit.errors import AmbiguousError, StaleError
 from broadcast.audit.evidence.chain import Record
 from broadcast.audit.evidence.segments import Position, Segment, add_segments
+from broadcast.audit.undelivered import OtherRoutes, note_undelivered, number_routes
 from schemas.status import Status
 
 _COPY_BYTES = 256 * 1024
@@ -95,8 +96,9 @@ async def commit_batch(
     accounts: dict[str, int],
     shard: int,
     log_intact: bool,
+    others: OtherRoutes,
 ) -> Recorded:
-    """Write a batch in one transaction: evidence, attempts, receipts, counters.
+    """Write a batch in one transaction: evidence, attempts, receipts, counters, and who goes by another route.
 
     Tries again when recorders are in each other's way. Raises `FencedError` if another recorder owns the partition,
     `StaleError` if `parked` is out of date, and what asyncpg raises when the server goes away; then it is open
@@ -119,10 +121,13 @@ async def commit_batch(
             log_intact=log_intact,
         )
     receipts = list(batch.receipts.values())
+    other_of = number_routes(others, accounts) if others else {}
     exact = False
     for tries in range(_TRIES):
         try:
-            recorded, unmatched = await _commit_once(connection, batch, rows, receipts, accounts, shard, exact=exact)
+            recorded, unmatched = await _commit_once(
+                connection, batch, rows, receipts, accounts, other_of, shard, exact=exact
+            )
         except AmbiguousError:
             exact = True
         except TRANSIENT:
@@ -141,6 +146,7 @@ async def _commit_once(  # noqa: PLR0917 (called once)
     rows: AttemptRows,
     receipts: Sequence[MergedReceipt],
     accounts: Mapping[str, int],
+    other_of: Mapping[int, str],
     shard: int,
     *,
     exact: bool,
@@ -154,7 +160,7 @@ async def _commit_once(  # noqa: PLR0917 (called once)
             await connection.copy_to_table(
                 "attempts", source=_copy_messages(rows.pieces), columns=COLUMNS, format="binary"
             )
-        joined = await join(connection, receipts, exact=exact)
+        joined = await join(connection, receipts, exact=exact, undelivered_of=other_of.keys())
         await park(connection, joined.unmatched, accounts)
         deltas: Deltas = Counter(rows.deltas)
         deltas.update(joined.deltas)
@@ -163,6 +169,8 @@ async def _commit_once(  # noqa: PLR0917 (called once)
             own = {segment.id for segment in batch.segments}
             deltas.update(await lock_and_recount(connection, needs_recount, own, joined.before))
         await add_to_counters(connection, shard, deltas)
+        if other_of:
+            await note_undelivered(connection, rows.undelivered | joined.undelivered, other_of)
     recorded = Recorded(
         attempts=rows.count,
         parked=len(joined.unmatched),

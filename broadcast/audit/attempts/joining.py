@@ -1,7 +1,7 @@
 """Joining receipts to attempts: one statement for a whole batch."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import asyncpg
@@ -10,6 +10,7 @@ from broadcast.audit.attempts.receipts import MergedReceipt
 from broadcast.audit.attempts.rows import Deltas, Latencies, Recipient
 from broadcast.audit.codes import LOWEST_FINAL_RECEIPT, STATE_CODE_OF_RECEIPT, SUBMITTED
 from broadcast.audit.errors import AmbiguousError
+from broadcast.audit.undelivered import UNDELIVERED_CODES, Undelivered
 
 REUSED_AFTER = "7 days"
 """A receipt is not for a submit older than this: an SMSC may have used the id again. Longest expiry plus the six days
@@ -47,10 +48,13 @@ _NEWEST_EARLIER = f"""
     WHERE a.ctid = c.ctid
 """
 
-_JOIN = """
+_SINGLY = f"receipt_state IN ({', '.join(map(str, sorted(UNDELIVERED_CODES)))}) AND account = ANY ($7::int[])"
+"""Only attempts whose recipient must be known, although nobody else has to be counted anew for them."""
+
+_JOIN = f"""
 WITH r AS (
     SELECT key, hash, code, to_timestamp(at / 1000.0::float8) AS at, nullif(error, '') AS error, evidence, number
-    FROM {input}
+    FROM {{input}}
 ), joined AS (
     UPDATE attempts a SET
         receipt_before = a.receipt_state,
@@ -62,20 +66,20 @@ WITH r AS (
             WHEN a.receipt_at > r.at THEN r.error
             ELSE nullif(greatest(coalesce(a.receipt_error, '') COLLATE "C", coalesce(r.error, '') COLLATE "C"), '') END,
         receipt_evidence = a.receipt_evidence || r.evidence
-    FROM r {which}
+    FROM r {{which}}
     RETURNING a.alert_id, a.recipient_id, a.evidence_id, a.attempt, a.segment, a.message_key, a.only_attempt,
         a.account, a.receipt_before, a.receipt_state, r.code, r.number,
         (date_part('epoch', r.at - a.submitted_at) * 1000)::bigint AS latency
 )
 SELECT alert_id, account, receipt_before, receipt_state, code,
     array_agg(number) AS numbers, array_agg(latency) AS latencies,
-    NULL::bigint AS recipient_id, NULL::bigint AS evidence_id,
+    true AS only_attempt, NULL::bigint AS recipient_id, NULL::bigint AS evidence_id,
     NULL::smallint AS attempt, NULL::smallint AS segment, NULL::bigint AS message_key
-FROM joined WHERE only_attempt GROUP BY 1, 2, 3, 4, 5
+FROM joined WHERE only_attempt AND ({_SINGLY}) IS NOT TRUE GROUP BY 1, 2, 3, 4, 5
 UNION ALL
-SELECT alert_id, account, receipt_before, receipt_state, code, ARRAY[number], ARRAY[latency], recipient_id, evidence_id,
-    attempt, segment, message_key
-FROM joined WHERE NOT only_attempt
+SELECT alert_id, account, receipt_before, receipt_state, code, ARRAY[number], ARRAY[latency],
+    only_attempt, recipient_id, evidence_id, attempt, segment, message_key
+FROM joined WHERE NOT only_attempt OR ({_SINGLY}) IS TRUE
 """
 
 _JOIN_ONLY = _JOIN.format(input=_INPUT, which=_EVERY)
@@ -90,7 +94,8 @@ class Joined(NamedTuple):
 
     `deltas` are those of only attempts. `needs_recount` are the recipients of the others, and `before` says which
     receipt's code (or none) those attempts had. `unmatched` have no attempt (yet). `latencies` are those of receipts
-    that were the first of their attempt; `repeated` counts the others by account and code.
+    that were the first of their attempt; `repeated` counts the others by account and code. `undelivered` are those
+    whose attempt is undelivered, of the accounts that were asked for.
     """
 
     deltas: Deltas
@@ -99,26 +104,36 @@ class Joined(NamedTuple):
     unmatched: list[MergedReceipt]
     latencies: Latencies
     repeated: Counter[tuple[int | None, int]]
+    undelivered: set[Undelivered]
 
 
 def _nothing_joined() -> Joined:
-    return Joined(Counter(), set(), {}, [], {}, Counter())
+    return Joined(Counter(), set(), {}, [], {}, Counter(), set())
 
 
-async def join(connection: asyncpg.Connection, receipts: Sequence[MergedReceipt], *, exact: bool) -> Joined:
+async def join(
+    connection: asyncpg.Connection,
+    receipts: Sequence[MergedReceipt],
+    *,
+    exact: bool,
+    undelivered_of: Collection[int] = (),
+) -> Joined:
     """Write receipts into their attempts, inside the caller's transaction; rows are locked in ascending order of keys.
 
     The usual statement takes 7 µs of PostgreSQL for a receipt and cannot choose: it raises `AmbiguousError` where
-    several attempts fit. With `exact` (10 µs) each goes to the newest earlier submit.
+    several attempts fit. With `exact` (10 µs) each goes to the newest earlier submit. `undelivered_of` are the accounts
+    whose undelivered recipients are to be named.
     """
     joined = _nothing_joined()
     for number in range(max((len(one.evidence_ids) for one in receipts), default=0)):
         # A statement updates a row only once, so several segments with receipts of one message need several statements.
         rest = [one._replace(evidence_ids=one.evidence_ids[number:]) for one in receipts] if number else receipts
-        part = await _join_once(connection, sorted(one for one in rest if one.evidence_ids), exact=exact)
+        ordered = sorted(one for one in rest if one.evidence_ids)
+        part = await _join_once(connection, ordered, undelivered_of, exact=exact)
         joined.deltas.update(part.deltas)
         joined.needs_recount.update(part.needs_recount)
         joined.repeated.update(part.repeated)
+        joined.undelivered.update(part.undelivered)
         for kind, latencies in part.latencies.items():
             joined.latencies.setdefault(kind, []).extend(latencies)
         joined = joined._replace(before=part.before | joined.before)
@@ -127,7 +142,9 @@ async def join(connection: asyncpg.Connection, receipts: Sequence[MergedReceipt]
     return joined
 
 
-async def _join_once(connection: asyncpg.Connection, ordered: Sequence[MergedReceipt], *, exact: bool) -> Joined:
+async def _join_once(
+    connection: asyncpg.Connection, ordered: Sequence[MergedReceipt], undelivered_of: Collection[int], *, exact: bool
+) -> Joined:
     exact = exact or any(one.number_hash == 0 for one in ordered)
     rows = await connection.fetch(
         _JOIN_NEWEST if exact else _JOIN_ONLY,
@@ -137,6 +154,7 @@ async def _join_once(connection: asyncpg.Connection, ordered: Sequence[MergedRec
         [one.received_at for one in ordered],
         [one.error for one in ordered],
         [one.evidence_ids[0] for one in ordered],
+        list(undelivered_of),
     )
     joined = _nothing_joined()
     matched: set[int] = set()
@@ -150,7 +168,9 @@ async def _join_once(connection: asyncpg.Connection, ordered: Sequence[MergedRec
             joined.latencies.setdefault(kind, []).extend(row["latencies"])
         else:
             joined.repeated[kind] += len(numbers)
-        if row["recipient_id"] is None:
+        if row["recipient_id"] is not None and now in UNDELIVERED_CODES and row["account"] in undelivered_of:
+            joined.undelivered.add((alert_id, row["recipient_id"], row["account"]))
+        if row["only_attempt"]:
             before = SUBMITTED if was is None else STATE_CODE_OF_RECEIPT[was]
             joined.deltas[alert_id, before] -= len(numbers)
             joined.deltas[alert_id, STATE_CODE_OF_RECEIPT[now]] += len(numbers)

@@ -11,6 +11,7 @@ from broadcast.audit.attempts.joining import join
 from broadcast.audit.attempts.metrics import report_first, report_repeated
 from broadcast.audit.attempts.receipts import MergedReceipt, merge
 from broadcast.audit.attempts.rows import Deltas
+from broadcast.audit.undelivered import OtherRoutes, note_undelivered, number_routes
 
 SHARD = -1
 """Of the counters of what is joined here: apart from those of the recorders' batches."""
@@ -49,10 +50,12 @@ RETURNING p.message_key, p.number_hash, p.state, p.received_at, p.error, p.evide
 """
 
 
-async def join_and_commit_parked(connection: asyncpg.Connection, *, old: bool = False) -> int:
+async def join_and_commit_parked(
+    connection: asyncpg.Connection, others: OtherRoutes | None = None, *, old: bool = False
+) -> int:
     """Join receipts parked in the last minute, with `old` in the last week, and commit; how many were joined.
 
-    Receipts of one message with one number hash count as one.
+    Receipts of one message with one number hash count as one. `others` are the routes of what is undelivered.
     """
     found = await connection.fetch(_FIND.format(age=_RECENT, number=_SAME_NUMBER), AT_ONCE)
     pairs = [(row["message_key"], row["number_hash"], row["number_hash"]) for row in found]
@@ -61,11 +64,17 @@ async def join_and_commit_parked(connection: asyncpg.Connection, *, old: bool = 
         pairs += [(row["message_key"], row["number_hash"], row["number_hash"]) for row in found]
         other = await connection.fetch(_OTHER_NUMBER, AT_ONCE)
         pairs += [(row["message_key"], row["number_hash"], row["owner"]) for row in other]
-    return await _join_and_commit(connection, sorted(set(pairs))) if pairs else 0
+    return await _join_and_commit(connection, sorted(set(pairs)), others or {}) if pairs else 0
 
 
-async def _join_and_commit(connection: asyncpg.Connection, pairs: Sequence[tuple[int, int, int]]) -> int:
+async def _join_and_commit(
+    connection: asyncpg.Connection, pairs: Sequence[tuple[int, int, int]], others: OtherRoutes
+) -> int:
     owners = {(key, number): owner for key, number, owner in pairs}
+    other_of: dict[int, str] = {}
+    if others:
+        names = await account_names(connection)
+        other_of = number_routes(others, {name: number for number, name in names.items()})
     async with connection.transaction():
         rows = await connection.fetch(_TAKE, [key for key, _ in owners], [number for _, number in owners])
         receipts: dict[tuple[int, int], MergedReceipt] = {}
@@ -78,7 +87,7 @@ async def _join_and_commit(connection: asyncpg.Connection, pairs: Sequence[tuple
             match = (row["message_key"], owner)
             receipts[match] = merge(receipts[match], one) if match in receipts else one
             taken[match].append(row)
-        joined = await join(connection, list(receipts.values()), exact=True)
+        joined = await join(connection, list(receipts.values()), exact=True, undelivered_of=other_of.keys())
         await _put_back(
             connection, [row for one in joined.unmatched for row in taken[one.message_key, one.number_hash]]
         )
@@ -86,6 +95,8 @@ async def _join_and_commit(connection: asyncpg.Connection, pairs: Sequence[tuple
         if joined.needs_recount:
             deltas.update(await lock_and_recount(connection, joined.needs_recount, (), joined.before))
         await add_to_counters(connection, SHARD, deltas)
+        if other_of:
+            await note_undelivered(connection, joined.undelivered, other_of)
     if joined.latencies or joined.repeated:
         names = await account_names(connection)
         report_first("late", joined.latencies, names)

@@ -19,6 +19,7 @@ from broadcast.audit.errors import StaleError
 from broadcast.audit.evidence.continuity import confirm_positions
 from broadcast.audit.evidence.segments import Position, SegmentIds
 from broadcast.audit.session import open_session
+from broadcast.audit.undelivered import OtherRoutes
 from broadcast.clock import monotonic
 from broadcast.database.pool import AWAY, wait_for_database
 from broadcast.kafka.assignment import Assignment
@@ -56,6 +57,7 @@ class Recording:
         positions: Mapping[TopicPartition, Position],
         poison_writer: PoisonWriter,
         *,
+        others: OtherRoutes,
         log_intact: bool,
     ) -> None:
         self.assignment: Final = assignment
@@ -65,6 +67,7 @@ class Recording:
         self._shard: Final = crc32(settings.slot.encode()) % SHARDS
         self._connection: Final = connection
         self._poison_writer: Final = poison_writer
+        self._others: Final = others
         self._ids: Final = SegmentIds()
         self._accounts: Final[dict[str, int]] = {}
         self._parked: Final = ParkedCache()
@@ -159,6 +162,7 @@ class Recording:
             accounts=self._accounts,
             shard=self._shard,
             log_intact=self.log_intact,
+            others=self._others,
         )
         report_batch(batch, recorded, self._accounts)
         await self._reserve_ids()
@@ -170,17 +174,19 @@ class Recording:
 
 @asynccontextmanager
 async def open_recording(
-    settings: Settings, assignment: Assignment, poison_writer: PoisonWriter
+    settings: Settings, assignment: Assignment, poison_writer: PoisonWriter, others: OtherRoutes
 ) -> AsyncIterator[Recording]:
     """A recording that begins where the evidence of each partition ends; PostgreSQL is waited for.
 
-    Raises `KafkaError` while the broker is away.
+    `others` are the routes of what is undelivered. Raises `KafkaError` while the broker is away.
     """
     connection = await wait_for_database("recorder", lambda: open_session(settings))
     try:
         positions = await confirm_positions(settings, connection, assignment.partitions)
         log_intact = await is_log_intact(connection)
-        recording = Recording(settings, connection, assignment, positions, poison_writer, log_intact=log_intact)
+        recording = Recording(
+            settings, connection, assignment, positions, poison_writer, others=others, log_intact=log_intact
+        )
     except BaseException:
         connection.terminate()
         raise

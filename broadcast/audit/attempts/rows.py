@@ -17,6 +17,7 @@ from broadcast.audit.attempts.copy_format import (
 from broadcast.audit.attempts.receipts import MergedReceipt, merge
 from broadcast.audit.codes import CODE_OF_STATE, STATE_CODE_OF_RECEIPT
 from broadcast.audit.message_key import message_key
+from broadcast.audit.undelivered import UNDELIVERED_CODES, Undelivered
 from schemas.status import STATE_OF_OUTCOME, Outcome, Status
 
 Recipient = tuple[str, int]
@@ -50,7 +51,8 @@ class AttemptRows:
 
     `pieces` joined are rows for COPY. `deltas` are those of recipients that have only this attempt; `needs_recount`
     are the other recipients, whose state must be found from all their attempts. `joined_parked` are parked receipts
-    that are in the rows; `latencies` are those of every receipt that is in the rows.
+    that are in the rows; `latencies` are those of every receipt that is in the rows. `undelivered` are those whose
+    receipt in the rows says so.
     """
 
     pieces: list[bytes] = field(default_factory=list)
@@ -59,6 +61,7 @@ class AttemptRows:
     needs_recount: set[Recipient] = field(default_factory=set)
     joined_parked: list[MergedReceipt] = field(default_factory=list)
     latencies: Latencies = field(default_factory=dict)
+    undelivered: set[Undelivered] = field(default_factory=set)
 
 
 def is_only_attempt(status: Status) -> bool:
@@ -141,6 +144,8 @@ def add_statuses(
         rows.latencies.setdefault((shared.account, receipt.code), []).append(
             receipt.received_at - (status.submitted_at or receipt.received_at)
         )
+        if receipt.code in UNDELIVERED_CODES and shared.account is not None:
+            rows.undelivered.add((status.alert_id, status.recipient_id, shared.account))
         if shared.only_attempt and status.outcome is Outcome.ACCEPTED:
             shared.count -= 1
             with_receipt[status.alert_id, receipt.code] = with_receipt.get((status.alert_id, receipt.code), 0) + 1

@@ -14,6 +14,7 @@ from broadcast.audit.attempts.batch import TRANSIENT
 from broadcast.audit.attempts.parked import join_and_commit_parked
 from broadcast.audit.evidence.verification import show_verification
 from broadcast.audit.session import open_session
+from broadcast.audit.undelivered import OtherRoutes
 from broadcast.audit.watch.backlog import OpenAlert, QueuedSince, alarm_queued_without_work, read_open_alerts
 from broadcast.audit.watch.lag import work_left
 from broadcast.audit.watch.unmatched_receipts import alarm_unmatched, show_unmatched
@@ -44,7 +45,7 @@ EXPIRY_GRACE = timedelta(seconds=60)
 """Senders need a moment to write off what expired: 20,000 a second, and an alert has up to a million."""
 
 
-async def sweep_forever(settings: Settings) -> None:
+async def sweep_forever(settings: Settings, others: OtherRoutes) -> None:
     """Sweep once a second until cancelled; the database is waited for, another recorder's sweep too."""
     sweeps = 0
     letters = OpenLetters(settings)
@@ -58,7 +59,7 @@ async def sweep_forever(settings: Settings) -> None:
                 if await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
                     sweeps += 1
                     full = sweeps % FULL_SWEEPS == 1
-                    await sweep(connection, utc_now(), full=full)
+                    await sweep(connection, utc_now(), others, full=full)
                     if full:
                         await show_letters(letters)
                     work = partial(work_left, settings, connection)
@@ -76,9 +77,11 @@ async def sweep_forever(settings: Settings) -> None:
             connection.terminate()
 
 
-async def sweep(connection: asyncpg.Connection, now: datetime, *, full: bool = False) -> None:
-    """One sweep at the instant `now`."""
-    await join_and_commit_parked(connection, old=full)
+async def sweep(
+    connection: asyncpg.Connection, now: datetime, others: OtherRoutes | None = None, *, full: bool = False
+) -> None:
+    """One sweep at the instant `now`; `others` are the routes of what is undelivered."""
+    await join_and_commit_parked(connection, others, old=full)
     gap = 0
     for alert in await read_open_alerts(connection):
         gap += await _sweep_alert(connection, alert, now)

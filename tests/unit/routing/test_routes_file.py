@@ -347,6 +347,25 @@ def test_a_fallback_route_is_another_of_the_same_kind_without_a_fallback(first: 
     assert any(rule in fault and "fallback_route" in fault for fault in faults(text))
 
 
+@pytest.mark.parametrize(
+    ("first", "rule"),
+    [
+        ('undelivered_route = "none"', "is no other route of this file; name one"),
+        ('undelivered_route = "one"', "is no other route of this file; name one"),
+        ('undelivered_route = "two"\nlive = true', "is not live as this route is, or the other way round"),
+    ],
+)
+def test_an_undelivered_route_is_another_of_the_same_kind(first: str, rule: str) -> None:
+    text = write("one", "a", first) + write("two", "b").replace("+49", "+44")
+    assert any(rule in fault and "undelivered_route" in fault for fault in faults(text))
+
+
+def test_two_routes_may_be_the_undelivered_route_of_each_other() -> None:
+    text = write("one", "a", 'undelivered_route = "two"')
+    text += write("two", "b", 'undelivered_route = "one"').replace("+49", "+44")
+    assert [route.undelivered_route for route in read_routes(text)] == ["two", "one"]
+
+
 def test_a_fallback_route_is_read() -> None:
     text = write("one", "a", 'fallback_route = "two"') + write("two", "b").replace("+49", "+44")
     assert [route.fallback_route for route in read_routes(text)] == ["two", None]

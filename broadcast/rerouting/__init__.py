@@ -1,0 +1,1 @@
+"""New copies by another route for recipients who were reported undelivered."""

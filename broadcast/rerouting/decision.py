@@ -1,0 +1,70 @@
+"""Whether a recipient who was reported undelivered gets a new copy now. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from broadcast.alerts.jobs import NUMBER
+from broadcast.audit.coverage import Part, state_of_parts
+from broadcast.lifecycle import AlertState
+from schemas.job import HIGHEST_ATTEMPT
+from schemas.status import DeliveryState
+
+
+class Decision(StrEnum):
+    """What becomes of a recipient who was noted: a new copy, nothing, or a later look."""
+
+    SEND = "send"
+    DROP = "drop"
+    WAIT = "wait"
+
+
+BY_STATE: dict[DeliveryState, Decision] = {
+    DeliveryState.UNDELIVERED: Decision.SEND,
+    DeliveryState.REJECTED: Decision.SEND,
+    DeliveryState.EXPIRED: Decision.SEND,
+    DeliveryState.QUEUED: Decision.WAIT,
+    DeliveryState.DELIVERED: Decision.DROP,
+    DeliveryState.SUBMITTED: Decision.DROP,
+    DeliveryState.UNKNOWN: Decision.DROP,
+    DeliveryState.CANCELLED: Decision.DROP,
+    DeliveryState.FAILED: Decision.DROP,
+    DeliveryState.SUPPRESSED: Decision.DROP,
+}
+"""By the state of the recipient. Where a segment is queued the next attempt is on its way, and changes the state."""
+
+SENDING = frozenset({AlertState.EXPANDING, AlertState.SENDING, AlertState.COMPLETED})
+"""States of an alert that was neither stopped nor has expired; completed says only that nobody is queued."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A recipient as they stand in the directory, and the attempt of a new copy that may have been written before.
+
+    `msisdn` is None for a person who was erased, `suppressed` the reason or None.
+    """
+
+    msisdn: str | None
+    suppressed: str | None
+    claimed_attempt: int | None = None
+
+
+def decide(noted: Noted, state: AlertState, expires_at: datetime, attempts: Sequence[Part], now: datetime) -> Decision:
+    """Whether the recipient gets a new copy; `state` and `expires_at` are the alert's, instants are aware."""
+    if state not in SENDING or expires_at <= now:
+        return Decision.DROP
+    if noted.msisdn is None or noted.suppressed is not None or not NUMBER.fullmatch(noted.msisdn):
+        return Decision.DROP
+    highest = highest_attempt(attempts)
+    if highest >= HIGHEST_ATTEMPT:
+        return Decision.DROP
+    if noted.claimed_attempt is not None and highest >= noted.claimed_attempt:
+        # The copy of which nobody knew whether it was written has an outcome: it was.
+        return Decision.DROP
+    return BY_STATE[state_of_parts(attempts)]
+
+
+def highest_attempt(attempts: Sequence[Part]) -> int:
+    """The highest number of an attempt; 0 without any."""
+    return max((part.attempt for part in attempts), default=0)
