@@ -15,7 +15,7 @@ from broadcast.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-REMEDY: Final = "restart planner, expander, senders and API with the new file"
+REMEDY: Final = "restart planner, expander, recorder, senders and API with the new file"
 HASH_DIGITS: Final = 12
 
 Change = Callable[[Sequence[Account]], None]

@@ -65,17 +65,18 @@ class Rerouting(RecorderUnderTest):
 
     def second(self, recipient_id: int, outcome: Outcome = Outcome.ACCEPTED) -> bytes:
         """The status of the second attempt, by the other route."""
-        text = {"account": "sim-two", "message_id": f"n{recipient_id}"} if outcome is Outcome.ACCEPTED else {}
+        accepted = outcome is Outcome.ACCEPTED
         return encode(
             Status(
                 str(self.alert_id),
                 recipient_id,
                 2,
                 outcome,
+                account="sim-two",
+                message_id=f"n{recipient_id}" if accepted else "",
                 number_hash=recipient_id,
                 submitted_at=T + 10,
-                at=T,
-                **text,
+                at=T + 10,
             )
         )
 
