@@ -82,12 +82,15 @@ class Look:
 
 
 async def claim(connection: asyncpg.Connection, routes: Sequence[str], now: datetime) -> Look:
-    """Look at those who are due for one of these routes, in one transaction; the claims are on disk when it returns.
+    """Look at those who are due for one of these routes, in one transaction.
 
-    Their rows are locked from before their attempts are read, so a receipt that is recorded meanwhile notes them anew.
+    The claims are on disk when it returns; `now` is an aware instant, for the expiry of alerts. Rows are locked before
+    their attempts are read, so a receipt that is recorded meanwhile notes its recipient anew.
     """
     async with connection.transaction():
         await connection.execute("SET LOCAL synchronous_commit = on")
+        # A recorder may wait for these locks: a process that hangs must not keep them.
+        await connection.execute("SET LOCAL idle_in_transaction_session_timeout = '10s'")
         due = await connection.fetch(_DUE, list(routes), AT_ONCE)
         if not due:
             return Look([], 0)

@@ -40,9 +40,10 @@ SENDING = frozenset({AlertState.EXPANDING, AlertState.SENDING, AlertState.COMPLE
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """A recipient as they stand in the directory, and the attempt of a new copy that may have been written before.
+    """A recipient as they stand in the directory.
 
-    `msisdn` is None for a person who was erased, `suppressed` the reason or None.
+    `msisdn` is None for a person who was erased, `suppressed` the reason or None. `claimed_attempt` is the number of a
+    new copy that was claimed before, and perhaps written.
     """
 
     msisdn: str | None
