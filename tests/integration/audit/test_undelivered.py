@@ -1,5 +1,6 @@
 """Receipts of failure note their recipient for the other route, in the transaction that records them."""
 
+import asyncio
 from uuid import UUID
 
 import asyncpg
@@ -107,3 +108,25 @@ async def test_who_was_sent_once_stays_as_they_are(
     await connection.execute("UPDATE undelivered SET sent_at = now(), noted_at = 'epoch'")
     await noting.write(receipts=[receipt(1, ReceiptState.REJECTED), receipt(1)])
     assert await connection.fetchval("SELECT count(*) FROM undelivered WHERE noted_at = 'epoch'") == 1
+
+
+async def test_who_fails_again_while_it_is_decided_that_nothing_is_sent_is_noted_anew(
+    noting: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection, database_url: str
+) -> None:
+    alert_id = await alerts.make([1])
+    await noting.write([status(alert_id, 1), status(alert_id, 1, message_id="again", possible_duplicate=True)])
+    await noting.write(receipts=[receipt(1)])
+    deciding = await asyncpg.connect(database_url)
+    try:
+        transaction = deciding.transaction()
+        await transaction.start()
+        await deciding.execute("SELECT FROM undelivered FOR UPDATE")
+        failing = Receipt("one-a", "again", ReceiptState.UNDELIVERABLE, 1, received_at=T + 60)
+        writing = asyncio.create_task(noting.write(receipts=[failing]))
+        assert not (await asyncio.wait([writing], timeout=1.0))[0], "it waits for the decision"
+        await deciding.execute("DELETE FROM undelivered")
+        await transaction.commit()
+        await writing
+    finally:
+        await deciding.close()
+    assert await noted(connection) == {1: "two"}
