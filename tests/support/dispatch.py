@@ -73,9 +73,17 @@ class BoundSession:
 class SenderUnderTest(RecordedEvents):
     """Everything real but the wire and Kafka: `jobs` and `delayed` are the sources, ready to be written."""
 
-    def __init__(self, *accounts: str, in_doubt_limit: int = 2_000, text: str = "short", **fields: Any) -> None:
+    def __init__(
+        self,
+        *accounts: str,
+        in_doubt_limit: int = 2_000,
+        text: str = "short",
+        fallback: tuple[str, ...] = (),
+        **fields: Any,
+    ) -> None:
         super().__init__()
-        made = [Account(name=name, host="h", port=1, system_id="s", **fields) for name in accounts or ("acc",)]
+        fields = {"host": "h", "port": 1, "system_id": "s"} | fields
+        made = [Account(name=name, fallback=name in fallback, **fields) for name in accounts or ("acc",)]
         route = Route(name="r", prefixes=("+",), accounts=tuple(made), delays_seconds=(5, 30))
         self.committed_retries: list[Job] = []
         self.outbox, self.view = Outbox(), ControlView()

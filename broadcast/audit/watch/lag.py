@@ -1,10 +1,12 @@
 """Work that is left in the pipeline: what a queued recipient may still be waiting for."""
 
+import asyncio
 from collections import defaultdict
+from collections.abc import Mapping
 
 import asyncpg
 import structlog
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from broadcast.audit.evidence.segments import read_positions
@@ -14,11 +16,10 @@ from schemas.topics import Names
 
 log = structlog.get_logger(__name__)
 
-_MARKER = 1
-"""The end of the last transaction of a partition of statuses, which evidence takes in with the next record."""
-
 _MARKERS = 2
-"""Ends of transactions that a position may not have passed."""
+"""Ends of transactions that a position may not have passed. So few offsets are looked at: they may hold a record."""
+
+_LOOK_SECONDS = 5.0
 
 
 async def work_left(settings: Settings, connection: asyncpg.Connection) -> int | None:
@@ -34,16 +35,13 @@ async def statuses_left(settings: Settings, connection: asyncpg.Connection) -> i
     consumer = make_consumer(settings)
     try:
         await consumer.start()
-        ends = await consumer.end_offsets(partitions)
-        begins = await consumer.beginning_offsets(partitions)
+        positions = await read_positions(connection, [(topic, tp.partition) for tp in partitions])
+        return await _count_left(consumer, {tp: positions[topic, tp.partition].offset for tp in partitions})
     except (KafkaError, OSError) as error:
         log.warning("work_not_counted", error=repr(error))
         return None
     finally:
         await consumer.stop()
-    positions = await read_positions(connection, [(topic, tp.partition) for tp in partitions])
-    behind: list[int] = [ends[tp] - max(positions[topic, tp.partition].offset, begins[tp]) for tp in partitions]
-    return sum(lag for lag in behind if lag > _MARKER)
 
 
 async def jobs_left(settings: Settings) -> int | None:
@@ -71,11 +69,7 @@ async def jobs_left(settings: Settings) -> int | None:
             positions = await admin.list_consumer_group_offsets(group, partitions=partitions)
             if not set(partitions) <= positions.keys():
                 return None
-            begins = await consumer.beginning_offsets(partitions)
-            ends = await consumer.end_offsets(partitions)
-            for tp in partitions:
-                behind = ends[tp] - max(positions[tp].offset, begins[tp])
-                left += behind if behind > _MARKERS else 0
+            left += await _count_left(consumer, {tp: positions[tp].offset for tp in partitions})
         return left
     except (KafkaError, AttributeError, OSError) as error:
         # AttributeError: how aiokafka 0.14 reports an error of a single partition.
@@ -84,3 +78,21 @@ async def jobs_left(settings: Settings) -> int | None:
     finally:
         await consumer.stop()
         await admin.close()
+
+
+async def _count_left(consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]) -> int:
+    """Offsets between these positions and the ends of the logs; where there are only a few, the records among them."""
+    begins = await consumer.beginning_offsets(list(positions))
+    ends = await consumer.end_offsets(list(positions))
+    behind: dict[TopicPartition, int] = {tp: ends[tp] - max(at, begins[tp]) for tp, at in positions.items()}
+    few = [tp for tp, lag in behind.items() if 0 < lag <= _MARKERS]
+    left = sum(lag for lag in behind.values() if lag > _MARKERS)
+    if left or not few:
+        return left
+    consumer.assign(few)
+    for tp in few:
+        consumer.seek(tp, max(positions[tp], begins[tp]))
+    async with asyncio.timeout(_LOOK_SECONDS):
+        while any([await consumer.position(tp) < ends[tp] for tp in few]):
+            left += sum(map(len, (await consumer.getmany(*few, timeout_ms=100)).values()))
+    return left

@@ -53,6 +53,7 @@ class RouteAccounts:
         self._events: Final = events
         self._watch: Final = BindWatch(slot, self.in_force, health, alarms)
         self._usable: list[AccountBinds] = []
+        self._ordered: list[AccountBinds] = []
         self._turn = 0
         self._failing: frozenset[str] = frozenset()
         self._slow: frozenset[str] = frozenset()
@@ -65,11 +66,19 @@ class RouteAccounts:
         if usable != self._usable:
             self._welcome(usable)
         self._turn += 1
-        for binds in order(usable) if len(usable) > 1 else usable:
+        self._ordered = order(usable) if len(usable) > 1 else usable
+        for binds in self._ordered:
             sessions = binds.pool.sessions
             start = self._turn % len(sessions)
             for session in chain(sessions[start:], sessions[:start]):
                 yield binds, session
+
+    def other_sessions(self) -> Iterator[tuple[AccountBinds, Session[Token]]]:
+        """The sessions that `sessions` left out, of fallback and poor accounts: for what the others may not take."""
+        for binds in self._usable:
+            if binds not in self._ordered:
+                for session in binds.pool.sessions:
+                    yield binds, session
 
     @property
     def unusable_since(self) -> float | None:

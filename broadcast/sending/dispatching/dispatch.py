@@ -94,15 +94,15 @@ class Dispatch:
         now = epoch_milliseconds()
         self._turn += 1
         sessions = list(self._accounts.sessions())
-        self._delayed.sessions = {session.identity: binds.account.name for binds, session in sessions}
+        others = list(self._accounts.other_sessions())
+        self._delayed.sessions = {session.identity: binds.account.name for binds, session in (*sessions, *others)}
         self._settlement.keep_throttled(self._delayed.sessions, now)
         shares = [self._share_of(binds.account) for binds, _ in sessions]
         for (binds, session), share in zip(sessions, shares, strict=True):
             self._segments_wanted = 1
             if self._write_throttled(binds, session, now):
                 continue
-            in_doubt = self._settlement.in_doubt_of(session.identity)
-            room = min(session.room, binds.breaker.room, self._limit - self._settlement.in_doubt, share - in_doubt)
+            room = self._room_on(binds, session, share)
             groups = self._collect(binds.account.name, session.identity, room, now) if room > 0 else ()
             written = False
             for group in groups:
@@ -111,6 +111,9 @@ class Dispatch:
                 session.await_room(self._segments_wanted)
             elif not self._segments_wanted and not written and not any(source.aside for source in self.sources):
                 break
+        for binds, session in others:
+            if any(source.aside for source in self.sources) and not self._write_throttled(binds, session, now):
+                self._write_aside(binds, session, now)
         if self._outbox.content.submits * 2 >= min(self._limit, sum(shares)):
             self._events.beat_now()
 
@@ -158,6 +161,10 @@ class Dispatch:
     def _share_of(self, account: Account) -> int:
         """The part of the in-doubt limit of one bind: one that answers nothing must not stop the others."""
         return max(self._limit // (len(self._accounts.in_force) * account.binds), self._messages.highest)
+
+    def _room_on(self, binds: AccountBinds, session: Session[Token], share: int) -> int:
+        in_doubt = self._settlement.in_doubt_of(session.identity)
+        return min(session.room, binds.breaker.room, self._limit - self._settlement.in_doubt, share - in_doubt)
 
     def _write_throttled(self, binds: AccountBinds, session: Session[Token], now: int) -> bool:
         """Write again what the SMSC refused because of the rate, before new jobs; whether some of it is left."""
@@ -254,6 +261,20 @@ class Dispatch:
                 groups[id(source), -1 - offsets[0]] = Group(source, message, 0, jobs, offsets)
                 room -= count * len(message.numbers)
         return room
+
+    def _write_aside(self, binds: AccountBinds, session: Session[Token], now: int) -> None:
+        """Write only what was set aside, because the accounts whose turn it is may not take it."""
+        room = self._room_on(binds, session, self._share_of(binds.account))
+        account = binds.account.name
+        self._segments_wanted = 0
+        groups: dict[tuple[int, int], Group] = {}
+        for source in self._ordered(now):
+            if source.aside and room > 0:
+                room = self._collect_aside(source, account, session.identity, room=room, now=now, groups=groups)
+        for group in groups.values():
+            self._write(binds, session, group, now)
+        if session.room < self._segments_wanted:
+            session.await_room(self._segments_wanted)
 
     def _cut(self, source: Source[Token], count: int, run: Run | None = None) -> tuple[list[Job], list[int]]:
         jobs, offsets = source.cut(count, run)

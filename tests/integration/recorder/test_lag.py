@@ -35,9 +35,13 @@ async def test_jobs_are_left_until_a_sender_has_passed_them(kafka_settings: Sett
         async with producer.transaction():
             offsets = {TopicPartition(topic, 1): OffsetAndMetadata(5, "")}
             await producer.send_offsets_to_transaction(offsets, f"{kafka_settings.topic_prefix}sender.north")
+        assert await jobs_left(kafka_settings) == 0, "what is left is the end of a transaction"
+        delayed = Names(kafka_settings.topic_prefix).delay("north", Lane.ROUTINE, 5)
+        async with producer.transaction():
+            await producer.send(delayed, b"{}", partition=0)
+        assert await jobs_left(kafka_settings) == 1, "a single job waits"
     finally:
         await producer.stop()
-    assert await jobs_left(kafka_settings) == 0
 
 
 async def test_a_status_is_left_until_it_is_recorded(under_test: RecorderUnderTest) -> None:

@@ -261,6 +261,26 @@ async def test_what_one_account_refuses_is_sent_by_the_other_and_arrives() -> No
     assert bad.take() == []
 
 
+async def test_what_the_only_main_account_refuses_goes_by_the_fallback_account() -> None:
+    sender = SenderUnderTest("main", "spare", fallback=("spare",))
+    main, spare = sender.bind("main"), sender.bind("spare")
+    sender.feed(sender.jobs, [job(number) for number in range(5)])
+    sender.write_ready()
+    main.take()
+    assert spare.take() == [], "another account works"
+    main.answer(*[RINVSRCADR] * 5)
+    retries: list[Any] = sender.retries()
+    sender.beat()
+    for each in retries:
+        each.due_at = 0
+    sender.feed(sender.delayed, retries)
+    sender.feed(sender.jobs, [job(9)], first=5)
+    for _ in range(3):
+        sender.write_ready()
+    assert sorted(spare.take()) == [number_of(number) for number in range(5)]
+    assert main.take() == [number_of(9)]
+
+
 class Restriction(NamedTuple):
     """Which sessions may take a job: `session` is an index of the bound ones, or 2 for one that has ended."""
 
