@@ -98,9 +98,11 @@ class Dispatch:
         self._delayed.sessions = {session.identity: binds.account.name for binds, session in (*sessions, *others)}
         self._settlement.keep_throttled(self._delayed.sessions, now)
         shares = [self._share_of(binds.account) for binds, _ in sessions]
-        for (binds, session), share in zip(sessions, shares, strict=True):
+        # On every session, also where no new job is left for it.
+        throttled = [self._write_throttled(binds, session, now) for binds, session in sessions]
+        for (binds, session), share, left in zip(sessions, shares, throttled, strict=True):
             self._segments_wanted = 1
-            if self._write_throttled(binds, session, now):
+            if left:
                 continue
             room = self._room_on(binds, session, share)
             groups = self._collect(binds.account.name, session.identity, room, now) if room > 0 else ()
@@ -112,7 +114,7 @@ class Dispatch:
             elif not self._segments_wanted and not written and not any(source.aside for source in self.sources):
                 break
         for binds, session in others:
-            if any(source.aside for source in self.sources) and not self._write_throttled(binds, session, now):
+            if not self._write_throttled(binds, session, now) and any(source.aside for source in self.sources):
                 self._write_aside(binds, session, now)
         if self._outbox.content.submits * 2 >= min(self._limit, sum(shares)):
             self._events.beat_now()

@@ -194,6 +194,22 @@ async def test_a_status_that_an_account_calls_throttled_slows_its_bind_as_well()
     assert sender.outcomes() == []
 
 
+async def test_a_throttled_submit_goes_again_though_another_session_is_first_and_has_no_job() -> None:
+    sender = SenderUnderTest("one", "two")
+    one, two = sender.bind("one"), sender.bind("two")
+    sender.feed(sender.jobs, [job(number) for number in range(20)])
+    for _ in range(3):
+        sender.write_ready()
+    written = {bound: bound.take() for bound in (one, two)}
+    throttling = max(written, key=lambda bound: len(written[bound]))
+    (two if throttling is one else one).answer(*[0] * len(written[two if throttling is one else one]))
+    count = len(written[throttling])
+    throttling.answer(*[RTHROTTLED, *[0] * (count - 1)])
+    throttling.session.pacing._paused_until = 0.0
+    sender.write_ready()
+    assert throttling.take() == written[throttling][:1]
+
+
 async def test_a_throttled_submit_of_a_stopped_alert_does_not_go_again() -> None:
     sender = SenderUnderTest()
     bound = sender.bind()
@@ -217,6 +233,7 @@ async def test_what_a_session_was_throttled_with_is_a_retry_when_it_ends_or_gets
     sender.write_ready()
     first = one if one.take() else two
     first.take()
+    first.session.pacing._paused_until = float("inf")
     first.answer(*[RTHROTTLED] * len(first.open))
     await first.end()
     sender.write_ready()
