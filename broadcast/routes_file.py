@@ -28,6 +28,8 @@ def load_routes(settings: Settings, *, with_files: bool = False) -> tuple[Route,
     path = settings.routes_file
     if path is None:
         raise SettingsError("BROADCAST_ROUTES_FILE is not set; name the TOML file of routes (examples/routes.toml)")
+    if path.is_fifo():
+        raise SettingsError(f"BROADCAST_ROUTES_FILE = {path}: is a named pipe, which cannot be read again; name a file")
     try:
         checked = check_file(path, settings, read_environment(), with_files=with_files)
     except OSError as error:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from broadcast.smpp.account import BindConfig
 from broadcast.smpp.codec.bind import BindRequest, encode_bind, parse_bind_response
-from broadcast.smpp.codec.command_status import BIND_REFUSED, ROK, RUNKNOWNERR, name_status
+from broadcast.smpp.codec.command_status import BIND_REFUSED, ROK, RUNKNOWNERR, explain_status
 from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.codec.pdu import BINDS, RESPONSE, Pdu, SequenceCounter
 from broadcast.smpp.errors import BindError
@@ -56,7 +56,7 @@ async def connect(
         status = _status_of(response)
         if status != ROK:
             raise BindError(
-                f"{where} refused the bind of {config.system_id}: {name_status(status)}",
+                f"{where} refused the bind of {config.system_id}: {explain_status(status)}",
                 retryable=status not in BIND_REFUSED,
                 command_status=status,
             )

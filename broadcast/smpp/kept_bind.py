@@ -141,7 +141,9 @@ class KeptBind(Generic[T]):
         session.on_enquire_link_answered = partial(_observe_enquire_link, latencies, answered)
         answered.set_to_current_time()
         up.set(1)
-        log.info("session_bound", account=account, bind=self.name, smsc=session.smsc_id.decode("latin-1"))
+        log.info(
+            "session_bound", account=account, bind=self.name, smsc=name_smsc(session.smsc_id, session.config.password)
+        )
         self.session = session
         self._change(BindPhase.BOUND)
         self._shared.listener.on_room(session)
@@ -208,3 +210,9 @@ def _report_failure(task: asyncio.Task[None]) -> None:
         task.get_loop().call_exception_handler(
             {"message": f"{task.get_name()} ended", "exception": error, "task": task}
         )
+
+
+def name_smsc(smsc_id: bytes, password: str) -> str:
+    """What an SMSC calls itself, for logs; never our password, which it was just told."""
+    name = smsc_id.decode("latin-1")
+    return "[hidden]" if password and password in name else name

@@ -30,7 +30,7 @@ password = "{password}"
 """
 UP_SECONDS = 90.0
 TOLD_SECONDS = 30.0
-REFUSED = "refused the bind of tocsin: ESME_RINVPASWD; next try at "
+REFUSED = "refused the bind of tocsin: ESME_RINVPASWD: the password is not valid; next try at "
 
 
 class Printed:

@@ -251,7 +251,12 @@ class RouteAccounts:
         if not self._open_alarms.get(name):
             kind = SESSION_MUTE if breaker.mute else ACCOUNT_STOPPED
             self._open_alarms[name] = kind
-            self._alarms.raise_soon(kind, subject, f"{breaker.reason}; it gets a few submits as a probe now and then")
+            self._alarms.raise_soon(
+                kind,
+                subject,
+                f"{breaker.reason}; it gets a few submits as a probe now and then. Ask its operator, or correct the"
+                " account and reload the routes (docs/accounts.md)",
+            )
 
     def _subject(self, account: str) -> str:
         return f"{account}, sender {self._slot}"

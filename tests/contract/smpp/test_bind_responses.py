@@ -11,6 +11,7 @@ from broadcast.smpp.codec.bind import parse_bind
 from broadcast.smpp.codec.command_status import RALYBND, RINVPASWD, RINVSYSID
 from broadcast.smpp.codec.pdu import DELIVER_SM, DELIVER_SM_RESP, ENQUIRE_LINK, ENQUIRE_LINK_RESP, Pdu, encode_pdu
 from broadcast.smpp.errors import BindError
+from broadcast.smpp.kept_bind import name_smsc
 from tests.support.scripted_smsc import ScriptedSmsc, scripted_smsc
 from tests.support.smpp import RecordingListener
 from tests.support.waiting import eventually
@@ -98,3 +99,9 @@ async def test_what_a_bind_says_of_itself_can_be_set() -> None:
         session = await connect(config, RecordingListener())
         assert parse_bind(smsc.binds[0].body) == (b"alerts", b"pass word", b"EBS", 0x50, 1, 2, b"^112")
         session.abort()
+
+
+def test_an_smsc_that_calls_itself_by_our_password_is_not_named_in_the_log() -> None:
+    assert name_smsc(b"MelroseLabs", "s3cret") == "MelroseLabs"
+    assert name_smsc(b"you are s3cret", "s3cret") == "[hidden]"
+    assert name_smsc(b"smsc", "") == "smsc"

@@ -1,6 +1,7 @@
 """`broadcast routes check`: every fault with its line, or the routes; and the files that the routes file names."""
 
 import json
+import os
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcast.cli.routes import command
+from broadcast.errors import SettingsError
 from broadcast.routes_file import check_file, load_routes
 from broadcast.routing import RoutesError
 from broadcast.settings import Settings
@@ -150,3 +152,10 @@ def test_a_file_with_any_names_of_files_is_taken_or_has_faults(lines: list[str],
 def test_a_routes_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"none\.toml: No such file or directory; name a readable file"):
         CliRunner().invoke(command, ["check", str(tmp_path / "none.toml")], catch_exceptions=False)
+
+
+def test_a_named_pipe_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    """Reading it would wait for a writer, and the sender with it."""
+    os.mkfifo(tmp_path / "r.toml")
+    with pytest.raises(SettingsError, match=r"r\.toml: is a named pipe"):
+        load_routes(Settings(routes_file=tmp_path / "r.toml"))
