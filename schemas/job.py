@@ -17,7 +17,8 @@ class Job(msgspec.Struct, omit_defaults=True, gc=False):
     `attempt` counts from 1. `segments` names the segments still to send (1-based); empty means all.
     `due_at` (milliseconds since the epoch) is set on delay topics only. `possible_duplicate` travels on
     through retries: an earlier copy may have reached the phone. `resends` counts the copies that were sent again
-    because nothing answered. `refused_by` names the accounts that may not take it. `session` is the identity of the one
+    because nothing answered, `copies` those that were sent whole because the session with some segments had ended.
+    `refused_by` names the accounts that may not take it. `session` is the identity of the one
     session that may take `segments`. `withdrawn`: no job, but the record that withdraws the one with its alert,
     recipient and attempt.
     """
@@ -32,6 +33,7 @@ class Job(msgspec.Struct, omit_defaults=True, gc=False):
     due_at: int = 0
     possible_duplicate: bool = False
     resends: Annotated[int, Meta(ge=0, le=HIGHEST_ATTEMPT)] = 0
+    copies: Annotated[int, Meta(ge=0, le=HIGHEST_ATTEMPT)] = 0
     refused_by: tuple[str, ...] = ()
     session: str = ""
     withdrawn: bool = False

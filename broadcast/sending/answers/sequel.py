@@ -20,6 +20,10 @@ RETRIABLE: Final = frozenset([Follow.NEXT_ATTEMPT, Follow.SAME_SESSION, Follow.O
 """What follows where the SMSC did not take a submit, and another attempt may succeed."""
 
 
+MOST_COPIES: Final = 3
+"""Times that a message is sent whole again because the session with some of its segments has ended."""
+
+
 class Sequel(NamedTuple):
     """What follows the answers to all segments of a job that were submitted.
 
@@ -111,6 +115,7 @@ def next_job(job: Job, sequel: Sequel, *, account: str, session: str, due_at: in
         segments=sequel.segments,
         due_at=due_at,
         possible_duplicate=job.possible_duplicate or sequel.doubles,
+        copies=job.copies,
         resends=job.resends + (sequel.follow is Follow.RESEND),
         refused_by=(*job.refused_by, account) if sequel.follow is Follow.OTHER_ACCOUNT else job.refused_by,
         session=session if sequel.segments else "",
@@ -125,3 +130,4 @@ def withdrawal_of(job: Job) -> Job:
 def send_whole(job: Job) -> None:
     """Make a whole copy of a job of some segments, whose session has ended; the phone may have the others."""
     job.segments, job.session, job.possible_duplicate = (), "", True
+    job.copies += 1

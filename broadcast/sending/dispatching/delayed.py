@@ -3,13 +3,14 @@
 from collections.abc import Collection
 from typing import Final
 
-from broadcast.sending.answers.sequel import send_whole
+from broadcast.sending.answers.sequel import MOST_COPIES, send_whole
 from broadcast.sending.answers.tokens import Token
 from broadcast.sending.answers.unanswered import JobKey, Unanswered, key_of
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.protocol import SenderEvents
 from broadcast.sending.sources import Run, Source
 from schemas.job import Job
+from schemas.status import Outcome
 
 
 class DelayedJobs:
@@ -50,7 +51,7 @@ class DelayedJobs:
             elif not self._usable(run):
                 jobs, offsets = source.cut(len(run), run)
                 if run.segments:
-                    self._send_whole(source, jobs, offsets)
+                    self._send_whole(source, jobs, offsets, now)
                 else:
                     self._wait_anew(source, jobs, offsets, now)
 
@@ -69,7 +70,7 @@ class DelayedJobs:
                 return False
             source.set_aside(count)
         elif run.segments:
-            self._send_whole(source, *source.cut(count))
+            self._send_whole(source, *source.cut(count), now)
         else:
             self._wait_anew(source, *source.cut(count), now)
         return True
@@ -82,10 +83,19 @@ class DelayedJobs:
             return self.sessions.get(run.session) not in {None, *run.refused_by}
         return any(account not in run.refused_by for account in self.sessions.values())
 
-    def _send_whole(self, source: Source[Token], jobs: list[Job], offsets: list[int]) -> None:
-        for job in jobs:
+    def _send_whole(self, source: Source[Token], jobs: list[Job], offsets: list[int], now: int) -> None:
+        """Send the whole message again, a stated number of times: an SMSC may cut its sessions without end."""
+        pairs = list(zip(jobs, offsets, strict=True))
+        again = [pair for pair in pairs if pair[0].copies < MOST_COPIES]
+        ended = [pair for pair in pairs if pair[0].copies >= MOST_COPIES]
+        for job, _ in again:
             send_whole(job)
-        source.put_back(jobs, offsets)
+        if ended:
+            reason = f"some segments were refused on {MOST_COPIES + 1} sessions that ended; not sent again"
+            self._outbox.add_unsent([job for job, _ in ended], Outcome.FAILED, reason, source.lane, now)
+            source.progress.settle_unsent([offset for _, offset in ended])
+        if again:
+            source.put_back([job for job, _ in again], [offset for _, offset in again])
 
     def _wait_anew(self, source: Source[Token], jobs: list[Job], offsets: list[int], now: int) -> None:
         """Put jobs that no account may take now on their delay topic again: they are the same attempt."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from broadcast.clock import epoch_milliseconds
 from broadcast.kafka.position import Position
-from broadcast.sending.answers.sequel import withdrawal_of
+from broadcast.sending.answers.sequel import MOST_COPIES, withdrawal_of
 from broadcast.smpp.codec.command_status import RINVSRCADR, RSYSERR, RTHROTTLED
 from broadcast.smpp.pacing import Pacing
 from schemas.status import Outcome
@@ -81,6 +81,20 @@ async def test_all_parts_of_one_message_leave_on_one_bind_a_retried_part_too() -
     assert number_of(1) not in other.take()
     assert first.take().count(number_of(1)) == 1
     assert not sender.delayed.aside
+
+
+async def test_a_message_is_sent_whole_again_only_so_often_and_then_fails() -> None:
+    sender = SenderUnderTest(text=LONG)
+    one = sender.bind()
+    parts: dict[str, Any] = {"attempt": 2, "segments": (2,), "session": "ended"}
+    sender.feed(sender.delayed, [job(1, **parts, copies=MOST_COPIES - 1), job(2, **parts, copies=MOST_COPIES)])
+    for _ in range(2):
+        sender.write_ready()
+    assert one.take() == [number_of(1)] * 3
+    one.answer(0, RSYSERR, 0)
+    assert (2, Outcome.FAILED) in sender.outcomes()
+    assert [(each.recipient_id, each.segments, each.copies) for each in sender.retries()] == [(1, (2,), MOST_COPIES)]
+    assert not sender.delayed.progress.pending
 
 
 async def test_a_part_whose_session_has_ended_goes_as_a_whole_new_copy_with_a_mark() -> None:

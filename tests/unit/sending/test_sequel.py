@@ -137,9 +137,9 @@ def test_another_account_and_another_session_need_only_the_shortest_pause(status
 
 
 def test_the_next_attempt_carries_everything_on() -> None:
-    given_job = Job("a", 7, "+447700900123", 1, 2, "own", (1, 2), 5, False, 1, ("b",))
+    given_job = Job("a", 7, "+447700900123", 1, 2, "own", (1, 2), 5, False, 1, 2, ("b",))
     found = next_job(given_job, Sequel(Follow.NEXT_ATTEMPT, (2,)), account="a", session="s", due_at=9)
-    assert found == Job("a", 7, "+447700900123", 1, 3, "own", (2,), 9, False, 1, ("b",), "s")
+    assert found == Job("a", 7, "+447700900123", 1, 3, "own", (2,), 9, False, 1, 2, ("b",), "s")
     assert next_job(given_job, Sequel(Follow.RESEND, doubles=True), account="a", session="s", due_at=9).resends == 2
     marked = job(possible_duplicate=True)
     following = next_job(marked, Sequel(Follow.NEXT_ATTEMPT), account="a", session="s", due_at=9)
