@@ -28,6 +28,7 @@ R = TypeVar("R")
 # A whole window of long messages must fit, or the transport would pause writing before the window is full.
 WRITE_BUFFER_BYTES: Final = 4 * 1024 * 1024
 TICK_SECONDS: Final = 0.1
+OTHERS_PER_SECOND: Final = 5_000
 # After an unbind of the SMSC its answers to our submits are waited for before our unbind_resp, at most so long and no
 # longer than the response timeout: the SMSC waits for the unbind_resp.
 UNBIND_WAIT_SECONDS: Final = 5.0
@@ -60,6 +61,8 @@ class Link(asyncio.Protocol):
         self._unbind_until = 0.0
         self._unbound_at: float | None = None
         self._ticker: asyncio.TimerHandle | None = None
+        self._others, self._others_at = 0.0, self._received_at
+        self._read_again_at: float | None = None
 
     def _receive(self, batch: Batch, now: float) -> None:
         """Process the submit responses and deliveries of a received batch."""
@@ -109,6 +112,10 @@ class Link(asyncio.Protocol):
         """Check all timers; called every 0.1 s. `now` is in seconds of the session's clock."""
         self._check_timers(now)
         self._answer_unbind(now)
+        if self._read_again_at is not None and now >= self._read_again_at:
+            self._read_again_at = None
+            if self._transport is not None:
+                self._transport.resume_reading()
         if now - self._received_at >= self.config.inactivity_seconds:
             self._close(LinkLostError(f"nothing received for {self.config.inactivity_seconds} s"))
         elif self._unbound_at is not None and now - self._unbound_at >= UNBOUND_SECONDS:
@@ -131,12 +138,26 @@ class Link(asyncio.Protocol):
         batch = self._reader.feed(data)
         for pdu in batch.others:
             self._handle(pdu, batch)
+        if batch.others:
+            self._limit_reading(len(batch.others), now)
         self._receive(batch, now)
         if self._unbind_sequence is not None:
             self._answer_unbind(now)
         if batch.error is not None:
             self._write(encode_pdu(GENERIC_NACK, batch.error.command_status, 0))
             self._close(batch.error)
+
+    def _limit_reading(self, others: int, now: float) -> None:
+        """Read no faster than so many PDUs a second that are neither answers to submits nor deliveries.
+
+        Each costs far more than its 16 octets: an SMSC that floods one link must not hold up all others.
+        """
+        self._others = max(0.0, self._others - (now - self._others_at) * OTHERS_PER_SECOND) + others
+        self._others_at = now
+        if self._others > OTHERS_PER_SECOND and self._read_again_at is None and self._transport is not None:
+            self.unexpected["flood"] += others
+            self._read_again_at = now + self._others / OTHERS_PER_SECOND - 1.0
+            self._transport.pause_reading()
 
     def pause_writing(self) -> None:
         self._writing_paused = True

@@ -56,6 +56,7 @@ class MemoryTransport(asyncio.Transport):
         super().__init__()
         self.pieces: list[bytes] = []
         self.closed = False
+        self.reading = True
         self._protocol = protocol
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -66,6 +67,12 @@ class MemoryTransport(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return self.closed
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
 
     def abort(self) -> None:
         if not self.closed:

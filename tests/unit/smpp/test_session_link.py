@@ -216,3 +216,20 @@ async def test_what_nothing_asked_for_is_counted_by_kind() -> None:
     )
     assert memory.session.take_unexpected() == {"response": 2, "request": 1}
     assert memory.session.take_unexpected() == {}
+
+
+async def test_a_flood_of_requests_is_read_slowly_and_answered() -> None:
+    memory = SessionInMemory()
+    memory.receive(*[Pdu(ENQUIRE_LINK, 0, number, b"") for number in range(1, 5_001)])
+    assert memory.transport.reading
+    memory.receive(*[Pdu(ENQUIRE_LINK, 0, number, b"") for number in range(1, 10_001)])
+    assert not memory.transport.reading
+    assert len(memory.transport.take()) == 15_000
+    memory.pass_time(1.9)
+    assert not memory.transport.reading, "15,000 at 5,000 a second, of which one second is free"
+    memory.pass_time(0.2)
+    assert memory.transport.reading
+    assert memory.session.take_unexpected()["flood"] == 10_000
+    memory.submit(1)
+    memory.accept(1)
+    assert len(memory.listener.responses) == 1
