@@ -179,6 +179,6 @@ async def test_test_send_uses_a_simulated_route_or_none(prepared: Prepared, serv
             alert = read_event(record.value, record.key).alert
             assert alert is not None
             assert (alert.status, alert.groups) == ("Test", (f"test-send-{body['recipient_id']}",))
-            assert b"151" not in record.value
+            assert b"23456789" not in record.value
             groups = (await api.http.get("/v1/groups")).json()["groups"]
             assert groups == [{"name": f"test-send-{body['recipient_id']}", "members": 1, "children": []}]

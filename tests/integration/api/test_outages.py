@@ -100,7 +100,12 @@ async def test_kafka_killed_is_503_in_time_and_what_was_refused_never_leaves(
     finally:
         await brokers.kafka.start()
     await api.until_ready()
-    assert (await api.http.post("/v1/alerts", json=new_alert())).status_code == 202
+    following = new_alert()
+
+    async def accepted() -> bool:
+        return (await api.http.post("/v1/alerts", json=following)).status_code == 202
+
+    await eventually(accepted, "the API publishes again", within_seconds=30)
 
     async def two_alerts() -> bool:
         return len(await api.records(api.names.alerts)) == 2

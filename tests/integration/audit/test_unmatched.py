@@ -13,19 +13,38 @@ from schemas.receipt import Receipt, ReceiptState
 from schemas.status import Outcome, Status
 from tests.support.recorder_without_kafka import Alerts, RecorderWithoutKafka
 
-NOW = datetime.now(UTC)
-T = int(NOW.timestamp() * 1000) - 180_000
+
+def now() -> datetime:
+    """The instant, as the database has it too: this module may be imported long before its tests run."""
+    return datetime.now(UTC)
+
+
+def submitted() -> int:
+    """Three minutes ago, in milliseconds since the epoch."""
+    return int(now().timestamp() * 1000) - 180_000
 
 
 def status(alert_id: UUID, number: int, message_id: str, **changes: int) -> Status:
     segment, segments = changes.get("segment", 1), changes.get("segments", 1)
     return Status(
-        str(alert_id), number, 1, Outcome.ACCEPTED, segment, segments, "sim", message_id, number, 0, "", T, T + 5
+        str(alert_id),
+        number,
+        1,
+        Outcome.ACCEPTED,
+        segment,
+        segments,
+        "sim",
+        message_id,
+        number,
+        0,
+        "",
+        submitted(),
+        submitted(),
     )
 
 
 def receipt(number: int, message_id: str) -> Receipt:
-    return Receipt("sim", message_id, ReceiptState.DELIVERED, number, received_at=T + 50)
+    return Receipt("sim", message_id, ReceiptState.DELIVERED, number, received_at=submitted() + 50)
 
 
 async def minutes_pass(connection: asyncpg.Connection) -> None:
@@ -44,14 +63,14 @@ async def test_the_rule_that_would_have_matched_is_named_and_alarmed(
     ids = {number: 0x812FC7470000001B + number for number in range(1, 31)}
     await recorder.write([status(alert_id, number, f"{one:X}") for number, one in ids.items()])
     await recorder.write(receipts=[receipt(number, str(one)) for number, one in ids.items()])
-    await sweep(connection, NOW, full=True)
-    assert (await find_unmatched(connection, NOW), await alarms(connection)) == ([], [])
+    await sweep(connection, now(), full=True)
+    assert (await find_unmatched(connection, now()), await alarms(connection)) == ([], [])
     await minutes_pass(connection)
-    (found,) = await find_unmatched(connection, NOW)
+    (found,) = await find_unmatched(connection, now())
     assert (found.account, found.count, found.sampled, found.current.name) == ("sim", 30, 30, "as_is")
     assert [(rule.rule, count) for rule, count in found.rules] == [(MessageIdRule.HEX_TO_DECIMAL, 30)]
-    await sweep(connection, NOW, full=True)
-    await sweep(connection, NOW, full=True)
+    await sweep(connection, now(), full=True)
+    await sweep(connection, now(), full=True)
     ((subject, detail),) = await alarms(connection)
     assert subject == "sim"
     assert "30 receipts of account sim" in detail
@@ -65,7 +84,7 @@ async def test_receipts_of_somebody_else_are_said_to_fit_no_rule(
     await recorder.write([status(alert_id, number, f"{number:X}") for number in range(1, 31)])
     await recorder.write(receipts=[receipt(number + 1000, f"{number:X}") for number in range(1, 31)])
     await minutes_pass(connection)
-    (found,) = await find_unmatched(connection, NOW)
+    (found,) = await find_unmatched(connection, now())
     assert (found.rules, found.fitting) == ([], [])
     assert "no id rule would match them" in found.advice
 
@@ -89,7 +108,7 @@ async def test_an_alarm_needs_twenty_receipts_and_a_large_share(
         ]
     )
     await minutes_pass(connection)
-    await sweep(connection, NOW, full=True)
+    await sweep(connection, now(), full=True)
     assert bool(await alarms(connection)) is alarmed
 
 
@@ -100,13 +119,13 @@ async def test_repeated_receipts_are_no_reason_for_an_alarm(
     alert_id = await alerts.make(list(numbers))
     await recorder.write([status(alert_id, number, f"m{number}") for number in numbers])
     await recorder.write(receipts=[receipt(number, f"m{number}") for number in numbers])
-    later = T + 3_600_000
+    later = submitted() + 3_600_000
     again = [Receipt("sim", f"m{number}", ReceiptState.DELIVERED, number, received_at=later) for number in numbers]
     recorded = await recorder.write(receipts=again)
     assert recorded.parked == 30
     await minutes_pass(connection)
-    await sweep(connection, NOW, full=True)
-    assert (await find_unmatched(connection, NOW), await alarms(connection)) == ([], [])
+    await sweep(connection, now(), full=True)
+    assert (await find_unmatched(connection, now()), await alarms(connection)) == ([], [])
 
 
 async def test_an_smsc_with_one_receipt_for_all_parts_is_seen(
@@ -121,6 +140,6 @@ async def test_an_smsc_with_one_receipt_for_all_parts_is_seen(
     await recorder.write(receipts=[receipt(number, f"m{number}.1") for number in numbers])
     await recorder.write(receipts=[receipt(1, "stray")])
     await minutes_pass(connection)
-    (found,) = await find_unmatched(connection, NOW + timedelta(minutes=15))
+    (found,) = await find_unmatched(connection, now() + timedelta(minutes=15))
     assert (found.messages, found.with_one_receipt, found.one_receipt_for_all) == (30, 30, True)
     assert "of 30 messages with several parts 30 have a receipt for one part only" in found.advice

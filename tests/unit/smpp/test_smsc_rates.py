@@ -52,7 +52,7 @@ async def test_a_steady_client_is_within_its_rate_although_the_simulator_paused(
         else:
             highest = max(highest, rate.spread(since, time.monotonic(), due - sent))
         sent = due
-    assert highest <= 520
+    assert highest <= 575, "150 more, had the pause been taken for a burst"
 
 
 def test_each_number_has_a_limit_of_its_own() -> None:
