@@ -6,6 +6,7 @@ from uuid import UUID
 import httpx
 import pytest
 
+from broadcast.alarms import BIND_DOWN
 from broadcast.clock import monotonic
 from schemas.alert import write_alert
 from schemas.lane import Lane
@@ -55,7 +56,7 @@ async def test_simulator_gone_for_ten_seconds(system: SystemUnderTest) -> None:
     resumed_in = await system.until("submits after the simulator is back", resumed, budget_seconds=RESUME_SECONDS)
     await system.pace(FAST)
     await wait_final(system, [alert], budget_seconds=60)
-    account = await draw_up(system, [alert])
+    account = await draw_up(system, [alert], expected_alarms={BIND_DOWN})
     entry = report.Entry(
         test="simulator gone 10 s",
         allowed=WINDOW,
@@ -64,6 +65,15 @@ async def test_simulator_gone_for_ten_seconds(system: SystemUnderTest) -> None:
     )
     report.add(entry, account)
     account.check(duplicates_at_most=WINDOW)
+
+    async def alarm_ended() -> bool:
+        async with system.database() as connection:
+            rows = await connection.fetch(
+                "SELECT cleared_at FROM alarms WHERE kind = $1 AND id > $2", BIND_DOWN, system.last_alarm_before
+            )
+        return bool(rows) and all(row["cleared_at"] for row in rows)
+
+    await system.until("an alarm was raised, and ended by the bind", alarm_ended, budget_seconds=20)
 
 
 async def test_postgres_killed_and_restarted(system: SystemUnderTest) -> None:
