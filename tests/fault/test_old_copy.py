@@ -22,6 +22,7 @@ SYSTEM = SystemOptions(name="old copy")
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
+@pytest.mark.timeout(300)  # Kafka starts three times, and beside other tests each start takes up to 20 s
 async def test_old_copy_of_kafka_is_an_alarm_and_a_new_epoch(system: SystemUnderTest) -> None:
     """Once the stages are restarted nobody is lost. Who is reached twice is not marked: marks need what was lost."""
     began_at = monotonic()
