@@ -12,56 +12,38 @@ from tests.fault import report
 from tests.fault.accounting import draw_up, wait_final
 from tests.fault.system import IN_DOUBT_LIMIT, TEXT, WINDOW, SystemOptions, SystemUnderTest
 
-ROUTES = """\
+ROUTE = """\
 [[routes]]
 name = "{route}"
 prefixes = ["+"]
 partitions = 4
 delays_seconds = [1, 2]
+"""
 
+ACCOUNT = """
 [[routes.accounts]]
-name = "a"
+name = "NAME"
 host = "{host}"
 port = {port}
-system_id = "a"
+system_id = "NAME"
 password = "simulate"
 source_addr = "TOCSIN"
 window = {window}
-response_timeout_seconds = 5
-backoff_seconds = 0.2
-backoff_limit_seconds = 1.0
-
-[[routes.accounts]]
-name = "b"
-host = "{host}"
-port = {port}
-system_id = "b"
-password = "simulate"
-source_addr = "TOCSIN"
-window = {window}
-message_id_rule = "hex_to_decimal"
-response_timeout_seconds = 5
-backoff_seconds = 0.2
-backoff_limit_seconds = 1.0
-
-[[routes.accounts]]
-name = "c"
-host = "{host}"
-port = {port}
-system_id = "c"
-password = "simulate"
-source_addr = "TOCSIN"
-window = {window}
+message_id_rule = "RULE"
 response_timeout_seconds = 5
 backoff_seconds = 0.2
 backoff_limit_seconds = 1.0
 """
 
+ID_RULES = {"a": "as_is", "b": "hex_to_decimal", "c": "as_is"}
+"""The accounts of the profile, and how their receipts write ids."""
+
+ROUTES = ROUTE + "".join(ACCOUNT.replace("NAME", name).replace("RULE", rule) for name, rule in ID_RULES.items())
+
 SYSTEM = SystemOptions(
     name="hostile", routes=ROUTES, simulator_arguments=("--profile", "hostile"), block=500, chunk_size=500
 )
 
-ACCOUNTS = 3
 ALERTS = (
     (Lane.ROUTINE, TEXT),
     (Lane.PRIORITY, "The water rises. Leave the houses by the river, and go to the school on the hill. " * 3),
@@ -107,7 +89,7 @@ async def broadcast(
     account = await draw_up(system, alerts)
     # What a session that ended had in its window is unknown, and so is what is not answered in time. Of the binds no
     # more than three for each start of a sender are taken off: those of which no session ended but with the process.
-    ended = max(0, stats["binds_total"] - ACCOUNTS * (2 + killed))
+    ended = max(0, stats["binds_total"] - len(ID_RULES) * (2 + killed))
     allowed = IN_DOUBT_LIMIT * killed + stats["unanswered"] + WINDOW * ended
     entry = report.Entry(
         test="hostile SMSC" + (", long" if long else ""),
