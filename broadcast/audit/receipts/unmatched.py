@@ -68,9 +68,10 @@ SELECT count(*) AS messages, count(*) FILTER (WHERE receipts = 1) AS with_one FR
     WHERE account = $1 AND segments > 1 AND receipt_covers_message IS NULL
         AND outcome = {CODE_OF_OUTCOME[Outcome.ACCEPTED]}
         AND submitted_at BETWEEN $2::timestamptz - interval '{REUSED_AFTER}' AND $2
-    GROUP BY alert_id, recipient_id, attempt, submitted_at HAVING count(*) = max(segments)
-) copies WHERE receipts > 0
+    GROUP BY alert_id, recipient_id HAVING count(*) = max(segments) AND count(DISTINCT segment) = max(segments)
+) messages WHERE receipts > 0
 """
+"""Messages of which this account took each part once: its parts may have several instants, and several attempts."""
 
 _decode_receipt = msgspec.json.Decoder(Receipt).decode
 _decode_status = msgspec.json.Decoder(Status).decode
