@@ -11,8 +11,9 @@ from broadcast.smpp.codec.command_status import BIND_REFUSED, ROK, RUNKNOWNERR, 
 from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.codec.pdu import BINDS, RESPONSE, Pdu, SequenceCounter
 from broadcast.smpp.errors import BindError
-from broadcast.smpp.pacing import Pacing
-from broadcast.smpp.session import Listener, Session
+from broadcast.smpp.listener import Listener
+from broadcast.smpp.rates.pacing import Pacing
+from broadcast.smpp.session import Session
 
 T = TypeVar("T")
 

@@ -17,8 +17,9 @@ from broadcast.smpp.bind_state import BindPhase, BindState, choose_delay, count_
 from broadcast.smpp.binding import connect
 from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.errors import BindError
-from broadcast.smpp.pacing import Pacing
-from broadcast.smpp.session import Listener, Session
+from broadcast.smpp.listener import Listener
+from broadcast.smpp.rates.pacing import Pacing
+from broadcast.smpp.session import Session
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)

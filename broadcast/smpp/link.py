@@ -23,12 +23,12 @@ from broadcast.smpp.codec.pdu import (
 )
 from broadcast.smpp.codec.reader import Batch, Reader
 from broadcast.smpp.errors import LinkLostError
+from broadcast.smpp.rates.reading_limit import ReadingLimit
 
 R = TypeVar("R")
 # A whole window of long messages must fit, or the transport would pause writing before the window is full.
 WRITE_BUFFER_BYTES: Final = 4 * 1024 * 1024
 TICK_SECONDS: Final = 0.1
-OTHERS_PER_SECOND: Final = 5_000
 # After an unbind of the SMSC its answers to our submits are waited for before our unbind_resp, at most so long and no
 # longer than the response timeout: the SMSC waits for the unbind_resp.
 UNBIND_WAIT_SECONDS: Final = 5.0
@@ -61,7 +61,7 @@ class Link(asyncio.Protocol):
         self._unbind_until = 0.0
         self._unbound_at: float | None = None
         self._ticker: asyncio.TimerHandle | None = None
-        self._others, self._others_at = 0.0, self._received_at
+        self._reading: Final = ReadingLimit(self._received_at)
         self._read_again_at: float | None = None
 
     def _receive(self, batch: Batch, now: float) -> None:
@@ -72,8 +72,8 @@ class Link(asyncio.Protocol):
         """Check the timers of the subclass."""
         raise NotImplementedError
 
-    def _resume(self) -> None:
-        """Continue to write: the transport accepts bytes again."""
+    def _announce_room(self) -> None:
+        """Have more submits written, as many as there is room for."""
         raise NotImplementedError
 
     def _report_loss(self, error: SmppError) -> None:
@@ -148,15 +148,10 @@ class Link(asyncio.Protocol):
             self._close(batch.error)
 
     def _limit_reading(self, others: int, now: float) -> None:
-        """Read no faster than so many PDUs a second that are neither answers to submits nor deliveries.
-
-        Each costs far more than its 16 octets: an SMSC that floods one link must not hold up all others.
-        """
-        self._others = max(0.0, self._others - (now - self._others_at) * OTHERS_PER_SECOND) + others
-        self._others_at = now
-        if self._others > OTHERS_PER_SECOND and self._read_again_at is None and self._transport is not None:
+        pause = self._reading.count(others, now)
+        if pause and self._read_again_at is None and self._transport is not None:
             self.unexpected["flood"] += others
-            self._read_again_at = now + self._others / OTHERS_PER_SECOND - 1.0
+            self._read_again_at = now + pause
             self._transport.pause_reading()
 
     def pause_writing(self) -> None:
@@ -164,7 +159,7 @@ class Link(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._writing_paused = False
-        self._resume()
+        self._announce_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
         error = self._error = self._error or LinkLostError(f"link lost: {exc or 'closed by the SMSC'}")

@@ -11,8 +11,9 @@ from broadcast.smpp.account import AccountConfig, BindConfig, BindMode, BindMode
 from broadcast.smpp.bind_state import BindPhase, BindState
 from broadcast.smpp.errors import BindError
 from broadcast.smpp.kept_bind import AccountBinding, KeptBind
-from broadcast.smpp.pacing import Pacing
-from broadcast.smpp.session import Listener, Session
+from broadcast.smpp.listener import Listener
+from broadcast.smpp.rates.pacing import Pacing
+from broadcast.smpp.session import Session
 
 T = TypeVar("T")
 

@@ -4,63 +4,28 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from secrets import token_hex
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, TypeVar
 
 from broadcast.smpp.account import BindConfig, BindMode
-from broadcast.smpp.codec.command_status import RINVBNDSTS, RMSGQFUL, ROK, RX_T_APPN
+from broadcast.smpp.codec.command_status import RINVBNDSTS, RMSGQFUL
 from broadcast.smpp.codec.errors import SmppError
-from broadcast.smpp.codec.message import Delivery
-from broadcast.smpp.codec.pdu import (
-    DATA_SM,
-    DATA_SM_RESP,
-    DELIVER_SM_RESP,
-    UNBIND,
-    Pdu,
-    SequenceCounter,
-    encode_acknowledgements,
-)
+from broadcast.smpp.codec.pdu import UNBIND, SequenceCounter
 from broadcast.smpp.codec.reader import Batch
 from broadcast.smpp.codec.template import SubmitTemplate
-from broadcast.smpp.errors import LinkLostError, MuteSessionError, ResponseTimeoutError, UnboundError
-from broadcast.smpp.full_queues import FullQueues
-from broadcast.smpp.link import Link, wait_within
-from broadcast.smpp.pacing import Pacing
-from broadcast.smpp.window import Response, Window, limit_given_up
+from broadcast.smpp.delivery_link import DeliveryLink
+from broadcast.smpp.errors import LinkLostError, ResponseTimeoutError, UnboundError
+from broadcast.smpp.link import wait_within
+from broadcast.smpp.listener import Listener
+from broadcast.smpp.mute import find_mute
+from broadcast.smpp.rates.full_queues import FullQueues
+from broadcast.smpp.rates.pacing import Pacing
+from broadcast.smpp.window import Response, Window
 
 T = TypeVar("T")
 SHORTEST_WAIT_SECONDS: Final = 0.001
-MUTE_TIMEOUTS: Final = 2
-"""A session is mute when no submit was answered for so many response timeouts."""
 
 
-class Listener(Protocol[T]):
-    """Is told what happens on a session, synchronously and in batches.
-
-    Each method is called at most once per received buffer.
-    """
-
-    def on_responses(self, session: "Session[T]", responses: list[Response[T]], /) -> None:
-        """Submits were answered: (token, command_status, message id, sequence) of each."""
-
-    def on_late(self, session: "Session[T]", responses: list[Response[T]], /) -> None:
-        """Submits were answered that `on_lost` had given up on this session. At most once for each."""
-
-    def on_deliveries(self, session: "Session[T]", deliveries: list[Delivery], /) -> None:
-        """Receipts and messages from phones came in, readable or not; `session.answer` them once they are stored."""
-
-    def on_room(self, session: "Session[T]", /) -> None:
-        """More submits may be written: after responses, after the bind, or when the rate allows it."""
-
-    def on_lost(self, session: "Session[T]", error: SmppError, unanswered: list[T], /) -> None:
-        """The outcome of `unanswered` is unknown.
-
-        After a ResponseTimeoutError the session goes on, and the submits keep their places in the window: they are
-        overdue, and a submit that was written after them has been answered. Any other error is the session's end; a
-        MuteSessionError asks for a person.
-        """
-
-
-class Session(Link, Generic[T]):
+class Session(DeliveryLink, Generic[T]):
     """A bound session, made by `binding.connect`. Not for use from other threads.
 
     A token is what the caller wants back with the response, of any type. Each token given to `submit` is reported
@@ -86,8 +51,6 @@ class Session(Link, Generic[T]):
         self._number_of: Final = number_of
         self._full_queues: Final = FullQueues()
         self._window: Final[Window[T]] = Window(config.window, self.sequences)
-        self._data_sequences: set[int] = set()
-        self._unanswered_deliveries = 0
         self._submits = False
         # Since then no submit was answered although some were pending; segments that wait for places.
         self._unanswered_since = 0.0
@@ -186,19 +149,6 @@ class Session(Link, Generic[T]):
         found["response"] += self._window.take_unexpected()
         return +found
 
-    def answer(self, sequences: Sequence[int], status: int = ROK) -> None:
-        """Answer deliveries by their sequence numbers, in one write.
-
-        After the end of the session it does nothing: the SMSC will send them again.
-        """
-        self._unanswered_deliveries = max(0, self._unanswered_deliveries - len(sequences))
-        if self._data_sequences:
-            data = self._data_sequences.intersection(sequences)
-            self._data_sequences -= data
-            self._write(encode_acknowledgements(DATA_SM_RESP, status, [each for each in sequences if each in data]))
-            sequences = [each for each in sequences if each not in data]
-        self._write(encode_acknowledgements(DELIVER_SM_RESP, status, sequences))
-
     async def unbind(self, timeout_seconds: float) -> None:
         """Write no more submits, wait for the responses, unbind, close: all within the timeout.
 
@@ -231,42 +181,22 @@ class Session(Link, Generic[T]):
     def _receive(self, batch: Batch, now: float) -> None:
         if batch.sequences:
             self._settle(batch, now)
-        if batch.deliveries:
-            self._deliver(batch)
+        if batch.deliveries and (deliveries := self._admit(batch.deliveries)):
+            self._listener.on_deliveries(self, deliveries)
         if batch.sequences:
             self._announce_room()
 
-    def _handle(self, pdu: Pdu, batch: Batch) -> None:
-        if pdu.command == DATA_SM:
-            self._data_sequences.add(pdu.sequence)
-        else:
-            super()._handle(pdu, batch)
-
     def _check_timers(self, now: float) -> None:
         window, timeout = self._window, self.config.response_timeout_seconds
-        overdue = window.give_up(now, timeout)
-        if overdue:
+        if overdue := window.give_up(now, timeout):
             if not window.pending:
                 self._emptied.set()
             self._listener.on_lost(self, ResponseTimeoutError(f"no response within {timeout} s"), overdue)
-        if window.pending and now - self._unanswered_since >= MUTE_TIMEOUTS * timeout:
-            self._close_mute(f"no submit answered for {MUTE_TIMEOUTS * timeout:g} s", now)
-        elif window.given_up > (limit := limit_given_up(window.limit)):
-            self._close_mute(f"more than {limit} of {window.limit} submits unanswered for over {timeout:g} s", now)
-        elif window.given_up and not window.pending and window.limit - window.given_up < self._segments_awaited:
-            self._close_mute(f"no room for {self._segments_awaited} segments beside the unanswered submits", now)
-
-    def _close_mute(self, reason: str, now: float) -> None:
-        pending, given_up, seconds = self._window.pending, self._window.given_up, now - self._unanswered_since
-        self._close(
-            MuteSessionError(f"mute session: {reason}", pending=pending, given_up=given_up, seconds=round(seconds, 1))
-        )
+        if error := find_mute(window, timeout, now - self._unanswered_since, self._segments_awaited):
+            self._close(error)
 
     def _settled(self) -> bool:
         return not self._window.pending and not self._unanswered_deliveries
-
-    def _resume(self) -> None:
-        self._announce_room()
 
     def _report_loss(self, error: SmppError) -> None:
         self._submits = False
@@ -288,8 +218,7 @@ class Session(Link, Generic[T]):
     def _settle(self, batch: Batch, now: float) -> None:
         timely, late = self._window.settle(batch.sequences, batch.statuses, batch.ids)
         self._observe(batch, timely, now)
-        statuses = batch.statuses
-        if RINVBNDSTS in statuses:
+        if RINVBNDSTS in batch.statuses:
             self._close(LinkLostError("the SMSC says that this session is not bound"))
         if not self._window.pending:
             self._emptied.set()
@@ -304,23 +233,11 @@ class Session(Link, Generic[T]):
         """Tell the pacing what the SMSC says about the rate."""
         statuses = batch.statuses
         throttled = sum(map(statuses.count, self.config.throttled_statuses))
-        full: list[Hashable] = []
-        if self._number_of is not None and RMSGQFUL in statuses:
-            full = [self._number_of(token) for token, status, *_ in timely if status == RMSGQFUL]
+        number_of = self._number_of if RMSGQFUL in statuses else None
+        full = [] if number_of is None else [number_of(token) for token, status, *_ in timely if status == RMSGQFUL]
         throttled += self._full_queues.count_congested(len(statuses), full, now)
         congestion = batch.congestion if self.config.congestion_state else None
         self.pacing.observe(len(statuses), throttled, now, unanswered=self._window.pending, congestion=congestion)
-
-    def _deliver(self, batch: Batch) -> None:
-        deliveries = batch.deliveries
-        self._unanswered_deliveries += len(deliveries)
-        excess = self._unanswered_deliveries - self.config.deliveries_limit
-        if excess > 0:
-            kept = max(0, len(deliveries) - excess)
-            self.answer([delivery.sequence for delivery in deliveries[kept:]], RX_T_APPN)
-            deliveries = deliveries[:kept]
-        if deliveries:
-            self._listener.on_deliveries(self, deliveries)
 
     def _announce_room(self) -> None:
         if self.room:

@@ -4,7 +4,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from broadcast.smpp.pacing import UNLIMITED, Pacing
+from broadcast.smpp.rates.pacing import UNLIMITED, Pacing
 
 TURN_SECONDS = 0.001
 

@@ -18,6 +18,7 @@ PURE = (
     "broadcast/lifecycle",
     "broadcast/routing",
     "broadcast/smpp/codec",
+    "broadcast/smpp/rates",
 )
 LONGEST_FILE = 500
 MEDIAN_FILE = 160

@@ -13,7 +13,7 @@ from broadcast.clock import epoch_milliseconds
 from broadcast.kafka.position import Position
 from broadcast.sending.answers.sequel import MOST_COPIES, withdrawal_of
 from broadcast.smpp.codec.command_status import RINVSRCADR, RSYSERR, RTHROTTLED
-from broadcast.smpp.pacing import Pacing
+from broadcast.smpp.rates.pacing import Pacing
 from schemas.status import Outcome
 from tests.support.dispatch import ALERT, DELAY_MS, LONG, BoundSession, SenderUnderTest, job, number_of
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broadcast.smpp.pacing import SPAN_SECONDS, Pacing
-from broadcast.smpp.sliding_count import SLOT_SECONDS, SlidingCount
+from broadcast.smpp.rates.pacing import SPAN_SECONDS, Pacing
+from broadcast.smpp.rates.sliding_count import SLOT_SECONDS, SlidingCount
 from tests.support.paced_smsc import PacedSmsc, drive
 
 RATES = [10, 13, 20, 50, 99, 100, 500, 1000, 2500, 5000]

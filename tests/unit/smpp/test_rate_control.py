@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from broadcast.smpp.codec.pdu import SUBMIT_SM_RESP, encode_pdu
 from broadcast.smpp.codec.reader import Reader
 from broadcast.smpp.codec.tlv import CONGESTION_STATE, encode_tlvs
-from broadcast.smpp.full_queues import KNOWN_LIMIT, KNOWN_SECONDS, LEAST_NUMBERS, FullQueues
-from broadcast.smpp.pacing import Pacing
+from broadcast.smpp.rates.full_queues import KNOWN_LIMIT, KNOWN_SECONDS, LEAST_NUMBERS, FullQueues
+from broadcast.smpp.rates.pacing import Pacing
 from tests.support.paced_smsc import PacedSmsc, drive
 
 

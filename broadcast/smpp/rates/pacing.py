@@ -3,8 +3,8 @@
 import math
 from typing import Final
 
-from broadcast.smpp.rate_control import RateControl
-from broadcast.smpp.sliding_count import SlidingCount
+from broadcast.smpp.rates.rate_control import RateControl
+from broadcast.smpp.rates.sliding_count import SlidingCount
 
 UNLIMITED: Final = 1 << 30
 SPAN_SECONDS: Final = 1.02

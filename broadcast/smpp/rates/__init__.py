@@ -1,0 +1,1 @@
+"""How fast an account may submit: its limit, and what the SMSC allows. Pure: `now` is passed in."""
