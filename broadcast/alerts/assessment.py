@@ -6,11 +6,11 @@ same instant.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
-from broadcast.cap import RenderingError, TargetError, groups_of, lane_of, render
+from broadcast.cap import CapError, RenderingError, TargetError, groups_of, lane_of, render, require_valid
 from broadcast.errors import InputError
 from broadcast.lifecycle import (
     ACTIONS,
@@ -34,7 +34,8 @@ from schemas.lane import Lane
 class Content:
     """What an alert says of itself. `faults` say why `groups` or `variants` are empty.
 
-    `variants` are the texts as phones show them, rendered once, here. Nothing is sent from `expires_at` on.
+    `variants` are the texts as phones show them, rendered once, here. Nothing is sent from `expires_at` on. `broken`
+    says which rules of CAP the alert breaks.
     """
 
     lane: Lane
@@ -42,6 +43,7 @@ class Content:
     variants: tuple[Variant, ...]
     expires_at: datetime
     faults: tuple[InputError, ...] = ()
+    broken: InputError | None = None
 
     def require_variants(self) -> tuple[Variant, ...]:
         """The texts; raises the fault that leaves none."""
@@ -101,6 +103,19 @@ def read_content(alert: Alert, settings: Settings, *, now: datetime) -> Content:
     return Content(lane_of(alert), groups, variants, ends_at, tuple(faults))
 
 
+def read_unchecked(alert: Alert, settings: Settings, *, now: datetime) -> Content:
+    """What an alert says of itself, and the rules of CAP that it breaks: nobody has looked at it before.
+
+    An event on Kafka need not come from the API. May take a second for large polygons.
+    """
+    content = read_content(alert, settings, now=now)
+    try:
+        require_valid(alert)
+    except CapError as error:
+        return replace(content, broken=error)
+    return content
+
+
 def assess(
     alert: Alert,
     content: Content,
@@ -139,8 +154,9 @@ def _refusals(
         yield refused(decision.reason, _not_for_recipients(alert))
     if decision.action is Action.STOP:
         return  # it is sent to nobody, so nothing that follows concerns it
-    for fault in content.faults:
-        yield refused(str(fault), fault)
+    for fault in (content.broken, *content.faults):
+        if fault is not None:
+            yield refused(str(fault), fault)
     if routes is not None and not any(may_carry(alert.status, route.live) for route in routes):
         yield refused(f"status {alert.status}: no route may carry it; add a simulated route, or publish it as Actual")
     if facts.missing_groups:

@@ -4,6 +4,7 @@ Facts first, records second: the records are a function of the facts that this e
 again after a crash, in whatever state that left things, gives the same records.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +14,7 @@ import msgspec
 import structlog
 
 from broadcast import metrics
-from broadcast.alerts.assessment import Content, Facts, assess, read_content
+from broadcast.alerts.assessment import Content, Facts, assess, read_content, read_unchecked
 from broadcast.alerts.publishing import digest_of, stop_record
 from broadcast.alerts.store import (
     StoredAlert,
@@ -83,7 +84,7 @@ class Planning:
         self.touched.append(self.asked.alert_id)
         content: Content | None = None
         if self.asked.event is AlertAction.SUBMITTED and self.asked.alert is not None:
-            content = read_content(self.asked.alert, self.settings, now=self.now)
+            content = await asyncio.to_thread(read_unchecked, self.asked.alert, self.settings, now=self.now)
             if not await self._submit(self.asked.alert, content):
                 return []
         else:

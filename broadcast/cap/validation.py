@@ -66,6 +66,9 @@ HEADLINE_MAX = 160
 GEOMETRY_POINTS_MAX = 500
 """Points up to which a polygon is looked at for self-intersection: 0.2 s for the worst of them."""
 
+GEOMETRY_SIDES_MAX = 4 * GEOMETRY_POINTS_MAX**2
+"""Pairs of sides that are compared in one alert, at most: 1 s for the worst of them."""
+
 Broken = Iterator[tuple[str, str]]
 
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|&[a-zA-Z]+;|&#\d+;")
@@ -128,16 +131,27 @@ def _polygons(alert: Alert) -> Iterator[tuple[str, list[tuple[float, float]]]]:
                 yield path, [read_point(pair, "R11") for pair in polygon.split()]
 
 
-def _self_intersections(alert: Alert) -> Broken:
+def _small_and_large(alert: Alert) -> tuple[dict[str, list[Point]], dict[str, list[Point]]]:
+    # The polygons that are looked at for self-intersection, and those that are not, by path.
+    small: dict[str, list[Point]] = {}
+    large: dict[str, list[Point]] = {}
+    left = GEOMETRY_SIDES_MAX
     for path, points in _polygons(alert):
-        if len(points) <= GEOMETRY_POINTS_MAX and intersects_itself(points):
+        looked_at = len(points) <= GEOMETRY_POINTS_MAX and len(points) ** 2 <= left
+        left -= len(points) ** 2 if looked_at else 0
+        (small if looked_at else large)[path] = points
+    return small, large
+
+
+def _self_intersections(alert: Alert) -> Broken:
+    for path, points in _small_and_large(alert)[0].items():
+        if intersects_itself(points):
             yield path, "crosses or touches itself; draw it as separate polygons"
 
 
 def _large_polygons(alert: Alert) -> Broken:
-    for path, points in _polygons(alert):
-        if len(points) > GEOMETRY_POINTS_MAX:
-            yield path, f"has more than {GEOMETRY_POINTS_MAX} points and was not looked at for self-intersection"
+    for path, points in _small_and_large(alert)[1].items():
+        yield path, f"has {len(points)} points, too many in this alert to be looked at for self-intersection"
 
 
 def _empty_circles(alert: Alert) -> Broken:

@@ -26,6 +26,8 @@ from tests.support.waiting import eventually
 
 from ..control import Control, add_recipients, alert_content, control, id_of, reference_of
 
+CROSSING = alert_content([])["info"][0] | {"area": [{"areaDesc": "river", "polygon": ["0,0 1,1 1,0 0,1 0,0"]}]}
+
 
 @pytest.fixture
 async def stage(settings: Settings) -> AsyncIterator[Control]:
@@ -85,7 +87,8 @@ async def test_the_same_alert_again_is_nothing_new_and_another_by_its_name_is_a_
         ({"status": "Draft"}, "refused", "status Draft is not for recipients"),
         ({"msgType": "Ack", "references": "a@b,c,2026-01-01T00:00:00-00:00"}, "refused", "msgType Ack answers"),
         ({"msgType": "Update", "references": "a@b,c,2026-01-01T00:00:00-00:00"}, "refused", "only the sender"),
-        ({"info": []}, "refused", "no info"),
+        ({"info": []}, "refused", "needs an info"),
+        ({"info": [CROSSING]}, "refused", "info[0].area[0].polygon[0]: crosses"),
     ],
 )
 async def test_what_cannot_be_sent_is_refused_with_its_reason(

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadcast.alerts.assessment import Assessment, Facts, assess, explain_empty, read_content
-from broadcast.lifecycle import AlertState, Known, Transition
+from broadcast.alerts.assessment import Assessment, Facts, assess, explain_empty, read_content, read_unchecked
+from broadcast.lifecycle import Action, AlertState, Known, Transition
 from broadcast.routing import Account, Route
 from broadcast.settings import Settings
-from schemas.alert import Alert, Category, Certainty, Info, MsgType, Scope, Severity, Status, Urgency
+from schemas.alert import Alert, Area, Category, Certainty, Info, MsgType, Scope, Severity, Status, Urgency
 from schemas.lane import Lane
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -65,13 +65,14 @@ def known(alert: Alert, state: AlertState = AlertState.SENDING) -> list[Known]:
 
 
 def asked_by_api(alert: Alert) -> Assessment:
-    return assess(alert, read_content(alert, SETTINGS, now=NOW), now=NOW)
+    # It asks `require_valid` first, for the warnings.
+    return assess(alert, read_unchecked(alert, SETTINGS, now=NOW), now=NOW)
 
 
 def asked_by_planner(
     alert: Alert, facts: Facts, routes: Sequence[Route] = (LIVE, SIMULATED), now: datetime = NOW
 ) -> Assessment:
-    return assess(alert, read_content(alert, SETTINGS, now=now), now=now, routes=routes, facts=facts)
+    return assess(alert, read_unchecked(alert, SETTINGS, now=now), now=now, routes=routes, facts=facts)
 
 
 @st.composite
@@ -204,3 +205,20 @@ def test_content_is_what_the_alert_says() -> None:
 )
 def test_an_empty_audience_says_why(missing: list[str], participants_only: bool, reason: str) -> None:
     assert explain_empty(["a", "b"], missing, participants_only=participants_only) == reason
+
+
+CROSSING = {"areaDesc": "river", "polygon": ("0,0 1,1 1,0 0,1 0,0",)}
+
+
+def test_a_rule_of_cap_that_only_the_api_would_ask_refuses_at_the_planner_too() -> None:
+    info = alert_of().info[0].model_copy(update={"area": (Area.model_validate(CROSSING),)})
+    found = asked_by_planner(alert_of(info=(info,)), Facts())
+    assert found.transition is Transition.REFUSED
+    assert found.reason.startswith("info[0].area[0].polygon[0]: crosses or touches itself")
+
+
+def test_a_cancel_with_a_broken_rule_stops_all_the_same() -> None:
+    info = alert_of().info[0].model_copy(update={"area": (Area.model_validate(CROSSING),)})
+    alert = alert_of(info=(info,), **UPDATE | {"msg_type": MsgType.CANCEL})
+    found = asked_by_planner(alert, Facts(known=known(alert)))
+    assert (found.transition, found.decision.action) == (Transition.PLANNED, Action.STOP)

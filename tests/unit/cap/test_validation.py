@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcast.cap import CapError, Level, require_valid, validate
-from broadcast.cap.validation import GEOMETRY_POINTS_MAX, intersects_itself
+from broadcast.cap.validation import GEOMETRY_POINTS_MAX, GEOMETRY_SIDES_MAX, intersects_itself
 from schemas.alert import Alert
 
 AREA = {"areaDesc": "a"}
@@ -44,7 +44,7 @@ def polygon(points: str) -> dict[str, Any]:
 
 def zigzag(count: int) -> str:
     points = [f"{10 + step % 2 + step / 10_000:.4f},{step / 100:.2f}" for step in range(count - 2)]
-    return " ".join([*points, "0,0", points[0]])
+    return " ".join([*points, "0,6", points[0]])
 
 
 def test_a_plain_alert_has_no_findings() -> None:
@@ -137,3 +137,20 @@ def test_the_largest_polygon_is_looked_at_in_time() -> None:
     started = perf_counter()
     assert not intersects_itself([*points, (0.0, 6.0), points[0]])
     assert perf_counter() - started < 5
+
+
+def test_many_large_polygons_are_looked_at_up_to_a_bound_and_the_others_named() -> None:
+    count = 70
+    drawn = alert({"area": [AREA | {"polygon": [zigzag(GEOMETRY_POINTS_MAX)] * count}]})
+    started = perf_counter()
+    looked_at = GEOMETRY_SIDES_MAX // GEOMETRY_POINTS_MAX**2
+    assert [finding.path for finding in validate(drawn)] == [
+        f"info[0].area[0].polygon[{number}]" for number in range(looked_at, count)
+    ]
+    assert perf_counter() - started < 10
+
+
+def test_a_small_polygon_behind_large_ones_is_still_looked_at() -> None:
+    crossing = "0,0 1,1 1,0 0,1 0,0"
+    drawn = alert({"area": [AREA | {"polygon": [zigzag(GEOMETRY_POINTS_MAX)] * 3 + [zigzag(490), crossing]}]})
+    assert [(finding.level, finding.path) for finding in validate(drawn)] == [("error", "info[0].area[0].polygon[4]")]
