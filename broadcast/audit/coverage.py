@@ -56,22 +56,39 @@ def spread_receipts(parts: Sequence[Part]) -> list[int | None]:
 def _copies(parts: Sequence[Part]) -> list[list[int]]:
     """Places of the parts that went out as one copy.
 
-    Those that went together; and after them what was left of the copy, by the same account.
+    Those of one attempt by one account; and after them what was left of the copy, by the same account.
     """
-    together: dict[tuple[datetime, int, int], list[int]] = defaultdict(list)
+    attempts: dict[tuple[int, int], list[int]] = defaultdict(list)
     for place, part in enumerate(parts):
         if part.covering is not None and part.submitted_at is not None:
-            together[part.submitted_at, part.attempt, part.covering].append(place)
+            attempts[part.attempt, part.covering].append(place)
     copies: dict[int, list[list[int]]] = defaultdict(list)
-    for key in sorted(together):
-        places, of_account = together[key], copies[key[2]]
-        segments = {parts[place].segment for place in places}
-        is_rest = len(segments) < max(parts[place].segments for place in places)
-        if of_account and is_rest and not segments & _accepted(parts, of_account[-1]):
-            of_account[-1] += places
-        else:
-            of_account.append(places)
+    for key in sorted(attempts):
+        of_account = copies[key[1]]
+        for places in _by_sender(parts, attempts[key]):
+            segments = {parts[place].segment for place in places}
+            is_rest = len(segments) < max(parts[place].segments for place in places)
+            if of_account and is_rest and not segments & _accepted(parts, of_account[-1]):
+                of_account[-1] += places
+            else:
+                of_account.append(places)
     return [copy for several in copies.values() for copy in several]
+
+
+def _by_sender(parts: Sequence[Part], attempt: list[int]) -> list[list[int]]:
+    """The parts of one attempt by who wrote them, oldest first: two senders if the first was killed.
+
+    Then a segment is there twice, and the instants tell the copies apart. Else they say nothing: the parts of a copy
+    may be written one after another.
+    """
+    submits = {(parts[place].segment, parts[place].submitted_at) for place in attempt}
+    if len(submits) == len({segment for segment, _ in submits}):
+        return [attempt]
+    together: dict[datetime, list[int]] = defaultdict(list)
+    for place in attempt:
+        if (at := parts[place].submitted_at) is not None:
+            together[at].append(place)
+    return [together[at] for at in sorted(together)]
 
 
 def _accepted(parts: Sequence[Part], places: Sequence[int]) -> set[int]:

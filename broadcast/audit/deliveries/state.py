@@ -1,5 +1,6 @@
 """Deliveries as a pure function of the set of facts: stored chunks and attempts. Order and repetition do not matter."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -107,12 +108,21 @@ def delivery_of(recipient_id: int, attempts: Iterable[Attempt], *, overdue_befor
     return Delivery(
         recipient_id,
         state,
-        len({(fact.attempt, fact.submitted_at) for fact in facts}),
+        _count_copies(facts),
         any(fact.possible_duplicate for fact in facts),
         overdue,
         shown,
         shown.reason,
     )
+
+
+def _count_copies(facts: Iterable[Attempt]) -> int:
+    """Attempts, each as often as one of its segments was submitted: more than once if a sender was killed."""
+    submits = {(fact.attempt, fact.segment, fact.submitted_at) for fact in facts}
+    most: dict[int, int] = {}
+    for (attempt, _), count in Counter((attempt, segment) for attempt, segment, _ in submits).items():
+        most[attempt] = max(most.get(attempt, 0), count)
+    return sum(most.values())
 
 
 def _is_overdue(fact: Attempt, overdue_before: datetime) -> bool:

@@ -191,6 +191,32 @@ FIRST_TWO = (ACCEPTED, ACCEPTED, REFUSED_FOR_NOW)
             ],
             DeliveryState.DELIVERED,
         ),
+        # the parts of a copy may be written at different instants, after a copy that was answered in part
+        (
+            [
+                attempt(Outcome.UNKNOWN, segments=2, receipt_covers_message=True),
+                attempt(segment=2, segments=2, receipt_covers_message=True),
+                attempt(attempt=2, segments=2, receipt_covers_message=True, submitted_at=LATER),
+                attempt(
+                    ACCEPTED,
+                    DELIVERED,
+                    attempt=2,
+                    segment=2,
+                    segments=2,
+                    receipt_covers_message=True,
+                    submitted_at=LATER + timedelta(milliseconds=1),
+                ),
+            ],
+            DeliveryState.DELIVERED,
+        ),
+        # two senders wrote the same attempt, because the first was killed: two copies
+        (
+            [
+                *copy_of_three(UNDELIVERABLE, None, None),
+                *copy_of_three(None, None, None, possible_duplicate=True, submitted_at=LATER),
+            ],
+            DeliveryState.SUBMITTED,
+        ),
         # another account's receipt speaks for itself only
         (
             [
@@ -207,6 +233,26 @@ def test_one_receipt_speaks_for_all_parts_of_its_copy(facts: list[Attempt], stat
     for order in (facts, facts[::-1], facts[1:] + facts[:1], facts + facts):
         (delivery,) = deliveries_of([1], {}, by_recipient(order), overdue_before=NOW)
         assert delivery.state is state
+
+
+def test_parts_written_at_different_instants_are_one_attempt() -> None:
+    facts = [
+        attempt(segment=segment, segments=3, submitted_at=NOW + timedelta(milliseconds=segment))
+        for segment in (1, 2, 3)
+    ]
+    again = [attempt(segment=segment, segments=3, submitted_at=LATER, possible_duplicate=True) for segment in (1, 2)]
+    third = [attempt(attempt=2, segment=3, segments=3, submitted_at=LATER)]
+    counts = [
+        next(deliveries_of([1], {}, {1: known}, overdue_before=NOW)).attempts
+        for known in (facts, facts + again, facts + again + third)
+    ]
+    assert counts == [1, 2, 3]
+
+
+def test_an_answer_that_came_late_is_no_attempt_of_its_own() -> None:
+    facts = [attempt(Outcome.UNKNOWN), attempt(answered_at=LATER)]
+    (delivery,) = deliveries_of([1], {}, {1: facts}, overdue_before=NOW)
+    assert delivery.attempts == 1
 
 
 def test_the_attempt_that_is_shown_has_the_receipt_itself() -> None:
