@@ -1,6 +1,7 @@
 """A dispatch of several accounts with sessions in memory, a topic of jobs and a delay topic, for tests."""
 
 import asyncio
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import msgspec
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from broadcast.clock import epoch_milliseconds, monotonic
+from broadcast.clock import epoch_milliseconds
 from broadcast.health import Health
 from broadcast.kafka.position import Position, fresh_position
 from broadcast.routing import Account, Route
@@ -110,7 +111,7 @@ class SenderUnderTest(RecordedEvents):
         self.jobs = self.make_source("p.jobs.r.immediate.v1", 0)
         self.delayed = self.make_source("p.jobs.r.immediate.delay.5s.v1", DELAY_MS * 6 // 5)
         self.dispatch.sources = (self.jobs, self.delayed)
-        self.view.caught_up_at = monotonic()
+        self.view.caught_up_at = math.inf
         expires_at = epoch_milliseconds() + 3_600_000
         self.view.controls[ALERT] = Control(ALERT, Lane.IMMEDIATE, "Exercise", expires_at, (Variant("en", text),))
 

@@ -207,8 +207,8 @@ async def test_bodies_of_refusals_may_be_there_or_not(start: StartClient) -> Non
 async def test_rate_is_kept(start: StartClient) -> None:
     client = await start(receipts=False)
     client.offer(300)
-    await client.connect(rate_per_second=200.0)
     began = asyncio.get_running_loop().time()
+    await client.connect(rate_per_second=200.0)
     await eventually(lambda: len(client.accepted) == 300)
     assert asyncio.get_running_loop().time() - began >= (300 - 20) / 200 - 0.05
 
