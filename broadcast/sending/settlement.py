@@ -7,6 +7,7 @@ from typing import Final
 from broadcast.clock import epoch_milliseconds
 from broadcast.pii import number_hasher
 from broadcast.routing import Account, Route
+from broadcast.sending.answers.early_receipts import EarlyReceipts, Pending
 from broadcast.sending.answers.late import LateAnswers
 from broadcast.sending.answers.throttled import Throttled, ThrottledSubmits
 from broadcast.sending.answers.tokens import Submission, Token
@@ -16,6 +17,7 @@ from broadcast.sending.outbox import BeatContent, Outbox, encode_status
 from broadcast.sending.rules import UNANSWERED
 from broadcast.smpp.codec.message import Delivery
 from broadcast.smpp.window import Response
+from schemas.job import Job
 from schemas.status import Outcome, Status
 from schemas.topics import Names
 
@@ -35,7 +37,8 @@ class Settlement:
         self._hash: Final = number_hasher(hash_key)
         self._outbox: Final = outbox
         self._writer: Final = AnswerWriter(route, names, hash_key, outbox, self.unanswered)
-        self._late: Final = LateAnswers(self._writer, self.unanswered, outbox)
+        self._early: Final[dict[str, EarlyReceipts]] = {}
+        self._late: Final = LateAnswers(self._writer, self.unanswered, outbox, self._early)
 
     def set_accounts(self, accounts: Iterable[Account]) -> None:
         """The accounts of the route are these now: which of them may take what another refuses."""
@@ -135,8 +138,15 @@ class Settlement:
             self._late.settle(token, command_status, message_id, at)
             return False
         self._outbox.content.count_submits(submission.session, len(answers))
-        self._writer.write(submission, job, offset, answers, at)
+        self._write(submission, job, offset, answers, at)
         return True
+
+    def _write(
+        self, submission: Submission, job: Job, offset: int, answers: Sequence[tuple[int, str]], at: int
+    ) -> None:
+        copy = self._writer.write(submission, job, offset, answers, at)
+        if copy is not None:
+            self._late.note_early(copy, at)
 
     def settle_unanswered(self, tokens: Sequence[Token], at: int) -> None:
         """Submits whose answers can no longer come, or are overdue."""
@@ -151,7 +161,7 @@ class Settlement:
                 self.settle(token, UNANSWERED, "", at)
             elif submission.progress.settle(offset) is not None:
                 self._outbox.content.count_submits(submission.session, len(sent.answers))
-                self._writer.write(submission, job, offset, sent.all(), at)
+                self._write(submission, job, offset, sent.all(), at)
 
     def retry_throttled(self, at: int, session: str | None = None) -> None:
         """Submits of a session that has ended, or of all, do not go again on it: each is a retry."""
@@ -168,6 +178,12 @@ class Settlement:
         token, command_status = throttled
         self._settle(token, command_status, "", at)
 
-    def note_receipts(self, account: Account, deliveries: Sequence[Delivery], at: int) -> None:
-        """Deliveries of an account: a receipt may answer a submit that nothing else has. Only while `unanswered`."""
-        self._late.note_receipts(account, deliveries, at)
+    def follow_deliveries(self, account: str, pending: Pending) -> None:
+        """Take deliveries of an account by `note_deliveries`; `pending` gives its submits without an answer."""
+        self._early[account] = EarlyReceipts(pending)
+
+    def note_deliveries(self, account: Account, deliveries: Sequence[Delivery], at: int) -> None:
+        """Deliveries that came together: a receipt may answer a submit that nothing else has, now or when given up."""
+        if self.unanswered:
+            self._late.note_receipts(account, deliveries, at)
+        self._early[account.name].keep(deliveries, at)

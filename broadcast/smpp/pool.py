@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import replace
 from typing import Final, Generic, TypeVar
 
@@ -61,6 +61,11 @@ class Pool(Generic[T]):
     def bind_states(self) -> list[BindState]:
         """The state of each bind, also of those that are being unbound."""
         return [bind.state for bind in (*self._binds.values(), *self._leaving.values())]
+
+    def tokens(self) -> list[Collection[T]]:
+        """For each session the tokens of submits without an answer that are not given up, the oldest first."""
+        binds = (*self._binds.values(), *self._leaving.values())
+        return [bind.session.tokens for bind in binds if bind.session is not None]
 
     @property
     def last_error(self) -> BindError | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from secrets import token_hex
 from typing import Final, Generic, TypeVar
 
@@ -62,6 +62,11 @@ class Session(DeliveryLink, Generic[T]):
     def unanswered(self) -> int:
         """Submits that are written and have no response yet, also those that were given up."""
         return len(self._window)
+
+    @property
+    def tokens(self) -> Collection[T]:
+        """Of the submits without an answer that are not given up, the oldest first."""
+        return self._window.tokens
 
     @property
     def room(self) -> int:

@@ -1,7 +1,7 @@
 """The window of a bind: the submits that the SMSC has not answered. No clock, no socket."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import repeat
 from typing import Final, Generic, TypeVar
 
@@ -63,6 +63,11 @@ class Window(Generic[T]):
     def room(self) -> int:
         """Free places, 0 or more."""
         return max(0, self.limit - len(self._pending) - len(self._given_up))
+
+    @property
+    def tokens(self) -> Collection[T]:
+        """Of the submits without an answer that are not given up, the oldest first."""
+        return self._pending.values()
 
     @property
     def pending(self) -> int:

@@ -69,6 +69,7 @@ class AccountBinds:
         self._settlement: Final = settlement
         self._forwarder: Final = forwarder
         self._events: Final = events
+        settlement.follow_deliveries(account.name, self.pool.tokens)
 
     @property
     def fallback(self) -> bool:
@@ -156,8 +157,10 @@ class AccountBinds:
         self._settle(responses)
 
     def on_deliveries(self, session: Session[Token], deliveries: list[Delivery]) -> None:
-        if self._settlement.unanswered:
-            self._settle_by_receipts(deliveries)
+        try:
+            self._settlement.note_deliveries(self.account, deliveries, epoch_milliseconds())
+        except Exception as error:
+            self._end_process_unsettled(error)
         self._forwarder.add(self.account, session, deliveries, self.note_receipts)
 
     def on_room(self, session: Session[Token]) -> None:  # noqa: ARG002 - the listener's form
@@ -219,12 +222,6 @@ class AccountBinds:
     def _is_fault(self, command_status: int) -> bool:
         own = self.account.command_status
         return command_status == UNANSWERED or meaning_of(command_status, own).outcome_class in FAULTS
-
-    def _settle_by_receipts(self, deliveries: list[Delivery]) -> None:
-        try:
-            self._settlement.note_receipts(self.account, deliveries, epoch_milliseconds())
-        except Exception as error:
-            self._end_process_unsettled(error)
 
     def _settle(self, responses: list[Response[Token]]) -> None:
         try:

@@ -1,13 +1,14 @@
 """Answers that come after their submit was given up, and receipts that stand for an answer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from broadcast import metrics
 from broadcast.routing import Account
+from broadcast.sending.answers.early_receipts import Arrived, EarlyReceipts
 from broadcast.sending.answers.sequel import RETRIABLE, Sequel, meaning_of_answer, outcome_of, withdrawal_of
 from broadcast.sending.answers.tokens import Token
-from broadcast.sending.answers.unanswered import Copy, Person, Unanswered
+from broadcast.sending.answers.unanswered import Claim, Copy, Person, Unanswered
 from broadcast.sending.answers.writing import AnswerWriter
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.rules import UNANSWERED
@@ -15,17 +16,26 @@ from broadcast.smpp.codec.command_status import ROK, Follow, Meaning, OutcomeCla
 from broadcast.smpp.codec.errors import PduError
 from broadcast.smpp.codec.message import Delivery
 from broadcast.smpp.codec.message_ids import normalise_receipt_ids
-from broadcast.smpp.codec.receipts import ReceiptContent, parse_receipt
+from broadcast.smpp.codec.receipts import parse_receipt
 from schemas.status import Outcome
+
+BY_RECEIPT: Final = "no answer; a receipt says that the SMSC has it"
+"""The reason, for people, of an acceptance that only a receipt tells."""
 
 
 class LateAnswers:
-    """Settles what was unknown before, and withdraws the attempt that was to follow."""
+    """Settles what was unknown before, and withdraws the attempt that was to follow.
 
-    def __init__(self, writer: AnswerWriter, unanswered: Unanswered, outbox: Outbox) -> None:
+    `early` has by account what it delivered while submits had no answer.
+    """
+
+    def __init__(
+        self, writer: AnswerWriter, unanswered: Unanswered, outbox: Outbox, early: Mapping[str, EarlyReceipts]
+    ) -> None:
         self._writer: Final = writer
         self._unanswered: Final = unanswered
         self._outbox: Final = outbox
+        self._early: Final = early
 
     def settle(self, token: Token, command_status: int, message_id: str, at: int) -> None:
         """Settle an answer to a submit whose job had its outcome before; `UNANSWERED` changes nothing."""
@@ -49,8 +59,18 @@ class LateAnswers:
             self._note_accepted(*found, part)
 
     def note_receipts(self, account: Account, deliveries: Sequence[Delivery], at: int) -> None:
-        """Deliveries of an account: a receipt may answer a submit that nothing else has. Only while `unanswered`."""
-        for delivery in deliveries:
+        """Deliveries of an account that came just now: a receipt may answer a submit that was given up."""
+        self._note_arrived(account, (Arrived(at, delivery) for delivery in deliveries), at)
+
+    def note_early(self, copy: Copy, at: int) -> None:
+        """A copy was given up just now: receipts that came before that may answer its submits."""
+        account = copy.submission.account
+        early = self._early.get(account.name)
+        if early is not None:
+            self._note_arrived(account, early.find(copy.job.msisdn.lstrip("+")), at)
+
+    def _note_arrived(self, account: Account, arrivals: Iterable[Arrived], at: int) -> None:
+        for arrived_at, delivery in arrivals:
             source = delivery.source.decode("latin-1")
             if not self._unanswered.awaits(account.name, source):
                 continue
@@ -62,16 +82,14 @@ class LateAnswers:
                 [message_id] = normalise_receipt_ids(
                     [receipt.message_id], account.message_id_rule, account.message_id_width
                 )
-                self._settle_by_receipt(account, source, receipt, message_id.decode("latin-1"), at)
+                claim = self._unanswered.claim(account.name, source, receipt, message_id.decode("latin-1"), arrived_at)
+                if claim is not None:
+                    self._settle_by_receipt(claim, message_id.decode("latin-1"), at)
 
-    def _settle_by_receipt(
-        self, account: Account, source: str, receipt: ReceiptContent, message_id: str, at: int
-    ) -> None:
-        claim = self._unanswered.claim(account.name, source, receipt, message_id, at)
-        if claim is None:
-            return
+    def _settle_by_receipt(self, claim: Claim, message_id: str, at: int) -> None:
         person, copy, part = claim
-        self._add_late((copy.submission, copy.job, copy.offset, None, part), (ROK, message_id), Outcome.ACCEPTED, at)
+        token = copy.submission, copy.job, copy.offset, None, part
+        self._add_late(token, (ROK, message_id), Outcome.ACCEPTED, at, BY_RECEIPT)
         self._note_accepted(person, copy, part)
 
     def _settle_held(self, token: Token, answer: tuple[int, str], meaning: Meaning, at: int) -> None:
@@ -98,10 +116,12 @@ class LateAnswers:
             submission.held.discard(offset)
             self._writer.retry(submission, job, sequel, meanings, at)
 
-    def _add_late(self, token: Token, answer: tuple[int, str], outcome: Outcome, at: int) -> None:
+    def _add_late(self, token: Token, answer: tuple[int, str], outcome: Outcome, at: int, reason: str = "") -> None:
         submission, job, _, _, part = token
         number = submission.message.numbers[part]
-        status = self._writer.make_status(submission, job, number, answer, outcome=outcome, at=at, late=True)
+        status = self._writer.make_status(
+            submission, job, number, answer, outcome=outcome, at=at, late=True, reason=reason
+        )
         self._outbox.add_status(status, None)
 
     def _note_accepted(self, person: Person, copy: Copy, part: int) -> None:

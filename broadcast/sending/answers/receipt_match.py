@@ -22,9 +22,9 @@ def fits(receipt: ReceiptContent, *, arrived_at: int, written_at: int) -> bool:
     """Whether a receipt says that an SMSC has the submit of `written_at`; both in milliseconds since the epoch.
 
     Its dates have no zone, so only their difference counts: the arrival less that is when the SMSC took the message. A
-    receipt without dates, or of a message that failed, never fits.
+    receipt without dates, or of a message that failed, or that came before the write, never fits.
     """
-    if receipt.receipt_state not in _TAKEN:
+    if arrived_at < written_at or receipt.receipt_state not in _TAKEN:
         return False
     seconds = seconds_between(receipt.submitted, receipt.done)
     if seconds is None:

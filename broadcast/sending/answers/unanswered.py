@@ -84,7 +84,7 @@ class Unanswered:
     def __bool__(self) -> bool:
         return bool(self.people)
 
-    def add(self, copy: Copy, ids: Iterable[str]) -> None:
+    def add(self, copy: Copy, ids: Iterable[str]) -> Copy:
         """A copy of which parts were not answered; `ids` are those of its answers."""
         key = copy.job.alert_id, copy.job.recipient_id
         person = self.people.get(key)
@@ -97,6 +97,7 @@ class Unanswered:
         people = self._numbers.setdefault(_number_of(copy), [])
         if person not in people:
             people.append(person)
+        return copy
 
     def find(self, submission: Submission, job: Job, offset: int) -> tuple[Person, Copy] | None:
         """The copy of a submit, if it was not answered in time."""

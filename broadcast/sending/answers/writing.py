@@ -55,8 +55,11 @@ class AnswerWriter:
         offset: int,
         answers: Sequence[tuple[int, str]],
         at: int,
-    ) -> None:
-        """Write the statuses of one job, by the answers to all its segments, and what follows them."""
+    ) -> Copy | None:
+        """Write the statuses of one job, by the answers to all its segments, and what follows them.
+
+        The copy, if some of it was not answered.
+        """
         message = submission.message
         if submission.recorded_at:
             self._outbox.content.handovers[message.lane].append((at - submission.recorded_at) / 1000)
@@ -64,14 +67,15 @@ class AnswerWriter:
             for number, answer in zip(message.numbers, answers, strict=True):
                 status = self.make_status(submission, job, number, answer, outcome=Outcome.ACCEPTED, at=at)
                 self._outbox.add_status(status, message.lane)
-            return
+            return None
         meanings, sequel = self.decide(submission, job, answers)
         for number, answer, meaning in zip(message.numbers, answers, meanings, strict=True):
             outcome = outcome_of(meaning, sequel)
             status = self.make_status(submission, job, number, answer, outcome=outcome, at=at)
             self._outbox.add_status(status, message.lane)
+        copy = None
         if any(meaning.outcome_class is OutcomeClass.UNKNOWN for meaning in meanings):
-            self._note_unknown(submission, job, offset, answers, meanings)
+            copy = self._note_unknown(submission, job, offset, answers, meanings)
         if sequel.held:
             submission.held.add(offset)
             if any(meaning.follow in RETRIABLE for meaning in meanings):
@@ -81,6 +85,7 @@ class AnswerWriter:
             retried = self.retry(submission, job, sequel, meanings, at)
             if sequel.follow is Follow.RESEND and not retried:
                 submission.held.add(offset)
+        return copy
 
     def decide(
         self, submission: Submission, job: Job, answers: Sequence[tuple[int, str]]
@@ -125,6 +130,7 @@ class AnswerWriter:
         outcome: Outcome,
         at: int,
         late: bool = False,
+        reason: str = "",
     ) -> Status:
         """The status of one segment, whose number in its text is `number`."""
         command_status, message_id = answer
@@ -139,7 +145,7 @@ class AnswerWriter:
             message_id,
             self._hash(job.msisdn.encode()),
             max(command_status, 0),
-            reason_of(command_status, submission.account.command_status),
+            reason or reason_of(command_status, submission.account.command_status),
             submission.at,
             at,
             job.possible_duplicate,
@@ -154,9 +160,9 @@ class AnswerWriter:
         offset: int,
         answers: Sequence[tuple[int, str]],
         meanings: Sequence[Meaning],
-    ) -> None:
+    ) -> Copy:
         classes = [meaning.outcome_class for meaning in meanings]
         unanswered = {part for part, each in enumerate(classes) if each is OutcomeClass.UNKNOWN}
         missing = {part for part, each in enumerate(classes) if each is not OutcomeClass.ACCEPTED}
         ids = [message_id for _, message_id in answers if message_id]
-        self._unanswered.add(Copy(submission, job, offset, unanswered, missing), ids)
+        return self._unanswered.add(Copy(submission, job, offset, unanswered, missing), ids)

@@ -121,6 +121,22 @@ async def test_a_receipt_settles_what_was_not_answered_and_withdraws_its_resend(
             assert accepted.message_id
 
 
+async def test_an_smsc_that_answers_no_submit_and_sends_all_receipts_gets_each_message_once(
+    kafka_settings: Settings, tmp_path: Path
+) -> None:
+    profile = '[[rules]]\nanswer.never = true\nreceipt = { delay_seconds = 0.3, text = "seconds" }\n'
+    async with open_route(kafka_settings, tmp_path, account=TIMEOUT, route=DELAYS, profile=profile) as route:
+        await route.start_sender()
+        alert = await route.publish(lane=Lane.IMMEDIATE)
+        await route.put_jobs(alert, EVERYBODY, lane=Lane.IMMEDIATE)
+        await all_submitted(route, alert)
+        await asyncio.sleep(5)
+        assert await route.simulator.numbers() == Counter({number_of(recipient): 1 for recipient in EVERYBODY})
+        found = await statuses_of(route, alert)
+        reasons = [[status.reason for status in found[recipient]] for recipient in EVERYBODY]
+        assert reasons == [["no answer", "no answer; a receipt says that the SMSC has it"]] * len(EVERYBODY)
+
+
 async def test_a_withdrawal_holds_for_the_sender_that_takes_over(kafka_settings: Settings, tmp_path: Path) -> None:
     profile = late("answer.delay_seconds = 2")
     delays = "delays_seconds = [1, 8]"

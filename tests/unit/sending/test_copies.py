@@ -56,6 +56,7 @@ class Smsc:
         route = Route(name="r", prefixes=("+",), accounts=(account, other), delays_seconds=(5, 30))
         self.outbox = Outbox()
         self.settlement = Settlement(route, Names("p."), b"k", self.outbox)
+        self.settlement.follow_deliveries("acc", lambda: [self.open])
         text = "x" if self.segments == 1 else "x" * 152 * self.segments
         control = Control(ALERT, Lane.IMMEDIATE, "Actual", AT + 10**9, (Variant("en", text),))
         self.cache, self.control = MessageCache(6), control
@@ -147,7 +148,7 @@ def step(smsc: Smsc, data: st.DataObject) -> None:
     elif kind == "receipt":
         before = RANK[smsc.state()] if smsc.statuses else RANK[DeliveryState.QUEUED]
         text = receipt(smsc._id())
-        smsc.settlement.note_receipts(smsc.account, [Delivery(1, 4, NUMBER.encode(), b"", 0, text, b"")], smsc.now)
+        smsc.settlement.note_deliveries(smsc.account, [Delivery(1, 4, NUMBER.encode(), b"", 0, text, b"")], smsc.now)
         smsc.beat()
         if smsc.statuses:
             assert RANK[smsc.state()] <= before, "a receipt made the state worse"
