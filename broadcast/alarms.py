@@ -122,14 +122,15 @@ class Alarms:
         """How many are not rows yet."""
         return len(self._waiting)
 
-    def raise_soon(self, kind: str, subject: str, detail: str) -> None:
+    def raise_soon(self, kind: str, subject: str, detail: str, *, replace: bool = False) -> None:
         """Raise an alarm without waiting. `subject` is what it is about, `detail` says why and what to do.
 
-        Neither holds a phone number. A row that is open already for this kind and subject stays as it is.
+        Neither holds a phone number. A row that is open already for this kind and subject stays as it is, or with
+        `replace` gets this detail: for a cause that may have become another one.
         """
         log.error("alarm_raised", kind=kind, subject=subject, detail=detail)
         metrics.sender_alarms.labels(kind).inc()
-        self._want(kind, subject, _Change(storable(detail)))
+        self._want(kind, subject, _Change(storable(detail), renew=replace))
 
     def renew_soon(self, kind: str, subject: str, detail: str) -> None:
         """Change the detail of an alarm that this process has raised, without a log line.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from broadcast.errors import SettingsError
-from broadcast.routing import Fault, Reading, Route, Tls, check_routes, make_error
+from broadcast.routing import NO_PLACES, Fault, Places, Reading, Route, Tls, check_routes, make_error
 from broadcast.settings import Settings, read_environment
 
 
@@ -17,6 +17,8 @@ class CheckedFile:
     path: Path
     routes: tuple[Route, ...]
     faults: tuple[Fault, ...]
+    places: Places
+    """Finds the lines of its fields."""
 
 
 def load_routes(settings: Settings, *, with_files: bool = False) -> tuple[Route, ...]:
@@ -25,6 +27,11 @@ def load_routes(settings: Settings, *, with_files: bool = False) -> tuple[Route,
     `with_files` for a process that binds: the certificates and keys must be there too. Raises SettingsError
     (RoutesError for what the file says) with the line, the field, its value and the next step.
     """
+    return load_file(settings, with_files=with_files).routes
+
+
+def load_file(settings: Settings, *, with_files: bool = False) -> CheckedFile:
+    """The routes file and the lines of its fields; arguments and errors are those of `load_routes`."""
     path = settings.routes_file
     if path is None:
         raise SettingsError("BROADCAST_ROUTES_FILE is not set; name the TOML file of routes (examples/routes.toml)")
@@ -36,7 +43,7 @@ def load_routes(settings: Settings, *, with_files: bool = False) -> tuple[Route,
         raise SettingsError(f"BROADCAST_ROUTES_FILE = {path}: {error.strerror}; name a readable file") from None
     if checked.faults:
         raise make_error(checked.faults, str(path))
-    return checked.routes
+    return checked
 
 
 def check_file(
@@ -53,13 +60,13 @@ def check_file(
         line = octets.count(b"\n", 0, error.start) + 1
         rule = f"has the octet 0x{octets[error.start]:02X}, which is not UTF-8"
         fault = Fault(line, "", "", "", rule, "save the file as UTF-8")
-        return CheckedFile(path, (), (fault,))
+        return CheckedFile(path, (), (fault,), NO_PLACES)
     reading = check_routes(text, environment)
     found = [*reading.faults, *_check_limits(reading, settings)]
     if with_files:
         found += _check_tls_files(reading)
     faults = tuple(sorted(found, key=lambda fault: fault.line))
-    return CheckedFile(path, () if faults else reading.routes, faults)
+    return CheckedFile(path, () if faults else reading.routes, faults, reading.places)
 
 
 def _check_limits(reading: Reading, settings: Settings) -> Iterator[Fault]:

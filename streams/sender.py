@@ -42,7 +42,7 @@ async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
     if not routes:
         raise SettingsError(f"BROADCAST_SENDER_ROUTE = {settings.sender_route!r}: no such route in the routes file")
     settings.require_number_key()
-    in_force = RoutesInForce(settings, found)
+    in_force = RoutesInForce(settings, found, health)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, in_force.reload)
     limit = max(1, settings.in_doubt_limit // len(routes))
     async with asyncio.TaskGroup() as group:

@@ -12,6 +12,8 @@ from rich.markup import escape
 
 from broadcast.cli.terminal.display import Display
 from broadcast.cli.terminal.interruption import InterruptedRunError, has_terminal, run_interruptible
+from broadcast.cli.terminal.stage_news import StageNews
+from broadcast.clock import utc_now
 from broadcast.embedded.keyed_stack import start_with_key
 from broadcast.embedded.options import StackOptions
 from broadcast.embedded.stack import Stack
@@ -22,6 +24,9 @@ _HAD_TERMINAL = has_terminal()
 
 LOOK_SECONDS = 2.0
 """Between two looks at what the stages miss."""
+
+MARKS = {"✓": "green", "✗": "red", "·": "cyan"}
+"""The colour of each mark in front of a line."""
 
 _PORT = click.IntRange(1, 65535)
 
@@ -48,12 +53,14 @@ def command(
 ) -> None:
     """Run Apache Kafka, PostgreSQL, the SMSC simulator, the API and every stage, and restart what dies.
 
-    SIGHUP has the sender read the routes file again.
+    SIGHUP has the sender read the routes file again, and this command says whether the file was taken. The simulator
+    runs if an account of the routes file leads to it, or if one of its options is given.
     """
     options = StackOptions(
         api_port=api_port,
         kafka_port=kafka_port,
         postgres_port=postgres_port,
+        simulator=None if smsc_port is None and not smsc_options else True,
         simulator_port=smsc_port,
         simulator_arguments=smsc_options,
         routes_file=routes,
@@ -77,7 +84,7 @@ async def _run(data_dir: Path, options: StackOptions, as_json: bool, display: Di
             "docs": f"{stack.api_url}/docs",
             "kafka": settings.kafka_bootstrap,
             "database": settings.database_url.get_secret_value(),
-            "simulator": stack.simulator_url,
+            "simulator": stack.simulator_url if stack.simulator_wanted else None,
             "data": str(stack.data_dir),
             "key": key,
         }
@@ -86,11 +93,11 @@ async def _run(data_dir: Path, options: StackOptions, as_json: bool, display: Di
             click.echo(json.dumps(addresses | {"metrics": metrics}))
         else:
             for name, value in addresses.items():
-                click.echo(f"{name:<10} {value}")
+                click.echo(f"{name:<10} {value or 'not started: no account of the routes file leads to it'}")
             for stage, url in metrics.items():
                 click.echo(f"{'metrics':<10} {url} ({stage})")
             click.echo("Ctrl-C stops everything; the data stay.")
-        await _tell_what_is_missing(stack, display)
+        await _tell_news(stack, display)
 
 
 def _hang_up(stack: Stack) -> None:
@@ -101,22 +108,12 @@ def _hang_up(stack: Stack) -> None:
         stack.reload_routes()
 
 
-async def _tell_what_is_missing(stack: Stack, display: Display) -> NoReturn:
-    """Print what the stages miss from outside, such as an account that is not bound, and what is there again."""
-    told: dict[str, str] = {}
-    seen = await stack.read_missing() or {}
+async def _tell_news(stack: Stack, display: Display) -> NoReturn:
+    """Print what the stages miss from outside, such as an account that is not bound, and what they tell."""
+    news = StageNews()
     while True:
-        if (missing := await stack.read_missing()) is None:
-            await asyncio.sleep(LOOK_SECONDS)
-            continue
-        for name in told.keys() - missing.keys():
-            del told[name]
-            display.console.print(f"[green]✓[/green] {name}: in order again")
-        for name, why in missing.items():
-            # Twice in a row: a bind that is lost is mostly there again at once.
-            reason = why.partition("; next try")[0]
-            if name in seen and told.get(name) != reason:
-                told[name] = reason
-                display.console.print(f"[red]✗[/red] {escape(name)}: {escape(why)}", soft_wrap=True)
-        seen = missing
+        state = await stack.read_state()
+        if state is not None:
+            for mark, line in news.tell(state.missing, state.facts, utc_now()):
+                display.console.print(f"[{MARKS[mark]}]{mark}[/] {escape(line)}", soft_wrap=True)
         await asyncio.sleep(LOOK_SECONDS)

@@ -34,7 +34,8 @@ class StackOptions:
     """What to start and where. Ports are free ones, remembered in the data directory, unless given."""
 
     stages: tuple[str, ...] = STAGES
-    simulator: bool = True
+    simulator: bool | None = True
+    """None: only if an account of the routes file leads to it."""
     simulator_arguments: tuple[str, ...] = ()
     profile: str | None = None
     """A profile of the simulator: a file, or the name of a built-in one."""

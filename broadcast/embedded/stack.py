@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from broadcast.clock import monotonic
 from broadcast.database import migrate
@@ -30,8 +30,18 @@ from broadcast.smsc.profile.reading import load_profile
 from broadcast.smsc.profile.tables import Profile
 from broadcast.stages import API, STOP_ORDER, STREAMS, arguments_of
 
+
+class StageState(NamedTuple):
+    """What the stages miss from outside, and what they tell though nothing is wrong; each by name."""
+
+    missing: dict[str, str]
+    facts: dict[str, str]
+
+
 PACKAGES = Path(__file__).parents[2]
 SIMULATOR = "smsc"
+LOOPBACK_HOSTS = {LOOPBACK, "localhost", "::1"}
+"""Names of this machine in a routes file."""
 
 
 def _failed(step: str, message: str) -> Progress:
@@ -84,7 +94,7 @@ class Stack:
 
     async def start_processes(self) -> None:
         """Start the simulator, the API and every stage, and wait until all are ready; after `prepare`."""
-        if self.options.simulator:
+        if self.simulator_wanted:
             self.start_simulator()
         for stage in self.options.stages:
             self.start_stage(stage)
@@ -145,19 +155,25 @@ class Stack:
             changes["BROADCAST_API_PORT"] = str(port)
         return self._supervise(name, arguments_of(stage), has_started(port), changes)
 
-    async def read_missing(self) -> dict[str, str] | None:
-        """What the stages miss, by name, and why: for the most part accounts that are not bound.
-
-        None while a stage does not answer.
-        """
-        missing: dict[str, str] = {}
+    async def read_state(self) -> StageState | None:
+        """What the stages miss, and what they tell, each by name; None while a stage does not answer."""
+        state = StageState({}, {})
         for name in self._supervised:
             if name in STREAMS:
                 report = await read_report(self._port(f"{name}_metrics"))
                 if report is None:
                     return None
-                missing |= report["holds"] | report["degraded"]
-        return missing
+                state.missing.update(report["holds"] | report["degraded"])
+                state.facts.update(report["facts"])
+        return state
+
+    async def read_missing(self) -> dict[str, str] | None:
+        """What the stages miss, by name, and why: for the most part accounts that are not bound.
+
+        None while a stage does not answer.
+        """
+        state = await self.read_state()
+        return None if state is None else state.missing
 
     def reload_routes(self) -> None:
         """Have the senders read the routes file again, without a restart."""
@@ -195,6 +211,14 @@ class Stack:
     def simulator_port(self) -> int:
         """Where the simulator takes binds, known before it is started."""
         return self._port("smsc", self.options.simulator_port)
+
+    @property
+    def simulator_wanted(self) -> bool:
+        """Whether the simulator is to run: by the options, else if an account of the routes leads to it."""
+        if self.options.simulator is not None:
+            return self.options.simulator
+        accounts = [account for route in load_routes(self.settings) for account in route.accounts]
+        return any(account.port == self.simulator_port and account.host in LOOPBACK_HOSTS for account in accounts)
 
     @property
     def simulator_url(self) -> str:

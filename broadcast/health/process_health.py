@@ -33,6 +33,7 @@ class Health:
 
     A stage calls `hold` with a reason while it is not ready, `degrade` with one while it works with less than it
     should (`release` when the reason is gone), and `progress` after each commit with the lag that is left, in records.
+    `facts` are what an operator wants to know though nothing is wrong, by name.
     """
 
     stage: str
@@ -40,6 +41,7 @@ class Health:
     stall_seconds: float = STALL_SECONDS
     holds: dict[str, str] = field(default_factory=lambda: {"start": "starting"})
     degraded: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     _outside: set[str] = field(default_factory=set, init=False)
 
@@ -113,6 +115,7 @@ class Health:
             "stalled_seconds": round(self.stalled_seconds(), 3),
             "holds": dict(self.holds),
             "degraded": dict(self.degraded),
+            "facts": dict(self.facts),
         }
 
     def show(self) -> None:

@@ -40,6 +40,10 @@ class RoutesFile(Table):
     routes: Annotated[tuple[Route, ...], Field(min_length=1)]
 
 
+NO_PLACES: Final = Places({}, {}, RoutesFile)
+"""Of a text that cannot be read as TOML: no line is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What a routes file says: its routes, or none and what is wrong. `places` finds lines by path."""
@@ -104,7 +108,7 @@ def make_error(faults: Sequence[Fault], name: str) -> RoutesError:
 
 
 def _refuse_text(fault: Fault) -> Reading:
-    return Reading((), (fault,), Places({}, {}, RoutesFile))
+    return Reading((), (fault,), NO_PLACES)
 
 
 def _tables(value: Any, key: str) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -6,10 +6,8 @@ from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import replace
 from typing import Final, Generic, TypeVar
 
-from broadcast.clock import epoch_milliseconds
 from broadcast.smpp.account import AccountConfig, BindConfig, BindMode, BindModes
 from broadcast.smpp.bind_state import BindPhase, BindState
-from broadcast.smpp.errors import BindError
 from broadcast.smpp.kept_bind import AccountBinding, KeptBind
 from broadcast.smpp.listener import Listener
 from broadcast.smpp.rates.pacing import Pacing
@@ -66,20 +64,6 @@ class Pool(Generic[T]):
         """For each session the tokens of submits without an answer that are not given up, the oldest first."""
         binds = (*self._binds.values(), *self._leaving.values())
         return [bind.session.tokens for bind in binds if bind.session is not None]
-
-    @property
-    def last_error(self) -> BindError | None:
-        """Why the last attempt of a bind that is not bound failed; None when none did, or all are bound."""
-        errors = [bind.state.error for bind in self._binds.values() if bind.state.phase is not BindPhase.BOUND]
-        return next((error for error in errors if isinstance(error, BindError)), None)
-
-    def seconds_to_next_attempt(self) -> float | None:
-        """Seconds until the next bind is tried; None while one is tried, and when all are bound."""
-        states = [bind.state for bind in self._binds.values()]
-        times = [state.next_attempt_at for state in states if state.next_attempt_at is not None]
-        if not times or any(state.phase is BindPhase.CONNECTING for state in states):
-            return None
-        return max(0.0, (min(times) - epoch_milliseconds()) / 1000)
 
     def set_rate(self, rate_per_second: float | None) -> None:
         """Change the account's rate, for example to this worker's share of it."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 from asyncio.subprocess import Process
 from collections.abc import Callable
@@ -50,6 +51,10 @@ class Printed:
                 if wanted(line):
                     return line
 
+    async def until_said(self, words: str) -> None:
+        if not any(words in line for line in self.lines):
+            await self.until(lambda line: words in line)
+
 
 async def sender_report(printed: Printed) -> tuple[int, dict[str, Any]]:
     [url] = [line.split()[1] for line in printed.lines if line.endswith("/metrics (sender)\n")]
@@ -73,6 +78,9 @@ async def test_a_wrong_password_is_named_with_account_reason_and_next_try_wherev
         await out.until(lambda line: line.startswith("Ctrl-C"))
         line = await err.until(lambda line: "account operator" in line)
         assert REFUSED in line
+        assert re.search(r"✗ [0-2][0-9]:[0-5][0-9]:[0-5][0-9] UTC account operator: ", line)
+        [simulator_line] = [line for line in out.lines if line.startswith("simulator")]
+        assert "not started" in simulator_line, "no account of the file leads to the simulator"
 
         status, report = await sender_report(out)
         assert status == httpx.codes.SERVICE_UNAVAILABLE
@@ -98,10 +106,23 @@ async def test_a_wrong_password_is_named_with_account_reason_and_next_try_wherev
         assert told["counts"]["queued"] >= 1
         assert REFUSED in told["unusable_accounts"][0]["detail"]
 
+        # A file with a fault is refused, and `up` says where and why, each time.
+        routes.write_text(ROUTES.format(port=0, password="right"))
+        process.send_signal(signal.SIGHUP)
+        assert f"{routes}:9: route 'national', account 'operator': port = 0: must be at least 1" in await err.until(
+            lambda line: "routes: file refused at" in line
+        )
+        routes.write_text(ROUTES.format(port=simulator.port, password="right").replace('"+"', '"+4"'))
+        process.send_signal(signal.SIGHUP)
+        assert f"{routes}:4: route 'national': prefixes: cannot change" in await err.until(
+            lambda line: "routes: file refused at" in line
+        )
+
         # A person corrects the password, and has the routes read again.
         routes.write_text(ROUTES.format(port=simulator.port, password="right"))
         process.send_signal(signal.SIGHUP)
-        await err.until(lambda line: "account operator: in order again" in line)
+        for words in ("routes: in order again", "accounts: operator", "account operator: in order again"):
+            await err.until_said(words)
         assert (await sender_report(out))[0] == httpx.codes.OK
         async with asyncio.timeout(TOLD_SECONDS):
             while await alarms():

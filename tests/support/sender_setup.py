@@ -64,12 +64,20 @@ class Process:
 
     async def metrics(self) -> dict[str, float]:
         """What `/metrics` says, by series as it is written there."""
+        text = await self._get("/metrics")
+        samples = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
+        return {series: float(value) for series, value in samples}
+
+    async def report(self) -> dict[str, Any]:
+        """What `/readyz` says."""
+        found: dict[str, Any] = json.loads(await self._get("/readyz"))
+        return found
+
+    async def _get(self, path: str) -> str:
         lines = [json.loads(line) for line in self.text().splitlines() if line.startswith("{")]
         [port] = [line["metrics_port"] for line in lines if line.get("event") == "process_started"]
         async with httpx.AsyncClient() as http:
-            text = (await http.get(f"http://127.0.0.1:{port}/metrics")).text
-        samples = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
-        return {series: float(value) for series, value in samples}
+            return (await http.get(f"http://127.0.0.1:{port}{path}")).text
 
     def text(self) -> str:
         return self.log.read_text()

@@ -11,6 +11,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from broadcast.clock import utc_now
 from broadcast.embedded.steps import Progress
 
 PIPED_COLUMNS = 240
@@ -72,7 +73,7 @@ class Display:
         elif news.phase == "advanced":
             self._advance(news)
         elif news.step == "restart":
-            self.console.print(f"[yellow]![/yellow] {news.message}")
+            self.console.print(f"[yellow]![/yellow] {utc_now():%H:%M:%S} UTC {news.message}")
         else:
             self._end(news)
 

@@ -1,5 +1,6 @@
 """Which binds are not bound, why, and when the next try is: on `/readyz`, and as an alarm."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from broadcast.smpp.bind_state import BindPhase
 GRACE_SECONDS: Final = 5.0
 """A bind that is down for longer is an alarm: most that are lost are bound again within a second."""
 NEWS_MS: Final = 1_500
-"""A next try that is later by more is another one; less is the inaccuracy of two clocks."""
+"""A next try that is later by more is news; less is another bind of the same account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +53,29 @@ class BindReport:
         return f"{text}; next try at {datetime.fromtimestamp(self.next_try_at / 1000, UTC):%H:%M:%S} UTC"
 
 
-def report_binds(binds: AccountBinds, now: int) -> BindReport:
-    """The report of an account as its pool is at `now`, in milliseconds since the epoch."""
-    pool = binds.pool
-    bound = sum(state.phase is BindPhase.BOUND for state in pool.bind_states())
-    wait = pool.seconds_to_next_attempt()
+def report_binds(binds: AccountBinds) -> BindReport:
+    """The report of an account, by the states of its binds."""
+    states = [state for state in binds.pool.bind_states() if state.phase is not BindPhase.UNBINDING]
+    down = [state for state in states if state.phase is not BindPhase.BOUND]
+    tries = [state.next_attempt_at for state in down if state.next_attempt_at is not None]
+    trying = any(state.phase is BindPhase.CONNECTING for state in down)
     return BindReport(
         account=binds.account.name,
         binds=binds.account.all_binds,
-        bound=bound,
-        reason=str(pool.last_error or binds.last_loss or ""),
-        next_try_at=None if wait is None else now + int(wait * 1000),
+        bound=len(states) - len(down),
+        reason=_explain([str(state.error) for state in down if state.error is not None]),
+        next_try_at=min(tries) if tries and not trying else None,
         stopped=binds.breaker.reason,
-        submits=bool(pool.sessions),
+        submits=bool(binds.pool.sessions),
     )
+
+
+def _explain(errors: Sequence[str]) -> str:
+    """The reasons of binds that are down, the most frequent one first."""
+    counts = Counter(errors)
+    if len(counts) == 1:
+        return errors[0]
+    return "; ".join(f"{count} of them: {error}" for error, count in counts.most_common())
 
 
 def is_news(report: BindReport, told: BindReport) -> bool:
@@ -89,9 +99,9 @@ class BindWatch:
         self._raised: Final[dict[str, BindReport | None]] = {}
         self._shown: Final[set[str]] = set()
 
-    def look(self, now: float, wall_now: int) -> None:
-        """Say how the binds are at `now`, monotonic seconds, and `wall_now`, milliseconds since the epoch."""
-        reports = [report_binds(binds, wall_now) for binds in self._accounts]
+    def look(self, now: float) -> None:
+        """Say how the binds are at `now`, monotonic seconds."""
+        reports = [report_binds(binds) for binds in self._accounts]
         working = any(report.working for report in reports)
         for report in reports:
             self._show(report, working=working)

@@ -45,7 +45,7 @@ FAULTS: Final = frozenset({OutcomeClass.OF_ACCOUNT, OutcomeClass.SESSION, Outcom
 
 
 class AccountBinds:
-    """The sessions of one account and their listener; `last_loss` is why the last session ended.
+    """The sessions of one account and their listener.
 
     `served` are the segments written, each divided by the account's weight; `poor` says that others are better.
     """
@@ -65,7 +65,6 @@ class AccountBinds:
         self.served = 0.0
         self.poor = False
         self.pool: Final[Pool[Token]] = Pool(make_config(account), self, number_of=_number_of)
-        self.last_loss: SmppError | None = None
         self._settlement: Final = settlement
         self._forwarder: Final = forwarder
         self._events: Final = events
@@ -172,7 +171,6 @@ class AccountBinds:
             self._observe(counts, [(token, UNANSWERED, b"", 0) for token in unanswered])
             log.warning("submits_unanswered", account=self.account.name, error=str(error), unanswered=len(unanswered))
         else:
-            self.last_loss = error
             if unanswered and not isinstance(error, UnboundError):
                 self._note_loss(error, len(unanswered))
             if unanswered or not isinstance(error, UnboundError):

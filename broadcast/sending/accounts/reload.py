@@ -2,18 +2,23 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 
 from broadcast import metrics
 from broadcast.alarms import ROUTES_REFUSED, Alarms
+from broadcast.clock import utc_now
 from broadcast.errors import SettingsError
-from broadcast.routes_file import load_routes
-from broadcast.routing import Account, Route
+from broadcast.health import Health
+from broadcast.routes_file import load_file
+from broadcast.routing import Account, Places, Route
 from broadcast.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+NAME: Final = "routes"
+"""Under which `/readyz` says which routes are in force, and why a file was refused."""
 
 REMEDY: Final = "restart planner, expander, recorder, senders and API with the new file"
 HASH_DIGITS: Final = 12
@@ -22,23 +27,40 @@ Change = Callable[[Sequence[Account]], None]
 """Gives a route that is sent by this process its new accounts."""
 
 
-def find_refusals(running: Sequence[Route], wanted: Sequence[Route]) -> list[str]:
-    """What cannot change while a sender runs, in words; empty when only accounts change.
+class Refusal(NamedTuple):
+    """What cannot change while a sender runs, and why; `path` is empty where the new file lacks it."""
+
+    path: tuple[str | int, ...]
+    rule: str
+
+
+def find_refusals(running: Sequence[Route], wanted: Sequence[Route]) -> list[Refusal]:
+    """What cannot change while a sender runs; empty when only accounts change.
 
     Routes and all fields of theirs but `accounts` are what other stages and the topics rest on.
     """
-    before, after = {route.name: route for route in running}, {route.name: route for route in wanted}
-    found = [f"route {name} is new" for name in after if name not in before]
-    found += [f"route {name} is gone" for name in before if name not in after]
-    for name, route in after.items():
-        if name in before:
-            fields = [field for field in Route.model_fields if field != "accounts"]
-            found += [
-                f"{field} of route {name} is {_show(getattr(route, field))}, was {_show(getattr(before[name], field))}"
-                for field in fields
-                if getattr(route, field) != getattr(before[name], field)
-            ]
-    return found
+    before = {route.name: route for route in running}
+    fields = [field for field in Route.model_fields if field != "accounts"]
+    found = []
+    for number, route in enumerate(wanted):
+        path = ("routes", number)
+        known = before.pop(route.name, None)
+        if known is None:
+            found.append(Refusal((*path, "name"), "a route cannot be added while the sender runs"))
+            continue
+        found += [
+            Refusal((*path, field), f"cannot change while the sender runs, is {_show(getattr(known, field))} there")
+            for field in fields
+            if getattr(route, field) != getattr(known, field)
+        ]
+    return [*found, *(Refusal((), f"route {name!r} cannot be removed while the sender runs") for name in before)]
+
+
+def describe_refusals(refusals: Sequence[Refusal], places: Places, file: str) -> str:
+    """The first refusal in one line with its line in the file, and which other fields are refused."""
+    faults = [places.fault(path, rule, REMEDY) for path, rule in refusals]
+    others = ", ".join(fault.field or fault.rule for fault in faults[1:])
+    return faults[0].write(file) + (f" (also: {others})" if others else "")
 
 
 def hash_routes(routes: Sequence[Route]) -> str:
@@ -50,9 +72,10 @@ def hash_routes(routes: Sequence[Route]) -> str:
 class RoutesInForce:
     """The routes that this process works by. A file that cannot be taken whole changes nothing and is an alarm."""
 
-    def __init__(self, settings: Settings, routes: Sequence[Route]) -> None:
+    def __init__(self, settings: Settings, routes: Sequence[Route], health: Health) -> None:
         """`routes` are all of the file, also those that other processes send."""
         self._settings: Final = settings
+        self._health: Final = health
         self._subject: Final = f"sender {settings.slot}"
         self._routes = tuple(routes)
         self._hash = ""
@@ -82,12 +105,13 @@ class RoutesInForce:
     def reload(self) -> None:
         """Read the file again and work by it from now on, or refuse it whole."""
         try:
-            wanted = load_routes(self._settings, with_files=True)
+            file = load_file(self._settings, with_files=True)
         except SettingsError as error:
             self._refuse(str(error))
             return
+        wanted = file.routes
         if refusals := find_refusals(self._routes, wanted):
-            self._refuse(f"{'; '.join(refusals)}: cannot change while the sender runs; {REMEDY}")
+            self._refuse(describe_refusals(refusals, file.places, str(file.path)))
             return
         before = {route.name: route.accounts for route in self._routes}
         self._routes = wanted
@@ -97,20 +121,25 @@ class RoutesInForce:
         metrics.routes_reloads.labels("applied").inc()
         self._show()
         log.info("routes_reloaded", sha256=self._hash)
+        self._health.release(NAME)
         if self._alarms is not None:
             self._alarms.end_soon(ROUTES_REFUSED, self._subject)
 
     def _refuse(self, reason: str) -> None:
         metrics.routes_reloads.labels("refused").inc()
         log.error("routes_refused", error=reason, sha256=self._hash)
+        detail = f"file refused at {utc_now():%H:%M:%S} UTC, the routes before stay in force: {reason}"
+        self._health.degrade(NAME, detail)
         if self._alarms is not None:
-            self._alarms.raise_soon(ROUTES_REFUSED, self._subject, f"the routes before stay in force: {reason}")
+            self._alarms.raise_soon(ROUTES_REFUSED, self._subject, detail, replace=True)
 
     def _show(self) -> None:
         if self._hash:
             metrics.routes_in_force.remove(self._hash)
         self._hash = hash_routes(self._routes)
         metrics.routes_in_force.labels(self._hash).set_to_current_time()
+        accounts = ", ".join(account.name for route in self._routes for account in route.accounts)
+        self._health.facts[NAME] = f"read at {utc_now():%H:%M:%S} UTC, hash {self._hash}, accounts: {accounts}"
 
 
 def _show(value: Any) -> str:

@@ -10,7 +10,7 @@ import structlog
 
 from broadcast import metrics
 from broadcast.alarms import ACCOUNT_STOPPED, SESSION_MUTE, Alarms
-from broadcast.clock import epoch_milliseconds, monotonic
+from broadcast.clock import monotonic
 from broadcast.health import Health
 from broadcast.routing import Account
 from broadcast.sending.accounts.bind_watch import BindWatch
@@ -136,14 +136,11 @@ class RouteAccounts:
     async def run(self) -> None:
         """Watch the accounts until cancelled."""
         while True:
-            self.look(monotonic(), epoch_milliseconds())
+            self.look(monotonic())
             await asyncio.sleep(LOOK_SECONDS)
 
-    def look(self, now: float, wall_now: int) -> None:
-        """Compare the accounts, begin probes that are due, and say which accounts do not work.
-
-        `now` is monotonic seconds, `wall_now` milliseconds since the epoch.
-        """
+    def look(self, now: float) -> None:
+        """Compare the accounts, begin probes that are due, and say which do not work at `now`, monotonic seconds."""
         self._compare(now)
         self._stop_throttled(now)
         if self._work():
@@ -154,7 +151,7 @@ class RouteAccounts:
         for binds in self.in_force:
             probing = binds.breaker.tick(now) or probing
             self._show(binds)
-        self._watch.look(now, wall_now)
+        self._watch.look(now)
         if probing:
             self._events.write_ready()
 

@@ -11,6 +11,7 @@ from broadcast.alarms import (
     CONTROL_LOST_ITS_TAIL,
     JOBS_FAILED,
     JOBS_LOST_THEIR_TAIL,
+    ROUTES_REFUSED,
     SENDER_KINDS,
     Alarm,
     keep_alarms,
@@ -152,6 +153,24 @@ async def test_an_alarm_whose_cause_has_gone_is_cleared_and_one_that_changes_kee
         assert [line for line in lines if line["event"] == "alarm_raised"] == []
         (again,) = await rows(settings)
         assert again.id != row.id, "one that was cleared while its cause holds is open again"
+
+
+async def test_one_that_is_raised_again_for_another_reason_has_the_new_reason(database_url: str) -> None:
+    settings = settings_of(database_url)
+
+    async with keep_alarms(settings) as alarms:
+
+        async def written() -> bool:
+            return not alarms.waiting
+
+        alarms.raise_soon(ROUTES_REFUSED, "sender a", "routes.toml:3: the first", replace=True)
+        await until(written)
+        with structlog.testing.capture_logs() as lines:
+            alarms.raise_soon(ROUTES_REFUSED, "sender a", "routes.toml:9: the second", replace=True)
+        assert [line["detail"] for line in lines] == ["routes.toml:9: the second"]
+        await until(written)
+    (row,) = await rows(settings)
+    assert row.detail == "routes.toml:9: the second"
 
 
 async def test_the_last_word_on_an_alarm_is_written_though_it_changed_while_postgresql_was_away() -> None:

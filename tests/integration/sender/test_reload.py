@@ -165,11 +165,20 @@ async def test_accounts_are_added_changed_drained_and_removed_in_mid_broadcast(
 async def test_a_file_that_cannot_be_taken_is_refused_whole_and_told(settings: Settings, tmp_path: Path) -> None:
     async with reloading(settings, tmp_path, "") as found:
         await eventually(lambda: "session_bound" in found.sender.text(), "acc is bound", within_seconds=30)
+
+        async def alarms() -> list[tuple[str, str]]:
+            connection = await asyncpg.connect(settings.database_url.get_secret_value())
+            try:
+                found = await list_alarms(connection)
+            finally:
+                await connection.close()
+            return [(alarm.subject, alarm.detail) for alarm in found if alarm.kind == ROUTES_REFUSED]
+
         before = await found.in_force()
         for count, (accounts, delays, reason) in enumerate(
             [
                 ({"acc": "window = 0", "b": ""}, (1, 2), "window"),
-                ({"acc": "", "b": ""}, (1, 3), "delays_seconds of route simulated is 1, 3, was 1, 2: cannot change"),
+                ({"acc": "", "b": ""}, (1, 3), "delays_seconds: cannot change while the sender runs, is 1, 2 there"),
                 ({"acc": "weight = 0"}, (1, 2), "has no account that sends"),
             ],
             1,
@@ -178,20 +187,15 @@ async def test_a_file_that_cannot_be_taken_is_refused_whole_and_told(settings: S
             found.sender.send(signal.SIGHUP)
             await found.until_counted("refused", count)
             assert reason in found.sender.text().replace('\\"', '"')
+            assert reason in (await found.sender.report())["degraded"]["routes"]
+
+            async def raised(reason: str = reason) -> bool:
+                return [subject for subject, detail in await alarms() if reason in detail] == ["sender a"]
+
+            await eventually(raised, f"the alarm says {reason}")
         assert await found.in_force() == before
         assert found.sender.text().count('"routes_refused"') >= 3
 
-        async def alarms() -> list[str]:
-            connection = await asyncpg.connect(settings.database_url.get_secret_value())
-            try:
-                return [alarm.subject for alarm in await list_alarms(connection) if alarm.kind == ROUTES_REFUSED]
-            finally:
-                await connection.close()
-
-        async def raised() -> bool:
-            return await alarms() == ["sender a"]
-
-        await eventually(raised, "the alarm is raised")
         alert = await found.route.publish()
         await found.route.put_jobs(alert, range(1, 101))
         by_account = await check_everybody_reached_once(found, alert, range(1, 101))
@@ -203,3 +207,6 @@ async def test_a_file_that_cannot_be_taken_is_refused_whole_and_told(settings: S
             return await alarms() == []
 
         await eventually(ended, "the alarm has ended")
+        report = await found.sender.report()
+        assert "routes" not in report["degraded"]
+        assert report["facts"]["routes"].endswith("accounts: acc, b")

@@ -13,7 +13,8 @@ from broadcast.sending.accounts.bind_watch import GRACE_SECONDS, BindReport, Bin
 from broadcast.sending.accounts.breaker import Breaker
 from broadcast.smpp.account import BindMode
 from broadcast.smpp.bind_state import BindPhase, BindState
-from broadcast.smpp.codec.command_status import RINVPASWD
+from broadcast.smpp.codec.command_status import RALYBND, RINVPASWD
+from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.errors import BindError, LinkLostError
 
 WALL = 1_700_000_000_000
@@ -24,18 +25,21 @@ REFUSED = BindError("h:1 refused the bind of s: ESME_RINVPASWD", retryable=False
 class PoolInState:
     """A pool as the watch sees it."""
 
+    binds: int = 1
     sessions: list[object] = field(default_factory=list)
-    last_error: BindError | None = None
+    error: SmppError | None = None
     wait: float | None = None
-
     receivers: int = 0
+    now: int = WALL
+    others: list[BindState] = field(default_factory=list)
 
     def bind_states(self) -> list[BindState]:
         modes = [BindMode.TRANSMITTER] * len(self.sessions) + [BindMode.RECEIVER] * self.receivers
-        return [BindState("a", str(number), mode, BindPhase.BOUND, WALL) for number, mode in enumerate(modes)]
-
-    def seconds_to_next_attempt(self) -> float | None:
-        return self.wait
+        bound = [BindState("a", str(number), mode, BindPhase.BOUND, WALL) for number, mode in enumerate(modes)]
+        phase = BindPhase.CONNECTING if self.wait is None else BindPhase.WAITING
+        next_try = None if self.wait is None else self.now + int(self.wait * 1000)
+        down = BindState("a", "down", BindMode.TRANSMITTER, phase, WALL, self.error, 1, next_try)
+        return [*bound, *([down] * (self.binds - len(bound))), *self.others]
 
 
 @dataclass
@@ -44,7 +48,6 @@ class BindsInState:
 
     account: Account
     pool: PoolInState = field(default_factory=PoolInState)
-    last_loss: LinkLostError | None = None
     breaker: Breaker = field(default_factory=lambda: Breaker(10))
 
 
@@ -83,7 +86,9 @@ class WatchUnderTest:
 
     def look(self, after: float = 0.0) -> None:
         self.now += after
-        self.watch.look(self.now, WALL + int(self.now * 1000))
+        for binds in self.accounts:
+            binds.pool.now = WALL + int(self.now * 1000)
+        self.watch.look(self.now)
 
 
 def test_no_account_bound_is_not_ready_and_names_account_reason_and_next_try() -> None:
@@ -91,7 +96,7 @@ def test_no_account_bound_is_not_ready_and_names_account_reason_and_next_try() -
     sender.look()
     assert not sender.health.ready()
     assert not sender.health.started(), "the first try is not over: starting goes on"
-    sender.accounts[0].pool.last_error, sender.accounts[0].pool.wait = REFUSED, 83.0
+    sender.accounts[0].pool.error, sender.accounts[0].pool.wait = REFUSED, 83.0
     sender.look()
     assert sender.health.holds == {
         "account a": "0 of 1 binds: h:1 refused the bind of s: ESME_RINVPASWD; next try at 22:14:43 UTC"
@@ -107,12 +112,12 @@ def test_no_account_bound_is_not_ready_and_names_account_reason_and_next_try() -
 def test_one_account_of_two_is_ready_and_degraded() -> None:
     sender = WatchUnderTest("a", "b")
     sender.accounts[0].pool.sessions.append(object())
-    sender.accounts[1].pool.last_error = REFUSED
+    sender.accounts[1].pool.error = REFUSED
     sender.look()
     assert sender.health.ready()
     assert list(sender.health.degraded) == ["account b"]
     sender.accounts[0].pool.sessions.clear()
-    sender.accounts[0].last_loss = LinkLostError("closed by the SMSC")
+    sender.accounts[0].pool.error = LinkLostError("closed by the SMSC")
     sender.look()
     assert not sender.health.ready()
     assert sender.health.degraded == {}
@@ -136,7 +141,7 @@ def test_an_account_that_is_bound_but_gets_no_work_is_not_ready() -> None:
 def test_a_bind_that_is_down_for_some_seconds_is_an_alarm_that_ends_when_it_is_bound() -> None:
     sender = WatchUnderTest("a")
     pool = sender.accounts[0].pool
-    pool.last_error, pool.wait = REFUSED, 60.0
+    pool.error, pool.wait = REFUSED, 60.0
     sender.look()
     sender.look(GRACE_SECONDS - 1)
     assert sender.alarms.calls == []
@@ -164,7 +169,7 @@ def test_the_first_bind_ends_an_alarm_of_the_run_before_and_a_short_loss_is_none
     sender.look()
     assert [call for call, *_ in sender.alarms.calls] == ["end"]
     pool.sessions.clear()
-    sender.accounts[0].last_loss = LinkLostError("closed by the SMSC")
+    sender.accounts[0].pool.error = LinkLostError("closed by the SMSC")
     sender.look(1)
     pool.sessions.append(object())
     sender.look(2)
@@ -174,7 +179,7 @@ def test_the_first_bind_ends_an_alarm_of_the_run_before_and_a_short_loss_is_none
 def test_an_account_that_is_removed_holds_nothing_and_its_alarm_ends() -> None:
     sender = WatchUnderTest("a", "b")
     sender.accounts[0].pool.sessions.append(object())
-    sender.accounts[1].pool.last_error, sender.accounts[1].pool.wait = REFUSED, 5.0
+    sender.accounts[1].pool.error, sender.accounts[1].pool.wait = REFUSED, 5.0
     sender.look()
     sender.look(10)
     assert list(sender.alarms.open) == ["b, sender host-1"]
@@ -193,7 +198,7 @@ def test_an_alarm_is_open_while_and_only_while_a_bind_has_been_down_for_the_grac
 ) -> None:
     sender = WatchUnderTest("a")
     pool = sender.accounts[0].pool
-    pool.last_error, pool.wait = REFUSED, 1.0
+    pool.error, pool.wait = REFUSED, 1.0
     down_for = -seconds
     for up in bound:
         pool.sessions[:] = [object()] if up else []
@@ -203,7 +208,24 @@ def test_an_alarm_is_open_while_and_only_while_a_bind_has_been_down_for_the_grac
         assert sender.health.ready() == up
 
 
-def test_the_same_next_try_on_two_clocks_is_no_news() -> None:
+def test_binds_that_are_down_for_different_reasons_are_all_explained_and_those_that_leave_are_not_counted() -> None:
+    own = BindsInState(Account(name="a", host="h", port=1, system_id="s", binds=4), PoolInState(binds=2))
+    own.pool.sessions = [object()]
+    own.pool.error, own.pool.wait = REFUSED, 60.0
+    taken = BindError("h:1 refused the bind of s: ESME_RALYBND", retryable=True, command_status=RALYBND)
+    own.pool.others = [
+        BindState("a", "2", BindMode.TRANSCEIVER, BindPhase.WAITING, WALL, taken, 3, WALL + 5_000),
+        BindState("a", "3", BindMode.TRANSCEIVER, BindPhase.WAITING, WALL, taken, 3, WALL + 9_000),
+        BindState("a", "4", BindMode.TRANSCEIVER, BindPhase.UNBINDING, WALL, LinkLostError("closed"), 0, None),
+    ]
+    report = report_binds(own)  # type: ignore[arg-type]
+    assert report.describe() == (
+        "1 of 4 binds: 2 of them: h:1 refused the bind of s: ESME_RALYBND; 1 of them: h:1 refused the bind of s: "
+        "ESME_RINVPASWD; next try at 22:13:25 UTC"
+    )
+
+
+def test_the_try_of_another_bind_soon_after_is_no_news() -> None:
     told = BindReport("a", 1, 0, "refused", WALL)
     assert not is_news(BindReport("a", 1, 0, "refused", WALL + 3), told)
     assert is_news(BindReport("a", 1, 0, "refused", WALL + 5_000), told)
@@ -213,9 +235,10 @@ def test_the_same_next_try_on_two_clocks_is_no_news() -> None:
 def test_an_account_that_only_receives_takes_no_work_and_one_without_receivers_is_not_complete() -> None:
     separate: Any = {"bind_mode": "transmitter_receiver", "transmitters": 1, "receivers": 2}
     own = BindsInState(Account(name="a", host="h", port=1, system_id="s", **separate))
+    own.pool.binds = 3
     own.pool.receivers = 2
-    report = report_binds(own, WALL)  # type: ignore[arg-type]
+    report = report_binds(own)  # type: ignore[arg-type]
     assert (report.bound, report.binds, report.working, report.complete) == (2, 3, False, False)
     own.pool.receivers, own.pool.sessions = 0, [object()]
-    report = report_binds(own, WALL)  # type: ignore[arg-type]
+    report = report_binds(own)  # type: ignore[arg-type]
     assert (report.bound, report.binds, report.working, report.complete) == (1, 3, True, False)
