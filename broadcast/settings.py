@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from broadcast.errors import SettingsError
 from broadcast.network.addresses import check_brokers, check_http, check_postgres
+from schemas.wording import explain
 
 DAY_SECONDS = 86_400
 
@@ -194,7 +195,11 @@ def _describe(fault: ErrorDetails) -> str:
     name = str(fault["loc"][0])
     secret = name in Settings.model_fields and "Secret" in str(Settings.model_fields[name].annotation)
     value = "(not shown)" if secret else repr(fault["input"])
-    return f"BROADCAST_{name.upper()} = {value}: {fault['msg'].removeprefix('Value error, ')}"
+    rule, step = explain(fault) or (fault["msg"].removeprefix("Value error, "), "")
+    if fault["type"].endswith("_parsing"):
+        # The environment knows no quotation marks.
+        step = ""
+    return f"BROADCAST_{name.upper()} = {value}: {rule}" + (f"; {step}" if step else "")
 
 
 def read_environment() -> dict[str, str]:

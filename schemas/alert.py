@@ -15,6 +15,7 @@ from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
 
 from schemas.enumeration import Category, Certainty, MsgType, ResponseType, Scope, Severity, Status, Urgency
 from schemas.scalar import (
@@ -38,6 +39,7 @@ from schemas.scalar import (
     split_names,
     write_instant,
 )
+from schemas.wording import explain, quote
 
 __all__ = [
     "ALERT_BYTES_MAX",
@@ -287,15 +289,28 @@ class AlertInvalidError(ValueError):
 
 def problems_of(error: ValidationError) -> list[tuple[str, str, str]]:
     """Pydantic's faults as (field, rule, message); a field is a path such as `info[0].area[1].polygon[0]`."""
-    rules = {"missing": "6.1", "enum": "6.2", "extra_forbidden": "R21"}
     return [
         (
             "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip("."),
-            fault["ctx"]["rule"] if "rule" in fault.get("ctx", {}) else rules.get(fault["type"], "6.1"),
-            "no such field; check its spelling" if fault["type"] == "extra_forbidden" else fault["msg"],
+            fault.get("ctx", {}).get("rule") or _RULES.get(fault["type"], "6.1"),
+            _message_of(fault),
         )
-        for fault in error.errors(include_url=False, include_input=False)
+        for fault in error.errors(include_url=False)
     ]
+
+
+_RULES = {"missing": "6.1", "enum": "6.2", "extra_forbidden": "R21"}
+
+
+def _message_of(fault: ErrorDetails) -> str:
+    if fault["type"] == "extra_forbidden":
+        return "no such field; check its spelling"
+    if fault["type"] == "model_type":
+        return "must be an object; write its fields in braces"
+    context = fault.get("ctx", {})
+    message = context["reason"] if "reason" in context else "; ".join(explain(fault) or (fault["msg"],))
+    value = quote(fault["input"])
+    return f"{value}: {message}" if value else message
 
 
 def read_references(text: str) -> tuple[Reference, ...]:

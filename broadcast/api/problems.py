@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from broadcast.errors import BroadcastError, InputError
+from schemas.wording import explain
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:tocsin:problem:"
@@ -115,7 +116,10 @@ def _problem_of(error: Exception) -> Problem:
         case BroadcastError() if error.retryable:
             return unavailable("service", str(error))
         case RequestValidationError():
-            findings = [(".".join(map(str, fault["loc"])), fault["type"], fault["msg"]) for fault in error.errors()]
+            findings = [
+                (".".join(map(str, fault["loc"])), fault["type"], "; ".join(explain(fault) or (fault["msg"],)))
+                for fault in error.errors()
+            ]
             first = "; ".join(f"{field}: {message}" for field, _, message in findings)
             return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-input", first, findings=findings)
         case HTTPException():

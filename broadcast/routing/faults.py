@@ -11,8 +11,8 @@ from pydantic_core import ErrorDetails
 from broadcast.routing.contradictions import ContradictionsError
 from broadcast.routing.fields import FORMS, RULE
 from broadcast.routing.lines import Path
+from schemas.wording import VALUE_LIMIT, explain, quote
 
-VALUE_LIMIT: Final = 60
 ALL_FIELDS: Final = "all fields are in docs/settings.md"
 
 SYNONYMS: Final[Mapping[str, str]] = {
@@ -33,34 +33,6 @@ SYNONYMS: Final[Mapping[str, str]] = {
     "unknown_policy": "resend_unanswered",
 }
 """Names that carriers' forms, other gateways and older files use, and the field that is meant."""
-
-BOUNDS: Final[Mapping[str, tuple[str, str]]] = {
-    "missing": ("is missing", "add it"),
-    "greater_than": ("must be more than {gt:g}", "raise it"),
-    "greater_than_equal": ("must be at least {ge:g}", "raise it"),
-    "less_than": ("must be less than {lt:g}", "lower it"),
-    "less_than_equal": ("must be at most {le:g}", "lower it"),
-    "finite_number": ("must be finite", "write a number"),
-    "string_too_short": ("is empty", "write it"),
-    "string_too_long": ("must have at most {max_length} characters", "shorten it"),
-    "too_short": ("must have at least {min_length}", "add one"),
-    "too_long": ("must have at most {max_length}", "remove some"),
-    "literal_error": ("must be {expected}", "write one of these"),
-    "enum": ("must be {expected}", "write one of these"),
-    "model_type": ("must be a table", "write it as a table, {{ name = value }}"),
-    "model_attributes_type": ("must be a table", "write it as a table, {{ name = value }}"),
-    "tuple_type": ("must be a list", "write it in square brackets"),
-}
-"""Rule and step by the type of a model's error; the values in braces are of its context."""
-
-KINDS: Final[Mapping[str, tuple[str, str]]] = {
-    "int": ("must be a whole number", "write one without quotation marks"),
-    "float": ("must be a number", "write one without quotation marks"),
-    "bool": ("must be true or false", "write one of these, without quotation marks"),
-    "string": ("must be a text", "write it in quotation marks"),
-    "path": ("must be a path", "write it in quotation marks"),
-}
-"""The same, by the first word of the type, where the kind of value is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +68,7 @@ class Places:
     def fault(self, path: Path, rule: str, step: str, *, shown: bool = True) -> Fault:
         """A fault of the field at `path`; a value that may be secret is never shown."""
         table, field = self._divide(path)
-        value = self._show(path) if shown and not any("password" in str(part).lower() for part in path) else ""
+        value = quote(self._value(path)) if shown and not any("password" in str(part).lower() for part in path) else ""
         return Fault(self._line(path), self._name(table), field, value, rule, step)
 
     def describe(self, error: ValidationError) -> Iterator[Fault]:
@@ -127,19 +99,6 @@ class Places:
         except (KeyError, IndexError, TypeError):
             return None
         return value
-
-    def _show(self, path: Path) -> str:
-        value = self._value(path)
-        if isinstance(value, bool):
-            return str(value).lower()
-        if not isinstance(value, str | int | float):
-            return ""
-        try:
-            text = repr(value)
-        except ValueError:
-            # A number of more digits than Python writes.
-            return ""
-        return text if len(text) <= VALUE_LIMIT else f"{text[:VALUE_LIMIT]}…"
 
     def _divide(self, path: Path) -> tuple[Path, str]:
         """The path of the route or account, and the name of the field in it."""
@@ -181,11 +140,9 @@ def _explain(detail: ErrorDetails, path: Path) -> tuple[str, str]:
     if kind == "string_pattern_mismatch":
         field = next(part for part in reversed(path) if isinstance(part, str))
         return "has the wrong form", FORMS.get(field, f"it must match {context['pattern']}")
-    rule, step = BOUNDS.get(kind) or KINDS.get(kind.partition("_")[0]) or (detail["msg"], ALL_FIELDS)
-    try:
-        return rule.format(**context), step.format(**context)
-    except (KeyError, ValueError):
-        return detail["msg"], ALL_FIELDS
+    if kind in {"model_type", "model_attributes_type"}:
+        return "must be a table", "write it as a table, { name = value }"
+    return explain(detail) or (detail["msg"], ALL_FIELDS)
 
 
 def _find_tables(model: type[BaseModel], name: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Sequence[str]]]:

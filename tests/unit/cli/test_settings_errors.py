@@ -16,10 +16,10 @@ from broadcast.settings import STACK_FILE, Settings, load_settings, read_environ
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("BROADCAST_API_PORT", "abc", "BROADCAST_API_PORT = 'abc': Input should be a valid integer"),
-        ("BROADCAST_CHUNK_SIZE", "0", "BROADCAST_CHUNK_SIZE = '0': Input should be greater than or equal to 1"),
+        ("BROADCAST_API_PORT", "abc", "BROADCAST_API_PORT = 'abc': must be a whole number"),
+        ("BROADCAST_CHUNK_SIZE", "0", "BROADCAST_CHUNK_SIZE = '0': must be at least 1; raise it"),
         ("BROADCAST_NUMBER_HASH_KEY", "", "BROADCAST_NUMBER_HASH_KEY = (not shown): "),
-        ("BROADCAST_LOG_LEVEL", "loud", "BROADCAST_LOG_LEVEL = 'LOUD': Input should be 'DEBUG'"),
+        ("BROADCAST_LOG_LEVEL", "loud", "BROADCAST_LOG_LEVEL = 'LOUD': must be 'DEBUG'"),
         ("BROADCAST_KAFKA_BOOTSTRAP", ":::", "BROADCAST_KAFKA_BOOTSTRAP = ':::': ':::' is not host:port"),
         ("BROADCAST_KAFKA_BOOTSTRAP", "a:9092,b", "BROADCAST_KAFKA_BOOTSTRAP = 'a:9092,b': 'b' is not host:port"),
         ("BROADCAST_KAFKA_BOOTSTRAP", "a:0", "BROADCAST_KAFKA_BOOTSTRAP = 'a:0': 'a:0' is not host:port"),

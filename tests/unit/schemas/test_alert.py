@@ -137,9 +137,29 @@ def test_a_broken_rule_is_named_with_its_field(content: dict[str, Any], field: s
 def test_a_missing_field_is_named() -> None:
     content = alert_json()
     del content["sender"], content["scope"]
-    with pytest.raises(AlertInvalidError, match=r"sender: Field required \[6.1\] \(and 1 more\)") as caught:
+    with pytest.raises(AlertInvalidError, match=r"sender: is missing; add it \[6.1\] \(and 1 more\)") as caught:
         read(content)
     assert [field for field, _, _ in caught.value.problems] == ["sender", "scope"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"identifier": "a b"}, "identifier: 'a b': must be non-empty and hold no white space, comma, '<' or '&' [R1]"),
+        ({"identifier": 5}, "identifier: 5: must be a text; write it in quotation marks [6.1]"),
+        ({"sent": "today"}, "sent: 'today': must be written YYYY-MM-DDThh:mm:ss+hh:mm (UTC is -00:00; no Z"),
+        ({"scope": "public"}, "scope: 'public': must be 'Public', 'Restricted' or 'Private'; write one of these [6.2]"),
+        ({"groups": "river"}, "groups: 'river': must be a list; write it in square brackets [6.1]"),
+        ({"groups": [""]}, "groups[0]: '': is empty; write it [6.1]"),
+        ({"info": [3]}, "info[0]: must be an object; write its fields in braces [6.1]"),
+        ({"note": "x" * 70 + "\x00"}, f"note: '{'x' * 59}…: U+0000 at position 70 is not an XML character; remove it"),
+        ({"flavour": "sweet"}, "flavour: no such field; check its spelling [R21]"),
+    ],
+)
+def test_a_wrong_value_is_shown_with_what_it_must_be(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(AlertInvalidError) as caught:
+        read(alert_json() | changes)
+    assert str(caught.value).startswith(message)
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff", b"[" * 200_000, b"1" * 5000])
