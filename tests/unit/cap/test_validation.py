@@ -1,6 +1,6 @@
 """The rules on whole alerts: each fires where it should and nowhere else."""
 
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import pytest
@@ -134,20 +134,20 @@ def test_a_star_around_a_point_never_crosses_itself(radii: list[float]) -> None:
 
 def test_the_largest_polygon_is_looked_at_in_time() -> None:
     points = [(10 + step % 2 + step / 10_000, step / 100) for step in range(GEOMETRY_POINTS_MAX - 2)]
-    started = perf_counter()
+    started = process_time()
     assert not intersects_itself([*points, (0.0, 6.0), points[0]])
-    assert perf_counter() - started < 5
+    assert process_time() - started < 5
 
 
 def test_many_large_polygons_are_looked_at_up_to_a_bound_and_the_others_named() -> None:
     count = 70
     drawn = alert({"area": [AREA | {"polygon": [zigzag(GEOMETRY_POINTS_MAX)] * count}]})
-    started = perf_counter()
+    started = process_time()
     looked_at = GEOMETRY_SIDES_MAX // GEOMETRY_POINTS_MAX**2
     assert [finding.path for finding in validate(drawn)] == [
         f"info[0].area[0].polygon[{number}]" for number in range(looked_at, count)
     ]
-    assert perf_counter() - started < 10
+    assert process_time() - started < 10
 
 
 def test_a_small_polygon_behind_large_ones_is_still_looked_at() -> None:
