@@ -110,7 +110,7 @@ class RouteSender(SenderEvents):
             outbox=self._outbox,
             in_doubt_limit=in_doubt_limit,
             events=self,
-            fallback=find_fallback(route, in_force.routes, names, self._outbox),
+            fallback=find_fallback(route, in_force.routes, names, self._outbox, self._settlement.unanswered),
         )
         self._beats = Beats(
             settings,

@@ -17,7 +17,6 @@ from broadcast.sending.outbox import BeatContent, Outbox, encode_status
 from broadcast.sending.rules import UNANSWERED
 from broadcast.smpp.codec.message import Delivery
 from broadcast.smpp.window import Response
-from schemas.job import Job
 from schemas.status import Outcome, Status
 from schemas.topics import Names
 
@@ -124,7 +123,7 @@ class Settlement:
         return self._settle(token, command_status, message_id, at)
 
     def _settle(self, token: Token, command_status: int, message_id: str, at: int) -> bool:
-        submission, job, offset, sent, part = token
+        submission, _, offset, sent, part = token
         if sent is not None:
             if offset not in submission.progress.pending:
                 self._late.settle(token, command_status, message_id, at)
@@ -138,13 +137,11 @@ class Settlement:
             self._late.settle(token, command_status, message_id, at)
             return False
         self._outbox.content.count_submits(submission.session, len(answers))
-        self._write(submission, job, offset, answers, at)
+        self._write(token, answers, at)
         return True
 
-    def _write(
-        self, submission: Submission, job: Job, offset: int, answers: Sequence[tuple[int, str]], at: int
-    ) -> None:
-        copy = self._writer.write(submission, job, offset, answers, at)
+    def _write(self, token: Token, answers: Sequence[tuple[int, str]], at: int) -> None:
+        copy = self._writer.write(token, answers, at)
         if copy is not None:
             self._late.note_early(copy, at)
 
@@ -156,12 +153,12 @@ class Settlement:
     def give_up(self, tokens: Sequence[Token], at: int) -> None:
         """Wait no longer for these jobs, by the first token of each: what is unanswered is unknown."""
         for token in tokens:
-            submission, job, offset, sent, _ = token
+            submission, _, offset, sent, _ = token
             if sent is None:
                 self.settle(token, UNANSWERED, "", at)
             elif submission.progress.settle(offset) is not None:
                 self._outbox.content.count_submits(submission.session, len(sent.answers))
-                self._write(submission, job, offset, sent.all(), at)
+                self._write(token, sent.all(), at)
 
     def retry_throttled(self, at: int, session: str | None = None) -> None:
         """Submits of a session that has ended, or of all, do not go again on it: each is a retry."""

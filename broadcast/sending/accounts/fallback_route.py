@@ -9,6 +9,7 @@ from aiokafka import TopicPartition
 from broadcast import metrics
 from broadcast.routing import Route
 from broadcast.sending.answers.sequel import send_whole
+from broadcast.sending.answers.unanswered import Unanswered
 from broadcast.sending.outbox import Outbox
 from schemas.job import Job
 from schemas.lane import Lane
@@ -24,11 +25,12 @@ class FallbackRoute:
     route once at most.
     """
 
-    def __init__(self, route: Route, other: Route, names: Names, outbox: Outbox) -> None:
+    def __init__(self, route: Route, other: Route, names: Names, outbox: Outbox, unanswered: Unanswered) -> None:
         self._route: Final = route
         self._other: Final = other
         self._names: Final = names
         self._outbox: Final = outbox
+        self._unanswered: Final = unanswered
 
     def is_due(self, unusable_since: float | None, now: float) -> bool:
         """Whether jobs are to change their route: no account has worked for `fallback_after_seconds`.
@@ -38,18 +40,31 @@ class FallbackRoute:
         return unusable_since is not None and now - unusable_since >= self._route.fallback_after_seconds
 
     def take(self, jobs: Sequence[Job], lane: Lane) -> None:
-        """Take jobs over as whole copies of the same attempt; no account of the other route has refused them."""
+        """Take jobs over as whole copies of the same attempt; no account of the other route has refused them.
+
+        One that a late answer or a receipt may still withdraw goes to the shortest delay topic, and is due at once:
+        there its withdrawal can follow it.
+        """
         topic = self._names.jobs(self._other.name, lane)
+        delay_topic = self._names.delay(self._other.name, lane, self._other.delays_seconds[0])
         for job in jobs:
             if job.segments:
                 send_whole(job)
             job.due_at, job.session, job.refused_by = 0, "", ()
-            self._outbox.add_retry(job, TopicPartition(topic, job.recipient_id % self._other.partitions))
+            partition = job.recipient_id % self._other.partitions
+            if self._unanswered and self._unanswered.may_withdraw(job):
+                to = TopicPartition(delay_topic, partition)
+                self._unanswered.note_moved(job, to)
+            else:
+                to = TopicPartition(topic, partition)
+            self._outbox.add_retry(job, to)
         metrics.jobs_rerouted.labels(lane.value).inc(len(jobs))
         log.warning("jobs_rerouted", route=self._route.name, to=self._other.name, count=len(jobs))
 
 
-def find_fallback(route: Route, routes: Sequence[Route], names: Names, outbox: Outbox) -> FallbackRoute | None:
+def find_fallback(
+    route: Route, routes: Sequence[Route], names: Names, outbox: Outbox, unanswered: Unanswered
+) -> FallbackRoute | None:
     """The fallback of a route among all routes of the file; None where it has none."""
     other = next((each for each in routes if each.name == route.fallback_route), None)
-    return None if other is None else FallbackRoute(route, other, names, outbox)
+    return None if other is None else FallbackRoute(route, other, names, outbox, unanswered)

@@ -1,4 +1,4 @@
-"""Answers that come after their submit was given up, and receipts that stand for an answer."""
+"""Answers that come after their submit was given up, and receipts that say more than the answer."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -20,7 +20,8 @@ from broadcast.smpp.codec.receipts import parse_receipt
 from schemas.status import Outcome
 
 BY_RECEIPT: Final = "no answer; a receipt says that the SMSC has it"
-"""The reason, for people, of an acceptance that only a receipt tells."""
+BY_RECEIPT_THOUGH_REFUSED: Final = "refused for now; a receipt says that the SMSC has it all the same"
+"""The reasons, for people, of acceptances that only a receipt tells."""
 
 
 class LateAnswers:
@@ -50,6 +51,8 @@ class LateAnswers:
         meaning = meaning_of_answer(command_status, submission.account.command_status)
         if found is not None:
             found[1].unanswered.discard(part)
+            if meaning.outcome_class is OutcomeClass.FOR_NOW:
+                found[1].refused[part] = message_id
         if offset in submission.held:
             self._settle_held(token, answer, meaning, at)
         elif meaning.follow is not Follow.RESEND:
@@ -88,11 +91,23 @@ class LateAnswers:
 
     def _settle_by_receipt(self, claim: Claim, message_id: str, at: int) -> None:
         person, copy, part = claim
-        token = copy.submission, copy.job, copy.offset, None, part
-        self._add_late(token, (ROK, message_id), Outcome.ACCEPTED, at, BY_RECEIPT)
+        submission, job, offset, sent, _ = copy.token
+        token, answer, reason = (submission, job, offset, sent, part), (ROK, message_id), BY_RECEIPT
+        if part in copy.refused:
+            reason = BY_RECEIPT_THOUGH_REFUSED
+            if person.written is not None:
+                # The phone gets both, and nobody knew it when the later one was written.
+                job.possible_duplicate = person.written.possible_duplicate = True
+            elif person.retry is not None and person.retry.moved:
+                # The other route may have written it.
+                job.possible_duplicate = True
+        if offset in submission.held:
+            self._settle_held(token, answer, meaning_of_answer(ROK, {}), at, reason)
+        else:
+            self._add_late(token, answer, Outcome.ACCEPTED, at, reason)
         self._note_accepted(person, copy, part)
 
-    def _settle_held(self, token: Token, answer: tuple[int, str], meaning: Meaning, at: int) -> None:
+    def _settle_held(self, token: Token, answer: tuple[int, str], meaning: Meaning, at: int, reason: str = "") -> None:
         """Settle a late answer to a job that is not sent again.
 
         When all its segments have one, what was refused for now is tried again. Until then such a segment stays
@@ -105,13 +120,14 @@ class LateAnswers:
             answers = sent.all()
         if any(command_status == UNANSWERED for command_status, _ in answers):
             if meaning.follow is Follow.NOTHING:
-                self._add_late(token, answer, outcome_of(meaning, Sequel()), at)
+                self._add_late(token, answer, outcome_of(meaning, Sequel()), at, reason)
             return
         meanings, sequel = self._writer.decide(submission, job, answers)
         for each, (number_answer, each_meaning) in enumerate(zip(answers, meanings, strict=True)):
             if each_meaning.follow in RETRIABLE or each == part:
                 written = (submission, job, offset, sent, each)
-                self._add_late(written, number_answer, outcome_of(each_meaning, sequel), at)
+                why = reason if each == part else ""
+                self._add_late(written, number_answer, outcome_of(each_meaning, sequel), at, why)
         if sequel.follow is not Follow.NOTHING:
             submission.held.discard(offset)
             self._writer.retry(submission, job, sequel, meanings, at)
@@ -126,13 +142,12 @@ class LateAnswers:
 
     def _note_accepted(self, person: Person, copy: Copy, part: int) -> None:
         """A part of an unanswered copy is accepted; if that makes it whole, the next attempt is withdrawn."""
-        copy.unanswered.discard(part)
-        copy.missing.discard(part)
+        copy.note_accepted(part)
         if copy.missing:
             return
         retry = person.take_retry()
         if retry is not None:
-            job, to = retry
-            self._unanswered.withdraw(job)
-            self._outbox.add_retry(withdrawal_of(job), to)
+            if not retry.moved:
+                self._unanswered.withdraw(retry.job)
+            self._outbox.add_retry(withdrawal_of(retry.job), retry.to)
             metrics.resends_withdrawn.labels(copy.submission.message.lane.value).inc()

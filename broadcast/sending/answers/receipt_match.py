@@ -1,4 +1,4 @@
-"""Whether a receipt can be that of a submit that nothing has answered. Pure; when in doubt, it is not."""
+"""Whether a receipt can be that of a submit whose message id nobody knows. Pure; when in doubt, it is not."""
 
 from typing import Final
 
@@ -18,13 +18,18 @@ def tolerance_seconds(receipt: ReceiptContent) -> float:
     return 1.0 if with_seconds else 60.0
 
 
+def says_taken(receipt: ReceiptContent) -> bool:
+    """Whether the message is on the phone or on its way: the SMSC has it."""
+    return receipt.receipt_state in _TAKEN
+
+
 def fits(receipt: ReceiptContent, *, arrived_at: int, written_at: int) -> bool:
     """Whether a receipt says that an SMSC has the submit of `written_at`; both in milliseconds since the epoch.
 
     Its dates have no zone, so only their difference counts: the arrival less that is when the SMSC took the message. A
     receipt without dates, or of a message that failed, or that came before the write, never fits.
     """
-    if arrived_at < written_at or receipt.receipt_state not in _TAKEN:
+    if arrived_at < written_at or not says_taken(receipt):
         return False
     seconds = seconds_between(receipt.submitted, receipt.done)
     if seconds is None:

@@ -1,6 +1,7 @@
-"""The messages that nothing has answered, until a late answer or a receipt does; and the resends withdrawn by it.
+"""The messages of which nobody knows whether the SMSC has them, until a late answer or a receipt tells it.
 
-Empty in normal operation: nothing here is asked for a submit that is answered in time.
+Nothing has answered them, or the SMSC refused them for now, which some do although they have taken them. Empty in
+normal operation: nothing here is asked for a submit that is accepted in time.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,7 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from aiokafka import TopicPartition
 
-from broadcast.sending.answers.receipt_match import SLACK_SECONDS, fits, tolerance_seconds
+from broadcast.sending.answers.receipt_match import SLACK_SECONDS, fits, says_taken, tolerance_seconds
 from broadcast.sending.answers.tokens import Submission, Token
 from broadcast.smpp.codec.command_status import ROK
 from broadcast.smpp.codec.receipts import ReceiptContent
@@ -34,34 +35,72 @@ def key_of(job: Job) -> JobKey:
 
 
 class Copy:
-    """One copy of a message: the parts that nothing has answered, and all that were not accepted."""
+    """One copy of a message.
 
-    __slots__ = ("job", "missing", "offset", "submission", "unanswered")
+    `unanswered` are the parts that nothing has answered, `refused` those that were refused for now, each with the
+    message id of the answer or an empty one; `missing` are all parts that were not accepted.
+    """
 
-    def __init__(self, submission: Submission, job: Job, offset: int, unanswered: set[int], missing: set[int]) -> None:
-        self.submission: Final = submission
-        self.job: Final = job
-        self.offset: Final = offset
+    __slots__ = ("missing", "refused", "token", "unanswered")
+
+    def __init__(self, token: Token, unanswered: set[int], refused: dict[int, str], missing: set[int]) -> None:
+        self.token: Final = token
         self.unanswered: Final = unanswered
+        self.refused: Final = refused
         self.missing: Final = missing
+
+    @property
+    def submission(self) -> Submission:
+        return self.token[0]
+
+    @property
+    def job(self) -> Job:
+        return self.token[1]
+
+    def part_of(self, message_id: str) -> int | None:
+        """The part that was refused by an answer with this id."""
+        return next((part for part, found in self.refused.items() if found == message_id), None)
+
+    def part_without_id(self) -> int | None:
+        """The first part of which no id is known."""
+        return min([*self.unanswered, *[part for part, found in self.refused.items() if not found]], default=None)
+
+    def note_accepted(self, part: int) -> None:
+        """The SMSC has this part."""
+        self.unanswered.discard(part)
+        self.refused.pop(part, None)
+        self.missing.discard(part)
 
 
 class Person:
-    """A recipient of one alert, with the copies that were not answered, and the next attempt on its delay topic."""
+    """A recipient of one alert, with the copies that were not answered, and the next attempt on its delay topic.
 
-    __slots__ = ("copies", "expires_at", "ids", "key", "retry")
+    `written` is the last attempt after them that was written, `accepted` says that it was accepted.
+    """
+
+    __slots__ = ("accepted", "copies", "expires_at", "ids", "key", "retry", "written")
 
     def __init__(self, key: tuple[str, int], expires_at: int) -> None:
         self.key: Final = key
         self.expires_at: Final = expires_at
         self.copies: Final[list[Copy]] = []
         self.ids: Final[set[str]] = set()
-        self.retry: tuple[Job, TopicPartition] | None = None
+        self.retry: Retry | None = None
+        self.written: Job | None = None
+        self.accepted = False
 
-    def take_retry(self) -> tuple[Job, TopicPartition] | None:
+    def take_retry(self) -> "Retry | None":
         """The next attempt, which is to be withdrawn; None when it was written, or there is none."""
         retry, self.retry = self.retry, None
         return retry
+
+
+class Retry(NamedTuple):
+    """The next attempt at a job and where it waits; `moved` to another route."""
+
+    job: Job
+    to: TopicPartition
+    moved: bool = False
 
 
 class Claim(NamedTuple):
@@ -73,7 +112,7 @@ class Claim(NamedTuple):
 
 
 class Unanswered:
-    """Recipients with an unanswered submit, by alert and recipient, and by account and number."""
+    """Recipients with a submit of which nobody knows, by alert and recipient, and by account and number."""
 
     def __init__(self) -> None:
         self.people: Final[dict[tuple[str, int], Person]] = {}
@@ -85,7 +124,7 @@ class Unanswered:
         return bool(self.people)
 
     def add(self, copy: Copy, ids: Iterable[str]) -> Copy:
-        """A copy of which parts were not answered; `ids` are those of its answers."""
+        """A copy of which nobody knows whether the SMSC has it; `ids` are those of its accepted parts."""
         key = copy.job.alert_id, copy.job.recipient_id
         person = self.people.get(key)
         if person is None:
@@ -103,7 +142,7 @@ class Unanswered:
         """The copy of a submit, if it was not answered in time."""
         person = self.people.get((job.alert_id, job.recipient_id))
         for copy in person.copies if person else ():
-            if copy.submission is submission and copy.offset == offset:
+            if copy.submission is submission and copy.token[2] == offset:
                 return person, copy  # type: ignore[return-value]  # a copy has its person
         return None
 
@@ -111,7 +150,22 @@ class Unanswered:
         """The next attempt at a job was put on a delay topic."""
         person = self.people.get((job.alert_id, job.recipient_id))
         if person is not None:
-            person.retry = job, to
+            person.retry = Retry(job, to)
+
+    def may_withdraw(self, job: Job) -> bool:
+        """Whether a job is the next attempt of somebody, so that it may still be withdrawn."""
+        return self._retry_of(job) is not None
+
+    def note_moved(self, job: Job, to: TopicPartition) -> None:
+        """A job that may still be withdrawn was put on a delay topic of another route."""
+        person = self._retry_of(job)
+        if person is not None:
+            person.retry = Retry(job, to, moved=True)
+
+    def _retry_of(self, job: Job) -> Person | None:
+        person = self.people.get((job.alert_id, job.recipient_id))
+        wanted = person is not None and person.retry is not None and person.retry.job.attempt == job.attempt
+        return person if wanted else None
 
     def note_written(self, submission: Submission, tokens: Iterable[Token]) -> None:
         """Jobs were written: nothing withdraws them any more."""
@@ -123,9 +177,9 @@ class Unanswered:
         self._written[key] = first, submission.at
         if self.people:
             for _, job, _, _, _ in tokens:
-                person = self.people.get((job.alert_id, job.recipient_id))
-                if person is not None and person.retry is not None and person.retry[0].attempt == job.attempt:
-                    person.retry = None
+                person = self._retry_of(job)
+                if person is not None:
+                    person.retry, person.written = None, job
 
     def note_answers(self, responses: Sequence[Response[Token]], message_ids: Sequence[bytes]) -> None:
         """Answers in time: their ids are of these submits, and an accepted later copy ends the wait for receipts."""
@@ -136,7 +190,7 @@ class Unanswered:
                 person.ids.add(message_id.decode("latin-1"))
             person_of_job = self.people.get((job.alert_id, job.recipient_id)) if command_status == ROK else None
             if person_of_job is not None and all(copy.job.attempt < job.attempt for copy in person_of_job.copies):
-                self._leave_numbers(person_of_job)
+                self._note_accepted(person_of_job)
 
     def awaits(self, account: str, source: str) -> bool:
         """Whether a receipt from this number may answer a submit of the account."""
@@ -146,23 +200,40 @@ class Unanswered:
         self, account: str, source: str, receipt: ReceiptContent, message_id: str, arrived_at: int
     ) -> Claim | None:
         """The one copy whose submit a receipt answers; None when there is none, or several might be meant."""
-        found: list[Claim] = []
-        for person in self._numbers.get((account, source.lstrip("+")), ()):
-            if message_id in person.ids:
+        people = self._numbers.get((account, source.lstrip("+")), ())
+        copies = [
+            (person, copy) for person in people for copy in person.copies if copy.submission.account.name == account
+        ]
+        for person, copy in copies:
+            part = copy.part_of(message_id)
+            if part is not None:
+                # The SMSC gave this id with its refusal: the receipt is of no other.
+                found = [Claim(person, copy, part)] if says_taken(receipt) else []
+                break
+        else:
+            if any(message_id in person.ids for person in people):
                 return None
-            for copy in person.copies:
-                written_at = copy.submission.at
-                if (
-                    copy.submission.account.name == account
-                    and copy.unanswered
-                    and fits(receipt, arrived_at=arrived_at, written_at=written_at)
-                    and not self._other_alert(account, copy.job.alert_id, written_at, tolerance_seconds(receipt))
-                ):
-                    found.append(Claim(person, copy, min(copy.unanswered)))
+            found = [
+                Claim(person, copy, part)
+                for person, copy in copies
+                if not person.accepted
+                and (part := copy.part_without_id()) is not None
+                and fits(receipt, arrived_at=arrived_at, written_at=copy.submission.at)
+                and not self._other_alert(account, copy, tolerance_seconds(receipt))
+            ]
         if len(found) != 1:
             return None
         found[0].person.ids.add(message_id)
         return found[0]
+
+    def _note_accepted(self, person: Person) -> None:
+        """A later copy is accepted: from now on a receipt says something only if its id is known."""
+        person.accepted = True
+        if any(message_id for copy in person.copies for message_id in copy.refused.values()):
+            return
+        self._leave_numbers(person)
+        if not any(copy.unanswered for copy in person.copies):
+            self.people.pop(person.key, None)
 
     def withdraw(self, job: Job) -> None:
         """A job is not to be written, if it comes up here."""
@@ -181,8 +252,9 @@ class Unanswered:
                 return
             yield person
 
-    def _other_alert(self, account: str, alert_id: str, written_at: int, tolerance: float) -> bool:
+    def _other_alert(self, account: str, copy: Copy, tolerance: float) -> bool:
         """Whether the account wrote another alert's jobs about then: the receipt may be of one to the same number."""
+        alert_id, written_at = copy.job.alert_id, copy.submission.at
         margin = int((tolerance + SLACK_SECONDS) * 1000)
         return any(
             name == account and other != alert_id and first - margin <= written_at <= last + margin

@@ -19,7 +19,7 @@ from broadcast.sending.answers.sequel import (
     outcome_of,
     reason_of,
 )
-from broadcast.sending.answers.tokens import Submission
+from broadcast.sending.answers.tokens import Submission, Token
 from broadcast.sending.answers.unanswered import Copy, Unanswered
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.rules import JITTER_SHARE
@@ -27,6 +27,9 @@ from broadcast.smpp.codec.command_status import Follow, Meaning, OutcomeClass
 from schemas.job import HIGHEST_ATTEMPT, Job
 from schemas.status import Outcome, Status
 from schemas.topics import Names
+
+_DOUBTFUL: Final = frozenset([OutcomeClass.UNKNOWN, OutcomeClass.FOR_NOW])
+"""Some SMSCs deliver what they have answered with a system error."""
 
 
 class AnswerWriter:
@@ -50,16 +53,15 @@ class AnswerWriter:
 
     def write(
         self,
-        submission: Submission,
-        job: Job,
-        offset: int,
+        token: Token,
         answers: Sequence[tuple[int, str]],
         at: int,
     ) -> Copy | None:
         """Write the statuses of one job, by the answers to all its segments, and what follows them.
 
-        The copy, if some of it was not answered.
+        The copy, if nobody knows of some of it whether the SMSC has it.
         """
+        submission, job, offset, *_ = token
         message = submission.message
         if submission.recorded_at:
             self._outbox.content.handovers[message.lane].append((at - submission.recorded_at) / 1000)
@@ -74,8 +76,8 @@ class AnswerWriter:
             status = self.make_status(submission, job, number, answer, outcome=outcome, at=at)
             self._outbox.add_status(status, message.lane)
         copy = None
-        if any(meaning.outcome_class is OutcomeClass.UNKNOWN for meaning in meanings):
-            copy = self._note_unknown(submission, job, offset, answers, meanings)
+        if any(meaning.outcome_class in _DOUBTFUL for meaning in meanings):
+            copy = self._note_doubtful(token, answers, meanings)
         if sequel.held:
             submission.held.add(offset)
             if any(meaning.follow in RETRIABLE for meaning in meanings):
@@ -153,16 +155,10 @@ class AnswerWriter:
             submission.message.total > 1 and submission.account.receipt_covers == "message",
         )
 
-    def _note_unknown(
-        self,
-        submission: Submission,
-        job: Job,
-        offset: int,
-        answers: Sequence[tuple[int, str]],
-        meanings: Sequence[Meaning],
-    ) -> Copy:
+    def _note_doubtful(self, token: Token, answers: Sequence[tuple[int, str]], meanings: Sequence[Meaning]) -> Copy:
         classes = [meaning.outcome_class for meaning in meanings]
         unanswered = {part for part, each in enumerate(classes) if each is OutcomeClass.UNKNOWN}
         missing = {part for part, each in enumerate(classes) if each is not OutcomeClass.ACCEPTED}
-        ids = [message_id for _, message_id in answers if message_id]
-        return self._unanswered.add(Copy(submission, job, offset, unanswered, missing), ids)
+        refused = {part: answers[part][1] for part, each in enumerate(classes) if each is OutcomeClass.FOR_NOW}
+        ids = [message_id for part, (_, message_id) in enumerate(answers) if part not in missing]
+        return self._unanswered.add(Copy(token, unanswered, refused, missing), ids)
