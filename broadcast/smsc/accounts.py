@@ -1,7 +1,5 @@
 """The accounts of the simulator: who may bind, their binds, how they behave now, and the receipts due to them."""
 
-import asyncio
-import heapq
 import time
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
@@ -10,21 +8,17 @@ from broadcast.smpp.codec.bind import BindRequest
 from broadcast.smpp.codec.command_status import RALYBND, RBINDFAIL, RINVPASWD, RINVSYSID, ROK
 from broadcast.smsc.counts.rates import NumberRates, SlidingRate
 from broadcast.smsc.counts.violations import Violation
-from broadcast.smsc.pdus.receipt_texts import write_ids
-from broadcast.smsc.pdus.receipts import ReceiptBatch, render_receipts
 from broadcast.smsc.profile import tables
 from broadcast.smsc.profile.rule_plans import RulePlanner
 from broadcast.smsc.profile.schedule import Schedule, rules_of
+from broadcast.smsc.receipt_queue import ReceiptQueue
 from broadcast.smsc.state import AccountMetrics, BindMetrics, Connection, SmscState
-
-# At most so many receipts at once, so that responses are sent in between.
-BURST: Final = 2_000
 
 
 class Account:
-    """Sends receipts when they are due, to any of its binds that receives, within each bind's receipt window.
+    """An account with its binds, its receipts and its counts; it lives on while there is no bind.
 
-    It lives on while there is no bind: receipts wait for the next one. `behaviour` is the one of this moment.
+    `behaviour` is the one of this moment.
     """
 
     def __init__(
@@ -42,13 +36,11 @@ class Account:
         self.rate = SlidingRate()
         self.allowed = SlidingRate()
         self.number_rates: Final = NumberRates(state.now)
+        self.receipts: Final = ReceiptQueue(state, self)
         self.asked: dict[str, object] = {}
         self._state: Final = state
         self._schedule: Final = schedule
         self._rules: Final = tuple(rule for rule in rules if not rule.behaviour)
-        self._batches: Final[list[ReceiptBatch]] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._turn = 0
         self.behaviour = schedule.behaviour_at(state.behaviour, state.elapsed, {})
         self.planner = RulePlanner(state.seed, name, self.behaviour, self._rules)
         # All submits are treated the same.
@@ -76,63 +68,6 @@ class Account:
         """Start all counts again at 0."""
         self.metrics = AccountMetrics()
         self.rate.highest = 0
-
-    @property
-    def receipts_waiting(self) -> int:
-        """Receipts that are not sent yet, or are to be sent again."""
-        return sum(map(len, self._batches))
-
-    def discard_receipts(self) -> None:
-        """Drop all receipts that wait."""
-        self._batches.clear()
-
-    def schedule_receipts(self, batch: ReceiptBatch) -> None:
-        """Keep receipts until they are due; `send_due_receipts` sends them."""
-        heapq.heappush(self._batches, batch)
-
-    def send_due_receipts(self) -> None:
-        """Send what is due, as far as the binds have room for it, and set the timer for the rest."""
-        now = self._state.now()
-        behaviour = self.behaviour
-        if behaviour.pause_answers or behaviour.silent:
-            # The next change of behaviour calls this again.
-            return
-        sent = 0
-        while self._batches and self._batches[0].due_at <= now and sent < BURST:
-            connection = self._next_connection()
-            if connection is None:
-                # Answers, a new bind, or a transport that takes bytes again call this again.
-                return
-            sent += self._send(connection, self._batches[0])
-            if not len(self._batches[0]):
-                heapq.heappop(self._batches)
-        if self._batches and self._timer is None:
-            delay = max(0.0, self._batches[0].due_at - now)
-            self._timer = asyncio.get_running_loop().call_later(delay or 0.001, self._send_again)
-
-    def _send_again(self) -> None:
-        self._timer = None
-        self.send_due_receipts()
-
-    def _next_connection(self) -> Connection | None:
-        for _ in range(len(self.connections)):
-            self._turn += 1
-            connection = self.connections[self._turn % len(self.connections)]
-            if connection.receipt_room > 0:
-                return connection
-        return None
-
-    def _send(self, connection: Connection, batch: ReceiptBatch) -> int:
-        behaviour = self.behaviour
-        count = min(len(batch), connection.receipt_room, BURST)
-        start = batch.sent
-        ids = write_ids(batch.message_numbers[start : start + count], batch.form, behaviour)
-        sequences = connection.register_receipts(batch, start, count)
-        connection.write(render_receipts(batch, sequences, ids, done_at=time.time(), tlvs=behaviour.receipt_tlvs))
-        batch.sent += count
-        self._state.metrics.receipts_sent += count
-        self.metrics.receipts_sent += count
-        return count
 
 
 class Bind(NamedTuple):
@@ -178,7 +113,7 @@ class Accounts:
     @property
     def receipts_waiting(self) -> int:
         """Receipts of all accounts that are not sent yet, or are to be sent again."""
-        return sum(account.receipts_waiting for account in self._accounts.values())
+        return sum(account.receipts.waiting for account in self._accounts.values())
 
     def all(self) -> Sequence[Account]:
         """All accounts, by the profile or by the binds that came."""
@@ -224,11 +159,17 @@ class Accounts:
                 Violation.MODE_NOT_ALLOWED, account.name, 0, f"{mode}; allowed: {', '.join(table.modes)}"
             )
             return RBINDFAIL
-        if behaviour.max_binds and self.binds_now >= behaviour.max_binds:
+        if behaviour.max_binds and len(account.connections) >= behaviour.max_binds:
             return RALYBND
         if table is not None and table.max_binds and len(account.connections) >= table.max_binds:
             return RALYBND
         return ROK
+
+    def count_refused(self, account: Account | None) -> None:
+        """Count a bind that was refused; None: there is no account with its system_id."""
+        self._state.metrics.binds_refused += 1
+        if account is not None:
+            account.metrics.binds_refused += 1
 
     def add_bind(self, connection: Connection, request: BindRequest, mode: str, account: Account) -> Bind:
         """Count a new bind and give it to its account; the receipts that wait are sent at the next occasion."""
@@ -259,12 +200,12 @@ class Accounts:
     def send_due_receipts(self) -> None:
         """Send what is due, for every account."""
         for account in self.all():
-            account.send_due_receipts()
+            account.receipts.send_due()
 
     def discard_receipts(self) -> None:
         """Drop all receipts that wait, for every account."""
         for account in self.all():
-            account.discard_receipts()
+            account.receipts.clear()
 
     def reset_counts(self) -> None:
         """Start the counts of every account again at 0."""

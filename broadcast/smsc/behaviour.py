@@ -53,6 +53,7 @@ class Behaviour(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     answer_order: Literal["due", "submitted", "reversed", "shuffled"] = "due"
     # congestion_state (SMPP 5.0) in responses: 90 at so many submits per second, more above, less below; 0 never.
     congestion_rate: float = 0.0
+    # Of the account; more at once get RALYBND; 0: no limit.
     max_binds: int = 0
     # At most so many receipts of a bind wait for an answer; resent after a refusal for now, or to the next bind.
     receipt_window: int = 10_000

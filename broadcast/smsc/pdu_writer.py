@@ -184,6 +184,11 @@ class PduWriter:
         if self._piece_timer is None:
             self._piece_timer = asyncio.get_running_loop().call_later(behaviour.coalesce_ms / 1000, self._write_piece)
 
+    def write_behind(self, data: bytes | bytearray) -> None:
+        """Send behind the responses that were collected."""
+        self.flush()
+        self.write(data)
+
     def _write_piece(self) -> None:
         self._piece_timer = None
         size = self.account.behaviour.split_bytes or len(self._pieces)

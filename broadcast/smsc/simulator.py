@@ -8,7 +8,7 @@ import msgspec
 from broadcast.smpp.codec.message import ShortMessage
 from broadcast.smsc.accounts import Account, Accounts
 from broadcast.smsc.behaviour import Behaviour, BehaviourError
-from broadcast.smsc.link import Link
+from broadcast.smsc.links.link import Link
 from broadcast.smsc.profile.tables import Profile
 from broadcast.smsc.state import Connection, SmscState
 from broadcast.smsc.submits import SubmitHandler
@@ -171,6 +171,6 @@ class Simulator:
                 (bind.highest_unanswered for bind in self.state.binds if bind.account == account.name), default=0
             ),
             "highest_per_second": account.rate.highest,
-            "receipts_waiting": account.receipts_waiting,
+            "receipts_waiting": account.receipts.waiting,
             "violations": self.state.violations.of_account(account.name),
         }

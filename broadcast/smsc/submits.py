@@ -195,7 +195,7 @@ class SubmitHandler:
             for (receipt, delay), (ids, numbers) in taken.items():
                 early |= self._schedule_by_plan(account, layout, ids, numbers, plan=receipt, delay=constant + delay)
             if early:
-                account.send_due_receipts()
+                account.receipts.send_due()
         responses.end()
 
     def _count_allowed(self, bind: Bind, count: int) -> int:
@@ -264,7 +264,7 @@ class SubmitHandler:
         return ReceiptBatch(layout, ids, numbers, due_at=due_at, submitted_at=time.time(), state=state, form=form)
 
     def _schedule(self, account: Account, batch: ReceiptBatch) -> None:
-        account.schedule_receipts(batch)
+        account.receipts.schedule(batch)
         self._state.metrics.receipts_owed += len(batch)
         account.metrics.receipts_owed += len(batch)
 

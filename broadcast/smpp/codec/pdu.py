@@ -113,8 +113,8 @@ def encode_acknowledgements(command: int, status: int, sequences: Sequence[int])
 
 
 _SEQUENCE: Final = struct.Struct(">I")
-# The first size that is tried, then doubled: a single PDU between others costs at most eight comparisons.
-_FIRST_RUN: Final = 8
+# command_length and command_id.
+_KIND: Final = struct.Struct(">II")
 _LONGEST_RUN: Final = 4096
 
 
@@ -126,25 +126,38 @@ def iterate_runs(
     `layout` unpacks one PDU and begins with the four header fields. struct and zip do the work for a whole run at once:
     a response then costs a tenth of what it costs in a loop over headers.
     """
-    size = _FIRST_RUN
     end = len(data)
     view = memoryview(data)
-    while True:
-        size = min(size, (end - offset) // length)
-        if size < 1:
-            return
+    while (size := _guess_run(data, offset, length, min(_LONGEST_RUN, (end - offset) // length), command)) > 0:
         columns: list[tuple[Any, ...]] = list(
             zip(*layout.iter_unpack(view[offset : offset + size * length]), strict=True)
         )
         lengths, commands = columns[0], columns[1]
-        if lengths.count(length) == size and commands.count(command) == size:
-            yield size, columns
-            offset += size * length
-            size = min(size * 2, _LONGEST_RUN)
-            continue
-        count = 0
-        while lengths[count] == length and commands[count] == command:
-            count += 1
-        if count:
-            yield count, [column[:count] for column in columns]
-        return
+        if lengths.count(length) != size or commands.count(command) != size:
+            # The guess met octets of another PDU that look like a header.
+            size = next(i for i, each in enumerate(zip(lengths, commands, strict=True)) if each != (length, command))
+            yield size, [column[:size] for column in columns]
+            return
+        yield size, columns
+        offset += size * length
+
+
+def _guess_run(data: bytes, offset: int, length: int, most: int, command: int) -> int:
+    """How many PDUs from `offset` have this length and command, at most `most`. Looks at a few of them only."""
+    kind = _KIND.pack(length, command)
+    if most < 1 or not data.startswith(kind, offset):
+        return 0
+    if data.startswith(kind, offset + (most - 1) * length):
+        return most
+    # Doubled while it fits, then halved: `low` fits, `high` does not.
+    low, high = 1, 2
+    while high < most and data.startswith(kind, offset + (high - 1) * length):
+        low, high = high, high * 2
+    high = min(high, most)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if data.startswith(kind, offset + (middle - 1) * length):
+            low = middle
+        else:
+            high = middle
+    return low

@@ -1,8 +1,10 @@
 """Reads what came from the SMSC, in one pass over each received buffer: bytes in, batches out."""
 
 import struct
+from collections.abc import Callable
 from typing import Final
 
+from broadcast.smpp.codec.delivery_runs import read_alike
 from broadcast.smpp.codec.errors import FrameError, PduError
 from broadcast.smpp.codec.message import Delivery, parse_data_message, parse_delivery, unreadable_delivery
 from broadcast.smpp.codec.pdu import (
@@ -75,14 +77,14 @@ class Reader:
             if command == SUBMIT_SM_RESP:
                 offset += self._read_responses(data, offset, length, batch)
                 continue
-            if command in {DELIVER_SM, DATA_SM}:
-                parse = parse_delivery if command == DELIVER_SM else parse_data_message
-                try:
-                    batch.deliveries.append(parse(data, offset + HEADER_LENGTH, stop, sequence))
-                except PduError as error:
-                    batch.deliveries.append(unreadable_delivery(data, offset + HEADER_LENGTH, stop, sequence, error))
-                if command == DATA_SM:
-                    batch.others.append(Pdu(command, status, sequence, b""))
+            if command == DELIVER_SM:
+                delivery = _read_delivery(parse_delivery, data, offset, stop, sequence)
+                batch.deliveries.append(delivery)
+                if delivery.fault is None:
+                    stop += read_alike(data, stop, length, delivery, batch.deliveries)
+            elif command == DATA_SM:
+                batch.deliveries.append(_read_delivery(parse_data_message, data, offset, stop, sequence))
+                batch.others.append(Pdu(command, status, sequence, b""))
             else:
                 batch.others.append(Pdu(command, status, sequence, data[offset + HEADER_LENGTH : stop]))
             offset = stop
@@ -116,6 +118,15 @@ class Reader:
                 batch.ids += [body[0] for body in bodies]
                 batch.congestion = _read_congestion(bodies[-1][2], batch.congestion)
         return read
+
+
+def _read_delivery(
+    parse: Callable[[bytes, int, int, int], Delivery], data: bytes, offset: int, stop: int, sequence: int
+) -> Delivery:
+    try:
+        return parse(data, offset + HEADER_LENGTH, stop, sequence)
+    except PduError as error:
+        return unreadable_delivery(data, offset + HEADER_LENGTH, stop, sequence, error)
 
 
 def _read_congestion(optional: bytes, before: int | None) -> int | None:

@@ -86,6 +86,22 @@ port = 0
     assert await status(ports["two"], "two", "any") == 0
 
 
+async def test_a_limit_of_binds_is_for_each_account(play: StartProfile) -> None:
+    started = await play("""
+behaviour.max_binds = 1
+[[accounts]]
+name = "one"
+[[accounts]]
+name = "two"
+""")
+
+    async def status(system_id: str) -> int:
+        started.clients.append(await RawClient.connect(started.smsc.port))
+        return (await started.clients[-1].bind(system_id)).status
+
+    assert [await status(name) for name in ("one", "two", "one", "two")] == [0, 0, 0x05, 0x05]
+
+
 @pytest.mark.parametrize("allowed", ["transmitter", "receiver", "transceiver"])
 async def test_modes_that_an_account_allows(play: StartProfile, allowed: str) -> None:
     started = await play(f'[[accounts]]\nname = "a"\nmodes = ["{allowed}"]')

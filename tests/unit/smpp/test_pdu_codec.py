@@ -168,6 +168,40 @@ def test_long_runs_of_responses_are_read_whole(count: int, breaks: int) -> None:
     assert batch.ids == [pdu.body[:-1] for pdu in sent]
 
 
+receipts = st.builds(
+    ShortMessage,
+    service_type=st.sampled_from([b"", b"CMT"]),
+    source=st.sampled_from([b"4915100000001", b"4915100000002", b"49151\xff0000002", b"491"]),
+    destination=st.sampled_from([b"TOCSIN", b"TOCSIM"]),
+    esm_class=st.sampled_from([4, 0x20]),
+    data_coding=st.sampled_from([0, 8]),
+    short_message=st.sampled_from([b"id:1 stat:DELIVRD", b"id:2 stat:UNDELIV", b"id:3\0stat:DELIVRD", b""]),
+    optional=st.sampled_from([b"", encode_tlvs([(0x0427, b"\2")]), encode_tlvs([(0x0427, b"\5")])]),
+)
+
+
+@given(st.lists(st.tuples(receipts, st.integers(1, 12)), min_size=1, max_size=8), st.integers(0, 60))
+def test_runs_of_receipts_are_read_as_one_by_one(runs: list[tuple[ShortMessage, int]], changed: int) -> None:
+    messages = [message for message, times in runs for _ in range(times)]
+    bodies = [encode_message(message) for message in messages]
+    # A NUL where a digit stands, or in the text: the fields of this one lie elsewhere, or it cannot be read.
+    place = changed % len(bodies)
+    bodies[place] = bodies[place].replace(b"1", b"\0", 1)
+    whole = [encode_pdu(DELIVER_SM, 0, number, body) for number, body in enumerate(bodies, start=1)]
+    one_by_one = [delivery for pdu in whole for delivery in Reader().feed(pdu).deliveries]
+    assert Reader().feed(b"".join(whole)).deliveries == one_by_one
+
+
+@given(st.integers(0, 70), st.integers(0, 200))
+def test_octets_that_look_like_a_header_end_no_run_early_or_late(alike: int, gap: int) -> None:
+    response = encode_pdu(SUBMIT_SM_RESP, 0, 1, b"0000000001\0")
+    text = bytes(gap % len(response)) + response * 4
+    between = encode_pdu(DELIVER_SM, 0, 2, encode_message(ShortMessage(short_message=text)))
+    batch = Reader().feed(response * alike + between + response * 3)
+    assert batch.sequences == [1] * (alike + 3)
+    assert [delivery.short_message for delivery in batch.deliveries] == [text]
+
+
 def test_response_with_tlvs_behind_the_id() -> None:
     body = b"4711\0" + encode_tlvs([(0x0428, b"\x55")])
     assert Reader().feed(encode_pdu(SUBMIT_SM_RESP, 0, 9, body) * 3).ids == [b"4711"] * 3

@@ -1,0 +1,1 @@
+"""One connection to the simulator: what is read from it, what was sent on it, and its timers."""
