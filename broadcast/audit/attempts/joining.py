@@ -8,33 +8,18 @@ import asyncpg
 
 from broadcast.audit.attempts.receipts import MergedReceipt
 from broadcast.audit.attempts.rows import Deltas, Latencies, Recipient
-from broadcast.audit.codes import LOWEST_FINAL_RECEIPT, STATE_CODE_OF_RECEIPT, SUBMITTED
+from broadcast.audit.codes import STATE_CODE_OF_RECEIPT, SUBMITTED
 from broadcast.audit.errors import AmbiguousError
+from broadcast.audit.receipt_owner import fits
 from broadcast.audit.undelivered import UNDELIVERED_CODES, Undelivered
-
-REUSED_AFTER = "7 days"
-"""A receipt is not for a submit older than this: an SMSC may have used the id again. Longest expiry plus the six days
-that networks keep trying."""
-
-REPEATED_WITHIN = "10 minutes"
-"""A final receipt that says nothing new is a repetition if it comes this soon; later it may be for a message with the
-same id whose status is still to come, so it is parked."""
 
 _INPUT = """
     unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[], $5::text[], $6::bigint[])
     WITH ORDINALITY AS given(key, hash, code, at, error, evidence, number)
 """
 
-_FITS = f"""
-    {{a}}.message_key = r.key
-    AND ({{a}}.number_hash = r.hash OR r.hash = 0)
-    AND {{a}}.submitted_at > r.at - interval '{REUSED_AFTER}'
-    AND NOT coalesce({{a}}.receipt_state >= greatest(r.code, {LOWEST_FINAL_RECEIPT})
-        AND {{a}}.receipt_at < r.at - interval '{REPEATED_WITHIN}', false)
-"""
-
 _EVERY = f"""
-    CROSS JOIN LATERAL (SELECT b.ctid FROM attempts b WHERE {_FITS.format(a="b")} OFFSET 0) c
+    CROSS JOIN LATERAL (SELECT b.ctid FROM attempts b WHERE {fits("b", "r")} OFFSET 0) c
     WHERE a.ctid = c.ctid
 """
 """OFFSET 0 keeps the receipts outside and the index inside: planned while attempts were few, the plain join reads
@@ -42,7 +27,7 @@ all of them for every receipt, and seconds become minutes."""
 
 _NEWEST_EARLIER = f"""
     CROSS JOIN LATERAL (
-        SELECT b.ctid FROM attempts b WHERE {_FITS.format(a="b")}
+        SELECT b.ctid FROM attempts b WHERE {fits("b", "r")}
         ORDER BY b.submitted_at <= r.at DESC, b.submitted_at DESC, b.evidence_id DESC LIMIT 1
     ) c
     WHERE a.ctid = c.ctid

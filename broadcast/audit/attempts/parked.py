@@ -11,6 +11,7 @@ from broadcast.audit.attempts.joining import join
 from broadcast.audit.attempts.metrics import report_first, report_repeated
 from broadcast.audit.attempts.receipts import MergedReceipt, merge
 from broadcast.audit.attempts.rows import Deltas
+from broadcast.audit.receipt_owner import FITS_BY_ID_ALONE, same_number
 from broadcast.audit.undelivered import OtherRoutes, note_undelivered, number_routes
 
 SHARD = -1
@@ -21,11 +22,10 @@ AT_ONCE = 5_000
 _RECENT = "p.parked_at BETWEEN now() - interval '65 seconds' AND now() - interval '1 second'"
 _OLD = "p.parked_at BETWEEN now() - interval '7 days' AND now() - interval '60 seconds'"
 
-_SAME_NUMBER = "(a.number_hash = p.number_hash OR p.number_hash = 0)"
-
-_FIND = """
-SELECT DISTINCT p.message_key, p.number_hash FROM parked_receipts p
-WHERE {age} AND EXISTS (SELECT FROM attempts a WHERE a.message_key = p.message_key AND {number} OFFSET 0) LIMIT $1
+_FIND = f"""
+SELECT DISTINCT p.message_key, p.number_hash FROM parked_receipts p WHERE {{age}} AND EXISTS (
+    SELECT FROM attempts a WHERE a.message_key = p.message_key AND {same_number("a", "p.number_hash")} OFFSET 0
+) LIMIT $1
 """
 """OFFSET 0, here and below, keeps the parked outside and the index inside: see `joining`."""
 
@@ -33,11 +33,9 @@ _OTHER_NUMBER = f"""
 SELECT p.message_key, p.number_hash, min(a.number_hash) AS owner FROM parked_receipts p
 CROSS JOIN LATERAL (SELECT * FROM attempts b WHERE b.message_key = p.message_key OFFSET 0) a
 WHERE {_OLD} AND NOT p.by_text GROUP BY 1, 2
-HAVING count(DISTINCT (a.alert_id, a.recipient_id, a.attempt, a.segment)) = 1 AND bool_and(a.receipt_state IS NULL)
-LIMIT $1
+HAVING {FITS_BY_ID_ALONE} LIMIT $1
 """
-"""An SMSC may write the number otherwise than we did. After a minute the id alone decides, if only one attempt has it
-and no receipt."""
+"""After a minute the id alone decides."""
 
 _TAKE = """
 DELETE FROM parked_receipts p
@@ -57,10 +55,10 @@ async def join_and_commit_parked(
 
     Receipts of one message with one number hash count as one. `others` are the routes of what is undelivered.
     """
-    found = await connection.fetch(_FIND.format(age=_RECENT, number=_SAME_NUMBER), AT_ONCE)
+    found = await connection.fetch(_FIND.format(age=_RECENT), AT_ONCE)
     pairs = [(row["message_key"], row["number_hash"], row["number_hash"]) for row in found]
     if old:
-        found = await connection.fetch(_FIND.format(age=_OLD, number=_SAME_NUMBER), AT_ONCE)
+        found = await connection.fetch(_FIND.format(age=_OLD), AT_ONCE)
         pairs += [(row["message_key"], row["number_hash"], row["number_hash"]) for row in found]
         other = await connection.fetch(_OTHER_NUMBER, AT_ONCE)
         pairs += [(row["message_key"], row["number_hash"], row["owner"]) for row in other]

@@ -12,6 +12,7 @@ from broadcast.audit.attempts.receipts import MergedReceipt, merge_receipts
 from broadcast.audit.codes import CODE_OF_OUTCOME
 from broadcast.audit.evidence.segments import read_records
 from broadcast.audit.message_key import message_key
+from broadcast.audit.receipt_owner import find_owners
 from broadcast.database import Connection
 from schemas.status import Outcome, Status
 
@@ -29,12 +30,6 @@ SELECT a.alert_id::text, a.recipient_id, a.attempt, a.segment, a.segments, a.out
     coalesce(a.receipt_covers_message, false)
 FROM attempts a LEFT JOIN accounts n ON n.id = a.account
 WHERE a.alert_id = $1::text::uuid AND a.recipient_id = ANY ($2::bigint[]) AND a.evidence_id = $3
-"""
-
-_BY_KEY = """
-SELECT ctid::text AS place, message_key, number_hash, receipt_state, receipt_at, coalesce(receipt_error, '') AS error,
-    receipt_evidence
-FROM attempts WHERE message_key = ANY ($1::bigint[])
 """
 
 
@@ -142,26 +137,20 @@ def _fact_of(status: Status, timestamp: int) -> Fact:
 async def _check_receipts(
     connection: Connection, found: Rebuild, segment: int, merged: Iterable[MergedReceipt], joined: list["array[int]"]
 ) -> None:
-    by_key: dict[int, list[MergedReceipt]] = defaultdict(list)
-    for one in merged:
-        by_key[one.message_key].append(one)
-    owners: dict[int, list[Any]] = defaultdict(list)
-    for row in await connection.fetch(_BY_KEY, sorted(by_key)):
-        owners[row["message_key"]].append(row)
+    receipts = list(merged)
+    wanted = [(one.message_key, one.number_hash, one.by_text) for one in receipts]
     missing: list[MergedReceipt] = []
-    for key, several in by_key.items():
-        for one in several:
-            owner = next((row for row in owners[key] if segment in (row["receipt_evidence"] or ())), None)
-            if owner is None:
-                missing.append(one)
-                continue
-            there = (owner["receipt_state"], owner["receipt_at"], owner["error"])
-            if (one.code, _instant(one.received_at), one.error) == there:
-                joined[key % _BUCKETS].append(hash(owner["place"]))
-            elif one.code > owner["receipt_state"]:
-                found.add_fault(
-                    f"segment {segment}: a receipt with message key {key} is better than the one in its attempt"
-                )
+    for one, owner in zip(receipts, await find_owners(connection, segment, wanted), strict=True):
+        if owner is None:
+            missing.append(one)
+            continue
+        there = (owner["receipt_state"], owner["receipt_at"], owner["error"])
+        if (one.code, _instant(one.received_at), one.error) == there:
+            joined[one.message_key % _BUCKETS].append(hash(owner["place"]))
+        elif one.code > owner["receipt_state"]:
+            found.add_fault(
+                f"segment {segment}: a receipt with message key {one.message_key} is better than the one in its attempt"
+            )
     if missing:
         await _check_parked(connection, found, segment, missing)
 

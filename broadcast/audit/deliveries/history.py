@@ -13,6 +13,7 @@ from broadcast.audience.chunks import read_reasons
 from broadcast.audit.errors import UnknownAlertError
 from broadcast.audit.evidence.chain import RawRecord, unpack
 from broadcast.audit.message_key import message_key
+from broadcast.audit.receipt_owner import find_owners
 from broadcast.clock import instant_of
 from broadcast.database import Connection
 from broadcast.kafka.batches import UNREADABLE
@@ -65,7 +66,7 @@ async def history(connection: Connection, alert_id: UUID, recipient_id: int) -> 
     for row in rows:
         for segment in row["receipt_evidence"] or ():
             wanted[segment].add(row["message_key"])
-    events += await _receipts(connection, wanted)
+    events += await _receipts(connection, (alert_id, recipient_id), wanted)
     return sorted(events, key=lambda event: event.at)
 
 
@@ -101,15 +102,25 @@ async def _statuses(connection: Connection, alert_id: UUID, recipient_id: int, s
     return events
 
 
-async def _receipts(connection: Connection, wanted: dict[int, set[int]]) -> list[Event]:
+async def _receipts(connection: Connection, person: tuple[UUID, int], wanted: dict[int, set[int]]) -> list[Event]:
     events = []
     for segment, keys in sorted(wanted.items()):
+        by_match: dict[tuple[int, int], list[tuple[Receipt, RawRecord, dict[str, Any]]]] = defaultdict(list)
         for record, source in await _records(connection, segment):
             try:
                 receipt = _read_receipt(record.value or b"")
             except UNREADABLE:
                 continue
-            if message_key(receipt.account, receipt.message_id) in keys:
+            key = message_key(receipt.account, receipt.message_id)
+            if key in keys:
+                by_match[key, receipt.number_hash].append((receipt, record, source))
+        matches = [(*match, all(one.by_text for one, *_ in several)) for match, several in by_match.items()]
+        owners = await find_owners(connection, segment, matches)
+        for several, owner in zip(by_match.values(), owners, strict=True):
+            if owner is None or (owner["alert_id"], owner["recipient_id"]) != person:
+                # Somebody else's: an SMSC may use an id for two numbers.
+                continue
+            for receipt, record, source in several:
                 events.append(_event("receipt", receipt.received_at or record.timestamp, receipt, record, source))
     return events
 

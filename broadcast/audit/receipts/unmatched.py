@@ -9,11 +9,11 @@ from typing import Final, TypeVar
 import asyncpg
 import msgspec
 
-from broadcast.audit.attempts.joining import REUSED_AFTER
 from broadcast.audit.codes import CODE_OF_OUTCOME, LOWEST_FINAL_RECEIPT
 from broadcast.audit.evidence.chain import RawRecord
 from broadcast.audit.evidence.segments import read_records
 from broadcast.audit.message_key import message_key
+from broadcast.audit.receipt_owner import REUSED_AFTER, same_number
 from broadcast.audit.receipts.id_rules import IdRule, SeenId, count_matches, read_rule
 from broadcast.clock import instant_of
 from broadcast.database import Connection
@@ -37,9 +37,9 @@ PARTS_SETTLED: Final = timedelta(minutes=10)
 
 PARTS_ENOUGH: Final = 20
 
-NAMES_NO_ATTEMPT: Final = """
+NAMES_NO_ATTEMPT: Final = f"""
     NOT EXISTS (SELECT FROM attempts a
-        WHERE a.message_key = p.message_key AND a.number_hash = p.number_hash OFFSET 0)
+        WHERE a.message_key = p.message_key AND {same_number("a", "p.number_hash")} OFFSET 0)
 """
 """A receipt that came again when its attempt had one long before is parked too, and says nothing about the rule."""
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from broadcast.audit import rebuild_check, summary
+from broadcast.audit import history, rebuild_check, summary
 from broadcast.audit.attempts.parked import join_and_commit_parked
 from broadcast.audit.watch.sweep import sweep
 from schemas.receipt import Receipt, ReceiptState
@@ -86,6 +86,57 @@ async def test_an_id_is_bound_by_time_and_by_its_destination(recorder: RecorderW
     await recorder.write(receipts=[receipt(1), receipt(3, message_id="m1")])
     await audit.sweep()
     assert await audit.counts() == {"submitted": 2}
+
+
+@pytest.mark.parametrize("first", ["statuses", "receipts", "one batch", "receipts, joined by the sweep"])
+async def test_an_id_that_an_smsc_used_for_two_numbers_at_once_belongs_to_both(
+    recorder: RecorderWithoutKafka, audit: Audit, first: str
+) -> None:
+    statuses = [status(audit.alert_id, number, message_id="m") for number in (1, 2)]
+    receipts = [
+        receipt(2, ReceiptState.UNDELIVERABLE, message_id="m", received_at=T + 40),
+        receipt(1, message_id="m"),
+        receipt(3, message_id="m"),
+    ]
+    if first == "one batch":
+        await recorder.write(statuses, receipts)
+    elif first == "statuses":
+        await recorder.write(statuses)
+        await recorder.write(receipts=receipts)
+    else:
+        await recorder.write(receipts=receipts)
+        if "sweep" in first:
+            recorder.parked.receipts.clear()
+        await recorder.write(statuses)
+        await audit.sweep()
+    assert await audit.counts() == {"delivered": 1, "undelivered": 1}
+    assert (await rebuild_check(audit.connection)).parked == 1, "that of the third number"
+    for number, states in ((1, ["delivered"]), (2, ["undeliverable"])):
+        events = await history(audit.connection, audit.alert_id, number)
+        assert [event.facts["state"] for event in events if event.kind == "receipt"] == states
+
+
+async def test_a_receipt_that_was_taken_from_one_of_two_numbers_with_one_id_is_missed(
+    recorder: RecorderWithoutKafka, audit: Audit
+) -> None:
+    await recorder.write([status(audit.alert_id, number, message_id="m") for number in (1, 2)])
+    await recorder.write(receipts=[receipt(number, message_id="m") for number in (1, 2)])
+    await audit.connection.execute(
+        "UPDATE attempts SET receipt_state = NULL, receipt_evidence = NULL WHERE recipient_id = 2"
+    )
+    [fault] = (await rebuild_check(audit.connection)).faults
+    assert "neither joined nor parked" in fault
+
+
+async def test_a_receipt_for_a_number_written_otherwise_is_found_by_its_id_alone(
+    recorder: RecorderWithoutKafka, audit: Audit
+) -> None:
+    await recorder.write([status(audit.alert_id, 1)])
+    await recorder.write(receipts=[receipt(77, message_id="m1")])
+    await audit.sweep()
+    assert await audit.counts() == {"queued": 1, "delivered": 1}
+    events = await history(audit.connection, audit.alert_id, 1)
+    assert [event.facts["state"] for event in events if event.kind == "receipt"] == ["delivered"]
 
 
 @pytest.mark.parametrize("first", ["status", "receipt"])
