@@ -24,10 +24,9 @@ install: $(DEMO)  ## install what the demo needs into .venv
 demo: $(DEMO)  ## an alert to 10,000 simulated phones, from nothing, with proof
 	@$(BIN)/broadcast demo
 
-# Three at a time, also on two cores: they spend a quarter of their time waiting.
+# Three at a time, also on two cores: they spend a quarter of their time waiting. The long ones come first (conftest).
 test: $(DEV)  ## every test, on a real broker, database and simulator
-	$(BIN)/python -m pytest -m "not long" --numprocesses 3 --dist loadfile tests/unit tests/contract tests/integration
-	$(BIN)/python -m pytest -m "not long" --numprocesses 3 --dist loadfile tests/fault tests/e2e
+	$(BIN)/python -m pytest -m "not long" --numprocesses 3 --dist loadfile --no-loadscope-reorder tests
 
 fault: $(DEV)  ## every fault test, the long form too, with their report
 	$(BIN)/python -m pytest tests/fault

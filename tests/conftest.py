@@ -1,12 +1,13 @@
-"""The real broker and the real database of the tests, each started once per run, and only when a test asks for it.
+"""The real broker and the real database of the tests, started once for each worker, and only when a test asks for it.
 
-`brokers`   both servers (session): `.bootstrap`, `.dsn`, `.kafka`, `.postgres`
+`brokers`   both servers: `.bootstrap`, `.dsn`, `.kafka`, `.postgres`
 `settings`  `Settings` of one test: a topic prefix and a migrated, empty database of its own
 `database_url`  that database alone; no broker is started for it
 `kafka_settings`  a topic prefix of its own on the broker; no database is started for it
 """
 
 import asyncio
+import gc
 import os
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from uuid import uuid4
 
 import asyncpg
 import hypothesis.internal.observability  # noqa: F401 (its plugin would import it at the end of a run: see sources.parse)
+import psutil
 import pytest
 from pydantic import SecretStr
 
@@ -31,6 +33,15 @@ T = TypeVar("T")
 
 TEMPLATE = "migrated"
 TOPIC_PREFIX_LENGTH = 8
+
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 6 << 30
+"""Free in `MEMORY`, and of the machine's memory: both servers of a worker use 2 GB at most."""
+
+ROOMS = ("tests/fault", "tests/e2e", "tests/integration", "tests/contract", "tests/unit")
+"""In the order in which they run."""
+LONGEST_FILES = ("test_sender_protocol.py", "test_demo.py", "test_several_accounts.py")
+"""They begin first."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,32 @@ def pytest_configure(config: pytest.Config) -> None:
             del os.environ[name]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files come first: with several workers, what is left at the end is short and falls to whoever is free.
+
+    Fault tests with equal stacks stay together.
+    """
+    items.sort(key=_place_of)
+
+
+def _place_of(item: pytest.Item) -> tuple[bool, int, str]:
+    path = item.path.relative_to(item.config.rootpath).as_posix()
+    room = next((number for number, room in enumerate(ROOMS) if path.startswith(room)), len(ROOMS))
+    stack = getattr(getattr(item, "module", None), "SYSTEM", None)
+    return item.path.name not in LONGEST_FILES, room, stack.name if stack is not None else ""
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    """Report a failure without garbage collection, which may end the run instead: see `sources.parse`."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 @pytest.fixture(autouse=True)
 def _logs_unconfigured() -> Iterator[None]:
     """A test that configures logs does so for itself alone."""
@@ -75,15 +112,23 @@ def _run(work: Callable[[], Awaitable[T]]) -> T:
 
 @pytest.fixture(scope="session")
 def session_directory() -> Iterator[Path]:
-    """A directory for this run; not pytest's own, which other users may not enter and which keeps three runs."""
-    directory = Path(tempfile.mkdtemp(prefix="tocsin-tests-"))
+    """A directory for this run; not pytest's own, which other users may not enter and which keeps three runs.
+
+    In memory if there is plenty: Kafka makes some 10,000 partitions, and syncs each file of them to a disk.
+    """
+    in_memory = (
+        MEMORY.is_dir()
+        and os.access(MEMORY, os.W_OK)
+        and min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available) > ROOM_BYTES
+    )
+    directory = Path(tempfile.mkdtemp(prefix="tocsin-tests-", dir=MEMORY if in_memory else None))
     yield directory
     shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def kafka_broker(session_directory: Path) -> Iterator[Kafka]:
-    """Apache Kafka, started once."""
+def kafka_of_session(session_directory: Path) -> Iterator[Kafka]:
+    """Apache Kafka, started once. Ask for `kafka_broker`."""
     broker = Kafka(session_directory / "kafka")
     try:
         _run(broker.start)
@@ -92,9 +137,17 @@ def kafka_broker(session_directory: Path) -> Iterator[Kafka]:
         _run(broker.stop)
 
 
+@pytest.fixture
+def kafka_broker(kafka_of_session: Kafka) -> Kafka:
+    """Apache Kafka, running even if the test before could not bring it back."""
+    if not kafka_of_session.running:
+        _run(kafka_of_session.start)
+    return kafka_of_session
+
+
 @pytest.fixture(scope="session")
-def postgres_server(session_directory: Path) -> Iterator[Postgres]:
-    """PostgreSQL, started once, with a migrated template. It keeps what was committed over a kill, not a power cut."""
+def postgres_of_session(session_directory: Path) -> Iterator[Postgres]:
+    """PostgreSQL, started once, with a migrated template. Ask for `postgres_server`."""
     server = Postgres(session_directory / "postgres")
     try:
         _run(server.start)
@@ -108,7 +161,15 @@ def postgres_server(session_directory: Path) -> Iterator[Postgres]:
         _run(server.stop)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
+def postgres_server(postgres_of_session: Postgres) -> Postgres:
+    """PostgreSQL, running even if the test before could not bring it back."""
+    if not postgres_of_session.running:
+        _run(postgres_of_session.start)
+    return postgres_of_session
+
+
+@pytest.fixture
 def brokers(kafka_broker: Kafka, postgres_server: Postgres) -> Brokers:
     """Both servers."""
     return Brokers(kafka_broker, postgres_server)
@@ -120,7 +181,8 @@ def database_url(postgres_server: Postgres) -> Iterator[str]:
     name = f"test_{uuid4().hex}"
     _run(lambda: _execute(postgres_server.dsn, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY"))
     yield postgres_server.dsn_of(name)
-    _run(lambda: _execute(postgres_server.dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+    if postgres_server.running:
+        _run(lambda: _execute(postgres_server.dsn, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import pytest_asyncio
@@ -22,21 +22,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give each test the stack that its module asks for."""
     wanted = getattr(metafunc.module, "SYSTEM", None)
     if wanted is not None and "system" in metafunc.fixturenames:
-        metafunc.parametrize("system", [wanted], ids=[wanted.name], indirect=True, scope="session")
+        scope = _scope_of_stack("system", metafunc.config)
+        metafunc.parametrize("system", [wanted], ids=[wanted.name], indirect=True, scope=scope)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests with a stack come last, those of one stack together, so that none is started twice or runs idle."""
-    items.sort(key=_stack_of)
+def _scope_of_stack(fixture_name: str, config: pytest.Config) -> Literal["module", "session"]:
+    """The session; but a worker among several ends a stack with its module, for it may have no other and runs idle."""
+    return "module" if hasattr(config, "workerinput") else "session"
 
 
-def _stack_of(item: pytest.Item) -> str:
-    system = getattr(getattr(item, "module", None), "SYSTEM", None)
-    return system.name if system is not None else ""
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope=_scope_of_stack, loop_scope="session")
 async def system(request: pytest.FixtureRequest) -> AsyncIterator[SystemUnderTest]:
     """A stack, ready. Its directory stays, and is named, when one of its tests has failed."""
     directory = Path(tempfile.mkdtemp(prefix="tocsin-fault-"))
