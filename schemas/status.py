@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
 
@@ -109,27 +109,68 @@ def state_of_attempt(outcome: Outcome, receipt: ReceiptState | None) -> Delivery
     return STATE_OF_OUTCOME[outcome]
 
 
-def state_of_recipient(attempts: Iterable[tuple[int, object, int, int, DeliveryState]]) -> DeliveryState:
+Fact: TypeAlias = tuple[int, object, int, int, DeliveryState]
+"""Attempt, submitted at, segment, segments, state; segment 0 speaks of the whole message."""
+
+
+def state_of_recipient(attempts: Iterable[Fact]) -> DeliveryState:
     """The state of one recipient from the set of its attempts, in any order, with any repetition.
 
-    Each attempt is (attempt, submitted at, segment, segments, state); segment 0 speaks of the whole message. Best over
-    the attempts at a segment, then worst over the segments; a segment nobody attempted is queued. Unknown does not
-    count where the very submit was answered after all.
+    A phone joins the segments of one copy only. So: best over the attempts at a segment of a copy, then worst over the
+    segments of the copy, then best over the copies and what is said of the whole message; a segment nobody attempted is
+    queued. Unknown does not count where the very submit was answered after all.
     """
+    facts = list(attempts)
+    answered = {fact[:3] for fact in facts if fact[4] is not DeliveryState.UNKNOWN}
+    facts = [fact for fact in facts if fact[4] is not DeliveryState.UNKNOWN or fact[:3] not in answered]
+    if len({fact[:2] for fact in facts}) > 1:
+        return RANKING[min(map(_rank_copy, _copies(facts)))]
+    return RANKING[_rank_copy(facts)]
+
+
+def _rank_copy(facts: Iterable[Fact]) -> int:
     whole = RANK[DeliveryState.QUEUED]
     best: dict[int, int] = {}
     count = 1
-    facts = list(attempts)
-    answered = {fact[:3] for fact in facts if fact[4] is not DeliveryState.UNKNOWN}
-    for fact in facts:
-        segment, segments, state = fact[2:]
-        if state is DeliveryState.UNKNOWN and fact[:3] in answered:
-            continue
+    for _, _, segment, segments, state in facts:
         rank = RANK[state]
         if segment == 0:
             whole = min(whole, rank)
         else:
             best[segment] = min(best.get(segment, rank), rank)
             count = max(count, segments)
-    worst = max(min(whole, best.get(segment, whole)) for segment in range(1, count + 1))
-    return RANKING[worst]
+    return max(min(whole, best.get(segment, whole)) for segment in range(1, count + 1))
+
+
+def _copies(facts: Iterable[Fact]) -> list[list[Fact]]:
+    """The facts of each copy, and by themselves those of the whole message.
+
+    An attempt at some of the segments only is the rest of the copy before it: its sender sends the others on no other
+    session.
+    """
+    copies: list[list[Fact]] = []
+    by_attempt: dict[int, list[Fact]] = {}
+    for fact in facts:
+        if fact[2] == 0:
+            copies.append([fact])
+        else:
+            by_attempt.setdefault(fact[0], []).append(fact)
+    newest: list[Fact] | None = None
+    for attempt in sorted(by_attempt):
+        for written in _by_instant(by_attempt[attempt]):
+            if newest is not None and len({fact[2] for fact in written}) < max(fact[3] for fact in written):
+                newest += written
+            else:
+                newest = written
+                copies.append(newest)
+    return copies
+
+
+def _by_instant(facts: list[Fact]) -> Iterable[list[Fact]]:
+    """The copies of one attempt: two where a killed sender had written its segments before, at another instant."""
+    if len({fact[1:3] for fact in facts}) == len({fact[2] for fact in facts}):
+        return [facts]
+    together: dict[object, list[Fact]] = {}
+    for fact in facts:
+        together.setdefault(fact[1], []).append(fact)
+    return [together[at] for at in sorted(together, key=str)]
