@@ -21,6 +21,8 @@ from broadcast.sending.accounts.fallback_route import find_fallback
 from broadcast.sending.accounts.reload import RoutesInForce
 from broadcast.sending.accounts.route_accounts import RouteAccounts
 from broadcast.sending.beat import Beats, BeatSchedule
+from broadcast.sending.dispatching.assessing import JobAssessor
+from broadcast.sending.dispatching.delayed import DelayedJobs
 from broadcast.sending.dispatching.dispatch import Dispatch
 from broadcast.sending.messages import MessageCache
 from broadcast.sending.metrics import RouteProgress
@@ -101,11 +103,21 @@ class RouteSender(SenderEvents):
         self._sources = self._takeover.sources
         self._reader = JobReader(self._consumer, self._sources, self)
         self._messages = MessageCache(settings.highest_segments)
-        self._dispatch = Dispatch(
+        delayed = DelayedJobs(self._outbox, self._settlement.unanswered, self)
+        assessor = JobAssessor(
             route=route,
             accounts=self._accounts,
             view=self._control.view,
             messages=self._messages,
+            outbox=self._outbox,
+            in_doubt_limit=in_doubt_limit,
+            delayed=delayed,
+            events=self,
+        )
+        self._dispatch = Dispatch(
+            accounts=self._accounts,
+            assessor=assessor,
+            delayed=delayed,
             settlement=self._settlement,
             outbox=self._outbox,
             in_doubt_limit=in_doubt_limit,

@@ -2,20 +2,22 @@
 
 import asyncio
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from broadcast.clock import epoch_milliseconds
+from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.health import Health
 from broadcast.kafka.position import Position, fresh_position
 from broadcast.routing import Account, Route
 from broadcast.sending.accounts.binds import AccountBinds, make_config
 from broadcast.sending.accounts.route_accounts import RouteAccounts
 from broadcast.sending.control import ControlView
+from broadcast.sending.dispatching.assessing import JobAssessor
+from broadcast.sending.dispatching.delayed import DelayedJobs
 from broadcast.sending.dispatching.dispatch import Dispatch
 from broadcast.sending.messages import MessageCache
 from broadcast.sending.outbox import Outbox
@@ -80,6 +82,7 @@ class SenderUnderTest(RecordedEvents):
         in_doubt_limit: int = 2_000,
         text: str = "short",
         fallback: tuple[str, ...] = (),
+        clock: Callable[[], float] = monotonic,
         **fields: Any,
     ) -> None:
         super().__init__()
@@ -98,11 +101,22 @@ class SenderUnderTest(RecordedEvents):
             alarms=nothing,
             events=self,
         )
-        self.dispatch = Dispatch(
+        delayed = DelayedJobs(self.outbox, self.settlement.unanswered, self)
+        assessor = JobAssessor(
             route=route,
             accounts=self.accounts,
             view=self.view,
             messages=MessageCache(6),
+            outbox=self.outbox,
+            in_doubt_limit=in_doubt_limit,
+            delayed=delayed,
+            events=self,
+            clock=clock,
+        )
+        self.dispatch = Dispatch(
+            accounts=self.accounts,
+            assessor=assessor,
+            delayed=delayed,
             settlement=self.settlement,
             outbox=self.outbox,
             in_doubt_limit=in_doubt_limit,

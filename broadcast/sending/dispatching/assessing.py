@@ -6,6 +6,7 @@ from typing import Final
 import structlog
 
 from broadcast.alarms import JOBS_FAILED
+from broadcast.clock import monotonic
 from broadcast.routing import Route
 from broadcast.sending.accounts.route_accounts import RouteAccounts
 from broadcast.sending.answers.tokens import Token
@@ -42,7 +43,7 @@ class JobAssessor:
         in_doubt_limit: int,
         delayed: DelayedJobs,
         events: SenderEvents,
-        clock: Callable[[], float],
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._accounts: Final = accounts
         self._route: Final = route
@@ -53,6 +54,11 @@ class JobAssessor:
         self._delayed: Final = delayed
         self._events: Final = events
         self._clock: Final = clock
+
+    @property
+    def highest_segments(self) -> int:
+        """The most segments that a message may have."""
+        return self._messages.highest
 
     def next_message(self, source: Source[Token], now: int) -> Message | None:
         """The message of the first job that is to be sent; those before it that are not get their outcomes."""

@@ -1,4 +1,4 @@
-"""Jobs that not every session may take: withdrawn, some segments of a copy, refused by an account, throttled."""
+"""Jobs that not every session may take: withdrawn, some segments of a copy, refused by an account."""
 
 import asyncio
 from collections import Counter
@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from broadcast.clock import epoch_milliseconds
 from broadcast.kafka.position import Position
 from broadcast.sending.answers.sequel import MOST_COPIES, withdrawal_of
-from broadcast.smpp.codec.command_status import RINVSRCADR, RSYSERR, RTHROTTLED
-from broadcast.smpp.rates.pacing import Pacing
+from broadcast.smpp.codec.command_status import RSYSERR
 from schemas.status import Outcome
 from tests.support.dispatch import ALERT, DELAY_MS, LONG, BoundSession, SenderUnderTest, job, number_of
 
@@ -145,16 +144,6 @@ async def test_what_was_set_aside_is_cancelled_by_a_stop() -> None:
     assert not sender.delayed.progress.pending
 
 
-async def test_what_an_account_refused_goes_to_another_account_only() -> None:
-    sender = SenderUnderTest("one", "two")
-    one, two = sender.bind("one"), sender.bind("two")
-    sender.feed(sender.delayed, [job(number, attempt=2, refused_by=("one",)) for number in range(1, 6)])
-    for _ in range(4):
-        sender.write_ready()
-    assert one.take() == []
-    assert two.take() == list(map(number_of, range(1, 6)))
-
-
 async def test_what_no_account_may_take_now_waits_on_its_delay_topic_as_the_same_attempt() -> None:
     sender = SenderUnderTest("one", "two")
     one = sender.bind("one")
@@ -166,150 +155,6 @@ async def test_what_no_account_may_take_now_waits_on_its_delay_topic_as_the_same
     assert 0 < again.due_at - epoch_milliseconds() <= DELAY_MS
     assert sender.outcomes() == []
     assert list(sender.delayed.progress.pending) == [1]
-
-
-def allow_all(bound: BoundSession) -> None:
-    """The rate allows everything again."""
-    bound.session.pacing = Pacing(None, 0.0)  # type: ignore[misc]
-    bound.session._writing_paused = False
-
-
-@pytest.mark.parametrize("text", ["short", LONG])
-async def test_a_throttled_submit_goes_again_on_its_session_before_new_jobs(text: str) -> None:
-    parts = 1 if text == "short" else 3
-    sender = SenderUnderTest(text=text)
-    bound = sender.bind()
-    sender.feed(sender.jobs, [job(1), job(2)])
-    sender.write_ready()
-    assert bound.take() == [number_of(1)] * parts + [number_of(2)] * parts
-    bound.session._writing_paused = True
-    bound.answer(*[RTHROTTLED] * parts)
-    sender.feed(sender.jobs, [job(3)], first=2)
-    allow_all(bound)
-    sender.write_ready()
-    assert bound.take() == [number_of(1)] * parts + [number_of(3)] * parts
-    bound.answer(*[0] * 3 * parts)
-    assert sender.outcomes() == [(number, Outcome.ACCEPTED) for number in (2, 1, 3) for _ in range(parts)]
-    assert sender.settlement.in_doubt == 3 * parts, "each once"
-    sender.beat()
-    assert sender.settlement.in_doubt == 0
-
-
-async def test_a_status_that_an_account_calls_throttled_slows_its_bind_as_well() -> None:
-    sender = SenderUnderTest(command_status={"0x0401": "throttled"}, window=20)
-    bound = sender.bind()
-    sender.feed(sender.jobs, [job(number) for number in range(20)])
-    sender.write_ready()
-    bound.take()
-    bound.session._writing_paused = True
-    bound.answer(*[0x401] * 20)
-    bound.session._writing_paused = False
-    assert bound.session.room == 0
-    assert sender.outcomes() == []
-
-
-async def test_a_throttled_submit_goes_again_though_another_session_is_first_and_has_no_job() -> None:
-    sender = SenderUnderTest("one", "two")
-    one, two = sender.bind("one"), sender.bind("two")
-    sender.feed(sender.jobs, [job(number) for number in range(20)])
-    for _ in range(3):
-        sender.write_ready()
-    written = {bound: bound.take() for bound in (one, two)}
-    throttling = max(written, key=lambda bound: len(written[bound]))
-    (two if throttling is one else one).answer(*[0] * len(written[two if throttling is one else one]))
-    count = len(written[throttling])
-    throttling.answer(*[RTHROTTLED, *[0] * (count - 1)])
-    throttling.session.pacing._paused_until = 0.0
-    sender.write_ready()
-    assert throttling.take() == written[throttling][:1]
-
-
-async def test_a_throttled_submit_of_a_stopped_alert_does_not_go_again() -> None:
-    sender = SenderUnderTest()
-    bound = sender.bind()
-    sender.feed(sender.jobs, [job(1)])
-    sender.write_ready()
-    bound.take()
-    bound.session._writing_paused = True
-    bound.answer(RTHROTTLED)
-    sender.view.stopped.add(ALERT)
-    allow_all(bound)
-    sender.write_ready()
-    assert bound.take() == []
-    assert sender.outcomes() == [(1, Outcome.REFUSED_FOR_NOW)]
-    assert [each.attempt for each in sender.retries()] == [2], "its delay topic cancels it"
-
-
-async def test_what_a_session_was_throttled_with_is_a_retry_when_it_ends_or_gets_no_work() -> None:
-    sender = SenderUnderTest("one", "two")
-    one, two = sender.bind("one"), sender.bind("two")
-    sender.feed(sender.jobs, [job(number) for number in range(1, 4)])
-    sender.write_ready()
-    first = one if one.take() else two
-    first.take()
-    first.session.pacing._paused_until = float("inf")
-    first.answer(*[RTHROTTLED] * len(first.open))
-    await first.end()
-    sender.write_ready()
-    assert sorted(sender.outcomes()) == [(number, Outcome.REFUSED_FOR_NOW) for number in (1, 2, 3)]
-    assert not any(each.possible_duplicate for each in sender.retries())
-    assert not sender.jobs.progress.pending
-
-
-async def test_a_mute_account_takes_its_own_share_of_what_is_in_doubt_and_no_more() -> None:
-    sender = SenderUnderTest("mute", "good", in_doubt_limit=40, window=100)
-    mute, good = sender.bind("mute"), sender.bind("good")
-    sender.feed(sender.jobs, [job(number) for number in range(400)])
-    for _ in range(10):
-        sender.write_ready()
-        good.take()
-        good.answer(*[0] * len(good.open))
-        sender.beat()
-    written = len(mute.take())
-    assert written == 20
-    assert sender.settlement.in_doubt_of(mute.session.identity) == 20
-    assert sender.settlement.in_doubt_of(good.session.identity) <= 20
-
-
-async def test_what_one_account_refuses_is_sent_by_the_other_and_arrives() -> None:
-    sender = SenderUnderTest("bad", "good")
-    bad, good = sender.bind("bad"), sender.bind("good")
-    sender.feed(sender.jobs, [job(number) for number in range(10)])
-    sender.write_ready()
-    bad.take()
-    good.take()
-    bad.answer(*[RINVSRCADR] * len(bad.open))
-    good.answer(*[0] * len(good.open))
-    retries: list[Any] = sender.retries()
-    assert all(each.refused_by == ("bad",) for each in retries)
-    sender.beat()
-    for each in retries:
-        each.due_at = 0
-    sender.feed(sender.delayed, retries)
-    for _ in range(3):
-        sender.write_ready()
-    assert len(good.take()) == len(retries)
-    assert bad.take() == []
-
-
-async def test_what_the_only_main_account_refuses_goes_by_the_fallback_account() -> None:
-    sender = SenderUnderTest("main", "spare", fallback=("spare",))
-    main, spare = sender.bind("main"), sender.bind("spare")
-    sender.feed(sender.jobs, [job(number) for number in range(5)])
-    sender.write_ready()
-    main.take()
-    assert spare.take() == [], "another account works"
-    main.answer(*[RINVSRCADR] * 5)
-    retries: list[Any] = sender.retries()
-    sender.beat()
-    for each in retries:
-        each.due_at = 0
-    sender.feed(sender.delayed, retries)
-    sender.feed(sender.jobs, [job(9)], first=5)
-    for _ in range(3):
-        sender.write_ready()
-    assert sorted(spare.take()) == [number_of(number) for number in range(5)]
-    assert main.take() == [number_of(9)]
 
 
 class Restriction(NamedTuple):

@@ -16,6 +16,8 @@ from broadcast.routing import Account, Route
 from broadcast.sending.accounts.binds import AccountBinds, make_config
 from broadcast.sending.accounts.route_accounts import RouteAccounts
 from broadcast.sending.control import ControlView
+from broadcast.sending.dispatching.assessing import JobAssessor
+from broadcast.sending.dispatching.delayed import DelayedJobs
 from broadcast.sending.dispatching.dispatch import Dispatch
 from broadcast.sending.messages import MessageCache
 from broadcast.sending.outbox import Outbox
@@ -44,6 +46,7 @@ class DispatchUnderTest(RecordedEvents):
         route = Route(name="r", prefixes=("+",), accounts=(self.account,), delays_seconds=(5,))
         self.outbox, self.view = Outbox(), ControlView()
         settlement = Settlement(route, Names("p."), b"k", self.outbox)
+        delayed = DelayedJobs(self.outbox, settlement.unanswered, self)
         nothing: Any = None
         """Nothing is delivered here, and no alarm is raised."""
         self.accounts = RouteAccounts(
@@ -55,16 +58,25 @@ class DispatchUnderTest(RecordedEvents):
             events=self,
         )
         [self.binds] = self.accounts.in_force
-        self.dispatch = Dispatch(
+        assessor = JobAssessor(
             route=route,
             accounts=self.accounts,
             view=self.view,
             messages=MessageCache(6),
+            outbox=self.outbox,
+            in_doubt_limit=in_doubt_limit,
+            delayed=delayed,
+            events=self,
+            clock=clock,
+        )
+        self.dispatch = Dispatch(
+            accounts=self.accounts,
+            assessor=assessor,
+            delayed=delayed,
             settlement=settlement,
             outbox=self.outbox,
             in_doubt_limit=in_doubt_limit,
             events=self,
-            clock=clock,
         )
         progress: Progress[Any] = Progress(fresh_position(0), "me")
         progress.propose()
@@ -164,4 +176,4 @@ async def test_a_retry_that_is_due_goes_before_less_urgent_ones_and_one_that_is_
     routine, immediate = delayed(Lane.ROUTINE, now - 9_000), delayed(Lane.IMMEDIATE, now - 1)
     early = delayed(Lane.IMMEDIATE, now + 1_000)
     sender.dispatch.sources = (routine, early, immediate)
-    assert sender.dispatch._ordered(now) == [immediate, routine]
+    assert sender.dispatch._chooser.ordered(now) == [immediate, routine]

@@ -1,0 +1,72 @@
+"""What one account refuses, or does not answer, goes by another."""
+
+from typing import Any
+
+from broadcast.smpp.codec.command_status import RINVSRCADR
+from tests.support.dispatch import SenderUnderTest, job, number_of
+
+
+async def test_what_an_account_refused_goes_to_another_account_only() -> None:
+    sender = SenderUnderTest("one", "two")
+    one, two = sender.bind("one"), sender.bind("two")
+    sender.feed(sender.delayed, [job(number, attempt=2, refused_by=("one",)) for number in range(1, 6)])
+    for _ in range(4):
+        sender.write_ready()
+    assert one.take() == []
+    assert two.take() == list(map(number_of, range(1, 6)))
+
+
+async def test_a_mute_account_takes_its_own_share_of_what_is_in_doubt_and_no_more() -> None:
+    sender = SenderUnderTest("mute", "good", in_doubt_limit=40, window=100)
+    mute, good = sender.bind("mute"), sender.bind("good")
+    sender.feed(sender.jobs, [job(number) for number in range(400)])
+    for _ in range(10):
+        sender.write_ready()
+        good.take()
+        good.answer(*[0] * len(good.open))
+        sender.beat()
+    written = len(mute.take())
+    assert written == 20
+    assert sender.settlement.in_doubt_of(mute.session.identity) == 20
+    assert sender.settlement.in_doubt_of(good.session.identity) <= 20
+
+
+async def test_what_one_account_refuses_is_sent_by_the_other_and_arrives() -> None:
+    sender = SenderUnderTest("bad", "good")
+    bad, good = sender.bind("bad"), sender.bind("good")
+    sender.feed(sender.jobs, [job(number) for number in range(10)])
+    sender.write_ready()
+    bad.take()
+    good.take()
+    bad.answer(*[RINVSRCADR] * len(bad.open))
+    good.answer(*[0] * len(good.open))
+    retries: list[Any] = sender.retries()
+    assert all(each.refused_by == ("bad",) for each in retries)
+    sender.beat()
+    for each in retries:
+        each.due_at = 0
+    sender.feed(sender.delayed, retries)
+    for _ in range(3):
+        sender.write_ready()
+    assert len(good.take()) == len(retries)
+    assert bad.take() == []
+
+
+async def test_what_the_only_main_account_refuses_goes_by_the_fallback_account() -> None:
+    sender = SenderUnderTest("main", "spare", fallback=("spare",))
+    main, spare = sender.bind("main"), sender.bind("spare")
+    sender.feed(sender.jobs, [job(number) for number in range(5)])
+    sender.write_ready()
+    main.take()
+    assert spare.take() == [], "another account works"
+    main.answer(*[RINVSRCADR] * 5)
+    retries: list[Any] = sender.retries()
+    sender.beat()
+    for each in retries:
+        each.due_at = 0
+    sender.feed(sender.delayed, retries)
+    sender.feed(sender.jobs, [job(9)], first=5)
+    for _ in range(3):
+        sender.write_ready()
+    assert sorted(spare.take()) == [number_of(number) for number in range(5)]
+    assert main.take() == [number_of(9)]
