@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from broadcast.errors import SettingsError
-from broadcast.network.addresses import check_brokers, check_http, check_postgres
+from broadcast.network.addresses import check_brokers, check_http, check_postgres, hide_login
 from schemas.wording import explain
 
 DAY_SECONDS = 86_400
@@ -194,7 +194,8 @@ def _describe(fault: ErrorDetails) -> str:
         return fault["msg"].removeprefix("Value error, ")
     name = str(fault["loc"][0])
     secret = name in Settings.model_fields and "Secret" in str(Settings.model_fields[name].annotation)
-    value = "(not shown)" if secret else repr(fault["input"])
+    given = hide_login(fault["input"]) if isinstance(fault["input"], str) else fault["input"]
+    value = "(not shown)" if secret else repr(given)
     rule, step = explain(fault) or (fault["msg"].removeprefix("Value error, "), "")
     if fault["type"].endswith("_parsing"):
         # The environment knows no quotation marks.

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from broadcast.errors import InputError, SettingsError, UnavailableError
+from broadcast.network.addresses import hide_login
 from broadcast.network.tls import make_client_context
 from broadcast.settings import Settings
 
@@ -71,8 +72,9 @@ class Client:
         try:
             response = self._http.request(method, path, **request)
         except httpx.TransportError as error:
+            address = hide_login(str(self._http.base_url))
             raise UnavailableError(
-                f"the API at {self._http.base_url} cannot be reached ({error}); start it, or set BROADCAST_API_URL"
+                f"the API at {address} cannot be reached ({error}); start it, or set BROADCAST_API_URL"
             ) from error
         if response.is_success:
             body: dict[str, Any] = response.json()

@@ -1,4 +1,4 @@
-"""Addresses of servers in settings, checked for their form before anything connects."""
+"""Addresses of servers in settings: their form is checked before anything connects, and errors hide their logins."""
 
 import re
 from typing import Final
@@ -8,12 +8,25 @@ HIGHEST_PORT: Final = 65_535
 _BROKER: Final = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:,\[\]/@]+):([0-9]{1,5})")
 
 
+_LOGIN: Final = re.compile(".*@", re.DOTALL)
+_SECRET: Final = re.compile(r"((?:password|passwd|pwd|secret|token|api_?key)[\"']?\s*[=:]\s*)[^\s&;,]+", re.IGNORECASE)
+HIDDEN: Final = "[hidden]"
+
+
+def hide_login(value: str) -> str:
+    """A configured value as an error may quote it: without what stands before an @, and without named passwords."""
+    scheme, separator, rest = value.partition("://")
+    if not separator:
+        scheme, rest = "", value
+    return _SECRET.sub(rf"\1{HIDDEN}", f"{scheme}{separator}{_LOGIN.sub(f'{HIDDEN}@', rest)}")
+
+
 def check_brokers(text: str) -> str:
     """Addresses of brokers, `host:port` each, separated by commas. ValueError names the one that is not."""
     for address in text.split(","):
         found = _BROKER.fullmatch(address.strip())
         if found is None or not 1 <= int(found[1]) <= HIGHEST_PORT:
-            raise ValueError(f"{address.strip()!r} is not host:port; write it as kafka-1.example.net:9092")
+            raise ValueError(f"{hide_login(address.strip())!r} is not host:port; write it as kafka-1.example.net:9092")
     return text
 
 

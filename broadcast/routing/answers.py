@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from broadcast.network.addresses import hide_login
 from broadcast.smpp.codec.command_status import ROK
 from schemas.lane import Lane
 
@@ -22,7 +23,8 @@ def _read_values(given: Any) -> Any:
         return given
     for key, value in given.items():
         if value not in get_args(OwnMeaning):
-            raise ValueError(f"{key!r} = {value!r} is no meaning; write one of {', '.join(get_args(OwnMeaning))}")
+            shown = hide_login(str(value))
+            raise ValueError(f"{key!r} = {shown!r} is no meaning; write one of {', '.join(get_args(OwnMeaning))}")
     return {_read_value(str(key)): value for key, value in given.items()}
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from broadcast.network.addresses import hide_login
 from broadcast.routing.contradictions import ContradictionsError
 from broadcast.routing.fields import FORMS, RULE
 from broadcast.routing.lines import Path
@@ -68,8 +69,12 @@ class Places:
     def fault(self, path: Path, rule: str, step: str, *, shown: bool = True) -> Fault:
         """A fault of the field at `path`; a value that may be secret is never shown."""
         table, field = self._divide(path)
-        value = quote(self._value(path)) if shown and not any("password" in str(part).lower() for part in path) else ""
-        return Fault(self._line(path), self._name(table), field, value, rule, step)
+        written = self._value(path)
+        if isinstance(written, str) and written and (hidden := hide_login(written)) != written:
+            # A rule may quote the value.
+            written, rule, step = hidden, rule.replace(written, hidden), step.replace(written, hidden)
+        value = quote(written) if shown and not any("password" in str(part).lower() for part in path) else ""
+        return Fault(self.line(path), self._name(table), field, value, rule, step)
 
     def describe(self, error: ValidationError) -> Iterator[Fault]:
         """The faults that a validation of the whole file found."""
@@ -88,7 +93,8 @@ class Places:
             else:
                 yield self.fault(path, *_explain(detail, path))
 
-    def _line(self, path: Path) -> int:
+    def line(self, path: Path) -> int:
+        """The line of a field, or of the nearest table around it; 0 where none is known."""
         return next((self._lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self._lines), 0)
 
     def _value(self, path: Path) -> Any:
@@ -115,7 +121,7 @@ class Places:
             if len(table) >= end:
                 name = self._value((*table[:end], "name"))
                 known = isinstance(name, str) and 0 < len(name) <= VALUE_LIMIT
-                names.append(f"{kind} {name!r}" if known else f"{kind} {int(table[end - 1]) + 1}")
+                names.append(f"{kind} {hide_login(name)!r}" if known else f"{kind} {int(table[end - 1]) + 1}")
         return ", ".join(names)
 
     def _suggest(self, path: Path) -> str:

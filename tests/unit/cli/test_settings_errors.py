@@ -23,6 +23,13 @@ from broadcast.settings import STACK_FILE, Settings, load_settings, read_environ
         ("BROADCAST_KAFKA_BOOTSTRAP", ":::", "BROADCAST_KAFKA_BOOTSTRAP = ':::': ':::' is not host:port"),
         ("BROADCAST_KAFKA_BOOTSTRAP", "a:9092,b", "BROADCAST_KAFKA_BOOTSTRAP = 'a:9092,b': 'b' is not host:port"),
         ("BROADCAST_KAFKA_BOOTSTRAP", "a:0", "BROADCAST_KAFKA_BOOTSTRAP = 'a:0': 'a:0' is not host:port"),
+        (
+            "BROADCAST_KAFKA_BOOTSTRAP",
+            "a:9092,user:s3cret@b:9092",
+            "BROADCAST_KAFKA_BOOTSTRAP = '[hidden]@b:9092': '[hidden]@b:9092' is not host:port",
+        ),
+        ("BROADCAST_API_URL", "http://u:s3cret@h:0", "BROADCAST_API_URL = 'http://[hidden]@h:0': has port 0"),
+        ("BROADCAST_API_URL", "h?token=s3cret", "BROADCAST_API_URL = 'h?token=[hidden]': does not begin with"),
         ("BROADCAST_API_URL", "nonsense", "BROADCAST_API_URL = 'nonsense': does not begin with http://"),
         ("BROADCAST_API_URL", "http://[::1", "BROADCAST_API_URL = 'http://[::1': host or port cannot be read"),
         ("BROADCAST_API_URL", "http://a:port", "BROADCAST_API_URL = 'http://a:port': host or port cannot be read"),

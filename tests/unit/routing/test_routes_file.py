@@ -1,5 +1,6 @@
 """The routes file: what it takes, and errors that name line, field, value, rule and next step."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -369,3 +370,33 @@ def test_two_routes_may_be_the_undelivered_route_of_each_other() -> None:
 def test_a_fallback_route_is_read() -> None:
     text = write("one", "a", 'fallback_route = "two"') + write("two", "b").replace("+49", "+44")
     assert [route.fallback_route for route in read_routes(text)] == ["two", None]
+
+
+SECRETS = st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_characters="\"\\'"), max_size=50).map(
+    lambda text: f"S3CRET{text}"
+)
+
+
+@given(
+    secret=SECRETS,
+    field=st.sampled_from(["host", "name", "window", "server_name", "bind_mode"]),
+    form=st.sampled_from(["user:{}@smsc.example.net", "smpp://user:{}@h:2775", "{}@h", "https://h/?password={}"]),
+)
+def test_a_password_in_any_value_is_in_no_error(secret: str, field: str, form: str) -> None:
+    value = form.format(secret)
+    if "?password=" in form:
+        value = value.translate({ord(mark): None for mark in " &;,"})
+    line = f'tls.server_name = "{value}"' if field == "server_name" else f'{field} = "{value}"'
+    text = (
+        re.sub(rf"^{field} = .*$", "", write(account="a"), flags=re.MULTILINE) if field in ("host", "name") else write()
+    )
+    found = faults(f"{text}\n{line}\n" if field != "name" else write(account=value))
+    assert found
+    assert "S3CRET" not in "".join(found)
+
+
+def test_a_value_with_a_login_is_shown_without_it() -> None:
+    [fault] = faults(write(more='tls.server_name = "user:SECRET@smsc.example.net"'))
+    assert "server_name = '[hidden]@smsc.example.net': " in fault
+    [fault] = faults(write(more='command_status = { "0x0401" = "user:SECRET@h" }'))
+    assert "SECRET" not in fault
