@@ -37,6 +37,7 @@ CONTROL_LOST_ITS_TAIL = "control_lost_its_tail"
 BIND_DOWN = "bind_down"
 SESSION_MUTE = "session_mute"
 ACCOUNT_STOPPED = "account_stopped"
+ACCOUNT_THROTTLED = "account_throttled"
 ROUTES_REFUSED = "routes_refused"
 
 ACCOUNT_KINDS = (BIND_DOWN, SESSION_MUTE, ACCOUNT_STOPPED)
@@ -48,6 +49,7 @@ SENDER_KINDS = (
     JOBS_LOST_THEIR_TAIL,
     CONTROL_LOST_ITS_TAIL,
     *ACCOUNT_KINDS,
+    ACCOUNT_THROTTLED,
     ROUTES_REFUSED,
 )
 KINDS = (

@@ -69,6 +69,11 @@ routes_in_force = _gauge(
 routes_reloads = _counter("routes_reloads", "Routes files read again while a sender ran: applied or refused", "outcome")
 account_usable = _gauge("account_usable", "1 while an account may get work", "account")
 account_poor = _gauge("account_poor", "1 while an account gets little work because others are better", "account")
+account_rate = _gauge("account_rate", "Segments per second that an account may submit now", "account")
+account_rate_limit = _gauge("account_rate_limit", "Segments per second that are set for an account", "account")
+account_throttled_ratio = _gauge(
+    "account_throttled_ratio", "Share of throttled answers among those of the last seconds", "account"
+)
 smpp_throttled = _counter("smpp_throttled", "Submits refused because of rate", "account")
 smpp_late = _counter("smpp_late", "Answers that came after their submit was counted as unanswered", "account")
 smpp_unexpected = _counter("smpp_unexpected", "PDUs that nothing asked for or that make no sense", "account", "kind")

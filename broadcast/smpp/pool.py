@@ -65,6 +65,19 @@ class Pool(Generic[T]):
         binds = (*self._binds.values(), *self._leaving.values())
         return [bind.session.tokens for bind in binds if bind.session is not None]
 
+    @property
+    def limit(self) -> float | None:
+        """The rate that is set, in segments per second; None without one."""
+        return self._shared.pacing.limit
+
+    def allowed_rate(self) -> float | None:
+        """Segments per second that all sessions may write now: the limit, or less while the SMSC throttles."""
+        rates = [session.pacing.rate for session in self.sessions]
+        known = [rate for rate in rates if rate is not None]
+        if not known or len(known) < len(rates):
+            return self.limit
+        return sum(known) if self.limit is None else min(self.limit, sum(known))
+
     def set_rate(self, rate_per_second: float | None) -> None:
         """Change the account's rate, for example to this worker's share of it."""
         self._shared.pacing.set_limit(rate_per_second, self._shared.clock())

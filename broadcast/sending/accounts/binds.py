@@ -13,6 +13,7 @@ from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.routing import Account
 from broadcast.sending.accounts.breaker import Breaker
 from broadcast.sending.accounts.selection import POOR_SHARE, Measures
+from broadcast.sending.accounts.throttling import Throttling
 from broadcast.sending.answers.tokens import SegmentAnswers, Submission, Token
 from broadcast.sending.forwarding import Forwarder
 from broadcast.sending.metrics import count_answers
@@ -20,7 +21,7 @@ from broadcast.sending.protocol import SenderEvents
 from broadcast.sending.rules import UNANSWERED
 from broadcast.sending.settlement import Settlement
 from broadcast.smpp.account import AccountConfig, BindConfig, Tls
-from broadcast.smpp.codec.command_status import RTHROTTLED, OutcomeClass, meaning_of, name_status
+from broadcast.smpp.codec.command_status import RMSGQFUL, RTHROTTLED, OutcomeClass, meaning_of, name_status
 from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.codec.message import Delivery
 from broadcast.smpp.codec.message_ids import normalise_response_ids
@@ -62,6 +63,7 @@ class AccountBinds:
         self.account = account
         self.breaker: Final = Breaker(max(probe_segments, PROBE_SEGMENTS))
         self.measures: Final = Measures()
+        self.throttling: Final = Throttling()
         self.served = 0.0
         self.poor = False
         self.pool: Final[Pool[Token]] = Pool(make_config(account), self, number_of=_number_of)
@@ -210,6 +212,7 @@ class AccountBinds:
                     throttled += number
         now = monotonic()
         self.breaker.note_throttled(answers, throttled, now)
+        self.throttling.note_answers(answers, throttled + counts[RMSGQFUL])
         self.measures.note_answers(answers, faults + errors, now)
         numbers: Iterable[str] = ()
         if faults and self.breaker.numbers_wanted:

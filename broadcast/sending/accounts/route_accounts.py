@@ -9,14 +9,16 @@ from typing import Final
 import structlog
 
 from broadcast import metrics
-from broadcast.alarms import ACCOUNT_STOPPED, SESSION_MUTE, Alarms
+from broadcast.alarms import Alarms
 from broadcast.clock import monotonic
 from broadcast.health import Health
 from broadcast.routing import Account
 from broadcast.sending.accounts.bind_watch import BindWatch
 from broadcast.sending.accounts.binds import AccountBinds
 from broadcast.sending.accounts.breaker import State
+from broadcast.sending.accounts.breaker_watch import BreakerWatch
 from broadcast.sending.accounts.selection import find_failing, find_slow, order
+from broadcast.sending.accounts.throttle_watch import ThrottleWatch
 from broadcast.sending.answers.tokens import Token
 from broadcast.sending.protocol import SenderEvents
 from broadcast.smpp.session import Session
@@ -48,16 +50,15 @@ class RouteAccounts:
         self._drained: Final[list[AccountBinds]] = []
         self._started = False
         self._unusable_since: float | None = None
-        self._slot: Final = slot
-        self._alarms: Final = alarms
         self._events: Final = events
         self._watch: Final = BindWatch(slot, self.in_force, health, alarms)
+        self._breakers: Final = BreakerWatch(slot, alarms)
+        self._rates: Final = ThrottleWatch(slot, health, alarms)
         self._usable: list[AccountBinds] = []
         self._ordered: list[AccountBinds] = []
         self._turn = 0
         self._failing: frozenset[str] = frozenset()
         self._slow: frozenset[str] = frozenset()
-        self._open_alarms: Final[dict[str, str]] = {}
         self._share = 0.0
 
     def sessions(self) -> Iterator[tuple[AccountBinds, Session[Token]]]:
@@ -150,7 +151,7 @@ class RouteAccounts:
         probing = False
         for binds in self.in_force:
             probing = binds.breaker.tick(now) or probing
-            self._show(binds)
+            self._show(binds, now)
         self._watch.look(now)
         if probing:
             self._events.write_ready()
@@ -185,8 +186,8 @@ class RouteAccounts:
     def _leave(self, binds: AccountBinds) -> None:
         name = binds.account.name
         self._drained.append(binds)
-        if kind := self._open_alarms.pop(name, ""):
-            self._alarms.end_soon(kind, self._subject(name))
+        self._breakers.forget(name)
+        self._rates.forget(name)
         for gauge in (metrics.account_usable, metrics.account_poor):
             with suppress(KeyError):
                 gauge.remove(name)
@@ -229,31 +230,9 @@ class RouteAccounts:
                 )
                 binds.poor = poor
 
-    def _show(self, binds: AccountBinds) -> None:
-        name, breaker = binds.account.name, binds.breaker
+    def _show(self, binds: AccountBinds, now: float) -> None:
+        name = binds.account.name
         metrics.account_usable.labels(name).set(binds.usable)
         metrics.account_poor.labels(name).set(binds.poor)
-        subject = self._subject(name)
-        if breaker.state is State.CLOSED:
-            if name not in self._open_alarms:
-                # Those that this slot has raised in a run before: nobody else would end them.
-                kinds: tuple[str, ...] = (SESSION_MUTE, ACCOUNT_STOPPED)
-            else:
-                kinds = (self._open_alarms[name],) if self._open_alarms[name] else ()
-            if binds.pool.sessions:
-                for kind in kinds:
-                    self._alarms.end_soon(kind, subject)
-                self._open_alarms[name] = ""
-            return
-        if not self._open_alarms.get(name):
-            kind = SESSION_MUTE if breaker.mute else ACCOUNT_STOPPED
-            self._open_alarms[name] = kind
-            self._alarms.raise_soon(
-                kind,
-                subject,
-                f"{breaker.reason}; it gets a few submits as a probe now and then. Ask its operator, or correct the"
-                " account and reload the routes (docs/accounts.md)",
-            )
-
-    def _subject(self, account: str) -> str:
-        return f"{account}, sender {self._slot}"
+        self._breakers.look(binds)
+        self._rates.look(binds, now)
