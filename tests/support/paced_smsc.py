@@ -13,7 +13,13 @@ class PacedSmsc:
     """Allows `allowed(now)` segments in a sliding second, of what it accepts or, with `counts_all`, of what comes."""
 
     def __init__(
-        self, allowed: Callable[[float], float], *, latency: float = 0.02, jitter: float = 0.0, counts_all: bool = False
+        self,
+        allowed: Callable[[float], float],
+        *,
+        latency: float = 0.02,
+        jitter: float = 0.0,
+        counts_all: bool = False,
+        seed: int = 7,
     ) -> None:
         self.highest = 0
         """The most segments that came in a sliding second."""
@@ -24,7 +30,7 @@ class PacedSmsc:
         self.random_share = 0.0
         self._allowed = allowed
         self._latency, self._jitter, self._counts_all = latency, jitter, counts_all
-        self._random = random.Random(7)
+        self._random = random.Random(seed)
         self._arriving: deque[float] = deque()
         self._came: deque[float] = deque()
         self._counted: deque[float] = deque()

@@ -3,18 +3,18 @@
 import math
 from typing import Final
 
-from broadcast.smpp.rates.rate_control import RateControl
+from broadcast.smpp.rates.rate_control import DOUBT_ANSWERS, RateControl
 from broadcast.smpp.rates.sliding_count import SlidingCount
 
 UNLIMITED: Final = 1 << 30
 SPAN_SECONDS: Final = 1.02
-"""No span of so long has more than the rate: what leaves evenly may arrive 20 ms closer together."""
+"""What leaves in so long may arrive within one second: 20 ms closer together."""
+SPAN_SHARE: Final = 1.015
+"""No span has more than this of the rate: a second of the SMSC has at most 1.5 % more, and the average loses 0.5 %."""
 BURST_SECONDS: Final = 0.05
 """So much of the rate may be written at once, after idle time or a late timer."""
 TIMER_SECONDS: Final = 0.01
 """At high rates a timer for each segment would cost more than the segment: wait for the segments of 10 ms."""
-DOUBT_ANSWERS: Final = 4
-"""So many acceptances are added to the answers seen, so that one throttled answer alone pauses shortly."""
 SHARE_SECONDS: Final = 0.1
 """The throttled share is that of the answers of so long."""
 EVENT_SECONDS: Final = 2.0
@@ -22,8 +22,9 @@ EVENT_SECONDS: Final = 2.0
 
 
 class Pacing:
-    """Allows `limit` segments in any second (None: as many as the window allows), and fewer when throttled.
+    """Allows `limit` segments a second (None: as many as the window allows), and fewer when throttled.
 
+    Any second has at most 1.5 % more than the limit, and for a limit below 67 no more than the limit.
     A token bucket spreads segments, and a count over the last second holds the limit, in whole segments. A throttled
     answer cuts the rate (`RateControl`) and pauses in proportion to the throttled share; answers to what was written
     before the cut are part of the same event.
@@ -116,18 +117,18 @@ class Pacing:
             if throttled:
                 self._control.note_throttled(now)
             return
-        self._control.note_answers(answers, throttled)
+        self._control.note_answers(answers, throttled, self._sent.total(now), now)
         if throttled:
             self._slow_down(unanswered, now)
 
     def _slow_down(self, unanswered: int, now: float) -> None:
         self._refill(now)
-        share = self._throttled.total(now) / (self._answered.total(now) + DOUBT_ANSWERS)
-        if not self._control.cut(share, self._accepted.total(now), self._sent.total(now), now):
+        newest, throttled = self._answered.total(now), self._throttled.total(now)
+        if not self._control.cut(newest, throttled, self._accepted.total(now), self._sent.total(now), now):
             return
         self._event_answers, self._event_until = unanswered, now + EVENT_SECONDS
         self._tokens = min(self._tokens, self._burst)
-        self._paused_until = now + self._pause_seconds * share
+        self._paused_until = now + self._pause_seconds * throttled / (newest + DOUBT_ANSWERS)
 
     def next_room_at(self, now: float, segments: int = 1) -> float:
         """When there will be room for that many segments together, on the clock of `now`."""
@@ -152,7 +153,7 @@ class Pacing:
         """The most segments of one span; a group that is larger goes alone, because it goes whole."""
         most = math.ceil(rate * SPAN_SECONDS)
         if self._control.limit is not None:
-            most = min(most, int(self._control.limit))
+            most = min(most, int(self._control.limit * SPAN_SHARE))
         return max(most, self._group)
 
     def _refill(self, now: float) -> float | None:

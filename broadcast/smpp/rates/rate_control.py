@@ -2,24 +2,30 @@
 
 from typing import Final
 
+from broadcast.smpp.rates.slowing import Slowing
+
 LOWEST_RATE: Final = 1.0
 LOWEST_CEILING: Final = 10.0
 """No cut goes lower while anything is accepted; without a limit the rate grows so far before it is unlimited again."""
 GROWTH_OF_CEILING: Final = 0.01
 GROWTH_OF_RATE: Final = 0.015
 """By such shares of the ceiling and of itself the rate always grows in a second."""
+MOST_GENTLE: Final = 0.2
+"""But by no more than such a share of itself."""
 GENTLE_SECONDS: Final = 1.0
 FULL_SECONDS: Final = 3.5
 """Without a throttled answer the growth becomes faster after the first, and reaches the ceiling after the second."""
 LOWEST_CUT: Final = 0.5
 """The least factor of one cut."""
+DOUBT_ANSWERS: Final = 4
+"""So many acceptances are added to the newest answers, so that one throttled answer alone is no clear share."""
 CLEAR_SHARE: Final = 0.3
 """Such a share of throttled answers cuts to what is accepted, again and again until it is less."""
 CUT_SECONDS: Final = 1.0
 LEAST_ANSWERS: Final = 20
 """For a smaller share cuts are so far apart, by so many answers at least, and by that share."""
-CHANCE_SHARE: Final = 0.03
-"""Such a share that a cut has not changed by half does not depend on the rate: it does not cut again."""
+MOST_ANSWERS: Final = 2_000
+"""Of more answers since the last cut the older ones count half."""
 OPTIMUM: Final = range(80, 90)
 """congestion_state (0x0428 in SMPP 5.0): from 80 to 89 the SMSC is used best; above, it is nearly congested."""
 AIM: Final = 85
@@ -32,18 +38,22 @@ class RateControl:
 
     A cut goes down to what was accepted in the last second, but to no less than half. The growth after it is gentle
     first and then faster, so that the rate stays near what the SMSC allows, and is whole again in 4 s when the SMSC
-    no longer throttles. Without a limit the first cut begins from what was sent in the last second.
+    no longer throttles. Without a limit the first cut begins from what was sent in the last second. Where slowing down
+    is of no use, because the SMSC throttles a share of whatever comes, the rate is again what it was (`Slowing`).
     """
 
     __slots__ = (
+        "_answered_at",
         "_answers",
+        "_answers_since",
         "_ceiling",
         "_congestion",
         "_congestion_at",
         "_cut_at",
         "_grown_at",
-        "_last_share",
         "_quiet_since",
+        "_rate_before",
+        "_slowing",
         "_throttled",
         "cuts",
         "limit",
@@ -58,7 +68,10 @@ class RateControl:
         self._quiet_since = self._grown_at = now
         self._cut_at = now - CUT_SECONDS
         self._answers = self._throttled = 0
-        self._last_share = 0.0
+        self._answers_since = self._answered_at = now
+        self._slowing: Final = Slowing()
+        # What the rate was before the cut that is compared.
+        self._rate_before: float | None = None
         self._congestion = 0
         self._congestion_at = now - FRESH_SECONDS
         self.set_limit(limit)
@@ -81,7 +94,11 @@ class RateControl:
         if self.rate is None or now <= since or (self.rate >= self._ceiling and self.limit is not None):
             return
         quick = _quick_growth(now - self._quiet_since) - _quick_growth(max(0.0, since - self._quiet_since))
-        gentle = GROWTH_OF_CEILING + GROWTH_OF_RATE * self.rate / self._ceiling
+        # While throttled answers after a cut are compared with those before it, only quiet lets the rate grow.
+        ratio = self.rate / self._ceiling
+        gentle = (
+            0.0 if self._slowing.throttled else min(GROWTH_OF_CEILING + GROWTH_OF_RATE * ratio, MOST_GENTLE * ratio)
+        )
         if now - self._congestion_at < FRESH_SECONDS:
             if self._congestion >= OPTIMUM.start:
                 return
@@ -97,26 +114,46 @@ class RateControl:
         else:
             self.rate = self._ceiling = grown
 
-    def note_answers(self, answers: int, throttled: int) -> None:
-        """Count answers since the last cut, without those to what was written before it."""
+    def note_answers(self, answers: int, throttled: int, sent: int, now: float) -> None:
+        """Count answers since the last cut or pause, without those to what was written before the cut.
+
+        `sent` segments were sent in the last second.
+        """
+        if now - self._answered_at >= CUT_SECONDS:
+            self._forget_answers(now)
+        self._answered_at = now
         self._answers += answers
         self._throttled += throttled
+        if self._answers > MOST_ANSWERS:
+            self._answers //= 2
+            self._throttled //= 2
+        if self._slowing.comparing and self._slowing.count(answers, throttled, sent, now):
+            self._undo_cut()
 
-    def cut(self, newest_share: float, accepted: int, sent: int, now: float) -> bool:
+    def cut(self, newest: int, newest_throttled: int, accepted: int, sent: int, now: float) -> bool:
         """Cut the rate if the throttled answers ask for it; whether it was cut.
 
-        `newest_share` of the newest answers was throttled; `accepted` and `sent` are the segments of the last second.
+        Of the `newest` answers so many were throttled; `accepted` and `sent` are the segments of the last second.
         """
-        factor = LOWEST_CUT
-        if newest_share < CLEAR_SHARE:
-            if self._answers < LEAST_ANSWERS or now - self._cut_at < CUT_SECONDS:
+        slowing, answers, throttled = self._slowing, self._answers, self._throttled
+        if answers < newest:
+            newest, newest_throttled = answers, throttled
+        # Few answers that contradict one another say less than few that agree.
+        newest += DOUBT_ANSWERS if newest_throttled == newest else 2 * DOUBT_ANSWERS
+        if slowing.excess(newest_throttled / newest, newest, now) >= CLEAR_SHARE:
+            if now - self._cut_at < CUT_SECONDS and slowing.is_as_before(answers, throttled, now):
                 return False
-            share = self._throttled / self._answers
-            by_chance = share >= CHANCE_SHARE and abs(share - self._last_share) <= self._last_share / 2
-            self._last_share, self._answers, self._throttled = share, 0, 0
-            if by_chance:
+            factor = LOWEST_CUT
+        else:
+            if answers < LEAST_ANSWERS or now - self._answers_since < CUT_SECONDS:
+                return False
+            share = slowing.excess(throttled / answers, answers, now)
+            if not share:
                 return False
             factor = 1.0 - share
+        before = self.rate
+        if slowing.begin(answers, throttled, max(CUT_SECONDS, now - self._answers_since), accepted, now):
+            self._rate_before = before
         lowest = LOWEST_CEILING if accepted else LOWEST_RATE
         self._set_lower(max(float(accepted), self._current(sent) * factor, lowest), now)
         return True
@@ -140,11 +177,23 @@ class RateControl:
         self._ceiling = max(LOWEST_CEILING, float(sent))
         return self._ceiling
 
+    def _undo_cut(self) -> None:
+        """Have the rate that was before the cut that is compared, up to the limit."""
+        before = self._rate_before or self.limit
+        if before is None or self.rate is None:
+            self.rate = None
+        else:
+            self.rate = max(self.rate, before if self.limit is None else min(before, self.limit))
+            self._ceiling = max(self._ceiling, self.rate)
+
+    def _forget_answers(self, now: float) -> None:
+        self._answers, self._throttled, self._answers_since = 0, 0, now
+
     def _set_lower(self, rate: float, now: float) -> None:
         current = self.rate if self.rate is not None else self._ceiling
         self.rate = min(current, max(rate, min(LOWEST_RATE, self._ceiling)))
         self._grown_at = self._cut_at = now
-        self._answers = self._throttled = 0
+        self._forget_answers(now)
         self.note_throttled(now)
         self.cuts += 1
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from broadcast.smpp.codec.command_status import RTHROTTLED
 from tests.support.smpp import RecordingClient, StartClient
 from tests.support.waiting import eventually
 
@@ -55,3 +56,18 @@ async def test_what_the_smsc_allows_is_used_again_soon_after_it_throttles_no_mor
     before, at = offer_throttled_again(), loop.time()
     await eventually(lambda: offer_throttled_again() >= before + 1_500)
     assert 1_500 / (loop.time() - at) >= 0.95 * 0.98 * 500
+
+
+async def test_an_smsc_that_throttles_a_fifth_by_chance_gets_seventy_percent_of_what_it_can_take(
+    start: StartClient,
+) -> None:
+    rate, share, seconds = 400, 0.2, 8.0
+    client = await start(receipts=False, error_shares={"throttled": share})
+    loop = asyncio.get_running_loop()
+    await client.connect(rate_per_second=float(rate), window=64)
+    client.offer(round(rate * (seconds + 8)))
+    await asyncio.sleep(4.0)
+    before, at = len(client.accepted), loop.time()
+    await asyncio.sleep(seconds)
+    assert (len(client.accepted) - before) / (loop.time() - at) >= 0.7 * rate * (1 - share)
+    assert {status for _, status in client.refused} == {RTHROTTLED}
