@@ -105,6 +105,12 @@ async def raise_alarm(connection: Connection, kind: str, subject: str, detail: s
     return new
 
 
+async def renew_alarm(connection: Connection, kind: str, subject: str, detail: str) -> None:
+    """Raise an alarm, or, if it is open, give it this detail."""
+    if not await raise_alarm(connection, kind, subject, detail):
+        await _apply(connection, kind, storable(subject), _Change(storable(detail), renew=True))
+
+
 class _Change(NamedTuple):
     # What a row is to be: open with this detail, or cleared (None). `renew` replaces the detail of one that is open.
     detail: str | None

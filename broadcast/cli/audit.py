@@ -229,16 +229,25 @@ def unmatched_command(account: str | None, as_json: bool) -> None:
     if not found:
         click.echo("every receipt names a message")
     for one in found:
-        click.echo(f"account {one.account}: {one.count:,} receipts, {one.oldest:%Y-%m-%d %H:%M} to {one.newest:%H:%M}")
+        click.echo(
+            f"account {one.account}: {one.count:,} receipts, {one.oldest:%Y-%m-%d %H:%M} to "
+            f"{one.newest:%Y-%m-%d %H:%M}; the newest {one.sampled:,} were looked at"
+        )
         for rule, count in one.rules:
-            click.echo(f"  {rule.name} would match {count:,} of {one.sampled:,}")
+            click.echo(f"  {rule.name} would match {count:,} of the newest {one.sampled:,}")
         click.echo(f"  {one.advice}")
 
 
 def _described_unmatched(found: Unmatched) -> dict[str, object]:
     rules = {rule.name: count for rule, count in found.rules}
     fitting = [rule.name for rule in found.fitting]
-    return asdict(found) | {"current": found.current.name, "rules": rules, "fitting": fitting, "advice": found.advice}
+    return asdict(found) | {
+        "current": found.current.name,
+        "in_force": found.in_force.name,
+        "rules": rules,
+        "fitting": fitting,
+        "advice": found.advice,
+    }
 
 
 def _described(delivery: UnreadableDelivery) -> dict[str, object]:

@@ -23,6 +23,9 @@ from schemas.status import Outcome, Status
 
 T = TypeVar("T")
 
+SAMPLE: Final = 500
+"""Receipts of one account that are looked at, the newest."""
+
 SEGMENTS: Final = 10
 """Evidence segments of each topic that are read for one account: they hold up to 8,000 records each."""
 
@@ -54,6 +57,8 @@ SELECT message_key, number_hash, evidence_id FROM parked_receipts p
 WHERE account = $1 AND parked_at < $2 AND {NAMES_NO_ATTEMPT} ORDER BY received_at DESC LIMIT $3
 """
 
+_NEWEST_SEGMENTS = f"SELECT id FROM evidence WHERE topic LIKE '%receipts.v1' ORDER BY id DESC LIMIT {SEGMENTS}"
+
 _ACCEPTED = f"""
 SELECT evidence_id, count(*) AS count FROM attempts
 WHERE account = $1 AND outcome = {CODE_OF_OUTCOME[Outcome.ACCEPTED]} AND receipt_state IS NULL
@@ -81,8 +86,9 @@ _decode_status = msgspec.json.Decoder(Status).decode
 class Unmatched:
     """The receipts of one account that have met no attempt for a minute.
 
-    Of `sampled` that were looked at, `rules` says how many each id rule would match. Of `messages` of several parts
-    with a receipt, `with_one_receipt` have it for one part only.
+    Of the newest, `sampled` were looked at: those that were read with the same id rule, `current`. `rules` says how
+    many of them each other rule would match. `in_force` is the rule of the account's newest receipt. Of `messages` of
+    several parts with a receipt, `with_one_receipt` have it for one part only.
     """
 
     account: str
@@ -91,6 +97,7 @@ class Unmatched:
     newest: datetime
     sampled: int
     current: IdRule
+    in_force: IdRule
     rules: list[tuple[IdRule, int]]
     messages: int
     with_one_receipt: int
@@ -107,18 +114,24 @@ class Unmatched:
         """What to do, in words."""
         lines = []
         fitting = self.fitting
-        if fitting:
+        looked = f"of the newest {self.sampled:,} looked at"
+        if self.in_force != self.current:
             lines.append(
-                f"with {self.current.name} none of {self.sampled} receipts looked at matched, with {fitting[0].name} "
-                f"{self.rules[0][1]} would: write {fitting[0].fields} into account {self.account} of the routes file"
+                f"they were read with {self.current.name}, and {self.in_force.name} is in force now: they stay "
+                "unmatched, and what comes from now on is read by the new rule"
+            )
+        elif fitting:
+            lines.append(
+                f"{looked} none matched with {self.current.name}, {self.rules[0][1]:,} would with {fitting[0].name}: "
+                f"write {fitting[0].fields} into account {self.account} of the routes file"
             )
             if self.current != IdRule(fitting[0].rule) and len(fitting) > 1 and self.current.name != "as_is":
                 others = ", ".join(rule.name for rule in fitting[1:])
                 lines.append(f"the ids also fit {others}: if the rule does not help, set as_is and look again")
         else:
             lines.append(
-                "no id rule would match them: look whether another system uses this account, and whether a sender "
-                "was killed before it wrote down what it had sent"
+                f"{looked} no id rule would match half: look whether another system uses this account, and whether a "
+                "sender was killed before it wrote down what it had sent"
             )
         if self.one_receipt_for_all:
             lines.append(
@@ -133,32 +146,35 @@ class Unmatched:
         return self.messages >= PARTS_ENOUGH and self.with_one_receipt >= 0.8 * self.messages
 
 
-async def find_unmatched(
-    connection: Connection, now: datetime, account: str | None = None, *, sample: int = 500
-) -> list[Unmatched]:
+async def find_unmatched(connection: Connection, now: datetime, account: str | None = None) -> list[Unmatched]:
     """What has been unmatched for a minute, of one account or of all, with the rules that would match it."""
     before = now - ANSWER_MAY_COME
     rows = await connection.fetch(_ACCOUNTS, before, account)
-    return [await _look_at(connection, now, before, row, sample) for row in rows]
+    return [await _look_at(connection, now, before, row) for row in rows]
 
 
-async def _look_at(
-    connection: Connection, now: datetime, before: datetime, row: asyncpg.Record, sample: int
-) -> Unmatched:
+async def _look_at(connection: Connection, now: datetime, before: datetime, row: asyncpg.Record) -> Unmatched:
     number, name, count, oldest, newest = row
-    sampled = await connection.fetch(_SAMPLE, number, before, sample)
+    sampled = await connection.fetch(_SAMPLE, number, before, SAMPLE)
     wanted = {(one["message_key"], one["number_hash"]) for one in sampled}
     hashes = {number_hash for _, number_hash in wanted}
-    receipts: dict[SeenId, str] = {}
+    seen: dict[SeenId, Receipt] = {}
     in_segments = Counter(one["evidence_id"] for one in sampled)
     for segment, _ in in_segments.most_common(SEGMENTS):
         for receipt in _decoded(await read_records(connection, segment), _decode_receipt):
             if receipt.number_hash not in hashes:
                 continue
             if (message_key(receipt.account, receipt.message_id), receipt.number_hash) in wanted:
-                receipts[SeenId(receipt.message_id, receipt.number_hash)] = receipt.id_rule
-    current = read_rule(Counter(receipts.values()).most_common(1)[0][0]) if receipts else read_rule("")
-    accepted = await _accepted(connection, number, name, list(receipts), _instant(oldest), _instant(newest))
+                seen[SeenId(receipt.message_id, receipt.number_hash)] = receipt
+    # What was read with an older rule says nothing about the one that is set.
+    current = max(seen.values(), key=lambda one: one.received_at).id_rule if seen else ""
+    receipts = [one for one, receipt in seen.items() if receipt.id_rule == current]
+    accepted = await _accepted(connection, number, name, list(seen), _instant(oldest), _instant(newest))
+    rules = count_matches(receipts, accepted, read_rule(current))
+    # Ids that no rule has changed decide between rules that fit equally well.
+    unchanged = [one for one, receipt in seen.items() if not receipt.id_rule]
+    decided = dict(count_matches(unchanged, accepted, read_rule("")))
+    rules.sort(key=lambda one: (-one[1], -decided.get(one[0], 0)))
     parts = await connection.fetchrow(_PARTS, number, now - PARTS_SETTLED)
     messages, with_one = tuple(parts) if parts is not None else (0, 0)
     return Unmatched(
@@ -167,11 +183,22 @@ async def _look_at(
         _instant(oldest),
         _instant(newest),
         len(receipts),
-        current,
-        count_matches(list(receipts), accepted, current),
+        read_rule(current),
+        read_rule(await _rule_in_force(connection, name, current)),
+        rules,
         messages,
         with_one,
     )
+
+
+async def _rule_in_force(connection: Connection, name: str, known: str) -> str:
+    """The rule with which the newest receipt of an account was read, matched or not; `known` if there is none."""
+    for row in await connection.fetch(_NEWEST_SEGMENTS):
+        receipts = _decoded(await read_records(connection, row["id"]), _decode_receipt)
+        rules = [one.id_rule for one in receipts if one.account == name and one.raw is None]
+        if rules:
+            return rules[-1]
+    return known
 
 
 async def _accepted(  # noqa: PLR0917 (called once)

@@ -6,7 +6,7 @@ from typing import Final
 import asyncpg
 
 from broadcast import metrics
-from broadcast.alarms import RECEIPTS_UNMATCHED, raise_alarm
+from broadcast.alarms import RECEIPTS_UNMATCHED, renew_alarm
 from broadcast.audit.receipts.unmatched import ANSWER_MAY_COME, NAMES_NO_ATTEMPT, find_unmatched
 
 LOOKED_AT: Final = timedelta(minutes=10)
@@ -32,8 +32,7 @@ SAMPLE: Final = 5_000
 _RECENT = """
 SELECT p.account, n.name, count(*) AS count FROM parked_receipts p JOIN accounts n ON n.id = p.account
 WHERE p.parked_at BETWEEN $1 AND $2
-GROUP BY 1, 2 HAVING count(*) >= $4
-    AND NOT EXISTS (SELECT FROM alarms WHERE kind = $3 AND subject = n.name AND cleared_at IS NULL)
+GROUP BY 1, 2 HAVING count(*) >= $3
 """
 
 _NAMELESS = f"""
@@ -62,9 +61,12 @@ async def show_unmatched(connection: asyncpg.Connection, now: datetime) -> None:
 
 
 async def alarm_unmatched(connection: asyncpg.Connection, now: datetime) -> None:
-    """Raise an alarm for each account that has too many receipts which name no message for a minute."""
+    """Raise an alarm for each account that has too many receipts which name no message for a minute.
+
+    One that is open gets the newest counts and advice. Receipts from before another rule was set raise none.
+    """
     begin, end = now - LOOKED_AT, now - ANSWER_MAY_COME
-    for row in await connection.fetch(_RECENT, begin, end, RECEIPTS_UNMATCHED, FEWEST):
+    for row in await connection.fetch(_RECENT, begin, end, FEWEST):
         [(sampled, nameless)] = await connection.fetch(_NAMELESS, row["account"], begin, end)
         count = row["count"] * nameless // max(sampled, 1)
         if count < FEWEST:
@@ -73,8 +75,10 @@ async def alarm_unmatched(connection: asyncpg.Connection, now: datetime) -> None
         matched = await connection.fetchval(_MATCHED, row["account"], now - SUBMITTED_WITHIN, begin, end, enough)
         if count < LARGE_SHARE * (count + matched):
             continue
-        for found in await find_unmatched(connection, now, row["name"], sample=200):
-            await raise_alarm(
+        for found in await find_unmatched(connection, now, row["name"]):
+            if found.in_force != found.current:
+                continue
+            await renew_alarm(
                 connection,
                 RECEIPTS_UNMATCHED,
                 row["name"],

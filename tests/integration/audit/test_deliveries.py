@@ -205,7 +205,7 @@ async def test_what_does_not_match_and_what_nobody_can_read_are_shown(
     )
     await connection.execute("UPDATE parked_receipts SET parked_at = now() - interval '2 min'")
     unmatched = await run_command("unmatched", "--account", "sim")
-    assert "hex_to_decimal would match 1 of 1" in unmatched.stdout
+    assert "hex_to_decimal would match 1 of the newest 1" in unmatched.stdout
     assert 'write message_id_rule = "hex_to_decimal" into account sim' in unmatched.stdout
     [as_json] = json.loads((await run_command("unmatched", "--json")).stdout)
     assert (as_json["account"], as_json["count"], as_json["fitting"]) == ("sim", 1, ["hex_to_decimal"])

@@ -6,9 +6,9 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from broadcast.audit.receipts.unmatched import find_unmatched
+from broadcast.audit.receipts.unmatched import SAMPLE, find_unmatched
 from broadcast.audit.watch.sweep import sweep
-from broadcast.smpp.codec.message_ids import MessageIdRule
+from broadcast.smpp.codec.message_ids import MessageIdRule, normalise_receipt_ids, normalise_response_ids
 from schemas.receipt import Receipt, ReceiptState
 from schemas.status import Outcome, Status
 from tests.support.recorder_without_kafka import Alerts, RecorderWithoutKafka
@@ -40,8 +40,29 @@ class Traffic:
         sent = str(alert_id), number, attempt, Outcome.ACCEPTED, segment, segments
         return Status(*sent, "sim", message_id, number_hash=number, submitted_at=at, at=at)
 
-    def receipt(self, number: int, message_id: str, after: int = 50) -> Receipt:
-        return Receipt("sim", message_id, ReceiptState.DELIVERED, number, received_at=self.submitted_at + after)
+    def receipt(self, number: int, message_id: str, after: int = 50, id_rule: str = "") -> Receipt:
+        at = self.submitted_at + after
+        return Receipt("sim", message_id, ReceiptState.DELIVERED, number, received_at=at, id_rule=id_rule)
+
+    async def record(
+        self, recorder: RecorderWithoutKafka, alerts: Alerts, ids: dict[int, int], rule: MessageIdRule, after: int
+    ) -> None:
+        """Submits whose ids the SMSC answers in hex, and its receipts in decimal, by an account with this rule."""
+        alert_id = await alerts.make(list(ids), chunk_size=1000)
+        answered = normalise_response_ids([b"%X" % one for one in ids.values()], rule)
+        told = normalise_receipt_ids([b"%d" % one for one in ids.values()], rule)
+        await recorder.write(
+            [
+                self.status(alert_id, number, one.decode(), after=after)
+                for number, one in zip(ids, answered, strict=True)
+            ]
+        )
+        await recorder.write(
+            receipts=[
+                self.receipt(number, one.decode(), after + 50, rule.value if rule is not MessageIdRule.AS_IS else "")
+                for number, one in zip(ids, told, strict=True)
+            ]
+        )
 
 
 @pytest.fixture
@@ -79,6 +100,55 @@ async def test_the_rule_that_would_have_matched_is_named_and_alarmed(
     assert 'write message_id_rule = "hex_to_decimal" into account sim of the routes file' in detail
 
 
+def ids_of(numbers: range) -> dict[int, int]:
+    """Ids whose decimal and hexadecimal forms both fit several rules."""
+    return {number: 0x812FC7470000001B + 977 * number for number in numbers}
+
+
+async def test_what_was_counted_and_what_was_looked_at_are_said_apart(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection, traffic: Traffic
+) -> None:
+    await traffic.record(recorder, alerts, ids_of(range(1, 621)), MessageIdRule.AS_IS, 0)
+    await minutes_pass(connection)
+    [found] = await find_unmatched(connection, now())
+    assert (found.count, found.sampled) == (620, SAMPLE)
+    assert found.advice.startswith("of the newest 500 looked at none matched with as_is, 500 would with hex_to_decimal")
+
+
+async def test_a_wrong_rule_gets_the_same_advice_from_the_alarm_and_from_the_command(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection, traffic: Traffic
+) -> None:
+    await traffic.record(recorder, alerts, ids_of(range(1, 401)), MessageIdRule.AS_IS, 0)
+    await minutes_pass(connection)
+    await sweep(connection, now(), full=True)
+    [(_, first)] = await alarms(connection)
+    assert "400 receipts" in first
+    await traffic.record(recorder, alerts, ids_of(range(401, 431)), MessageIdRule.DECIMAL_TO_HEX, 1_000)
+    await minutes_pass(connection)
+    await sweep(connection, now(), full=True)
+    [found] = await find_unmatched(connection, now())
+    assert (found.count, found.sampled, found.current.name) == (430, 30, "decimal_to_hex")
+    assert found.fitting[0].rule is MessageIdRule.HEX_TO_DECIMAL
+    [(_, detail)] = await alarms(connection)
+    assert found.advice in detail, "an open alarm says what is known now"
+
+
+async def test_after_the_right_rule_is_set_nothing_more_is_advised(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection, traffic: Traffic
+) -> None:
+    await traffic.record(recorder, alerts, ids_of(range(1, 41)), MessageIdRule.AS_IS, 0)
+    await traffic.record(recorder, alerts, ids_of(range(41, 61)), MessageIdRule.HEX_TO_DECIMAL, 1_000)
+    await minutes_pass(connection)
+    await sweep(connection, now(), full=True)
+    assert await alarms(connection) == []
+    [found] = await find_unmatched(connection, now())
+    assert (found.count, found.current.name, found.in_force.name) == (40, "as_is", "hex_to_decimal")
+    assert found.advice == (
+        "they were read with as_is, and hex_to_decimal is in force now: they stay unmatched, and what comes from now "
+        "on is read by the new rule"
+    )
+
+
 async def test_receipts_of_somebody_else_are_said_to_fit_no_rule(
     recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection, traffic: Traffic
 ) -> None:
@@ -88,7 +158,7 @@ async def test_receipts_of_somebody_else_are_said_to_fit_no_rule(
     await minutes_pass(connection)
     (found,) = await find_unmatched(connection, now())
     assert (found.rules, found.fitting) == ([], [])
-    assert "no id rule would match them" in found.advice
+    assert "no id rule would match half" in found.advice
 
 
 @pytest.mark.parametrize(("matching", "stray", "alarmed"), [(30, 19, False), (200, 30, False), (30, 30, True)])
