@@ -22,6 +22,7 @@ from broadcast.alerts.store import (
     set_audience,
 )
 from broadcast.audience import ChunkError, ChunkRows, read_chunk, resolve
+from broadcast.audience.numbers import country_prefix
 from broadcast.cap import choose_all
 from broadcast.clock import utc_now
 from broadcast.database import Connection
@@ -42,7 +43,7 @@ CAP_STATUSES = frozenset(alert.Status)
 
 NO_NUMBER = "no number: the recipient has left the directory"
 UNREADABLE_NUMBER = "no number: it is not E.164"
-UNROUTED = "no route carries this number with this status"
+UNROUTED = "no route carries numbers that begin with {prefix} with CAP status {status}"
 
 
 def read_expansion(value: bytes | None) -> Expansion:
@@ -148,8 +149,10 @@ class ChunkEncoder:
         batches, left_out = fill_job_batches(make_batch, expansion.alert_id, columns, self._partitions, now=now)
         statuses = [self._failed(expansion, recipient_id, "", NO_NUMBER, now) for recipient_id in rows.missing]
         for place in left_out:
-            reason = UNREADABLE_NUMBER if place in unreadable else UNROUTED
-            statuses.append(self._failed(expansion, rows.recipient_ids[place], rows.msisdns[place], reason, now))
+            msisdn, reason = rows.msisdns[place], UNREADABLE_NUMBER
+            if place not in unreadable:
+                reason = UNROUTED.format(prefix=country_prefix(msisdn), status=expansion.status)
+            statuses.append(self._failed(expansion, rows.recipient_ids[place], msisdn, reason, now))
         return batches, statuses
 
     def _failed(self, expansion: Expansion, recipient_id: int, msisdn: str, reason: str, now: int) -> Status:

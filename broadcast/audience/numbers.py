@@ -52,6 +52,12 @@ def check_region(region: str | None) -> str | None:
     return region.upper()
 
 
+def country_prefix(msisdn: str) -> str:
+    """The plus sign and the country calling code of an E.164 number; its first digits where no country has them."""
+    codes = (msisdn[1:end] for end in range(2, 5))
+    return f"+{next((code for code in codes if code and int(code) in COUNTRY_CODE_TO_REGION_CODE), msisdn[1:4])}"
+
+
 def normalise(text: str, region: str | None) -> str:
     """The E.164 form of a number, plus sign first; `region` reads numbers without a country code.
 

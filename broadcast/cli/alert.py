@@ -15,6 +15,7 @@ from broadcast.cli.terminal.display import print_table
 from broadcast.cli.terminal.watching import watch_alert
 from broadcast.errors import InputError
 from broadcast.settings import load_settings
+from schemas.alert import ALERT_BYTES_MAX
 
 PAGE = 500
 CAP_XML = "application/cap+xml"
@@ -50,7 +51,7 @@ def publish(
         for line in changes:
             click.echo(f"  {line}", err=True)
     if print_only:
-        sys.stdout.buffer.write(content)
+        _print(content)
         return
     headers = {"Content-Type": media_type}
     if idempotency_key:
@@ -144,13 +145,26 @@ def _exit_refused(state: str) -> None:
         raise SystemExit(1)
 
 
+def _print(content: bytes) -> None:
+    if sys.stdout is None:
+        raise InputError("--print writes to stdout, which is closed; open it, or leave --print out")
+    # With a flush, so that a pipe that is closed is told as such.
+    click.echo(content, nl=False)
+
+
 def _read(file: str) -> bytes:
-    if file == "-":
-        return sys.stdin.buffer.read()
+    """The content of FILE; InputError where it cannot be read, or has more octets than an alert."""
     try:
-        return Path(file).read_bytes()
+        if file == "-":
+            content = sys.stdin.buffer.read(ALERT_BYTES_MAX + 1)
+        else:
+            with Path(file).open("rb") as opened:
+                content = opened.read(ALERT_BYTES_MAX + 1)
     except OSError as error:
         raise InputError(f"FILE {file}: {error.strerror}; name a file with an alert, or - for stdin") from None
+    if len(content) > ALERT_BYTES_MAX:
+        raise InputError(f"FILE {file}: has more than {ALERT_BYTES_MAX:,} octets, the most of an alert; shorten it")
+    return content
 
 
 def _media_type_of(content: bytes, file: str) -> str:

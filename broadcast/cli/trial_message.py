@@ -2,10 +2,14 @@
 
 import json
 import time
+from typing import Any
 
 import click
 
 from broadcast.api.client import Client, open_client
+from broadcast.cli.terminal.trial_attempts import NEXT_STEPS, describe_attempts, find_attempts
+from broadcast.cli.terminal.watching import NO_ACCOUNTS, read_accounts
+from broadcast.errors import InputError
 from broadcast.settings import load_settings
 
 POLL_SECONDS = 0.25
@@ -20,10 +24,11 @@ WAIT_SECONDS = 30.0
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(number: str, text: str | None, wait_seconds: float, as_json: bool) -> None:
-    """Send one test message to NUMBER and wait for what becomes of it.
+    """Send one test message to NUMBER, wait for what becomes of it, and say by which account each attempt went.
 
     It goes the way of every alert, with CAP status Test, which only a simulated route carries: no phone is reached by
-    it. Exit code 1 when it was not delivered in time.
+    it. Its accounts share it as they share all messages. To test one account, give it a simulated route of its own.
+    Exit code 1 when the message was not delivered in time.
     """
     with open_client(load_settings()) as api:
         sent = api.post("/v1/test-messages", json={"number": number} | ({"text": text} if text else {}))
@@ -32,9 +37,31 @@ def command(number: str, text: str | None, wait_seconds: float, as_json: bool) -
                 f"alert {sent['alert_id']} to recipient {sent['recipient_id']} by route {sent['route']}", err=True
             )
         state = _await_end(api, sent["alert_id"], wait_seconds)
-    click.echo(json.dumps(sent | {"state": state}) if as_json else state)
+        attempts = _read_attempts(api, sent)
+        accounts = read_accounts(api) if state == "queued" else NO_ACCOUNTS
+    next_step = NEXT_STEPS.get(state, "") if state != "delivered" else ""
+    if as_json:
+        found = {"state": state, "attempts": attempts, "next_step": next_step}
+        click.echo(json.dumps(sent | accounts | found))
+    else:
+        for line in describe_attempts(attempts):
+            click.echo(line, err=True)
+        for alarm in (*accounts["unusable_accounts"], *accounts["slow_accounts"]):
+            click.echo(f"account {alarm['subject']}: {alarm['detail']}", err=True)
+        click.echo(state)
+        if next_step:
+            click.echo(next_step, err=True)
     if state != "delivered":
         raise SystemExit(1)
+
+
+def _read_attempts(api: Client, sent: dict[str, Any]) -> list[dict[str, Any]]:
+    try:
+        history = api.get(f"/v1/alerts/{sent['alert_id']}/recipients/{sent['recipient_id']}/history")
+    except InputError:
+        # Nothing is known of the recipient before the audience is resolved.
+        return []
+    return find_attempts(history["events"])
 
 
 def _await_end(api: Client, alert_id: str, wait_seconds: float) -> str:

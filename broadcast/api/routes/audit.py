@@ -81,10 +81,11 @@ async def show_summary(
     services: Backing,
     _: Actor,
     exact: Annotated[bool, Query(description="count every attempt anew; seconds for a million")] = False,
+    reasons: Annotated[bool, Query(description="say why recipients failed, and how many for each reason")] = False,
 ) -> Summary:
     """How many recipients are in which state; their sum is the audience, or `gap` says what is missing."""
     async with _evidence(request, alert_id, services) as connection:
-        return await summary(connection, alert_id, exact=exact, receipt_deadline=_deadline(services))
+        return await summary(connection, alert_id, exact=exact, reasons=reasons, receipt_deadline=_deadline(services))
 
 
 @router.get("/deliveries", response_model=DeliveryPageBody, responses=problems(404, 422))

@@ -21,6 +21,9 @@ from schemas.status import DeliveryState, Outcome
 
 DEFAULT_RECEIPT_DEADLINE = timedelta(hours=1)
 
+REASONS_MAX = 20
+"""The most frequent reasons are enough: a country without a route is one of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -28,7 +31,8 @@ class Summary:
 
     `audience` is None until it is resolved. `gap` is the difference between the audience and the sum of the states: 0
     unless something is wrong. `differences` says which states' counters are not what counting gave (with `exact` only).
-    `outside_audience` are recipients with an attempt who are not in the audience (with `exact` only).
+    `outside_audience` are recipients with an attempt who are not in the audience (with `exact` only). `failed_reasons`
+    says why recipients failed, and how many for each reason (with `reasons` only).
     """
 
     alert_id: UUID
@@ -42,6 +46,7 @@ class Summary:
     exact: bool
     differences: dict[str, tuple[int, int]]
     outside_audience: int
+    failed_reasons: dict[str, int]
     accepted_at: datetime
     expanded_at: datetime | None
     stopped_at: datetime | None
@@ -64,13 +69,14 @@ async def summary(
     alert_id: UUID,
     *,
     exact: bool = False,
+    reasons: bool = False,
     receipt_deadline: timedelta = DEFAULT_RECEIPT_DEADLINE,
     now: datetime | None = None,
 ) -> Summary:
     """The summary of one alert, from one snapshot; raises `UnknownAlertError`.
 
     From counters it takes a few milliseconds whatever the audience; `exact` walks every chunk and attempt (2 to 3 s
-    for a million) and compares.
+    for a million) and compares. `reasons` reads the attempts of those who failed.
     """
     now = now or utc_now()
     async with connection.transaction(isolation="repeatable_read", readonly=True):
@@ -101,6 +107,7 @@ async def summary(
             overdue = await _overdue(connection, alert_id, overdue_before)
         else:
             overdue = 0
+        failed = await _failed_reasons(connection, alert_id) if reasons and counts[DeliveryState.FAILED] else {}
     audience = alert["audience"]
     gap = 0 if audience is None else abs(audience - sum(counts.values()))
     if counts[DeliveryState.QUEUED] < 0:
@@ -117,6 +124,7 @@ async def summary(
         exact=exact,
         differences=differences,
         outside_audience=outside_audience,
+        failed_reasons=failed,
         accepted_at=alert["accepted_at"],
         expanded_at=alert["expanded_at"],
         stopped_at=alert["stopped_at"],
@@ -137,6 +145,17 @@ async def _from_counters(connection: Connection, alert_id: UUID, alert: Any) -> 
     if alert["audience"] is not None:
         counts[DeliveryState.QUEUED] = alert["audience"] - sum(counts.values())
     return counts, duplicates
+
+
+async def _failed_reasons(connection: Connection, alert_id: UUID) -> dict[str, int]:
+    rows = await connection.fetch(
+        "SELECT reason, count(DISTINCT recipient_id) AS count FROM attempts "
+        "WHERE alert_id = $1 AND outcome = $2 AND reason IS NOT NULL GROUP BY reason ORDER BY count DESC LIMIT $3",
+        alert_id,
+        CODE_OF_OUTCOME[Outcome.FAILED],
+        REASONS_MAX,
+    )
+    return {row["reason"]: row["count"] for row in rows}
 
 
 async def _strangers(connection: Connection, alert_id: UUID, known: int) -> int:

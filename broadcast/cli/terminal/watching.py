@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Iterator
+from datetime import datetime
 from itertools import count
 from typing import Any
 
@@ -11,35 +13,76 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from broadcast.alarms import ACCOUNT_KINDS
+from broadcast.alarms import ACCOUNT_KINDS, ACCOUNT_THROTTLED
 from broadcast.api.client import Client
+from broadcast.clock import utc_now
 from broadcast.lifecycle import FINAL_STATES, AlertState
 
 POLL_SECONDS = 0.25
 ALARM_POLLS = 8
 """Every so many polls the alarms are asked for too, while recipients are queued."""
+SILENT_STEP_SECONDS = 5
+"""Without a change for so long, while recipients are queued, the watcher is told."""
 BAR_WIDTH = 40
+KINDS_OF = {"unusable_accounts": ACCOUNT_KINDS, "slow_accounts": (ACCOUNT_THROTTLED,)}
+"""The kinds of alarms that say so, by the name in the JSON."""
+NO_ACCOUNTS: dict[str, list[dict[str, str]]] = {key: [] for key in KINDS_OF}
 STYLES = {"delivered": "green", "submitted": "cyan", "queued": "dim", "unknown": "yellow"}
 
 
 def watch_alert(api: Client, alert_id: str, *, as_json: bool) -> AlertState:
     """Show an alert until it has ended and nobody is queued or waits for a receipt that may still come.
 
-    Returns its last state.
+    A terminal gets a table, a pipe one line for each change, with the time of day. Returns the alert's last state.
     """
     last: dict[str, Any] = {}
-    if as_json:
+    console = Console(stderr=True)
+    if as_json or not console.is_terminal:
         for progress in _follow(api, alert_id):
             if progress != last:
-                click.echo(json.dumps(progress))
+                click.echo(json.dumps(progress)) if as_json else click.echo(write_line(progress, utc_now()), err=True)
                 last = progress
         return AlertState(last["state"])
-    console = Console(stderr=True)
     with Live(console=console, refresh_per_second=4, transient=False) as live:
         for progress in _follow(api, alert_id):
             live.update(_table(progress))
             last = progress
     return AlertState(last["state"])
+
+
+def write_line(progress: dict[str, Any], now: datetime) -> str:
+    """The progress in one line."""
+    states = [state for state, number in progress["counts"].items() if number]
+    counts = ", ".join(f"{state} {progress['counts'][state]:,}" for state in states)
+    parts = [f"{progress['state']}{': ' if counts else ''}{counts}", progress["reason"] or ""]
+    parts += [f"{state}: {remark}" for state in states for remark in remarks_of(progress, state)]
+    return f"{now:%H:%M:%S} UTC alert {progress['alert_id']}: {'; '.join(filter(None, parts))}"
+
+
+def remarks_of(progress: dict[str, Any], state: str) -> Iterator[str]:
+    """What a person should know of the recipients in a state, in words."""
+    if state == "failed":
+        for reason, number in progress["failed_reasons"].items():
+            yield f"{number:,}: {reason}"
+    elif state == "queued":
+        if progress["silent_seconds"]:
+            yield f"no answer for {progress['silent_seconds']} s"
+        for alarm in (*progress["unusable_accounts"], *progress["slow_accounts"]):
+            yield f"account {alarm['subject']}: {alarm['detail']}"
+
+
+class Silence:
+    """Since when nothing has changed while recipients are queued; told in steps, so that it is no news each second."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._since = 0.0
+
+    def look(self, counts: dict[str, int], now: float) -> int:
+        """Seconds without any change at `now`, rounded down to `SILENT_STEP_SECONDS`; 0 while nobody is queued."""
+        if counts != self._counts or not counts.get("queued"):
+            self._counts, self._since = dict(counts), now
+        return int((now - self._since) // SILENT_STEP_SECONDS) * SILENT_STEP_SECONDS
 
 
 def is_over(progress: dict[str, Any]) -> bool:
@@ -49,28 +92,37 @@ def is_over(progress: dict[str, Any]) -> bool:
     return progress["state"] in FINAL_STATES and (progress["state"] == AlertState.REFUSED or waiting <= 0)
 
 
-def _follow(api: Client, alert_id: str) -> Any:
-    unusable: list[dict[str, str]] = []
+def _follow(api: Client, alert_id: str) -> Iterator[dict[str, Any]]:
+    accounts: dict[str, list[dict[str, str]]] = NO_ACCOUNTS
+    reasons: dict[str, int] = {}
+    failed = 0
+    silence = Silence()
     for poll in count():
         progress = _progress(api, alert_id)
-        if not progress["counts"].get("queued"):
-            unusable = []
+        counts = progress["counts"]
+        if not counts.get("queued"):
+            accounts = NO_ACCOUNTS
         elif poll % ALARM_POLLS == 0:
-            unusable = _unusable_accounts(api)
-        yield progress | {"unusable_accounts": unusable}
+            accounts = read_accounts(api)
+        if counts.get("failed", 0) != failed and (poll % ALARM_POLLS == 0 or is_over(progress)):
+            failed = counts["failed"]
+            reasons = api.get(f"/v1/alerts/{alert_id}/summary", reasons="true")["failed_reasons"]
+        silent = {"silent_seconds": silence.look(counts, time.monotonic())}
+        yield progress | accounts | silent | {"failed_reasons": reasons}
         if is_over(progress):
             return
         time.sleep(POLL_SECONDS)
 
 
-def _unusable_accounts(api: Client) -> list[dict[str, str]]:
-    """Which accounts cannot be used, and why: open alarms of senders."""
+def read_accounts(api: Client) -> dict[str, list[dict[str, str]]]:
+    """Which accounts cannot be used, and which an SMSC slows, each with the reason: open alarms of senders."""
     alarms = api.get("/v1/alarms")["alarms"]
-    return [
-        {name: alarm[name] for name in ("kind", "subject", "detail")}
-        for alarm in alarms
-        if alarm["kind"] in ACCOUNT_KINDS
-    ]
+    return {
+        key: [
+            {name: alarm[name] for name in ("kind", "subject", "detail")} for alarm in alarms if alarm["kind"] in kinds
+        ]
+        for key, kinds in KINDS_OF.items()
+    }
 
 
 def _progress(api: Client, alert_id: str) -> dict[str, Any]:
@@ -98,9 +150,8 @@ def _table(progress: dict[str, Any]) -> Table:
             share = number / audience if audience else 0.0
             bar = "█" * round(share * BAR_WIDTH)
             table.add_row(state, f"{number:,}", f"[{STYLES.get(state, 'red')}]{bar}[/] {share:.1%}")
-        if number and state == "queued":
-            for alarm in progress["unusable_accounts"]:
-                table.add_row("", "", f"[red]{escape(alarm['subject'])}: {escape(alarm['detail'])}[/]")
+            for remark in remarks_of(progress, state):
+                table.add_row("", "", f"[red]{escape(remark)}[/]")
     table.add_row("audience", f"{audience:,}", "")
     for name in ("possible_duplicates", "receipt_overdue", "gap"):
         if progress[name]:

@@ -89,7 +89,7 @@ async def test_those_without_number_or_route_have_a_final_state_and_the_suppress
     found = {status.recipient_id: status for status in await statuses(stage)}
     assert set(found) == {2, 4, 5}
     assert found[2].reason == expanding.UNREADABLE_NUMBER
-    assert found[4].reason == expanding.UNROUTED
+    assert found[4].reason == expanding.UNROUTED.format(prefix="+86", status=content["status"])
     assert {(status.outcome, status.segment, status.attempt) for status in found.values()} == {(Outcome.FAILED, 0, 1)}
     assert "+" not in "".join(status.reason for status in found.values())
 

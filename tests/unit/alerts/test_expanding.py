@@ -14,6 +14,7 @@ from broadcast.alerts.expanding import (
     read_expansion,
 )
 from broadcast.audience import ChunkRows
+from broadcast.audience.numbers import country_prefix
 from broadcast.errors import PoisonError
 from broadcast.pii import number_hash
 from broadcast.routing import Account, Route
@@ -79,10 +80,15 @@ def test_whoever_has_no_job_has_a_failed_status_with_the_reason() -> None:
     assert [(index, partition, batch.record_count()) for index, partition, batch in jobs] == [(0, 1, 1)]
     assert [(status.recipient_id, status.reason) for status in statuses] == [
         (4, NO_NUMBER),
-        (2, UNROUTED),
+        (2, UNROUTED.format(prefix="+33", status=EXPANSION.status)),
         (3, UNREADABLE_NUMBER),
     ]
     assert [status.number_hash for status in statuses] == [0, number_hash(KEY, b"+331"), number_hash(KEY, b"0491")]
     assert {(status.outcome, status.attempt, status.segment, status.at) for status in statuses} == {
         (Outcome.FAILED, 1, 0, NOW)
     }
+
+
+def test_numbers_without_a_route_are_named_by_the_prefix_of_their_country() -> None:
+    numbers = ["+33612345678", "+12025550123", "+3538123456", "+999123", "+1"]
+    assert [country_prefix(number) for number in numbers] == ["+33", "+1", "+353", "+999", "+1"]

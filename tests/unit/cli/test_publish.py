@@ -1,5 +1,7 @@
 """`broadcast alert publish --print`: what would be published, without an API."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from click.testing import CliRunner, Result
 from broadcast.cap import read_cap
 from broadcast.cli import root
 from broadcast.errors import InputError
-from schemas.alert import Alert, read_alert
+from schemas.alert import ALERT_BYTES_MAX, Alert, read_alert
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -60,3 +62,26 @@ def test_an_alert_that_cannot_be_read_is_refused_with_its_field() -> None:
     refused = run("--now", "-", stdin=(EXAMPLES / "flood.json").read_bytes().replace(b'"Test"', b'"Real"'))
     assert isinstance(refused.exception, InputError)
     assert refused.exception.findings[0][:2] == ("status", "6.2")
+
+
+PUBLISH = (sys.executable, "-m", "broadcast", "alert", "publish")
+
+
+@pytest.mark.parametrize("file", ["-", "/dev/zero"])
+def test_input_without_end_is_refused_after_the_most_octets_of_an_alert(file: str) -> None:
+    with Path("/dev/zero").open("rb") as endless:
+        ended = subprocess.run(
+            [*PUBLISH, "--print", file], stdin=endless, capture_output=True, text=True, timeout=20, check=False
+        )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert f"FILE {file}: has more than {ALERT_BYTES_MAX:,} octets" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("redirection", [">&-", "| true"])
+def test_printing_to_a_stdout_that_is_closed_fails_without_a_traceback(redirection: str) -> None:
+    command = f"{' '.join(PUBLISH)} --print {EXAMPLES / 'flood.json'} {redirection}; exit ${{PIPESTATUS[0]}}"
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=20, check=False)
+    assert ended.returncode == 1, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "Exception ignored" not in ended.stderr

@@ -1,36 +1,73 @@
 """What a person who watches an alert sees while an account does not work."""
 
+from datetime import UTC, datetime
 from io import StringIO
+from typing import Any
 
 from rich.console import Console
 
-from broadcast.cli.terminal.watching import _table
+from broadcast.cli.terminal.watching import Silence, _table, write_line
 
 DETAIL = "0 of 1 binds: h:1 refused the bind of [s]: ESME_RINVPASWD; next try at 10:00:00 UTC"
 
 
-def printed(queued: int) -> list[str]:
-    progress = {
+THROTTLED = "throttled by the SMSC; slowed to 10 of 500 segments/s"
+UNROUTED = "no route carries numbers that begin with +33 with CAP status Actual"
+
+
+def progress_of(queued: int, silent_seconds: int = 0, failed: int = 0) -> dict[str, Any]:
+    return {
         "alert_id": "a",
         "state": "active",
         "reason": "",
         "audience": 10,
-        "counts": {"queued": queued, "delivered": 10 - queued},
+        "counts": {"queued": queued, "delivered": 10 - queued - failed, "failed": failed},
         "possible_duplicates": 0,
         "receipt_overdue": 0,
         "gap": 0,
         "unusable_accounts": [{"kind": "bind_down", "subject": "operator, sender a", "detail": DETAIL}],
+        "slow_accounts": [{"kind": "account_throttled", "subject": "other, sender a", "detail": THROTTLED}],
+        "silent_seconds": silent_seconds,
+        "failed_reasons": {UNROUTED: failed} if failed else {},
     }
+
+
+def printed(queued: int, silent_seconds: int = 0, failed: int = 0) -> list[str]:
     output = StringIO()
-    Console(file=output, width=200).print(_table(progress))
+    Console(file=output, width=200).print(_table(progress_of(queued, silent_seconds, failed)))
     return output.getvalue().splitlines()
 
 
 def test_under_the_queued_stands_which_account_is_not_bound_why_and_the_next_try() -> None:
     lines = printed(8)
     at = next(number for number, line in enumerate(lines) if line.strip().startswith("queued"))
-    assert f"operator, sender a: {DETAIL}" in lines[at + 1]
+    assert f"account operator, sender a: {DETAIL}" in lines[at + 1]
+    assert f"account other, sender a: {THROTTLED}" in lines[at + 2]
 
 
 def test_when_nobody_is_queued_no_account_is_shown() -> None:
     assert "operator" not in "".join(printed(0))
+
+
+def test_numbers_without_a_route_are_counted_by_the_prefix_of_their_country() -> None:
+    lines = printed(0, failed=3)
+    at = next(number for number, line in enumerate(lines) if line.strip().startswith("failed"))
+    assert f"3: {UNROUTED}" in lines[at + 1]
+
+
+def test_an_smsc_that_does_not_answer_is_told_after_seconds() -> None:
+    assert "no answer for 5 s" in "".join(printed(8, silent_seconds=5))
+    silence = Silence()
+    looks = [silence.look({"queued": 8}, now) for now in (0.0, 4.9, 5.0, 9.9, 10.0)]
+    assert looks == [0, 0, 5, 5, 10]
+    assert silence.look({"queued": 7, "submitted": 1}, 11.0) == 0
+    assert [silence.look({"submitted": 8}, now) for now in (12.0, 60.0)] == [0, 0]
+
+
+def test_a_pipe_gets_one_line_with_the_time_of_day() -> None:
+    line = write_line(progress_of(7, 5, 1), datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    assert line == (
+        f"03:04:05 UTC alert a: active: queued 7, delivered 2, failed 1; queued: no answer for 5 s; "
+        f"queued: account operator, sender a: {DETAIL}; queued: account other, sender a: {THROTTLED}; "
+        f"failed: 1: {UNROUTED}"
+    )
