@@ -181,6 +181,7 @@ class Demonstration:
     async def _wait(self, client: httpx.AsyncClient) -> States:
         states: States = {}
         missing: Mapping[str, str] = {}
+        unable = False
         began_at = changed_at = monotonic()
         while True:
             answer = await client.get(f"/v1/alerts/{self.alert_id}/summary")
@@ -195,9 +196,10 @@ class Demonstration:
                 if body["state"] in {"refused", "expired"}:
                     raise DemonstrationError(f"the alert is {body['state']}: {body.get('reason') or 'no reason given'}")
                 if self.limits.ends:
-                    missing = await self.stack.read_missing() or {}
+                    state = await self.stack.read_state()
+                    missing, unable = (state.missing, bool(state.holds)) if state is not None else ({}, False)
                 waited, unchanged = monotonic() - began_at, monotonic() - changed_at
-                unbound = bool(missing) and states.get(DeliveryState.QUEUED, 0) == body["audience"]
+                unbound = unable and states.get(DeliveryState.QUEUED, 0) == body["audience"]
                 why = self.limits.exceeded(waited, unchanged, unbound=unbound)
                 if why is not None:
                     if not self.limits.ends:

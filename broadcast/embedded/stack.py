@@ -32,10 +32,16 @@ from broadcast.stages import API, STOP_ORDER, STREAMS, arguments_of
 
 
 class StageState(NamedTuple):
-    """What the stages miss from outside, and what they tell though nothing is wrong; each by name."""
+    """What stages say on `/readyz`, by name: what keeps them from working, what limits them, and facts."""
 
-    missing: dict[str, str]
+    holds: dict[str, str]
+    degraded: dict[str, str]
     facts: dict[str, str]
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """What keeps the stages from working, and what limits them."""
+        return self.holds | self.degraded
 
 
 PACKAGES = Path(__file__).parents[2]
@@ -156,24 +162,17 @@ class Stack:
         return self._supervise(name, arguments_of(stage), has_started(port), changes)
 
     async def read_state(self) -> StageState | None:
-        """What the stages miss, and what they tell, each by name; None while a stage does not answer."""
-        state = StageState({}, {})
+        """What all stages say of themselves; None while one does not answer."""
+        state = StageState({}, {}, {})
         for name in self._supervised:
             if name in STREAMS:
                 report = await read_report(self._port(f"{name}_metrics"))
                 if report is None:
                     return None
-                state.missing.update(report["holds"] | report["degraded"])
+                state.holds.update(report["holds"])
+                state.degraded.update(report["degraded"])
                 state.facts.update(report["facts"])
         return state
-
-    async def read_missing(self) -> dict[str, str] | None:
-        """What the stages miss, by name, and why: for the most part accounts that are not bound.
-
-        None while a stage does not answer.
-        """
-        state = await self.read_state()
-        return None if state is None else state.missing
 
     def reload_routes(self) -> None:
         """Have the senders read the routes file again, without a restart."""

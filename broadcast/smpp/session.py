@@ -68,6 +68,10 @@ class Session(DeliveryLink, Generic[T]):
         """Of the submits without an answer that are not given up, the oldest first."""
         return self._window.tokens
 
+    def unanswered_seconds(self) -> float:
+        """For how long no submit was answered although some are pending; 0.0 while none is."""
+        return self._clock() - self._unanswered_since if self._window.pending else 0.0
+
     @property
     def room(self) -> int:
         """How many submits may be written now.

@@ -13,6 +13,8 @@ from broadcast.smpp.bind_state import BindPhase
 
 GRACE_SECONDS: Final = 5.0
 """A bind that is down for longer is an alarm: most that are lost are bound again within a second."""
+SILENT_SECONDS: Final = 5.0
+"""An SMSC that leaves submits unanswered for so long is told on `/readyz`, long before its session counts as mute."""
 NEWS_MS: Final = 1_500
 """A next try that is later by more is news; less is another bind of the same account."""
 
@@ -23,6 +25,7 @@ class BindReport:
 
     `stopped` says why the account gets no work though it is bound. `reason` is empty while the first try runs.
     `next_try_at` is milliseconds since the epoch, None while one runs. `submits`: one of those bound is for submits.
+    `pending` submits of the bind that is silent for longest had no answer for `silent_seconds`.
     """
 
     account: str
@@ -32,6 +35,13 @@ class BindReport:
     next_try_at: int | None = None
     stopped: str = ""
     submits: bool = True
+    pending: int = 0
+    silent_seconds: float = 0.0
+
+    @property
+    def silent(self) -> bool:
+        """Whether the SMSC has left submits unanswered for some seconds; it may answer them all at once."""
+        return self.silent_seconds >= SILENT_SECONDS
 
     @property
     def working(self) -> bool:
@@ -47,6 +57,8 @@ class BindReport:
         """The report for people, without the account's name."""
         if self.complete and self.stopped:
             return f"gets no work but a probe now and then: {self.stopped}"
+        if self.complete and self.silent:
+            return f"{self.pending} submits of a bind; unanswered for {self.silent_seconds:.0f} s"
         text = f"{self.bound} of {self.binds} binds: {self.reason or 'the first try is not over'}"
         if self.next_try_at is None:
             return text
@@ -58,6 +70,7 @@ def report_binds(binds: AccountBinds) -> BindReport:
     states = [state for state in binds.pool.bind_states() if state.phase is not BindPhase.UNBINDING]
     down = [state for state in states if state.phase is not BindPhase.BOUND]
     tries = [state.next_attempt_at for state in down if state.next_attempt_at is not None]
+    silent = max(binds.pool.sessions, key=lambda session: session.unanswered_seconds(), default=None)
     trying = any(state.phase is BindPhase.CONNECTING for state in down)
     return BindReport(
         account=binds.account.name,
@@ -67,6 +80,8 @@ def report_binds(binds: AccountBinds) -> BindReport:
         next_try_at=min(tries) if tries and not trying else None,
         stopped=binds.breaker.reason,
         submits=bool(binds.pool.sessions),
+        pending=silent.unanswered if silent else 0,
+        silent_seconds=silent.unanswered_seconds() if silent else 0.0,
     )
 
 
@@ -112,7 +127,7 @@ class BindWatch:
     def _show(self, report: BindReport, *, working: bool) -> None:
         name = f"account {report.account}"
         self._shown.add(report.account)
-        if report.complete and not report.stopped:
+        if report.complete and not report.stopped and not report.silent:
             self._health.release(name)
         elif working:
             self._health.degrade(name, report.describe())

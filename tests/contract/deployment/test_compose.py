@@ -216,3 +216,11 @@ def test_secrets_are_files_that_the_script_makes(compose: dict[str, Any]) -> Non
     assert {Path(secret["file"]).name for secret in secrets.values()} == made
     assert {"/.env", "/ops/secrets/"} <= set((ROOT / ".gitignore").read_text().splitlines())
     assert not re.search(r"(?i)password\s*[:=]\s*(?!.*(/run/secrets|secrets/))\S", COMPOSE.read_text())
+
+
+@pytest.mark.parametrize("name", [*STAGES, *ONE_SHOT])
+def test_certificates_are_a_directory_that_every_stage_reads_and_git_ignores(
+    services: dict[str, Service], name: str
+) -> None:
+    assert "./ops/tls:/etc/tocsin/tls:ro" in [filled(volume) for volume in services[name]["volumes"]]
+    assert "/ops/tls/" in (ROOT / ".gitignore").read_text().splitlines()

@@ -81,6 +81,13 @@ async def test_pages_hold_everyone_once_and_in_order(recorded_alert: UUID, conne
     assert {state: sum(one.state is state for one in found) for state in DeliveryState} == counts
 
 
+async def test_a_summary_says_when_asked_why_recipients_failed(
+    recorded_alert: UUID, connection: asyncpg.Connection
+) -> None:
+    assert (await summary(connection, recorded_alert)).failed_reasons == {}
+    assert (await summary(connection, recorded_alert, reasons=True)).failed_reasons == {"no route": 1}
+
+
 async def test_a_state_is_a_filter_and_the_last_full_page_has_no_next(
     recorded_alert: UUID, connection: asyncpg.Connection
 ) -> None:

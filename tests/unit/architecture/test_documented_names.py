@@ -18,8 +18,8 @@ SETTING = re.compile(r"BROADCAST_[A-Z0-9_]+")
 PATH = re.compile(r"(?:broadcast|schemas|streams|tests|docs|ops|examples|bench|requirements)(?:/[\w.-]+)+/?")
 OF_OTHERS = {"submit_sm", "submit_sm_resp", "enquire_link", "read_committed", "exactly_once"}
 """Words of SMPP, Kafka and Faust."""
-MADE = {"ops/secrets/"}
-"""What a command makes."""
+MADE = {"ops/secrets/", "ops/tls/"}
+"""What a command or an operator makes."""
 
 
 @cache

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from broadcast.alarms import BIND_DOWN
 from broadcast.health import Health
 from broadcast.routing import Account
-from broadcast.sending.accounts.bind_watch import GRACE_SECONDS, BindReport, BindWatch, is_news, report_binds
+from broadcast.sending.accounts.bind_watch import (
+    GRACE_SECONDS,
+    SILENT_SECONDS,
+    BindReport,
+    BindWatch,
+    is_news,
+    report_binds,
+)
 from broadcast.sending.accounts.breaker import Breaker
 from broadcast.smpp.account import BindMode
 from broadcast.smpp.bind_state import BindPhase, BindState
@@ -22,11 +29,22 @@ REFUSED = BindError("h:1 refused the bind of s: ESME_RINVPASWD", retryable=False
 
 
 @dataclass
+class SessionInState:
+    """A bound session as the watch sees it."""
+
+    unanswered: int = 0
+    seconds: float = 0.0
+
+    def unanswered_seconds(self) -> float:
+        return self.seconds
+
+
+@dataclass
 class PoolInState:
     """A pool as the watch sees it."""
 
     binds: int = 1
-    sessions: list[object] = field(default_factory=list)
+    sessions: list[SessionInState] = field(default_factory=list)
     error: SmppError | None = None
     wait: float | None = None
     receivers: int = 0
@@ -103,7 +121,7 @@ def test_no_account_bound_is_not_ready_and_names_account_reason_and_next_try() -
     }
     assert not sender.health.ready()
     assert sender.health.started()
-    sender.accounts[0].pool.sessions.append(object())
+    sender.accounts[0].pool.sessions.append(SessionInState())
     sender.look()
     assert sender.health.ready()
     assert sender.health.report()["holds"] == {}
@@ -111,7 +129,7 @@ def test_no_account_bound_is_not_ready_and_names_account_reason_and_next_try() -
 
 def test_one_account_of_two_is_ready_and_degraded() -> None:
     sender = WatchUnderTest("a", "b")
-    sender.accounts[0].pool.sessions.append(object())
+    sender.accounts[0].pool.sessions.append(SessionInState())
     sender.accounts[1].pool.error = REFUSED
     sender.look()
     assert sender.health.ready()
@@ -127,7 +145,7 @@ def test_one_account_of_two_is_ready_and_degraded() -> None:
 def test_an_account_that_is_bound_but_gets_no_work_is_not_ready() -> None:
     sender = WatchUnderTest("a", "b")
     for binds in sender.accounts:
-        binds.pool.sessions.append(object())
+        binds.pool.sessions.append(SessionInState())
     sender.accounts[0].breaker.note_loss("no submit answered for 60 s", 0.0, unanswered=10, mute=True)
     sender.look()
     assert sender.health.ready()
@@ -136,6 +154,20 @@ def test_an_account_that_is_bound_but_gets_no_work_is_not_ready() -> None:
     sender.look()
     assert list(sender.health.holds) == ["account a", "account b"]
     assert sender.health.started()
+
+
+def test_an_smsc_that_leaves_submits_unanswered_for_seconds_is_told_and_the_account_still_works() -> None:
+    sender = WatchUnderTest("a")
+    sender.accounts[0].pool.sessions = [SessionInState(3, 1.0), SessionInState(8, SILENT_SECONDS - 0.1)]
+    sender.look()
+    assert sender.health.degraded == {}
+    sender.accounts[0].pool.sessions[1].seconds = 7.4
+    sender.look()
+    assert sender.health.degraded == {"account a": "8 submits of a bind; unanswered for 7 s"}
+    assert sender.health.ready()
+    sender.accounts[0].pool.sessions[1].seconds = 0.0
+    sender.look()
+    assert sender.health.degraded == {}
 
 
 def test_a_bind_that_is_down_for_some_seconds_is_an_alarm_that_ends_when_it_is_bound() -> None:
@@ -156,7 +188,7 @@ def test_a_bind_that_is_down_for_some_seconds_is_an_alarm_that_ends_when_it_is_b
     pool.wait = 80.0
     sender.look(1)
     assert [call for call, *_ in sender.alarms.calls] == ["raise", "renew"]
-    pool.sessions.append(object())
+    pool.sessions.append(SessionInState())
     sender.look(80)
     sender.look(1)
     assert [call for call, *_ in sender.alarms.calls] == ["raise", "renew", "end"]
@@ -165,20 +197,20 @@ def test_a_bind_that_is_down_for_some_seconds_is_an_alarm_that_ends_when_it_is_b
 def test_the_first_bind_ends_an_alarm_of_the_run_before_and_a_short_loss_is_none() -> None:
     sender = WatchUnderTest("a")
     pool = sender.accounts[0].pool
-    pool.sessions.append(object())
+    pool.sessions.append(SessionInState())
     sender.look()
     assert [call for call, *_ in sender.alarms.calls] == ["end"]
     pool.sessions.clear()
     sender.accounts[0].pool.error = LinkLostError("closed by the SMSC")
     sender.look(1)
-    pool.sessions.append(object())
+    pool.sessions.append(SessionInState())
     sender.look(2)
     assert [call for call, *_ in sender.alarms.calls] == ["end"]
 
 
 def test_an_account_that_is_removed_holds_nothing_and_its_alarm_ends() -> None:
     sender = WatchUnderTest("a", "b")
-    sender.accounts[0].pool.sessions.append(object())
+    sender.accounts[0].pool.sessions.append(SessionInState())
     sender.accounts[1].pool.error, sender.accounts[1].pool.wait = REFUSED, 5.0
     sender.look()
     sender.look(10)
@@ -201,7 +233,7 @@ def test_an_alarm_is_open_while_and_only_while_a_bind_has_been_down_for_the_grac
     pool.error, pool.wait = REFUSED, 1.0
     down_for = -seconds
     for up in bound:
-        pool.sessions[:] = [object()] if up else []
+        pool.sessions[:] = [SessionInState()] if up else []
         sender.look(seconds)
         down_for = -seconds if up else down_for + seconds
         assert bool(sender.alarms.open) == (down_for >= GRACE_SECONDS - 1e-6) or abs(down_for - GRACE_SECONDS) < 1e-6
@@ -210,7 +242,7 @@ def test_an_alarm_is_open_while_and_only_while_a_bind_has_been_down_for_the_grac
 
 def test_binds_that_are_down_for_different_reasons_are_all_explained_and_those_that_leave_are_not_counted() -> None:
     own = BindsInState(Account(name="a", host="h", port=1, system_id="s", binds=4), PoolInState(binds=2))
-    own.pool.sessions = [object()]
+    own.pool.sessions = [SessionInState()]
     own.pool.error, own.pool.wait = REFUSED, 60.0
     taken = BindError("h:1 refused the bind of s: ESME_RALYBND", retryable=True, command_status=RALYBND)
     own.pool.others = [
@@ -239,6 +271,6 @@ def test_an_account_that_only_receives_takes_no_work_and_one_without_receivers_i
     own.pool.receivers = 2
     report = report_binds(own)  # type: ignore[arg-type]
     assert (report.bound, report.binds, report.working, report.complete) == (2, 3, False, False)
-    own.pool.receivers, own.pool.sessions = 0, [object()]
+    own.pool.receivers, own.pool.sessions = 0, [SessionInState()]
     report = report_binds(own)  # type: ignore[arg-type]
     assert (report.bound, report.binds, report.working, report.complete) == (1, 3, True, False)
