@@ -1,19 +1,21 @@
-"""A stack for the fault tests, shared by modules with an equal `SYSTEM`; the report at the end of the run."""
+"""A stack for the fault tests, shared by modules in turn with an equal `SYSTEM`; the report at the end of the run."""
 
 import os
 import random
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import pytest_asyncio
+from xdist.scheduler import LoadFileScheduling
 
 from tests.fault import report
-from tests.fault.system import SystemUnderTest, open_system
+from tests.fault.system import COMMON, SystemOptions, SystemUnderTest, open_system
 
 SEED_VARIABLE = "FAULT_SEED"
 
@@ -22,28 +24,82 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give each test the stack that its module asks for."""
     wanted = getattr(metafunc.module, "SYSTEM", None)
     if wanted is not None and "system" in metafunc.fixturenames:
-        scope = _scope_of_stack("system", metafunc.config)
-        metafunc.parametrize("system", [wanted], ids=[wanted.name], indirect=True, scope=scope)
+        metafunc.parametrize("system", [wanted], ids=[wanted.name], indirect=True, scope="module")
 
 
-def _scope_of_stack(fixture_name: str, config: pytest.Config) -> Literal["module", "session"]:
-    """The session; but a worker among several ends a stack with its module, for it may have no other and runs idle."""
-    return "module" if hasattr(config, "workerinput") else "session"
+class StackScheduling(LoadFileScheduling):
+    """Each file to one worker, and all files with the common stack to the same, for a stack takes 20 s of a core."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return COMMON.name if f"[{COMMON.name}" in nodeid else super()._split_scope(nodeid)
 
 
-@pytest_asyncio.fixture(scope=_scope_of_stack, loop_scope="session")
-async def system(request: pytest.FixtureRequest) -> AsyncIterator[SystemUnderTest]:
-    """A stack, ready. Its directory stays, and is named, when one of its tests has failed."""
-    directory = Path(tempfile.mkdtemp(prefix="tocsin-fault-"))
-    failed_before = request.session.testsfailed
-    try:
-        async with open_system(directory / "data", request.param) as opened:
-            yield opened
-    finally:
-        if request.session.testsfailed > failed_before:
-            print(f"\nlogs and data of the failed tests: {directory}")
-        else:
-            shutil.rmtree(directory, ignore_errors=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> StackScheduling | None:
+    """For `--dist loadfile`."""
+    return StackScheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+class Stacks:
+    """The stack that is open, if any: the one that the last test with a stack used."""
+
+    def __init__(self, session: pytest.Session) -> None:
+        self._session = session
+        self._open = AsyncExitStack()
+        self._options: SystemOptions | None = None
+        self._system: SystemUnderTest | None = None
+
+    async def take(self, options: SystemOptions) -> SystemUnderTest:
+        """A stack with these options, ready."""
+        if self._system is None or options != self._options:
+            await self.close()
+            self._options, self._system = options, await self._open.enter_async_context(self._start(options))
+        return self._system
+
+    async def close(self) -> None:
+        """End the stack that is open."""
+        self._system = None
+        await self._open.aclose()
+
+    @asynccontextmanager
+    async def _start(self, options: SystemOptions) -> AsyncIterator[SystemUnderTest]:
+        """Its directory stays, and is named, when one of its tests has failed."""
+        directory = Path(tempfile.mkdtemp(prefix="tocsin-fault-"))
+        failed_before = self._session.testsfailed
+        try:
+            async with open_system(directory / "data", options) as opened:
+                yield opened
+        finally:
+            if self._session.testsfailed > failed_before:
+                print(f"\nlogs and data of the failed tests: {directory}")
+            else:
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stacks(request: pytest.FixtureRequest) -> AsyncIterator[Stacks]:
+    """None is left open at the end, however the run ends."""
+    opened = Stacks(request.session)
+    yield opened
+    await opened.close()
+
+
+NEXT = pytest.StashKey[SystemOptions | None]()
+"""What stack the next test asks for."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Note what stack the next test asks for."""
+    item.session.stash[NEXT] = getattr(getattr(nextitem, "module", None), "SYSTEM", None)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def system(request: pytest.FixtureRequest, stacks: Stacks) -> AsyncIterator[SystemUnderTest]:
+    """A stack, ready; that of the module before if it is the same. It ends when the next test needs another or none."""
+    yield await stacks.take(request.param)
+    if request.session.stash[NEXT] != request.param:
+        await stacks.close()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ T = TypeVar("T")
 
 WITHIN_SECONDS = 20.0
 POLL_SECONDS = 0.02
+LONGEST_POLL_SECONDS = 0.5
 
 
 async def eventually(
@@ -23,8 +24,9 @@ async def eventually(
     began_at = monotonic()
     try:
         async with asyncio.timeout(within_seconds):
+            looked_at = began_at
             while not await _holds(condition):
-                await asyncio.sleep(POLL_SECONDS)
+                looked_at = await _pause(looked_at)
     except TimeoutError:
         raise AssertionError(f"not within {within_seconds} s: {what or condition}") from None
     return monotonic() - began_at
@@ -36,8 +38,9 @@ async def found_first(
     """The first answer that is true, of a coroutine function that is asked until then."""
     try:
         async with asyncio.timeout(within_seconds):
+            looked_at = monotonic()
             while not (answer := await look()):
-                await asyncio.sleep(POLL_SECONDS)
+                looked_at = await _pause(looked_at)
     except TimeoutError:
         raise AssertionError(f"not within {within_seconds} s: {what or look}") from None
     return answer
@@ -51,6 +54,15 @@ async def remains(condition: Callable[[], object], what: str = "", *, for_second
         if monotonic() >= until:
             return
         await asyncio.sleep(POLL_SECONDS)
+
+
+async def _pause(looked_at: float) -> float:
+    """Wait twice as long as the look took that began then; when the next look begins.
+
+    What is looked at, often a whole topic, is read by the same two cores that the system under test needs.
+    """
+    await asyncio.sleep(min(max(2 * (monotonic() - looked_at), POLL_SECONDS), LONGEST_POLL_SECONDS))
+    return monotonic()
 
 
 async def _holds(condition: Callable[[], object]) -> bool:
