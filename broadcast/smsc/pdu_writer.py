@@ -4,7 +4,7 @@ import asyncio
 import heapq
 import math
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from broadcast.smpp.codec.pdu import HEADER_LENGTH
 from broadcast.smsc.behaviour import Behaviour
@@ -25,18 +25,23 @@ class Behaving(Protocol):
         """The behaviour of this moment."""
 
 
-class _Delayed(NamedTuple):
-    """Responses to so many submits; `order` decides between those that are due together."""
+class _Delayed:
+    """Responses to so many submits that are sent together; `cut`: the connection ends with them."""
 
-    due_at: float
-    order: int
-    data: bytes
-    submits: int
-    cut: str = ""
+    __slots__ = ("cut", "parts", "submits")
+
+    def __init__(self, data: bytes, submits: int, cut: str) -> None:
+        self.parts = [data]
+        self.submits = submits
+        self.cut = cut
+
+    @property
+    def data(self) -> bytes:
+        return b"".join(self.parts)
 
 
-def _round_up(due_at: float) -> float:
-    """To a hundredth of a second, so that responses are due together although the clock moves between them."""
+def round_up(due_at: float) -> float:
+    """To a hundredth of a second, so that what is due at nearly the same time is sent together."""
     return math.ceil(due_at * 100) / 100
 
 
@@ -60,8 +65,11 @@ class PduWriter:
         self._on_sent: Final = on_sent
         self._responses: list[bytes | bytearray] = []
         self._count = 0
-        self._delayed: list[_Delayed] = []
+        # (due_at, order, responses); the order decides between those that are due together.
+        self._delayed: list[tuple[float, int, _Delayed]] = []
         self._order = 0
+        # By due_at, those that may still grow.
+        self._growing: Final[dict[float, _Delayed]] = {}
         self._last_due = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -81,7 +89,16 @@ class PduWriter:
         if self._responses:
             # In front of this one, in the order of their submits.
             self._collect()
-        self._push(data, 1, self._now() + delay, cut)
+        due_at = self._now() + delay
+        if cut or self.account.behaviour.answer_order != "due":
+            self._push(data, 1, due_at, cut)
+            return
+        due_at = round_up(due_at)
+        if (growing := self._growing.get(due_at)) is None:
+            self._growing[due_at] = self._push(data, 1, due_at)
+        else:
+            growing.parts.append(data)
+            growing.submits += 1
 
     def _collect(self) -> None:
         """Move the collected responses to the delayed ones."""
@@ -90,17 +107,19 @@ class PduWriter:
         self._count = 0
         self._push(data, count, self._now() + self.account.behaviour.delay_ms / 1000)
 
-    def _push(self, data: bytes, count: int, due_at: float, cut: str = "") -> None:
+    def _push(self, data: bytes, count: int, due_at: float, cut: str = "") -> _Delayed:
         self._order += 1
         order = self._order
         match self.account.behaviour.answer_order:
             case "submitted":
                 self._last_due = due_at = max(due_at, self._last_due)
             case "reversed":
-                due_at, order = _round_up(due_at), -order
+                due_at, order = round_up(due_at), -order
             case "shuffled":
-                due_at, order = _round_up(due_at), mix(order)
-        heapq.heappush(self._delayed, _Delayed(due_at, order, data, count, cut))
+                due_at, order = round_up(due_at), mix(order)
+        delayed = _Delayed(data, count, cut)
+        heapq.heappush(self._delayed, (due_at, order, delayed))
+        return delayed
 
     def flush(self) -> None:
         """Send the collected responses: at once, after the delay, or when responses are no longer paused."""
@@ -126,20 +145,22 @@ class PduWriter:
             return
         collected: list[bytes] = []
         count = 0
-        while delayed and delayed[0].due_at <= now:
-            each = heapq.heappop(delayed)
+        while delayed and delayed[0][0] <= now:
+            due_at, _, each = heapq.heappop(delayed)
+            if self._growing.get(due_at) is each:
+                del self._growing[due_at]
             if each.cut:
                 self._send_and_cut(b"".join(collected), count, each)
                 return
-            collected.append(each.data)
+            collected += each.parts
             count += each.submits
         if count:
             self.write(b"".join(collected))
             self._on_sent(count)
-        if delayed and (self._timer is None or delayed[0].due_at < self._timer_at):
+        if delayed and (self._timer is None or delayed[0][0] < self._timer_at):
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer_at = delayed[0].due_at
+            self._timer_at = delayed[0][0]
             self._timer = asyncio.get_running_loop().call_later(max(0.0, self._timer_at - now), self._on_timer)
 
     def _on_timer(self) -> None:
@@ -153,18 +174,18 @@ class PduWriter:
         self._on_sent(count + last.submits * (last.cut == "after"))
         if last.cut != "after":
             # Counted among those that were lost with the connection.
-            self._delayed.append(last)
+            self._delayed.append((0.0, 0, last))
         self.close()
 
     @property
     def unsent(self) -> int:
         """Responses that wait to be sent."""
-        return self._count + sum(each.submits for each in self._delayed)
+        return self._count + sum(each.submits for _, _, each in self._delayed)
 
     def has_unsent(self, sequence: int) -> bool:
         """A response with this sequence number waits to be sent."""
         wanted = sequence.to_bytes(4, "big")
-        for data in (*self._responses, *(each.data for each in self._delayed)):
+        for data in (*self._responses, *(each.data for _, _, each in self._delayed)):
             offset = 0
             while offset + HEADER_LENGTH <= len(data):
                 if data[offset + 12 : offset + HEADER_LENGTH] == wanted:
@@ -212,6 +233,7 @@ class PduWriter:
                 timer.cancel()
         lost = self.unsent
         self._delayed.clear()
+        self._growing.clear()
         self._responses.clear()
         self._count = 0
         self._pieces.clear()

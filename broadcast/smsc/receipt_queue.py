@@ -3,16 +3,24 @@
 import asyncio
 import heapq
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Final, Protocol
 
+from broadcast.smpp.codec.receipts import MessageState
 from broadcast.smsc.behaviour import Behaviour
 from broadcast.smsc.pdus.receipt_texts import write_ids
 from broadcast.smsc.pdus.receipts import ReceiptBatch, render_receipts
+from broadcast.smsc.pdus.submit_layout import SubmitLayout
 from broadcast.smsc.state import AccountMetrics, Connection, SmscState
+from broadcast.smsc.submit_plan import ReceiptForm
 
 # At most so many receipts at once, so that responses are sent in between.
 BURST: Final = 2_000
+
+
+def _period_of(form: ReceiptForm) -> int:
+    """Receipts whose submits came in one period of so many seconds have the same date."""
+    return 1 if form.text == "seconds" else 60
 
 
 class Receiving(Protocol):
@@ -40,7 +48,11 @@ class ReceiptQueue:
     def __init__(self, state: SmscState, account: Receiving) -> None:
         self._state: Final = state
         self._account: Final = account
-        self._batches: Final[list[ReceiptBatch]] = []
+        # (due_at, order of scheduling, batch): those that are due together go in their order.
+        self._batches: Final[list[tuple[float, int, ReceiptBatch]]] = []
+        self._order = 0
+        # Batches that wait and may still grow, by what their receipts have in common.
+        self._growing: Final[dict[Hashable, ReceiptBatch]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._turn = 0
@@ -48,15 +60,47 @@ class ReceiptQueue:
     @property
     def waiting(self) -> int:
         """Receipts that are not sent yet, or are to be sent again."""
-        return sum(map(len, self._batches))
+        return sum(len(batch) for _, _, batch in self._batches)
 
     def clear(self) -> None:
         """Drop all receipts that wait."""
         self._batches.clear()
+        self._growing.clear()
 
     def schedule(self, batch: ReceiptBatch) -> None:
         """Keep receipts until they are due; `send_due` sends them."""
-        heapq.heappush(self._batches, batch)
+        self._order += 1
+        heapq.heappush(self._batches, (batch.due_at, self._order, batch))
+
+    def join(
+        self,
+        layout: SubmitLayout,
+        state: MessageState,
+        form: ReceiptForm,
+        numbers: Sequence[int],
+        destinations: Sequence[int],
+        *,
+        due_at: float,
+    ) -> None:
+        """As `schedule`, but together with those that are due at the same instant and differ in number and id only."""
+        submitted_at = time.time()
+        key = (id(layout), id(form), int(state), due_at, int(submitted_at) // _period_of(form))
+        growing = self._growing.get(key)
+        if growing is None:
+            batch = ReceiptBatch(
+                layout,
+                list(numbers),
+                list(destinations),
+                due_at=due_at,
+                submitted_at=submitted_at,
+                state=state,
+                form=form,
+                key=key,
+            )
+            self._growing[key] = batch
+            self.schedule(batch)
+        else:
+            growing.extend(numbers, destinations)
 
     def send_due(self) -> None:
         """Send what is due, as far as the binds have room for it, and set the timer for the rest."""
@@ -69,13 +113,17 @@ class ReceiptQueue:
         # What goes to one connection is written at once.
         written: dict[Connection, bytearray] = {}
         sent = 0
-        while batches and batches[0].due_at <= now and sent < BURST:
+        while batches and batches[0][0] <= now and sent < BURST:
             connection = self._next_connection()
             if connection is None:
                 # Answers, a new bind, or a transport that takes bytes again call this again.
                 break
-            sent += self._render(connection, batches[0], written.setdefault(connection, bytearray()))
-            if not len(batches[0]):
+            batch = batches[0][2]
+            if batch.key is not None:
+                self._growing.pop(batch.key, None)
+                batch.key = None
+            sent += self._render(connection, batch, written.setdefault(connection, bytearray()))
+            if not len(batch):
                 heapq.heappop(batches)
         else:
             self._plan_next(now)
@@ -85,7 +133,7 @@ class ReceiptQueue:
     def _plan_next(self, now: float) -> None:
         if not self._batches:
             return
-        due_at = max(self._batches[0].due_at, now + 0.001)
+        due_at = max(self._batches[0][0], now + 0.001)
         if self._timer is not None:
             if self._timer_at <= due_at:
                 return

@@ -6,30 +6,16 @@ from collections.abc import Sequence
 from typing import Final
 
 from broadcast.smpp.codec.command_status import RINVDSTADR, RTHROTTLED, name_status
-from broadcast.smpp.codec.message import INTERMEDIATE_CLASS
-from broadcast.smpp.codec.receipts import MessageState
 from broadcast.smsc.accounts import Account, Bind
 from broadcast.smsc.counts.rates import LoopWatch
 from broadcast.smsc.counts.submit_counts import TextKey
 from broadcast.smsc.counts.violations import Violation
-from broadcast.smsc.pdu_writer import PduWriter
-from broadcast.smsc.pdus.receipt_texts import UNKNOWN_FROM
-from broadcast.smsc.pdus.receipts import ReceiptBatch
+from broadcast.smsc.pdu_writer import PduWriter, round_up
 from broadcast.smsc.pdus.responses import Responses, render_accepted, render_congestion, render_error
 from broadcast.smsc.pdus.submit_layout import SubmitLayout
+from broadcast.smsc.receipt_scheduler import ReceiptScheduler
 from broadcast.smsc.state import SmscState
-from broadcast.smsc.submit_plan import STANDARD_FORM, ReceiptForm, ReceiptPlan, SubmitPlan
-
-_FAILURES: Final = frozenset(
-    {
-        MessageState.EXPIRED,
-        MessageState.DELETED,
-        MessageState.UNDELIVERABLE,
-        MessageState.REJECTED,
-        MessageState.UNKNOWN,
-        MessageState.SKIPPED,
-    }
-)
+from broadcast.smsc.submit_plan import ReceiptPlan, SubmitPlan
 
 
 class SubmitHandler:
@@ -37,6 +23,7 @@ class SubmitHandler:
 
     def __init__(self, state: SmscState, first_number: int) -> None:
         self._state: Final = state
+        self._receipts: Final = ReceiptScheduler(state)
         self._number = first_number - 1
         self._loop_watch: Final = LoopWatch(state.now)
         self._refusals: Final[Counter[tuple[TextKey, int]]] = Counter()
@@ -90,7 +77,7 @@ class SubmitHandler:
             account.metrics.accepted += count
             writer.add_responses(render_accepted(behaviour, sequences, ids), count)
         if behaviour.receipts and layout.wants_success:
-            self._schedule(account, self._make_batch(account, layout, ids, numbers))
+            self._receipts.schedule_plain(account, layout, ids, numbers)
 
     def _check(self, bind: Bind, layout: SubmitLayout, numbers: Sequence[int], count: int, total: int) -> None:
         """Count what the client does against the limits of its account, and against 3.4; `total` in this second."""
@@ -146,15 +133,18 @@ class SubmitHandler:
         destinations: Sequence[bytes],
     ) -> None:
         """The same where plans differ."""
-        account, counts, totals = bind.account, self._state.submit_counts, (self._state.metrics, bind.account.metrics)
+        account, counts = bind.account, self._state.submit_counts
         behaviour, planner, refusals = account.behaviour, account.planner, self._refusals
         key, part, elapsed = layout.key, layout.key.segment, self._state.elapsed
         allowed = self._count_allowed(bind, len(sequences))
         tail = render_congestion(account.rate.total(self._state.now()), behaviour.congestion_rate)
         responses = Responses(behaviour, writer, tail)
-        taken: dict[tuple[ReceiptPlan, float], tuple[list[int], list[int]]] = {}
+        # By plan and delays; plans are shared, so that their identity is enough.
+        taken: dict[tuple[int, float, float], tuple[ReceiptPlan, list[int], list[int]]] = {}
+        accepted = unanswered = 0
         for position, (sequence, address) in enumerate(zip(sequences, destinations, strict=True)):
             number = int(address) if address.isdigit() else None
+            delay = receipt_delay = 0.0
             if number is None:
                 plan = SubmitPlan(RINVDSTADR)
             elif position >= allowed:
@@ -164,36 +154,41 @@ class SubmitHandler:
             ):
                 plan = SubmitPlan(behaviour.number_cap_status)
             else:
-                plan = planner.plan(number, part, counts.count(key, number) + refusals[key, number], elapsed)
+                repetition = counts.count(key, number)
+                if refusals:
+                    repetition += refusals.get((key, number), 0)
+                plan, delay, receipt_delay = planner.draw(number, part, repetition, elapsed)
                 if plan.status or plan.nack or not plan.takes:
                     refusals[key, number] += 1
             if plan.status or plan.nack or number is None:
                 if plan.unanswered:
-                    for each in totals:
-                        each.unanswered += 1
+                    unanswered += 1
                 else:
                     self._refuse(account, plan.status)
-                    responses.add(render_error(behaviour, sequence, plan), plan)
+                    responses.add(render_error(behaviour, sequence, plan), plan, delay)
                 continue
             if plan.reaches_client and not behaviour.silent:
-                for each in totals:
-                    each.accepted += 1
+                accepted += 1
             else:
-                for each in totals:
-                    each.unanswered += 1
+                unanswered += 1
             if plan.takes or not plan.unanswered:
                 self._number += 1
                 if not plan.unanswered and not behaviour.silent:
-                    responses.accept(sequence, self._number, plan)
+                    responses.accept(sequence, self._number, plan, delay)
             if plan.takes:
-                counts.add(key, (number,))
-                ids, numbers = taken.setdefault((plan.receipt, plan.delay), ([], []))
+                counts.add_one(key, number)
+                receipt = plan.receipt
+                grouped = (id(receipt), delay if receipt.intermediate else 0.0, round_up(delay + receipt_delay))
+                _, ids, numbers = taken.setdefault(grouped, (receipt, [], []))
                 ids.append(self._number)
                 numbers.append(number)
+        for each in (self._state.metrics, account.metrics):
+            each.accepted += accepted
+            each.unanswered += unanswered
         if behaviour.receipts:
-            constant, early = behaviour.delay_ms / 1000, False
-            for (receipt, delay), (ids, numbers) in taken.items():
-                early |= self._schedule_by_plan(account, layout, ids, numbers, plan=receipt, delay=constant + delay)
+            early, schedule = False, self._receipts.schedule_planned
+            for (_, delay, after), (receipt, ids, numbers) in taken.items():
+                early |= schedule(account, layout, ids, numbers, plan=receipt, delays=(delay, after))
             if early:
                 account.receipts.send_due()
         responses.end()
@@ -209,64 +204,6 @@ class SubmitHandler:
             allowed = min(allowed, max(0, behaviour.rate_cap - account.allowed.total(now)))
             account.allowed.add(now, allowed)
         return allowed
-
-    def _schedule_by_plan(
-        self,
-        account: Account,
-        layout: SubmitLayout,
-        ids: Sequence[int],
-        numbers: Sequence[int],
-        *,
-        plan: ReceiptPlan,
-        delay: float,
-    ) -> bool:
-        """Schedule the receipts of submits with one plan; True if some go before the response."""
-        for state in plan.intermediate:
-            form = plan.form._replace(
-                esm_class=INTERMEDIATE_CLASS if plan.form.esm_class is None else plan.form.esm_class
-            )
-            self._schedule(account, self._make_batch(account, layout, ids, numbers, state, form=form, delay=delay))
-        wanted = layout.wants_failure if plan.state in _FAILURES else layout.wants_success
-        if not wanted or not plan.times:
-            return False
-        for repeated in range(plan.times):
-            batch = self._make_batch(
-                account, layout, ids, numbers, plan.state, form=plan.form, delay=delay + plan.delay
-            )
-            if plan.early and not repeated:
-                batch.due_at = 0.0
-            self._schedule(account, batch)
-        if plan.unknown_too:
-            unknown = [UNKNOWN_FROM + number for number in ids]
-            self._schedule(
-                account,
-                self._make_batch(
-                    account, layout, unknown, numbers, plan.state, form=plan.form, delay=delay + plan.delay
-                ),
-            )
-        return plan.early
-
-    def _make_batch(
-        self,
-        account: Account,
-        layout: SubmitLayout,
-        ids: Sequence[int],
-        numbers: Sequence[int],
-        state: MessageState = MessageState.DELIVERED,
-        *,
-        form: ReceiptForm = STANDARD_FORM,
-        delay: float | None = None,
-    ) -> ReceiptBatch:
-        """`delay` is from now to the response and what the plan adds; by default what the behaviour says."""
-        behaviour = account.behaviour
-        seconds = behaviour.delay_ms / 1000 if delay is None else delay
-        due_at = self._state.now() + seconds + behaviour.receipt_delay_ms / 1000
-        return ReceiptBatch(layout, ids, numbers, due_at=due_at, submitted_at=time.time(), state=state, form=form)
-
-    def _schedule(self, account: Account, batch: ReceiptBatch) -> None:
-        account.receipts.schedule(batch)
-        self._state.metrics.receipts_owed += len(batch)
-        account.metrics.receipts_owed += len(batch)
 
     def _refuse(self, account: Account, status: int) -> None:
         name = name_status(status)

@@ -33,6 +33,17 @@ class SubmitCounts:
         if merged is not counter:
             merged.update(destinations)
 
+    def add_one(self, key: TextKey, destination: int) -> None:
+        """Count one submit of the text to one destination."""
+        self._total += 1
+        counter = self._by_text.get(key)
+        if counter is None:
+            counter = self._add_counter(key)
+        counter[destination] = counter.get(destination, 0) + 1
+        merged = self._by_segment[key.segment]
+        if merged is not counter:
+            merged[destination] = merged.get(destination, 0) + 1
+
     def _add_counter(self, key: TextKey) -> Counter[int]:
         shared = self._by_segment.get(key.segment)
         counter: Counter[int] = Counter()
@@ -46,7 +57,7 @@ class SubmitCounts:
     def count(self, key: TextKey, destination: int) -> int:
         """How often this text was taken for this destination."""
         counter = self._by_text.get(key)
-        return counter[destination] if counter is not None else 0
+        return counter.get(destination, 0) if counter is not None else 0
 
     @property
     def unique_destinations(self) -> int:

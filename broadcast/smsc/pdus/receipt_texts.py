@@ -30,6 +30,7 @@ STATS: Final[Mapping[MessageState, tuple[bytes, bytes, bytes]]] = {
 # Numbers that the simulator never gives out, for receipts of an unknown id.
 UNKNOWN_FROM: Final = 10**18
 _LONG_ID: Final = 5_000
+_LAST_DIGITS: Final = tuple(b"%03d" % number for number in range(1000))
 
 
 def format_ids(numbers: Sequence[int], form: str, modulus: int) -> list[bytes]:
@@ -37,7 +38,7 @@ def format_ids(numbers: Sequence[int], form: str, modulus: int) -> list[bytes]:
     if modulus:
         numbers = [number % modulus for number in numbers]
     if form == "decimal":
-        return [b"%010d" % number for number in numbers]
+        return _format_decimal(numbers)
     if form == "hex":
         return [b"%08X" % number for number in numbers]
     return [
@@ -45,6 +46,21 @@ def format_ids(numbers: Sequence[int], form: str, modulus: int) -> list[bytes]:
         % (mixed & 0xFFFFFFFF, mixed >> 32 & 0xFFFF, mixed >> 48 & 0xFFF, mixed >> 52, number & 0xFFFFFFFFFFFF)
         for number, mixed in zip(numbers, map(mix, numbers), strict=True)
     ]
+
+
+def _format_decimal(numbers: Sequence[int]) -> list[bytes]:
+    if not isinstance(numbers, range) or numbers.step != 1:
+        return [b"%010d" % number for number in numbers]
+    # Ascending numbers share all but their last digits.
+    ids: list[bytes] = []
+    start, stop = numbers.start, numbers.stop
+    while start < stop:
+        thousands, last = divmod(start, 1000)
+        count = min(stop - start, 1000 - last)
+        front = b"%07d" % thousands
+        ids += [front + each for each in _LAST_DIGITS[last : last + count]]
+        start += count
+    return ids
 
 
 def write_ids(numbers: Sequence[int], form: ReceiptForm, behaviour: Behaviour) -> list[bytes]:

@@ -1,7 +1,7 @@
 """Receipts that the simulator sends, in batches, and their PDUs (SMPP 3.4, 4.6.1 and Appendix B)."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Final
 
 from broadcast.smpp.codec.message import RECEIPT_CLASS, ShortMessage, encode_message
@@ -18,10 +18,10 @@ _LAYOUTS_KEPT: Final = 64
 class ReceiptBatch:
     """Receipts of one text and state that are due together; `message_numbers` has one number per destination.
 
-    `sent` counts those at the start that have been sent.
+    `sent` counts those at the start that have been sent. By its `key` the queue finds a batch that may still grow.
     """
 
-    __slots__ = ("destinations", "due_at", "form", "layout", "message_numbers", "sent", "state", "submitted_at")
+    __slots__ = ("destinations", "due_at", "form", "key", "layout", "message_numbers", "sent", "state", "submitted_at")
 
     def __init__(
         self,
@@ -33,6 +33,7 @@ class ReceiptBatch:
         submitted_at: float,
         state: MessageState = MessageState.DELIVERED,
         form: ReceiptForm = STANDARD_FORM,
+        key: Hashable = None,
     ) -> None:
         self.layout = layout
         self.message_numbers = message_numbers
@@ -41,13 +42,18 @@ class ReceiptBatch:
         self.submitted_at = submitted_at
         self.state = state
         self.form = form
+        self.key = key
         self.sent = 0
 
     def __len__(self) -> int:
         return len(self.destinations) - self.sent
 
-    def __lt__(self, other: "ReceiptBatch") -> bool:
-        return self.due_at < other.due_at
+    def extend(self, message_numbers: Sequence[int], destinations: Sequence[int]) -> None:
+        """Take more receipts; this batch was made with lists."""
+        for own, added in ((self.message_numbers, message_numbers), (self.destinations, destinations)):
+            if not isinstance(own, list):
+                raise TypeError("only a batch that was made with lists can grow")
+            own.extend(added)
 
     def single(self, index: int, due_at: float) -> "ReceiptBatch":
         """A batch of the one receipt at `index`, to send it again."""
@@ -77,20 +83,36 @@ def render_receipts(
         return buffer
     layouts: dict[object, _ReceiptLayout] = batch.layout.receipts
     dates = (format_date(batch.submitted_at), format_date(done_at))
-    for sequence, destination, message_id in zip(sequences, destinations, ids, strict=True):
-        key = (len(destination), len(message_id), batch.state, tlvs, dates)
+    widths = list(zip(map(len, destinations), map(len, ids), strict=True))
+    start, count = 0, len(widths)
+    alike = widths.count(widths[0]) == count
+    while start < count:
+        width = widths[start]
+        stop = count if alike else next((place for place in range(start, count) if widths[place] != width), count)
+        key = (width, batch.state, tlvs, dates)
         layout = layouts.get(key)
         if layout is None:
             if len(layouts) >= _LAYOUTS_KEPT:
                 layouts.clear()
-            layout = layouts[key] = _make_layout(batch, len(destination), len(message_id), done_at, tlvs)
-        pdu, struct_, before, between, middle = layout
-        offset = len(buffer) + 12
-        buffer += pdu
-        if tlvs:
-            struct_.pack_into(buffer, offset, sequence, before, destination, between, message_id, middle, message_id)
-        else:
-            struct_.pack_into(buffer, offset, sequence, before, destination, between, message_id)
+            layout = layouts[key] = _make_layout(batch, *width, done_at, tlvs)
+        buffer += _fill(layout, sequences[start:stop], destinations[start:stop], ids[start:stop])
+        start = stop
+    return buffer
+
+
+def _fill(
+    layout: _ReceiptLayout, sequences: Sequence[int], destinations: Sequence[bytes], ids: Sequence[bytes]
+) -> bytearray:
+    pdu, struct_, before, between, middle = layout
+    buffer = bytearray(pdu) * len(ids)
+    pack_into = struct_.pack_into
+    places = zip(range(12, len(buffer), len(pdu)), sequences, destinations, ids, strict=True)
+    if middle:
+        for offset, sequence, destination, message_id in places:
+            pack_into(buffer, offset, sequence, before, destination, between, message_id, middle, message_id)
+    else:
+        for offset, sequence, destination, message_id in places:
+            pack_into(buffer, offset, sequence, before, destination, between, message_id)
     return buffer
 
 

@@ -60,6 +60,8 @@ def render_answer(behaviour: Behaviour, sequence: int, number: int, plan: Submit
     """A submit_sm_resp that accepts, with what the plan adds."""
     message_id = format_ids((number,), behaviour.message_id_format, behaviour.message_id_modulus)[0]
     match plan.body:
+        case "":
+            body = message_id + b"\0"
         case "none":
             return encode_pdu(SUBMIT_SM_RESP, ROK, sequence)
         case "empty":
@@ -117,27 +119,27 @@ class Responses:
         self._in_order: Final = behaviour.answer_order == "due"
         self._alike: list[tuple[int, int]] = []
 
-    def accept(self, sequence: int, number: int, plan: SubmitPlan) -> None:
-        """Accept a submit, as its plan says."""
+    def accept(self, sequence: int, number: int, plan: SubmitPlan, delay: float) -> None:
+        """Accept a submit as its plan says, after `delay` seconds."""
         if (
             self._in_order
-            and not (plan.delay or plan.cut or plan.body or self._tail)
+            and not (delay or plan.cut or plan.body or self._tail)
             and plan.answers == 1
             and plan.tlvs == "none"
         ):
             self._alike.append((sequence, number))
         else:
             data = render_answer(self._behaviour, sequence, number, plan, self._tail)
-            self.add(data * plan.answers, plan)
+            self.add(data * plan.answers, plan, delay)
 
-    def add(self, data: bytes, plan: SubmitPlan) -> None:
-        """Send this response when its plan says."""
+    def add(self, data: bytes, plan: SubmitPlan, delay: float) -> None:
+        """Send this response when its plan says, after `delay` seconds."""
         if self._alike:
             self.end()
-        if self._in_order and not (plan.delay or plan.cut):
+        if self._in_order and not (delay or plan.cut):
             self._writer.add_responses(data, 1)
         else:
-            self._writer.add_delayed(data, self._constant + plan.delay, plan.cut)
+            self._writer.add_delayed(data, self._constant + delay, plan.cut)
 
     def end(self) -> None:
         """Give the writer what was collected."""

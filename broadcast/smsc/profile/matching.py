@@ -8,7 +8,7 @@ from typing import Final
 from broadcast.smsc.profile.tables import Rule
 from broadcast.smsc.submit_plan import WORD, mix
 
-_MASK: Final = (1 << 64) - 1
+MASK: Final = (1 << 64) - 1
 
 
 def is_active(rule: Rule, elapsed: float) -> bool:
@@ -44,7 +44,18 @@ class Matcher:
     number of its own, so that its share is independent of those of other rules.
     """
 
-    __slots__ = ("_first", "_multiplier", "_number_share", "_numbers", "_parts", "_pattern", "_prefixes", "_share")
+    __slots__ = (
+        "_first",
+        "_multiplier",
+        "_number_share",
+        "_numbers",
+        "_parts",
+        "_pattern",
+        "_prefixes",
+        "_share",
+        "by_share",
+        "for_all",
+    )
 
     def __init__(self, rule: Rule, seed: int) -> None:
         self._multiplier: Final = mix(seed) | 1
@@ -57,12 +68,20 @@ class Matcher:
         self._share: Final = None if rule.share is None else rule.share * WORD
         self._number_share: Final = None if rule.number_share is None else rule.number_share * WORD
         self._first: Final = rule.first
+        conditions = bool(
+            self._numbers or self._prefixes or self._pattern or self._parts or self._number_share is not None
+        )
+        more = conditions or self._first is not None
+        # It holds for every submit.
+        self.for_all: Final = not more and self._share is None
+        # Where the share is the only condition, it holds if the word times the first number is below the second.
+        self.by_share: Final = None if more or self._share is None else (self._multiplier, math.ceil(self._share) << 32)
 
     def matches(self, words: tuple[int, int], digits: str, part: int, repetition: int) -> bool:
         """The rule holds for this submit: part `part` to `digits`, sent `repetition` times before."""
-        if self._share is not None and (words[0] * self._multiplier & _MASK) >> 32 >= self._share:
+        if self._share is not None and (words[0] * self._multiplier & MASK) >> 32 >= self._share:
             return False
-        if self._number_share is not None and (words[1] * self._multiplier & _MASK) >> 32 >= self._number_share:
+        if self._number_share is not None and (words[1] * self._multiplier & MASK) >> 32 >= self._number_share:
             return False
         if self._first is not None and repetition >= self._first:
             return False

@@ -1,5 +1,6 @@
 """What the simulator sends on one connection, in how many writes, and how it counts the client's answers."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from broadcast.smpp.codec.bind import BindRequest, encode_bind
 from broadcast.smpp.codec.command_status import RMSGQFUL, RSYSERR
-from broadcast.smpp.codec.message import ShortMessage, encode_message
+from broadcast.smpp.codec.message import ShortMessage, encode_message, parse_delivery
 from broadcast.smpp.codec.pdu import (
     BIND_TRANSCEIVER,
     DATA_SM_RESP,
@@ -20,6 +21,7 @@ from broadcast.smpp.codec.pdu import (
 )
 from broadcast.smsc.behaviour import Behaviour
 from broadcast.smsc.links.link import Link
+from broadcast.smsc.profile.reading import read_profile
 from broadcast.smsc.simulator import Simulator
 from tests.support.smpp import MemoryTransport
 
@@ -27,10 +29,16 @@ RECEIPTS = 12
 
 
 class Client:
-    """A client that is bound to a simulator in memory, whose time does not move."""
+    """A client that is bound to a simulator in memory, whose time moves when the test says."""
 
-    def __init__(self) -> None:
-        self.simulator = Simulator(Behaviour(), now=lambda: 1.0, first_number=1_700_000_000_000_001)
+    def __init__(self, profile: str = "") -> None:
+        self.now = 1.0
+        self.simulator = Simulator(
+            Behaviour(),
+            now=lambda: self.now,
+            first_number=1_700_000_000_000_001,
+            profile=read_profile(profile, "profile.toml"),
+        )
         self.link: Link = self.simulator.make_link()
         self.transport = MemoryTransport(self.link)
         self.link.connection_made(self.transport)
@@ -71,6 +79,41 @@ async def test_receipts_of_one_read_are_one_write_behind_all_responses(texts: Se
     ids = [pdu.body[:-1] for pdu in sent[:count]]
     assert all(b"id:" + each + b" " in pdu.body for each, pdu in zip(ids, sent[count:], strict=True))
     assert [pdu.sequence for pdu in sent[count:]] == list(range(1, count + 1))
+
+
+async def test_submits_that_are_answered_late_get_their_own_receipts_behind_their_answers() -> None:
+    client = Client("""
+[[rules]]
+answer.delay_seconds = { exponential = 0.5, at_most = 5 }
+receipt.delay_seconds = { uniform = [0, 3] }
+[[rules]]
+share = 0.3
+receipt = { times = 2, intermediate = ["ENROUTE"] }
+""")
+    pdus = []
+    for _ in range(400):
+        if client.sent < 200:
+            client.link.data_received(client.submit(7))
+        client.now += 0.03
+        # The timers of the loop know nothing of this clock.
+        client.link.send_due_responses()
+        client.simulator.update_behaviours()
+        pdus += client.transport.take()
+    ids = {pdu.body[:-1]: pdu.sequence for pdu in pdus if pdu.command == SUBMIT_SM_RESP}
+    assert sorted(ids.values()) == list(range(2, client.sent + 1))
+    answered, final, intermediate = set(), Counter[bytes](), Counter[bytes]()
+    for pdu in pdus:
+        if pdu.command == SUBMIT_SM_RESP:
+            answered.add(pdu.body[:-1])
+            continue
+        receipt = parse_delivery(pdu.body, 0, len(pdu.body), pdu.sequence)
+        message_id = receipt.short_message[3:].partition(b" ")[0]
+        assert receipt.source == b"49151%08d" % ids[message_id]
+        assert message_id in answered
+        (intermediate if b"stat:ENROUTE" in receipt.short_message else final)[message_id] += 1
+    assert final.keys() == ids.keys()
+    assert {message_id for message_id, times in final.items() if times == 2} == intermediate.keys()
+    assert 0 < len(intermediate) < len(ids)
 
 
 answers = st.lists(
