@@ -39,6 +39,7 @@ SESSION_MUTE = "session_mute"
 ACCOUNT_STOPPED = "account_stopped"
 ACCOUNT_THROTTLED = "account_throttled"
 ROUTES_REFUSED = "routes_refused"
+MESSAGE_REFUSED = "message_refused"
 
 ACCOUNT_KINDS = (BIND_DOWN, SESSION_MUTE, ACCOUNT_STOPPED)
 """What keeps an account from being used; the sender ends these alarms itself when the cause has gone."""
@@ -51,6 +52,7 @@ SENDER_KINDS = (
     *ACCOUNT_KINDS,
     ACCOUNT_THROTTLED,
     ROUTES_REFUSED,
+    MESSAGE_REFUSED,
 )
 KINDS = (
     LOST_TAIL,

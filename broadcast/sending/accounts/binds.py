@@ -9,9 +9,11 @@ from typing import Final
 import structlog
 
 from broadcast import metrics
+from broadcast.alarms import MESSAGE_REFUSED
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.routing import Account
 from broadcast.sending.accounts.breaker import Breaker
+from broadcast.sending.accounts.contents import Content
 from broadcast.sending.accounts.selection import POOR_SHARE, Measures
 from broadcast.sending.accounts.throttling import Throttling
 from broadcast.sending.answers.tokens import SegmentAnswers, Submission, Token
@@ -21,7 +23,7 @@ from broadcast.sending.protocol import SenderEvents
 from broadcast.sending.rules import UNANSWERED
 from broadcast.sending.settlement import Settlement
 from broadcast.smpp.account import AccountConfig, BindConfig, Tls
-from broadcast.smpp.codec.command_status import RMSGQFUL, RTHROTTLED, OutcomeClass, meaning_of, name_status
+from broadcast.smpp.codec.command_status import RMSGQFUL, ROK, RTHROTTLED, OutcomeClass, meaning_of, name_status
 from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.codec.message import Delivery
 from broadcast.smpp.codec.message_ids import normalise_response_ids
@@ -67,6 +69,7 @@ class AccountBinds:
         self.served = 0.0
         self.poor = False
         self.pool: Final[Pool[Token]] = Pool(make_config(account), self, number_of=_number_of)
+        self._good: tuple[Sequence[Response[Token]], float] = (), 0.0
         self._settlement: Final = settlement
         self._forwarder: Final = forwarder
         self._events: Final = events
@@ -217,8 +220,37 @@ class AccountBinds:
         numbers: Iterable[str] = ()
         if faults and self.breaker.numbers_wanted:
             numbers = [token[1].msisdn for token, status, *_ in responses if status and self._is_fault(status)]
+        if faults or self.breaker.contents:
+            self._note_contents(responses, now)
+        elif responses:
+            self._good = responses, now
         reason = "" if not faults else "no answer" if worst == UNANSWERED else name_status(worst)
         self.breaker.note_answers(answers, faults, numbers, reason, now)
+        spared = self.breaker.take_spared()
+        if spared is not None:
+            self._events.raise_alarm(
+                MESSAGE_REFUSED,
+                spared[0],
+                f"account {self.account.name} refuses this message with {reason} and takes others, and no other account"
+                " works: its recipients are rejected. Publish it with another text, or correct the account",
+            )
+
+    def _note_contents(self, responses: Sequence[Response[Token]], now: float) -> None:
+        own = self.account.command_status
+        (good, good_at), self._good = self._good, ((), now)
+        if good:
+            self.breaker.contents.note((), {_content_of(token) for token, *_ in good}, good_at, other_faults=False)
+        refused: set[Content] = set()
+        accepted: set[Content] = set()
+        other_faults = False
+        for token, status, *_ in responses:
+            if status == ROK:
+                accepted.add(_content_of(token))
+            elif status == UNANSWERED or (found := meaning_of(status, own).outcome_class) is OutcomeClass.SESSION:
+                other_faults = True
+            elif found is OutcomeClass.OF_ACCOUNT:
+                refused.add(_content_of(token))
+        self.breaker.contents.note(refused, accepted, now, other_faults=other_faults)
 
     def _is_fault(self, command_status: int) -> bool:
         own = self.account.command_status
@@ -237,6 +269,11 @@ class AccountBinds:
         # asyncio would drop the link and go on, and answers that the session no longer holds would never be settled.
         log.exception("answers_not_settled", account=self.account.name)
         self._events.end_process(1, f"answers could not be settled: {error!r}")
+
+
+def _content_of(token: Token) -> Content:
+    job = token[1]
+    return job.alert_id, job.variant, job.text
 
 
 def _number_of(token: Token) -> str:

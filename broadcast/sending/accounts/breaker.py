@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final
 
+from broadcast.sending.accounts.contents import CONTENTS_LIMIT, Content, RefusedContents
+
 
 class State(StrEnum):
     """Closed: all work. Open: none until the pause is over. Half open: a few submits as a probe."""
@@ -74,6 +76,8 @@ STEADY_SECONDS: Final = 60.0
 class Breaker:
     """Decides whether an account gets work. `reason` says why it is not closed, `mute` whether that is silence.
 
+    `only_account`: no other account of the route works. Then one message that it refuses while it takes others does not
+    stop it: those would have no other way. `contents` are the messages of recent answers, noted while there are faults.
     `probe_segments` is the size of a probe: at least the segments of the longest message.
     """
 
@@ -82,6 +86,10 @@ class Breaker:
         self.reason = ""
         self.mute = False
         self.next_probe_at = 0.0
+        self.only_account = False
+        self.contents: Final = RefusedContents()
+        self._spared: set[Content] = set()
+        self._spared_newest: Content | None = None
         self._probe_segments: Final = probe_segments
         self._numbers: set[str] = set()
         self._answers = self._faults = 0.0
@@ -101,6 +109,11 @@ class Breaker:
     def numbers_wanted(self) -> bool:
         """Whether it is to be told which numbers were refused."""
         return len(self._numbers) < LEAST_NUMBERS
+
+    def take_spared(self) -> Content | None:
+        """A message that would have stopped the account, for the first time; then None."""
+        newest, self._spared_newest = self._spared_newest, None
+        return newest
 
     def note_written(self, segments: int) -> None:
         """Note that so many segments were written to the account."""
@@ -134,10 +147,11 @@ class Breaker:
         if not faults:
             if self._faults < 1:
                 self._numbers.clear()
+                self.contents.clear()
             return
         self._numbers.update(numbers)
         enough = self._answers >= LEAST_ANSWERS and len(self._numbers) >= LEAST_NUMBERS
-        if enough and self._faults >= FAULT_SHARE * self._answers:
+        if enough and self._faults >= FAULT_SHARE * self._answers and not self._spare(now):
             share = self._faults / self._answers
             self._open(f"{share:.0%} of the recent answers are faults of the account, most of them {reason}", now)
 
@@ -173,16 +187,31 @@ class Breaker:
     def _assess_probe(self, answers: int, faults: int, reason: str, now: float) -> None:
         self._probe_answers += answers
         self._probe_faults += faults
-        if not self._written or self._probe_answers < min(PROBE_ANSWERS, self._written):
+        # Where one message is refused, the others of the probe decide.
+        wanted = self._written if self.only_account and self._probe_faults else min(PROBE_ANSWERS, self._written)
+        if not self._written or self._probe_answers < wanted:
             return
-        if self._probe_faults >= FAULT_SHARE * self._probe_answers:
+        if self._probe_faults >= FAULT_SHARE * self._probe_answers and not self._spare(now):
             self._open(f"{self._probe_faults} of {self._probe_answers} answers to a probe: {reason}", now)
             return
         self._answers = self._faults = 0.0
         self._numbers.clear()
+        self.contents.clear()
         self._losses = 0
         self.reason, self.mute, self._closed_at = "", False, now
         self._move(Event.PROBE_ACCEPTED)
+
+    def _spare(self, now: float) -> bool:
+        """Whether the faults are those of one message, and the account is the only one that works."""
+        content = self.contents.only(now) if self.only_account else None
+        if content is None:
+            return False
+        if content not in self._spared:
+            if len(self._spared) >= CONTENTS_LIMIT:
+                self._spared.clear()
+            self._spared.add(content)
+            self._spared_newest = content
+        return True
 
     def _open(self, reason: str, now: float, *, mute: bool = False) -> None:
         if self.state is State.OPEN:

@@ -144,6 +144,7 @@ class RouteAccounts:
         """Compare the accounts, begin probes that are due, and say which do not work at `now`, monotonic seconds."""
         self._compare(now)
         self._stop_throttled(now)
+        self._note_only_account()
         if self._work():
             self._unusable_since = None
         elif self._unusable_since is None:
@@ -158,6 +159,12 @@ class RouteAccounts:
 
     def _work(self) -> bool:
         return any(binds.usable and binds.breaker.state is State.CLOSED for binds in self.in_force)
+
+    def _note_only_account(self) -> None:
+        """Tell each breaker whether no other account works."""
+        working = [binds for binds in self.in_force if binds.usable and binds.breaker.state is State.CLOSED]
+        for binds in self.in_force:
+            binds.breaker.only_account = all(other is binds for other in working)
 
     def _stop_throttled(self, now: float) -> None:
         """Stop accounts that throttle everything while another one works: what they hold goes by that one."""
@@ -211,6 +218,7 @@ class RouteAccounts:
             if before and binds not in self._usable:
                 binds.served = max(binds.served, min(before))
         self._usable = usable
+        self._note_only_account()
 
     def _compare(self, now: float) -> None:
         measures = {binds.account.name: binds.measures.read(now) for binds in self.in_force}

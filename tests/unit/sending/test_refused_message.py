@@ -1,0 +1,129 @@
+"""One message that an account refuses does not stop the only account that works; an account that takes nothing is."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broadcast.alarms import MESSAGE_REFUSED
+from broadcast.sending.accounts.breaker import LEAST_ANSWERS, Breaker, State
+from broadcast.sending.accounts.contents import ACCEPTED_SECONDS, CONTENTS_LIMIT, Content, RefusedContents
+from broadcast.smpp.codec.command_status import RINVSRCADR
+from schemas.status import Outcome
+from tests.support.dispatch import ALERT, SenderUnderTest, job, number_of
+
+OTHER_ALERT = "b" * 36
+CONTENTS: list[Content] = [(letter * 36, 0, "") for letter in "abc"]
+NUMBERS = [f"+4477009{number:05d}" for number in range(100)]
+
+
+def answer(breaker: Breaker, content: Content, accepted: bool, number: int, *, other_faults: bool = False) -> None:
+    now = number / 1_000
+    taken = (content,) if accepted else ()
+    breaker.contents.note(() if accepted else (content,), taken, now, other_faults=other_faults)
+    numbers = () if accepted else (NUMBERS[number % len(NUMBERS)],)
+    breaker.note_answers(1, int(not accepted), numbers, "" if accepted else "ESME_RINVSRCADR", now)
+
+
+def only_account() -> Breaker:
+    breaker = Breaker(10)
+    breaker.only_account = True
+    return breaker
+
+
+@given(st.lists(st.integers(1, LEAST_ANSWERS - 2), min_size=1, max_size=30))
+def test_one_message_never_stops_the_only_account_that_works_while_it_takes_others(refusals: list[int]) -> None:
+    breaker, number = only_account(), 0
+    for count in refusals:
+        for _ in range(count):
+            number += 1
+            answer(breaker, CONTENTS[0], False, number)
+        answer(breaker, CONTENTS[1], True, number)
+        assert breaker.state is State.CLOSED
+
+
+@given(st.lists(st.sampled_from(CONTENTS), min_size=LEAST_ANSWERS, max_size=60), st.booleans())
+def test_an_account_that_refuses_everything_is_stopped_after_twenty_answers_alone_or_not(
+    contents: list[Content], is_only_account: bool
+) -> None:
+    breaker = Breaker(10)
+    breaker.only_account = is_only_account
+    for number, content in enumerate(contents[:LEAST_ANSWERS]):
+        answer(breaker, content, False, number)
+    assert breaker.state is State.OPEN
+
+
+@given(st.lists(st.booleans(), min_size=40, max_size=40))
+def test_where_another_account_works_one_message_stops_an_account_as_any_fault_does(accepted: list[bool]) -> None:
+    one, another = Breaker(10), Breaker(10)
+    for number, each in enumerate(accepted):
+        answer(one, CONTENTS[1] if each else CONTENTS[0], each, number)
+        answer(another, CONTENTS[0], each, number)
+    assert one.state == another.state
+
+
+def test_two_messages_that_are_refused_stop_the_only_account() -> None:
+    breaker = only_account()
+    for number in range(60):
+        answer(breaker, CONTENTS[number % 3], number % 3 == 0, number)
+    assert breaker.state is State.OPEN
+
+
+def test_submits_without_an_answer_say_nothing_of_the_message_and_stop_the_only_account() -> None:
+    breaker = only_account()
+    for number in range(60):
+        answer(breaker, CONTENTS[number % 2], number % 2 == 0, number, other_faults=True)
+    assert breaker.state is State.OPEN
+
+
+def test_a_probe_in_which_one_message_of_several_is_refused_has_succeeded() -> None:
+    breaker = only_account()
+    for number in range(LEAST_ANSWERS):
+        answer(breaker, CONTENTS[0], False, number)
+    assert breaker.room == 0
+    breaker.tick(breaker.next_probe_at)
+    breaker.note_written(10)
+    for number, accepted in enumerate([False] * 9 + [True], LEAST_ANSWERS):
+        assert breaker.state is State.HALF_OPEN
+        answer(breaker, CONTENTS[int(accepted)], accepted, number)
+    assert breaker.state is State.CLOSED
+
+
+def test_an_acceptance_of_another_message_some_time_ago_does_not_keep_the_only_account() -> None:
+    breaker = only_account()
+    breaker.contents.note((), CONTENTS[1:2], -ACCEPTED_SECONDS, other_faults=False)
+    for number in range(1, 1 + LEAST_ANSWERS):
+        answer(breaker, CONTENTS[0], False, number)
+    assert breaker.state is State.OPEN
+
+
+def test_the_contents_that_are_remembered_are_few() -> None:
+    contents = RefusedContents()
+    for number in range(3 * CONTENTS_LIMIT):
+        contents.note([("a" * 36, number, "")], (), 0.0, other_faults=False)
+        assert len(contents._refused) <= CONTENTS_LIMIT
+
+
+@pytest.mark.parametrize("accounts", [("acc",), ("acc", "other")])
+async def test_the_only_account_goes_on_with_other_alerts_and_the_refused_one_is_an_alarm(
+    accounts: tuple[str, ...],
+) -> None:
+    sender = SenderUnderTest(*accounts, window=100)
+    bound = sender.bind()
+    control = sender.view.controls[ALERT]
+    sender.view.controls[OTHER_ALERT] = msgspec.structs.replace(control, alert_id=OTHER_ALERT)
+    jobs = [job(number) for number in range(60)]
+    for each in jobs[::4]:
+        each.alert_id = OTHER_ALERT
+    others = {number_of(each.recipient_id) for each in jobs[::4]}
+    sender.feed(sender.jobs, jobs)
+    for _ in range(10):
+        sender.write_ready()
+        written = bound.take()
+        bound.answer(*[0 if number in others else RINVSRCADR for number in written])
+    binds = sender.accounts.in_force[0]
+    assert binds.breaker.state is State.CLOSED
+    assert sender.jobs.empty
+    assert [(kind, subject) for kind, subject, _ in sender.alarms] == [(MESSAGE_REFUSED, ALERT)]
+    assert "ESME_RINVSRCADR" in sender.alarms[0][2]
+    assert [status.outcome for status in sender.statuses()].count(Outcome.ACCEPTED) == 15
