@@ -1,6 +1,7 @@
 """Which attempt a receipt belongs to: the rules as SQL, for whoever joins receipts and whoever checks them."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 
 import asyncpg
@@ -8,9 +9,11 @@ import asyncpg
 from broadcast.audit.codes import LOWEST_FINAL_RECEIPT
 from broadcast.database import Connection
 
-REUSED_AFTER: Final = "7 days"
+LONGEST_WAIT: Final = timedelta(days=7)
 """A receipt is not for a submit older than this: an SMSC may have used the id again. Longest expiry plus the six days
-that networks keep trying."""
+that networks keep trying. A receipt that no attempt has claimed for so long belongs to none."""
+
+REUSED_AFTER: Final = f"{LONGEST_WAIT.days} days"
 
 REPEATED_WITHIN: Final = "10 minutes"
 """A final receipt that says nothing new is a repetition if it comes this soon; later it may be for a message with the

@@ -11,7 +11,7 @@ from broadcast.audit.attempts.joining import join
 from broadcast.audit.attempts.metrics import report_first, report_repeated
 from broadcast.audit.attempts.receipts import MergedReceipt, merge
 from broadcast.audit.attempts.rows import Deltas
-from broadcast.audit.receipt_owner import FITS_BY_ID_ALONE, same_number
+from broadcast.audit.receipt_owner import FITS_BY_ID_ALONE, REUSED_AFTER, same_number
 from broadcast.audit.undelivered import OtherRoutes, note_undelivered, number_routes
 
 SHARD = -1
@@ -20,7 +20,7 @@ SHARD = -1
 AT_ONCE = 5_000
 
 _RECENT = "p.parked_at BETWEEN now() - interval '65 seconds' AND now() - interval '1 second'"
-_OLD = "p.parked_at BETWEEN now() - interval '7 days' AND now() - interval '60 seconds'"
+_OLD = f"p.parked_at BETWEEN now() - interval '{REUSED_AFTER}' AND now() - interval '60 seconds'"
 
 _FIND = f"""
 SELECT DISTINCT p.message_key, p.number_hash FROM parked_receipts p WHERE {{age}} AND EXISTS (

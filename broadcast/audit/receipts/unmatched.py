@@ -13,7 +13,7 @@ from broadcast.audit.codes import CODE_OF_OUTCOME, LOWEST_FINAL_RECEIPT
 from broadcast.audit.evidence.chain import RawRecord
 from broadcast.audit.evidence.segments import read_records
 from broadcast.audit.message_key import message_key
-from broadcast.audit.receipt_owner import REUSED_AFTER, same_number
+from broadcast.audit.receipt_owner import LONGEST_WAIT, REUSED_AFTER, same_number
 from broadcast.audit.receipts.id_rules import IdRule, SeenId, count_matches, read_rule
 from broadcast.clock import instant_of
 from broadcast.database import Connection
@@ -47,14 +47,15 @@ NAMES_NO_ATTEMPT: Final = f"""
 """A receipt that came again when its attempt had one long before is parked too, and says nothing about the rule."""
 
 _ACCOUNTS = f"""
-SELECT p.account, n.name, count(*) AS count, min(p.received_at) AS oldest, max(p.received_at) AS newest
+SELECT p.account, n.name, count(*) FILTER (WHERE p.parked_at > $3) AS count,
+    count(*) FILTER (WHERE p.parked_at <= $3) AS given_up, min(p.received_at) AS oldest, max(p.received_at) AS newest
 FROM parked_receipts p JOIN accounts n ON n.id = p.account
 WHERE p.parked_at < $1 AND ($2::text IS NULL OR n.name = $2) AND {NAMES_NO_ATTEMPT} GROUP BY 1, 2 ORDER BY 2
 """
 
 _SAMPLE = f"""
 SELECT message_key, number_hash, evidence_id FROM parked_receipts p
-WHERE account = $1 AND parked_at < $2 AND {NAMES_NO_ATTEMPT} ORDER BY received_at DESC LIMIT $3
+WHERE account = $1 AND parked_at BETWEEN $4 AND $2 AND {NAMES_NO_ATTEMPT} ORDER BY received_at DESC LIMIT $3
 """
 
 _NEWEST_SEGMENTS = f"SELECT id FROM evidence WHERE topic LIKE '%receipts.v1' ORDER BY id DESC LIMIT {SEGMENTS}"
@@ -86,6 +87,7 @@ _decode_status = msgspec.json.Decoder(Status).decode
 class Unmatched:
     """The receipts of one account that have met no attempt for a minute.
 
+    `count` are those that may still meet one, `given_up` those that are too old for that, of all since `oldest`.
     Of the newest, `sampled` were looked at: those that were read with the same id rule, `current`. `rules` says how
     many of them each other rule would match. `in_force` is the rule of the account's newest receipt. Of `messages` of
     several parts with a receipt, `with_one_receipt` have it for one part only.
@@ -93,6 +95,7 @@ class Unmatched:
 
     account: str
     count: int
+    given_up: int
     oldest: datetime
     newest: datetime
     sampled: int
@@ -115,7 +118,9 @@ class Unmatched:
         lines = []
         fitting = self.fitting
         looked = f"of the newest {self.sampled:,} looked at"
-        if self.in_force != self.current:
+        if not self.count:
+            pass
+        elif self.in_force != self.current:
             lines.append(
                 f"they were read with {self.current.name}, and {self.in_force.name} is in force now: they stay "
                 "unmatched, and what comes from now on is read by the new rule"
@@ -138,6 +143,11 @@ class Unmatched:
                 f"of {self.messages} messages with several parts {self.with_one_receipt} have a receipt for one part "
                 f'only: if this SMSC sends one receipt for all parts, write receipt_covers = "message"'
             )
+        if self.given_up:
+            lines.append(
+                f"{self.given_up:,} came more than {REUSED_AFTER} ago, and no attempt can have them any more: "
+                "nothing is to be done"
+            )
         return "; ".join(lines)
 
     @property
@@ -149,13 +159,13 @@ class Unmatched:
 async def find_unmatched(connection: Connection, now: datetime, account: str | None = None) -> list[Unmatched]:
     """What has been unmatched for a minute, of one account or of all, with the rules that would match it."""
     before = now - ANSWER_MAY_COME
-    rows = await connection.fetch(_ACCOUNTS, before, account)
-    return [await _look_at(connection, now, before, row) for row in rows]
+    rows = await connection.fetch(_ACCOUNTS, before, account, now - LONGEST_WAIT)
+    return [await _look_at(connection, now, row) for row in rows]
 
 
-async def _look_at(connection: Connection, now: datetime, before: datetime, row: asyncpg.Record) -> Unmatched:
-    number, name, count, oldest, newest = row
-    sampled = await connection.fetch(_SAMPLE, number, before, SAMPLE)
+async def _look_at(connection: Connection, now: datetime, row: asyncpg.Record) -> Unmatched:
+    number, name, count, given_up, oldest, newest = row
+    sampled = await connection.fetch(_SAMPLE, number, now - ANSWER_MAY_COME, SAMPLE, now - LONGEST_WAIT)
     wanted = {(one["message_key"], one["number_hash"]) for one in sampled}
     hashes = {number_hash for _, number_hash in wanted}
     seen: dict[SeenId, Receipt] = {}
@@ -180,6 +190,7 @@ async def _look_at(connection: Connection, now: datetime, before: datetime, row:
     return Unmatched(
         name,
         count,
+        given_up,
         _instant(oldest),
         _instant(newest),
         len(receipts),
@@ -206,9 +217,8 @@ async def _accepted(  # noqa: PLR0917 (called once)
 ) -> list[SeenId]:
     """Ids of accepted submits without a receipt to the same numbers."""
     hashes = {one.number_hash for one in receipts}
-    age = timedelta(days=float(REUSED_AFTER.split()[0]))
     found = []
-    for row in await connection.fetch(_ACCEPTED, number, list(hashes), oldest, newest, age):
+    for row in await connection.fetch(_ACCEPTED, number, list(hashes), oldest, newest, LONGEST_WAIT):
         for status in _decoded(await read_records(connection, row["evidence_id"]), _decode_status):
             if status.number_hash in hashes and status.account == name and status.outcome is Outcome.ACCEPTED:
                 found.append(SeenId(status.message_id, status.number_hash))

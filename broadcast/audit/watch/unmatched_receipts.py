@@ -7,6 +7,7 @@ import asyncpg
 
 from broadcast import metrics
 from broadcast.alarms import RECEIPTS_UNMATCHED, renew_alarm
+from broadcast.audit.receipt_owner import LONGEST_WAIT
 from broadcast.audit.receipts.unmatched import ANSWER_MAY_COME, NAMES_NO_ATTEMPT, find_unmatched
 
 LOOKED_AT: Final = timedelta(minutes=10)
@@ -23,7 +24,8 @@ _AGES = """
 SELECT coalesce(n.name, '') AS account, CASE WHEN p.parked_at < $1::timestamptz - interval '1 day' THEN '1d'
     WHEN p.parked_at < $1 - interval '1 hour' THEN '1h' WHEN p.parked_at < $1 - interval '1 minute' THEN '1m'
     ELSE '0m' END AS age, count(*) AS count
-FROM parked_receipts p LEFT JOIN accounts n ON n.id = p.account GROUP BY 1, 2
+FROM parked_receipts p LEFT JOIN accounts n ON n.id = p.account
+WHERE p.parked_at > $2 GROUP BY 1, 2
 """
 
 SAMPLE: Final = 5_000
@@ -51,8 +53,8 @@ SELECT count(*) FROM (
 
 
 async def show_unmatched(connection: asyncpg.Connection, now: datetime) -> None:
-    """Set the metrics of parked receipts."""
-    rows = await connection.fetch(_AGES, now)
+    """Set the metrics of parked receipts, of those that an attempt may still claim."""
+    rows = await connection.fetch(_AGES, now, now - LONGEST_WAIT)
     metrics.receipts_parked.set(sum(row["count"] for row in rows))
     metrics.receipts_unmatched.clear()
     for row in rows:
@@ -76,7 +78,7 @@ async def alarm_unmatched(connection: asyncpg.Connection, now: datetime) -> None
         if count < LARGE_SHARE * (count + matched):
             continue
         for found in await find_unmatched(connection, now, row["name"]):
-            if found.in_force != found.current:
+            if not found.count or found.in_force != found.current:
                 continue
             await renew_alarm(
                 connection,

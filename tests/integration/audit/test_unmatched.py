@@ -6,6 +6,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from broadcast import metrics
+from broadcast.audit import rebuild_check
 from broadcast.audit.receipts.unmatched import SAMPLE, find_unmatched
 from broadcast.audit.watch.sweep import sweep
 from broadcast.smpp.codec.message_ids import MessageIdRule, normalise_receipt_ids, normalise_response_ids
@@ -98,6 +100,32 @@ async def test_the_rule_that_would_have_matched_is_named_and_alarmed(
     assert subject == "sim"
     assert "30 receipts of account sim" in detail
     assert 'write message_id_rule = "hex_to_decimal" into account sim of the routes file' in detail
+
+
+async def test_a_receipt_of_a_killed_sender_is_waited_for_as_long_as_an_attempt_may_have_it(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection, traffic: Traffic
+) -> None:
+    alert_id = await alerts.make([1])
+    await recorder.write([traffic.status(alert_id, 1, "again")])
+    await recorder.write(receipts=[traffic.receipt(1, "again"), traffic.receipt(1, "in doubt at the kill")])
+
+    async def metrics_say() -> tuple[float | None, float | None]:
+        await sweep(connection, now(), full=True)
+        sample = metrics.REGISTRY.get_sample_value
+        parked = sample("tocsin_receipts_parked")
+        return parked, sample("tocsin_receipts_unmatched", {"account": "sim", "age": "1d"})
+
+    await connection.execute("UPDATE parked_receipts SET parked_at = parked_at - interval '6 days'")
+    assert await metrics_say() == (1, 1)
+    [found] = await find_unmatched(connection, now())
+    assert (found.count, found.given_up) == (1, 0)
+    await connection.execute("UPDATE parked_receipts SET parked_at = parked_at - interval '1 day'")
+    assert await metrics_say() == (0, None)
+    [found] = await find_unmatched(connection, now())
+    assert (found.count, found.given_up, found.sampled) == (0, 1, 0)
+    assert found.advice == "1 came more than 7 days ago, and no attempt can have them any more: nothing is to be done"
+    rebuilt = await rebuild_check(connection)
+    assert (rebuilt.parked, rebuilt.faults) == (1, []), "the audit keeps it"
 
 
 def ids_of(numbers: range) -> dict[int, int]:
