@@ -17,8 +17,8 @@ import psutil
 ROOT = Path(__file__).parents[2]
 MARK = "TOCSIN_TEST_RUN"
 """In the environment of everything that a run starts, however deep."""
-COMMAND_SECONDS = 30.0
-GONE_SECONDS = 5.0
+COMMAND_SECONDS = 60.0
+GONE_SECONDS = 20.0
 
 
 class Person:

@@ -13,7 +13,7 @@ from tests.e2e.commands import Person, names_of, unused_memory
 RECIPIENTS = 500
 DEMO_SECONDS = 90.0
 STARTED_SECONDS = 60.0
-INTERRUPT_SECONDS = 20.0
+INTERRUPT_SECONDS = 40.0
 PROFILE_SECONDS = 240.0
 
 

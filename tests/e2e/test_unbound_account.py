@@ -30,7 +30,7 @@ system_id = "tocsin"
 password = "{password}"
 """
 UP_SECONDS = 90.0
-TOLD_SECONDS = 30.0
+TOLD_SECONDS = 60.0
 REFUSED = "refused the bind of tocsin: ESME_RINVPASWD: the password is not valid; next try at "
 
 

@@ -25,8 +25,8 @@ GROUPS = 5
 GROUP_SIZE = 40
 CROWD = 3_000
 UP_SECONDS = 60.0
-STOP_SECONDS = 20.0
-REACH_SECONDS = 30.0
+STOP_SECONDS = 40.0
+REACH_SECONDS = 60.0
 SLOW = {"delay_ms": 200.0}
 """With a window of 64 this makes about 300 messages a second."""
 STOP_BUDGET_SECONDS = 1.0

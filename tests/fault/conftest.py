@@ -18,6 +18,7 @@ from tests.fault import report
 from tests.fault.system import COMMON, SystemOptions, SystemUnderTest, open_system
 
 SEED_VARIABLE = "FAULT_SEED"
+STUCK_SECONDS = 360
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -25,6 +26,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     wanted = getattr(metafunc.module, "SYSTEM", None)
     if wanted is not None and "system" in metafunc.fixturenames:
         metafunc.parametrize("system", [wanted], ids=[wanted.name], indirect=True, scope="module")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Beside other tests a start of a stack or of Kafka takes up to 60 s, and the budgets in the tests up to 120 s."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(STUCK_SECONDS))
 
 
 class StackScheduling(LoadFileScheduling):

@@ -17,7 +17,7 @@ AUDIENCE = 6_000
 SESSION_SECONDS = 6.0
 """The shortest that a broker grants by default."""
 FROZEN_SECONDS = SESSION_SECONDS + 1.5
-END_SECONDS = 5.0
+END_SECONDS = 20.0
 
 SYSTEM = COMMON
 

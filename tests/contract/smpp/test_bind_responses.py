@@ -60,7 +60,7 @@ async def test_a_bind_that_is_not_answered_ends_after_the_session_init_timer() -
         began = asyncio.get_running_loop().time()
         with pytest.raises(BindError, match=re.escape("no answer within 1.0 s")) as caught:
             await connect(config_for(smsc), RecordingListener())
-        assert 0.9 < asyncio.get_running_loop().time() - began < 3.0
+        assert 0.9 < asyncio.get_running_loop().time() - began < 10.0
         assert caught.value.retryable
         await eventually(lambda: smsc.open_now == 0)
 

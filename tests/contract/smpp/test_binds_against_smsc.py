@@ -25,7 +25,7 @@ async def test_a_silent_smsc_is_dropped_after_two_enquire_links(start: StartClie
     await eventually(lambda: len(client.accepted) == 3)
     client.change_behaviour(silent=True)
     client.offer(3, first=3)
-    async with asyncio.timeout(3.0):
+    async with asyncio.timeout(10.0):
         await session.closed.wait()
     assert sorted(client.unknown) == [3, 4, 5]
     assert "enquire_link" in str(client.errors[-1])
@@ -44,7 +44,7 @@ async def test_unbind_by_the_smsc(start: StartClient) -> None:
     client = await start()
     session = await client.connect()
     client.smsc.simulator.unbind_links()
-    async with asyncio.timeout(3.0):
+    async with asyncio.timeout(10.0):
         await session.closed.wait()
     assert session.room == 0
 

@@ -121,7 +121,7 @@ async def test_receipts_come_on_the_receiver_bind(play: StartProfile) -> None:
 
 
 async def test_nobody_listens_for_a_while_and_links_end(play: StartProfile) -> None:
-    started = await play('[[rules]]\nfrom_seconds = 0.3\nuntil_seconds = 0.8\nbehaviour.connections = "refused"')
+    started = await play('[[rules]]\nfrom_seconds = 0.5\nuntil_seconds = 2.5\nbehaviour.connections = "refused"')
     client = await started.bind()
     await eventually(client.ended.is_set)
     with pytest.raises(ConnectionRefusedError):
@@ -151,7 +151,7 @@ async def test_connections_that_are_never_answered(play: StartProfile) -> None:
 
 
 async def test_a_bind_that_is_answered_late(play: StartProfile) -> None:
-    client = await (await play("behaviour.bind_delay_ms = 150")).connect()
+    client = await (await play("behaviour.bind_delay_ms = 800")).connect()
     bind = client.send(BIND_TRANSCEIVER, b"x\0y\0\0\x34\0\0\0")
     await client.response(client.send(ENQUIRE_LINK))
     assert [pdu.command for pdu in client.pdus] == [ENQUIRE_LINK_RESP]
@@ -168,7 +168,7 @@ async def test_pdus_in_pieces_of_one_octet(play: StartProfile) -> None:
 
 
 async def test_pdus_that_come_together(play: StartProfile) -> None:
-    client = await (await play("behaviour.coalesce_ms = 200")).bind()
+    client = await (await play("behaviour.coalesce_ms = 800")).bind()
     seen = len(client.pieces)
     sequences = []
     for number in range(5):
@@ -189,13 +189,13 @@ name = "mute"
 behaviour = { hang_share = 1.0, hang_takes = false }
 [[rules]]
 accounts = ["silent"]
-from_seconds = 0.4
+from_seconds = 1.0
 behaviour.silent = true
 """)
     silent, mute = await started.bind("silent"), await started.bind("mute")
     mute.submit("491511")
     assert (await mute.response(mute.send(ENQUIRE_LINK))).command == ENQUIRE_LINK_RESP
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(1.1)
     silent.send(ENQUIRE_LINK)
     silent.submit("491511")
     await eventually(lambda: started.smsc.simulator.state.metrics.unanswered == 2)

@@ -95,7 +95,7 @@ async def test_kafka_killed_is_503_in_time_and_what_was_refused_never_leaves(
         assert time.perf_counter() - began < WRITE_BUDGET_SECONDS + 2
         began = time.perf_counter()
         assert (await api.http.post("/v1/alerts", json=new_alert())).status_code == 503
-        assert time.perf_counter() - began < 1.0
+        assert time.perf_counter() - began < WRITE_BUDGET_SECONDS / 2, "it knows already"
         assert "kafka" in (await api.http.get("/readyz")).json()["holds"]
     finally:
         await brokers.kafka.start()
@@ -125,8 +125,8 @@ async def test_new_keys_work_at_once_and_revoked_ones_soon_do_not(api: Api, sett
             return (await api.http.get("/v1/alerts", headers=bob)).status_code == code
 
         # Before the refresh that comes anyhow; keys that are not known cause one a second.
-        soon = KEYS_REFRESH_LEAST_SECONDS + 1
-        assert soon < KEYS_REFRESH_SECONDS / 2
+        soon = KEYS_REFRESH_SECONDS / 2
+        assert soon > KEYS_REFRESH_LEAST_SECONDS + 1
         await eventually(lambda: answer_is(200), "the key works", within_seconds=soon)
         await revoke_key(connection, "bob")
         await eventually(lambda: answer_is(401), "the key is refused", within_seconds=KEYS_REFRESH_SECONDS + 2)

@@ -1,6 +1,6 @@
 """Receipts as SMSCs really write them, and ids in two number bases."""
 
-from time import monotonic
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -304,11 +304,11 @@ def test_a_longer_message_id_makes_no_receipt(length: int) -> None:
 
 @pytest.mark.parametrize("text", [b"id:1 sub:" + b"," * 60_000, b"id:1 " * 12_000, b"," * 60_000, b"id" * 30_000])
 def test_a_hostile_text_takes_no_time(text: bytes) -> None:
-    began_at = monotonic()
+    began_at = process_time()
     for esm_class in (0, 4):
         parse_receipt(deliver(text, esm_class), Unclassified.ANY)
         parse_receipt(deliver(b"", esm_class, ((MESSAGE_PAYLOAD, text),)), Unclassified.ANY)
-    assert monotonic() - began_at < 1.0
+    assert process_time() - began_at < 1.0
 
 
 @given(st.binary(max_size=200), st.integers(0, 255), st.binary(max_size=40))

@@ -158,7 +158,7 @@ async def test_our_unbind_gives_up_within_its_budget() -> None:
     loop = asyncio.get_running_loop()
     started = loop.time()
     await memory.session.unbind(0.1)
-    assert loop.time() - started < 1.0
+    assert loop.time() - started < 10.0
     assert memory.listener.lost == [0, 1]
 
 
