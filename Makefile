@@ -14,7 +14,7 @@ DEMO := $(VENV)/.installed-demo
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fault fuzz bench bench-smpp compare docs lint format wheel lock clean
+.PHONY: help install demo test fault fuzz bench bench-smpp bench-accounts compare docs lint format wheel lock clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -40,6 +40,9 @@ bench: $(DEV)  ## measure the whole way, N=200000 recipients unless given
 
 bench-smpp: $(DEV)  ## measure SMPP alone, and fail if it is slower than it should be
 	$(BIN)/python -m bench.smpp
+
+bench-accounts: $(DEV)  ## measure four accounts of which one is out of order; fails if the others are slow
+	$(BIN)/python -m bench.accounts
 
 compare: $(DEV)  ## measure BASE=commit and this tree in turns, PAIRS=5 times; fails if this tree is slower
 	@test -n "$(BASE)" || { echo "name the commit to compare with: make compare BASE=main" >&2; exit 1; }

@@ -1,0 +1,164 @@
+"""Four accounts of 1,000 segments a second each, one of them out of order: how fast a broadcast goes by the others.
+
+`python -m bench.accounts [--json]`, or `make bench-accounts`. The whole embedded stack, with the real sender, Kafka and
+PostgreSQL; it fails when a case is below its guard.
+"""
+
+import asyncio
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import httpx
+
+from bench.broadcast import Bench, make_alert
+from bench.machine import describe_machine
+from bench.sampling import Sampler
+from broadcast.audience.synthetic import DEMO
+from broadcast.cli.terminal.display import Display, table_of
+from broadcast.clock import monotonic
+from broadcast.embedded.demonstration import publish
+from broadcast.embedded.keyed_stack import start_with_key
+from broadcast.embedded.options import StackOptions
+from broadcast.embedded.stack import Stack
+from broadcast.embedded.steps import Progress, Report
+from schemas.status import DeliveryState
+
+RESULTS: Final = Path(__file__).parent / "results" / "accounts.json"
+RATE: Final = 1_000
+"""Segments per second of each account."""
+HEALTHY: Final = ("b", "c", "d")
+LEAST_SHARE: Final = 2_900 / 3_000
+"""Of what the three healthy accounts may send together."""
+RESPONSE_TIMEOUT_SECONDS: Final = 5
+POLL_SECONDS: Final = 0.1
+BEGAN, ENDED = 0.1, 0.9
+"""The rate is that between these shares of the audience: the start and the last few say nothing about it."""
+
+CASES: Final = {
+    "dead": 'behaviour = { connections = "refused" }',
+    "mute": "behaviour = { hang_share = 1.0, hang_takes = false }",
+    "refusing": "behaviour = { error_shares = { invsrcadr = 1.0 } }",
+    "slow": f"behaviour = {{ delay_ms = {1000 * (RESPONSE_TIMEOUT_SECONDS + 2)} }}",
+}
+"""What is wrong with the account `a`, as the simulator's profile says it."""
+PROFILE: Final = f"""
+about = "Four accounts; one is out of order."
+client = {{ rate_per_second = {RATE}, window = 200, response_timeout_seconds = {RESPONSE_TIMEOUT_SECONDS} }}
+
+[behaviour]
+validity_required = true
+rate_limit = {RATE}
+rate_tolerance = 0.02
+
+[[accounts]]
+name = "a"
+password = "simulate"
+"""
+HEALTHY_ACCOUNT: Final = """
+[[accounts]]
+name = "{name}"
+password = "simulate"
+"""
+
+
+@click.command()
+@click.option("--recipients", type=click.IntRange(10_000), default=100_000, show_default=True)
+@click.option("--case", "cases", type=click.Choice(list(CASES)), multiple=True, help="All, unless given.")
+@click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
+@click.option("--json", "as_json", is_flag=True)
+def main(*, recipients: int, cases: tuple[str, ...], results: Path, as_json: bool) -> None:
+    """Measure a broadcast to RECIPIENTS simulated phones by four accounts of which one is out of order."""
+    display = Display(quiet=as_json)
+    measured: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": describe_machine()}
+    with display:
+        measured["cases"] = {case: asyncio.run(_run(case, recipients, display.report)) for case in cases or CASES}
+    results.parent.mkdir(parents=True, exist_ok=True)
+    results.write_text(json.dumps(measured, indent=1) + "\n")
+    if as_json:
+        click.echo(json.dumps(measured))
+    else:
+        for case, found in measured["cases"].items():
+            rows = [(name.replace("_", " "), f"{value:,}") for name, value in found.items() if name != "states"]
+            display.console.print(table_of(f"One account is {case}", rows))
+        display.console.print(f"written to {results}")
+    below = [case for case, found in measured["cases"].items() if found["per_second"] < LEAST_SHARE * 3 * RATE]
+    if below:
+        raise click.ClickException(f"below {LEAST_SHARE * 3 * RATE:,.0f} a second: {', '.join(below)}")
+
+
+async def _run(case: str, recipients: int, report: Report) -> dict[str, Any]:
+    directory = Path(tempfile.mkdtemp(prefix="tocsin-bench-"))
+    try:
+        profile = directory / "profile.toml"
+        profile.write_text(PROFILE + CASES[case] + "".join(HEALTHY_ACCOUNT.format(name=name) for name in HEALTHY))
+        async with Stack(directory / "data", StackOptions(profile=str(profile)), report=report) as stack:
+            bench = Bench(stack, recipients, await start_with_key(stack), report)
+            await bench.load()
+            return await _measure(bench, case)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+async def _measure(bench: Bench, case: str) -> dict[str, Any]:
+    """Publish to everybody, and count what the healthy accounts take."""
+    people = bench.recipients
+    bench.report(Progress(case, "started"))
+    sampler = Sampler(bench.processes)
+    async with bench.client() as client, httpx.AsyncClient(base_url=bench.stack.simulator_url) as simulator:
+        sampler.start()
+        began_at = monotonic()
+        alert_id = await publish(client, make_alert(DEMO))
+        waiting = asyncio.create_task(_wait_for_everybody(bench, client, alert_id))
+        counts: list[tuple[float, int]] = []
+        while not waiting.done():
+            taken = sum(account["accepted"] for account in (await _accounts(simulator)).values())
+            counts.append((monotonic() - began_at, taken))
+            bench.report(Progress(case, "advanced", taken, people))
+            await asyncio.sleep(POLL_SECONDS)
+        await waiting
+        seconds, cpu = monotonic() - began_at, sampler.cpu()
+        await sampler.stop()
+        accounts = await _accounts(simulator)
+        violations = (await simulator.get("/stats")).json()["violations"]
+    bench.report(Progress(case, "ended", seconds=seconds))
+    (first_at, first), (last_at, last) = _reached(counts, BEGAN * people), _reached(counts, ENDED * people)
+    return {
+        "recipients": people,
+        "per_second": round((last - first) / (last_at - first_at)),
+        "seconds_to_half": round(_reached(counts, people / 2)[0], 1),
+        "seconds_to_ninety_nine_percent": round(_reached(counts, 0.99 * people)[0], 1),
+        "seconds_to_the_last_receipt": round(seconds, 1),
+        "taken_by_the_account_out_of_order": accounts["a"]["submits"],
+        "highest_in_a_second_of_a_healthy_account": max(accounts[name]["highest_per_second"] for name in HEALTHY),
+        "violations": sum(violations.values()),
+        "cores_used": round(sum(cpu.values()) / seconds, 2),
+        "states": dict(bench.states),
+    }
+
+
+async def _wait_for_everybody(bench: Bench, client: httpx.AsyncClient, alert_id: str) -> None:
+    """Until nobody is queued or submitted, and what the account did not answer has arrived by another."""
+    await bench.wait_delivered(client, alert_id)
+    while bench.states.get(DeliveryState.UNKNOWN):
+        await asyncio.sleep(POLL_SECONDS)
+        await bench.wait_delivered(client, alert_id)
+
+
+async def _accounts(simulator: httpx.AsyncClient) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = (await simulator.get("/stats")).json()["accounts"]
+    return found
+
+
+def _reached(counts: list[tuple[float, int]], wanted: float) -> tuple[float, int]:
+    """When so many were taken, in seconds since the publish, and how many it was."""
+    return next((each for each in counts if each[1] >= wanted), counts[-1])
+
+
+if __name__ == "__main__":
+    main()
