@@ -1,4 +1,4 @@
-"""Four accounts of 1,000 segments a second each, one of them out of order: how fast a broadcast goes by the others.
+"""How fast a broadcast goes by three accounts when a fourth is out of order; each may send 1,000 segments/s.
 
 `python -m bench.accounts [--json]`, or `make bench-accounts`. The whole embedded stack, with the real sender, Kafka and
 PostgreSQL; it fails when a case is below its guard.
