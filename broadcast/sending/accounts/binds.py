@@ -1,7 +1,7 @@
 """One account's binds: submits leave here, answers and deliveries come in here."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import repeat
 from operator import itemgetter
 from typing import Final
@@ -13,7 +13,8 @@ from broadcast.alarms import MESSAGE_REFUSED
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.routing import Account
 from broadcast.sending.accounts.breaker import Breaker
-from broadcast.sending.accounts.contents import Content
+from broadcast.sending.accounts.configuration import make_config
+from broadcast.sending.accounts.observation import AnswerObserver
 from broadcast.sending.accounts.selection import POOR_SHARE, Measures
 from broadcast.sending.accounts.throttling import Throttling
 from broadcast.sending.answers.tokens import SegmentAnswers, Submission, Token
@@ -22,8 +23,6 @@ from broadcast.sending.metrics import count_answers
 from broadcast.sending.protocol import SenderEvents
 from broadcast.sending.rules import UNANSWERED
 from broadcast.sending.settlement import Settlement
-from broadcast.smpp.account import AccountConfig, BindConfig, Tls
-from broadcast.smpp.codec.command_status import RMSGQFUL, ROK, RTHROTTLED, OutcomeClass, meaning_of, name_status
 from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.codec.message import Delivery
 from broadcast.smpp.codec.message_ids import normalise_response_ids
@@ -42,9 +41,6 @@ UNBIND_SECONDS: Final = 0.5
 
 PROBE_SEGMENTS: Final = 10
 """Segments of a probe of an account that did not work: a few jobs, and at least one message."""
-
-FAULTS: Final = frozenset({OutcomeClass.OF_ACCOUNT, OutcomeClass.SESSION, OutcomeClass.UNKNOWN})
-"""Answers that speak against the account."""
 
 
 class AccountBinds:
@@ -69,7 +65,7 @@ class AccountBinds:
         self.served = 0.0
         self.poor = False
         self.pool: Final[Pool[Token]] = Pool(make_config(account), self, number_of=_number_of)
-        self._good: tuple[Sequence[Response[Token]], float] = (), 0.0
+        self._observer: Final = AnswerObserver(self.breaker, self.measures, self.throttling)
         self._settlement: Final = settlement
         self._forwarder: Final = forwarder
         self._events: Final = events
@@ -200,61 +196,15 @@ class AccountBinds:
         self.breaker.note_written(segments)
 
     def _observe(self, counts: Counter[int], responses: Sequence[Response[Token]]) -> None:
-        """Note answers that came together: one look at each command_status, none at each answer that is no fault."""
-        answers, faults, errors, throttled, worst = 0, 0, 0, 0, 0
-        for command_status, number in counts.items():
-            answers += number
-            if command_status:
-                found = meaning_of(command_status, self.account.command_status).outcome_class
-                if command_status == UNANSWERED or found in FAULTS:
-                    faults += number
-                    worst = command_status if not worst or number > counts[worst] else worst
-                elif found is OutcomeClass.FOR_NOW:
-                    errors += number
-                elif found is OutcomeClass.THROTTLED:
-                    throttled += number
-        now = monotonic()
-        self.breaker.note_throttled(answers, throttled, now)
-        self.throttling.note_answers(answers, throttled + counts[RMSGQFUL])
-        self.measures.note_answers(answers, faults + errors, now)
-        numbers: Iterable[str] = ()
-        if faults and self.breaker.numbers_wanted:
-            numbers = [token[1].msisdn for token, status, *_ in responses if status and self._is_fault(status)]
-        if faults or self.breaker.contents:
-            self._note_contents(responses, now)
-        elif responses:
-            self._good = responses, now
-        reason = "" if not faults else "no answer" if worst == UNANSWERED else name_status(worst)
-        self.breaker.note_answers(answers, faults, numbers, reason, now)
-        spared = self.breaker.take_spared()
+        spared = self._observer.observe(self.account, counts, responses, monotonic())
         if spared is not None:
+            (alert_id, *_), reason = spared
             self._events.raise_alarm(
                 MESSAGE_REFUSED,
-                spared[0],
+                alert_id,
                 f"account {self.account.name} refuses this message with {reason} and takes others, and no other account"
                 " works: its recipients are rejected. Publish it with another text, or correct the account",
             )
-
-    def _note_contents(self, responses: Sequence[Response[Token]], now: float) -> None:
-        own = self.account.command_status
-        (good, good_at), self._good = self._good, ((), now)
-        if good:
-            self.breaker.contents.note((), {_content_of(token) for token, *_ in good}, good_at, other_faults=False)
-        refused: set[Content] = set()
-        accepted: set[Content] = set()
-        other_faults = False
-        for token, status, *_ in responses:
-            if status == ROK:
-                accepted.add(_content_of(token))
-            elif status == UNANSWERED or (found := meaning_of(status, own).outcome_class) is OutcomeClass.SESSION:
-                other_faults = True
-            elif found is OutcomeClass.OF_ACCOUNT:
-                refused.add(_content_of(token))
-        self.breaker.contents.note(refused, accepted, now, other_faults=other_faults)
-
-    def _is_fault(self, command_status: int) -> bool:
-        own = self.account.command_status
-        return command_status == UNANSWERED or meaning_of(command_status, own).outcome_class in FAULTS
 
     def _settle(self, responses: list[Response[Token]]) -> None:
         try:
@@ -271,51 +221,5 @@ class AccountBinds:
         self._events.end_process(1, f"answers could not be settled: {error!r}")
 
 
-def _content_of(token: Token) -> Content:
-    job = token[1]
-    return job.alert_id, job.variant, job.text
-
-
 def _number_of(token: Token) -> str:
     return token[1].msisdn
-
-
-def make_config(account: Account) -> AccountConfig:
-    """An account of the routes file as a configuration of `broadcast.smpp`."""
-    tls = account.tls
-    return AccountConfig(
-        name=account.name,
-        bind=BindConfig(
-            host=account.host,
-            port=account.port,
-            system_id=account.system_id,
-            password=account.password.get_secret_value() if account.password else "",
-            system_type=account.system_type,
-            interface_version=account.interface_version.octet,
-            addr_ton=account.addr_ton,
-            addr_npi=account.addr_npi,
-            address_range=account.address_range,
-            tls=None
-            if tls is None
-            else Tls(tls.ca_file, tls.certificate_file, tls.key_file, tls.server_name or account.host),
-            window=account.window,
-            connect_timeout_seconds=account.connect_timeout_seconds,
-            session_init_seconds=account.session_init_seconds,
-            response_timeout_seconds=account.response_timeout_seconds,
-            enquire_link_seconds=account.enquire_link_seconds,
-            throttled_statuses=frozenset(
-                [RTHROTTLED, *[value for value, own in account.command_status.items() if own == "throttled"]]
-            ),
-            throttle_pause_seconds=account.throttle_pause_seconds,
-            congestion_state=account.congestion_state,
-            inactivity_seconds=account.inactivity_seconds,
-        ),
-        bind_mode=account.bind_mode,
-        binds=account.binds,
-        transmitters=account.transmitters,
-        receivers=account.receivers,
-        rate_per_second=account.rate_per_second,
-        message_id_rule=account.message_id_rule,
-        backoff_seconds=account.backoff_seconds,
-        backoff_limit_seconds=account.backoff_limit_seconds,
-    )

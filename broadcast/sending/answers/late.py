@@ -5,10 +5,11 @@ from typing import Final
 
 from broadcast import metrics
 from broadcast.routing import Account
+from broadcast.sending.answers.copies import Claim, Copy, Person
 from broadcast.sending.answers.early_receipts import Arrived, EarlyReceipts
 from broadcast.sending.answers.sequel import RETRIABLE, Sequel, meaning_of_answer, outcome_of, withdrawal_of
 from broadcast.sending.answers.tokens import Token
-from broadcast.sending.answers.unanswered import Claim, Copy, Person, Unanswered
+from broadcast.sending.answers.unanswered import Unanswered
 from broadcast.sending.answers.writing import AnswerWriter
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.rules import UNANSWERED

@@ -9,6 +9,7 @@ from aiokafka import TopicPartition
 from broadcast import metrics
 from broadcast.pii import number_hasher
 from broadcast.routing import Account, Route
+from broadcast.sending.answers.copies import Copy
 from broadcast.sending.answers.sequel import (
     RETRIABLE,
     Sequel,
@@ -20,7 +21,7 @@ from broadcast.sending.answers.sequel import (
     reason_of,
 )
 from broadcast.sending.answers.tokens import Submission, Token
-from broadcast.sending.answers.unanswered import Copy, Unanswered
+from broadcast.sending.answers.unanswered import Unanswered
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.rules import JITTER_SHARE
 from broadcast.smpp.codec.command_status import Follow, Meaning, OutcomeClass

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from broadcast.routing import read_routes
-from broadcast.sending.accounts.binds import make_config
+from broadcast.sending.accounts.configuration import make_config
 from broadcast.sending.messages import MessageCache
 from broadcast.smpp.codec.bind import BindRequest, parse_bind
 from broadcast.smpp.codec.message import ShortMessage, parse_message

@@ -13,7 +13,8 @@ from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.health import Health
 from broadcast.kafka.position import fresh_position
 from broadcast.routing import Account, Route
-from broadcast.sending.accounts.binds import AccountBinds, make_config
+from broadcast.sending.accounts.binds import AccountBinds
+from broadcast.sending.accounts.configuration import make_config
 from broadcast.sending.accounts.route_accounts import RouteAccounts
 from broadcast.sending.control import ControlView
 from broadcast.sending.dispatching.assessing import JobAssessor

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from broadcast.alarms import MESSAGE_REFUSED
 from broadcast.sending.accounts.breaker import LEAST_ANSWERS, Breaker, State
 from broadcast.sending.accounts.contents import ACCEPTED_SECONDS, CONTENTS_LIMIT, Content, RefusedContents
-from broadcast.smpp.codec.command_status import RINVSRCADR
+from broadcast.smpp.codec.command_status import RINVSRCADR, RSYSERR
 from schemas.status import Outcome
 from tests.support.dispatch import ALERT, SenderUnderTest, job, number_of
 
@@ -127,3 +127,18 @@ async def test_the_only_account_goes_on_with_other_alerts_and_the_refused_one_is
     assert [(kind, subject) for kind, subject, _ in sender.alarms] == [(MESSAGE_REFUSED, ALERT)]
     assert "ESME_RINVSRCADR" in sender.alarms[0][2]
     assert [status.outcome for status in sender.statuses()].count(Outcome.ACCEPTED) == 15
+
+
+async def test_another_message_that_is_refused_for_now_does_not_speak_for_the_only_account() -> None:
+    sender = SenderUnderTest(window=100)
+    bound = sender.bind()
+    sender.view.controls[OTHER_ALERT] = msgspec.structs.replace(sender.view.controls[ALERT], alert_id=OTHER_ALERT)
+    jobs = [job(number) for number in range(45)]
+    for each in jobs[:15]:
+        each.alert_id = OTHER_ALERT
+    sender.feed(sender.jobs, jobs)
+    sender.write_ready()
+    bound.take()
+    bound.answer(*[RSYSERR] * 15, *[RINVSRCADR] * 30)
+    assert sender.accounts.in_force[0].breaker.state is State.OPEN
+    assert sender.alarms == []
