@@ -5,13 +5,13 @@ from typing import Final
 
 import structlog
 
-from broadcast.alarms import JOBS_FAILED
 from broadcast.clock import monotonic
 from broadcast.routing import Route
 from broadcast.sending.accounts.route_accounts import RouteAccounts
 from broadcast.sending.answers.tokens import Token
 from broadcast.sending.control import ControlView
 from broadcast.sending.dispatching.delayed import DelayedJobs
+from broadcast.sending.dispatching.failed_alerts import FailedAlerts
 from broadcast.sending.messages import Message, MessageCache, MessageError
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.protocol import SenderEvents
@@ -54,6 +54,7 @@ class JobAssessor:
         self._delayed: Final = delayed
         self._events: Final = events
         self._clock: Final = clock
+        self._failed: Final = FailedAlerts(events.raise_alarm, clock)
 
     @property
     def highest_segments(self) -> int:
@@ -107,12 +108,12 @@ class JobAssessor:
             return None
         if assessment.eligibility is not Eligibility.SUBMIT or control is None:
             if assessment.eligibility is Eligibility.FAIL:
-                self._events.raise_alarm(JOBS_FAILED, run.alert_id, f"jobs got no submit: {assessment.reason}")
+                self._failed.note(run.alert_id, assessment.reason)
             return OUTCOME_OF[assessment.eligibility], assessment.reason
         try:
             message = self._messages.find(control, run.variant, run.text, run.segments)
         except MessageError as error:
-            self._events.raise_alarm(JOBS_FAILED, run.alert_id, f"jobs got no submit: {error}")
+            self._failed.note(run.alert_id, str(error))
             return Outcome.FAILED, str(error)
         segments = len(message.numbers)
         for binds in self._accounts.in_force:
