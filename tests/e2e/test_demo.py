@@ -63,6 +63,23 @@ async def test_interrupted_demo_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(PROFILE_SECONDS + 30)
+async def test_a_demo_with_a_slow_smsc_reaches_everybody_once_and_leaves_nothing_unknown(tmp_path: Path) -> None:
+    """One answer in a hundred comes after 40 s, and the others out of order."""
+    person = Person(tmp_path)
+    process = await person.start("demo", "--recipients", "300", "--json", "--profile", "slow")
+    try:
+        async with asyncio.timeout(PROFILE_SECONDS):
+            out, err = await process.communicate()
+        assert process.returncode == 0, err.decode()
+        found = json.loads(out)
+        assert {state: count for state, count in found["states"].items() if count} == {"delivered": 300}
+        assert found["simulator"] == {"missing": 0, "unexpected": 0, "repeated": 0}
+        assert (found["ended"], found["violations"], found["possible_duplicates"]) == (None, {}, 0)
+    finally:
+        await person.end(process)
+
+
+@pytest.mark.timeout(PROFILE_SECONDS + 30)
 async def test_a_kept_demo_with_all_faults_at_once_tells_its_result_before_it_waits(tmp_path: Path) -> None:
     person = Person(tmp_path)
     process = await person.start("demo", "--recipients", "300", "--json", "--keep", "--profile", "hostile")

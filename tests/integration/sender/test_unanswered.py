@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from broadcast.settings import Settings
+from broadcast.smpp.codec.command_status import RINVDSTADR
 from schemas.lane import Lane
 from schemas.status import DeliveryState, Outcome, Status, state_of_attempt, state_of_recipient
 from tests.support.sender_setup import RouteUnderTest, number_of, open_route
@@ -81,6 +82,38 @@ async def test_an_answer_before_the_resend_is_due_withdraws_it(kafka_settings: S
         assert metrics['tocsin_resends_withdrawn_total{lane="immediate"}'] == len(LATE)
         positions = await route.positions()
         assert not any(position.pending for position in positions.values())
+        assert await sender.stop() == 0
+
+
+async def test_a_refusal_that_comes_late_is_the_outcome_of_its_submit_and_its_resend_is_the_last(
+    kafka_settings: Settings, tmp_path: Path
+) -> None:
+    profile = late('answer = { delay_seconds = 2, status = "RINVDSTADR" }')
+    async with open_route(kafka_settings, tmp_path, account=TIMEOUT, route=DELAYS, profile=profile) as route:
+        sender = await route.start_sender()
+        alert = await send_in_turns(route)
+
+        async def settled() -> bool:
+            found = await statuses_of(route, alert)
+            return all(len(found[recipient]) == 3 for recipient in LATE)
+
+        await eventually(settled, "what was refused late is refused again", within_seconds=40)
+        # Longer than until one more would be sent.
+        await asyncio.sleep(4)
+        found = await statuses_of(route, alert)
+        for recipient in LATE:
+            facts = [(each.attempt, each.outcome, each.late, each.possible_duplicate) for each in found[recipient]]
+            assert facts == [
+                (1, Outcome.UNKNOWN, False, False),
+                (1, Outcome.REFUSED, True, False),
+                (2, Outcome.REFUSED, False, True),
+            ]
+            assert {each.error for each in found[recipient][1:]} == {RINVDSTADR}
+            assert state(found[recipient]) is DeliveryState.REJECTED
+        assert {state(found[recipient]) for recipient in ANSWERED} == {DeliveryState.SUBMITTED}
+        stats = await route.simulator.stats()
+        assert (stats["submits"], stats["refused"]) == (len(EVERYBODY) + len(LATE), 2 * len(LATE))
+        assert stats["violations"] == {}
         assert await sender.stop() == 0
 
 
