@@ -36,7 +36,8 @@ async def statuses_left(settings: Settings, connection: asyncpg.Connection) -> i
     try:
         await consumer.start()
         positions = await read_positions(connection, [(topic, tp.partition) for tp in partitions])
-        return await _count_left(consumer, {tp: positions[topic, tp.partition].offset for tp in partitions})
+        found = {tp: positions[topic, tp.partition].offset for tp in partitions}
+        return await _count_left(settings, consumer, found)
     except (KafkaError, OSError) as error:
         log.warning("work_not_counted", error=repr(error))
         return None
@@ -69,7 +70,10 @@ async def jobs_left(settings: Settings) -> int | None:
             positions = await admin.list_consumer_group_offsets(group, partitions=partitions)
             if not set(partitions) <= positions.keys():
                 return None
-            left += await _count_left(consumer, {tp: positions[tp].offset for tp in partitions})
+            found = await _count_left(settings, consumer, {tp: positions[tp].offset for tp in partitions})
+            if found is None:
+                return None
+            left += found
         return left
     except (KafkaError, AttributeError, OSError) as error:
         # AttributeError: how aiokafka 0.14 reports an error of a single partition.
@@ -80,19 +84,40 @@ async def jobs_left(settings: Settings) -> int | None:
         await admin.close()
 
 
-async def _count_left(consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]) -> int:
-    """Offsets between these positions and the ends of the logs; where there are only a few, the records among them."""
+async def _count_left(
+    settings: Settings, consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]
+) -> int | None:
+    """Offsets between these positions and the ends of the logs; where there are only a few, the records among them.
+
+    None if nothing is left that readers see, and a transaction is open: records behind it are not seen before its end.
+    """
     begins = await consumer.beginning_offsets(list(positions))
     ends = await consumer.end_offsets(list(positions))
     behind: dict[TopicPartition, int] = {tp: ends[tp] - max(at, begins[tp]) for tp, at in positions.items()}
     few = [tp for tp, lag in behind.items() if 0 < lag <= _MARKERS]
     left = sum(lag for lag in behind.values() if lag > _MARKERS)
-    if left or not few:
-        return left
-    consumer.assign(few)
-    for tp in few:
-        consumer.seek(tp, max(positions[tp], begins[tp]))
+    if not left and few:
+        left = await _count_records(consumer, {tp: (max(positions[tp], begins[tp]), ends[tp]) for tp in few})
+    return None if not left and await _has_open_transaction(settings, ends) else left
+
+
+async def _count_records(consumer: AIOKafkaConsumer, spans: Mapping[TopicPartition, tuple[int, int]]) -> int:
+    left = 0
+    consumer.assign(list(spans))
+    for tp, (begin, _) in spans.items():
+        consumer.seek(tp, begin)
     async with asyncio.timeout(_LOOK_SECONDS):
-        while any([await consumer.position(tp) < ends[tp] for tp in few]):
-            left += sum(map(len, (await consumer.getmany(*few, timeout_ms=100)).values()))
+        while any([await consumer.position(tp) < end for tp, (_, end) in spans.items()]):
+            left += sum(map(len, (await consumer.getmany(*spans, timeout_ms=100)).values()))
     return left
+
+
+async def _has_open_transaction(settings: Settings, ends: Mapping[TopicPartition, int]) -> bool:
+    """Whether a log is longer than what readers of committed records see, as with a sender that is frozen in a beat."""
+    consumer = make_consumer(settings, isolation_level="read_uncommitted")
+    try:
+        await consumer.start()
+        longest = await consumer.end_offsets(list(ends))
+    finally:
+        await consumer.stop()
+    return any(longest[tp] > end for tp, end in ends.items())
