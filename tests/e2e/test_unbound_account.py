@@ -106,6 +106,11 @@ async def test_a_wrong_password_is_named_with_account_reason_and_next_try_wherev
         assert told["counts"]["queued"] >= 1
         assert REFUSED in told["unusable_accounts"][0]["detail"]
 
+        unsent = await person.ask("test-send", "+4915007000002", "--wait", "1", "--json", code=1)
+        assert unsent["state"] == "queued"
+        assert REFUSED in unsent["unusable_accounts"][0]["detail"]
+        assert "broadcast alarms list" in unsent["next_step"]
+
         # A file with a fault is refused, and `up` says where and why, each time.
         routes.write_text(ROUTES.format(port=0, password="right"))
         process.send_signal(signal.SIGHUP)
@@ -131,6 +136,10 @@ async def test_a_wrong_password_is_named_with_account_reason_and_next_try_wherev
         assert ended["cleared_by"] == "sender"
         async with asyncio.timeout(TOLD_SECONDS):
             assert await watching.wait() == 0
+        sent = await person.ask("test-send", "+4915007000003", "--json")
+        answer, receipt = sent["attempts"]
+        assert (sent["state"], answer["account"], answer["outcome"]) == ("delivered", "operator", "accepted")
+        assert answer["message_id"] == receipt["message_id"]
         assert process.returncode is None
     finally:
         await person.end(process)
