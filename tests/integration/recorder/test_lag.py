@@ -55,6 +55,7 @@ async def test_what_stands_behind_an_open_transaction_of_a_frozen_sender_is_not_
 ) -> None:
     account: Any = Account(name="sim", host="127.0.0.1", port=2775, system_id="x")
     await create_topics(kafka_settings, [Route(name="north", prefixes=("+",), partitions=1, accounts=(account,))])
+    assert await left_at_last(kafka_settings) == 0
     delayed = Names(kafka_settings.topic_prefix).delay("north", Lane.ROUTINE, 5)
     frozen = make_producer(kafka_settings, transactional_id=f"{kafka_settings.topic_prefix}frozen")
     other = make_producer(kafka_settings, transactional_id=f"{kafka_settings.topic_prefix}other")
