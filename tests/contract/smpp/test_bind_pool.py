@@ -176,6 +176,23 @@ async def test_the_state_of_each_bind_is_told_to_people(start: StartClient) -> N
     ]
 
 
+async def test_the_rate_that_an_smsc_allows_is_told_beside_the_one_that_is_set(start: StartClient) -> None:
+    client = await start(receipts=False, rate_cap=100)
+    pool = Pool(account(client.smsc.port, binds=2, rate_per_second=1_000.0), client)
+    pool.start()
+    await eventually(lambda: len(pool.sessions) == 2)
+    assert (pool.limit, pool.allowed_rate()) == (1_000.0, 1_000.0)
+    client.offer(2_000)
+    for session in pool.sessions:
+        client.on_room(session)
+    await eventually(lambda: (pool.allowed_rate() or 1_000.0) < 500.0)
+    assert pool.limit == 1_000.0
+    pool.set_rate(None)
+    assert pool.limit is None
+    await pool.drain(1.0)
+    assert pool.allowed_rate() is None
+
+
 async def test_binds_are_added_and_taken_away_while_submits_are_written_and_nothing_is_lost(start: StartClient) -> None:
     client = await start(receipts=False, delay_ms=5.0)
     config = account(client.smsc.port, binds=1, bind={"window": 20})
