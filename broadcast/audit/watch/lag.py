@@ -113,7 +113,7 @@ async def _count_records(consumer: AIOKafkaConsumer, spans: Mapping[TopicPartiti
 
 
 async def _has_open_transaction(settings: Settings, ends: Mapping[TopicPartition, int]) -> bool:
-    """Whether a log is longer than what readers of committed records see, as with a sender that is frozen in a beat."""
+    """Whether a log is longer than what readers of committed records see, as with a frozen sender."""
     consumer = make_consumer(settings, isolation_level="read_uncommitted")
     try:
         await consumer.start()

@@ -152,8 +152,8 @@ class Breaker:
         self._numbers.update(numbers)
         enough = self._answers >= LEAST_ANSWERS and len(self._numbers) >= LEAST_NUMBERS
         if enough and self._faults >= FAULT_SHARE * self._answers and not self._spare(now):
-            share = self._faults / self._answers
-            self._open(f"{share:.0%} of the recent answers are faults of the account, most of them {reason}", now)
+            failed = f"{self._faults:.0f} of the last {self._answers:.0f} submits failed because of the account"
+            self._open(f"{failed}, most of them with: {reason}", now)
 
     def note_throttled(self, answers: int, throttled: int, now: float) -> None:
         """Note answers that came together, and how many were throttled; a probe that is throttled has failed."""
@@ -192,7 +192,8 @@ class Breaker:
         if not self._written or self._probe_answers < wanted:
             return
         if self._probe_faults >= FAULT_SHARE * self._probe_answers and not self._spare(now):
-            self._open(f"{self._probe_faults} of {self._probe_answers} answers to a probe: {reason}", now)
+            failed = f"{self._probe_faults} of {self._probe_answers} submits of a probe failed"
+            self._open(f"{failed}, most of them with: {reason}", now)
             return
         self._answers = self._faults = 0.0
         self._numbers.clear()

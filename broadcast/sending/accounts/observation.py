@@ -48,7 +48,8 @@ class AnswerObserver:
                 elif found is OutcomeClass.THROTTLED:
                     throttled += number
         self._breaker.note_throttled(answers, throttled, now)
-        self._throttling.note_answers(answers, throttled + counts[RMSGQFUL])
+        full = 0 if own.get(RMSGQFUL) == "throttled" else counts[RMSGQFUL]
+        self._throttling.note_answers(answers, throttled + full)
         self._measures.note_answers(answers, faults + errors, now)
         numbers: Iterable[str] = ()
         if faults and self._breaker.numbers_wanted:
