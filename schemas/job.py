@@ -18,9 +18,9 @@ class Job(msgspec.Struct, omit_defaults=True, gc=False):
     `due_at` (milliseconds since the epoch) is set on delay topics only. `possible_duplicate` travels on
     through retries: an earlier copy may have reached the phone. `resends` counts the copies that were sent again
     because nothing answered, `copies` those that were sent whole because the session with some segments had ended.
-    `refused_by` names the accounts that may not take it. `session` is the identity of the one
-    session that may take `segments`. `withdrawn`: no job, but the record that withdraws the one with its alert,
-    recipient and attempt.
+    `refused_by` names the accounts that may not take it, `unanswered_by` those that left an earlier copy unanswered.
+    `session` is the identity of the one session that may take `segments`. `withdrawn`: no job, but the record that
+    withdraws the one with its alert, recipient and attempt.
     """
 
     alert_id: Annotated[str, Meta(min_length=36, max_length=36)]
@@ -37,3 +37,4 @@ class Job(msgspec.Struct, omit_defaults=True, gc=False):
     refused_by: tuple[str, ...] = ()
     session: str = ""
     withdrawn: bool = False
+    unanswered_by: tuple[str, ...] = ()

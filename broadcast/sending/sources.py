@@ -40,13 +40,16 @@ Poison: TypeAlias = batches.Poison[Record]
 
 decode_jobs = RecordDecoder(Job).decode
 _run_key = attrgetter("alert_id", "variant", "text", "segments")
-_delayed_run_key = attrgetter("alert_id", "variant", "text", "segments", "session", "refused_by", "withdrawn")
+_delayed_run_key = attrgetter(
+    "alert_id", "variant", "text", "segments", "session", "refused_by", "unanswered_by", "resends", "withdrawn"
+)
 
 
 class Run:
     """Consecutive jobs with the same alert and text; `start` is the first that is left.
 
-    On a delay topic they also have the same `session` and `refused_by`, and are all `withdrawn` records or none.
+    On a delay topic they also have the same `session`, `refused_by`, `unanswered_by` and number of resends, and are all
+    `withdrawn` records or none.
     """
 
     __slots__ = (
@@ -55,10 +58,12 @@ class Run:
         "offsets",
         "recorded_at",
         "refused_by",
+        "resent",
         "segments",
         "session",
         "start",
         "text",
+        "unanswered_by",
         "variant",
         "withdrawn",
     )
@@ -71,6 +76,8 @@ class Run:
         self.segments: Final = first.segments
         self.session: Final = first.session
         self.refused_by: Final = first.refused_by
+        self.resent: Final = first.resends > 0
+        self.unanswered_by: Final = first.unanswered_by
         self.withdrawn: Final = first.withdrawn
         self.jobs: Final = jobs
         self.offsets: Final = offsets
@@ -83,7 +90,7 @@ class Run:
     @property
     def restricted(self) -> bool:
         """Whether, on a delay topic, only some sessions may take its jobs."""
-        return bool(self.segments or self.refused_by)
+        return bool(self.segments or self.refused_by or self.resent)
 
     @property
     def first(self) -> int:

@@ -12,7 +12,7 @@ from broadcast import metrics
 from broadcast.alarms import MESSAGE_REFUSED
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.routing import Account
-from broadcast.sending.accounts.breaker import Breaker
+from broadcast.sending.accounts.breaker import Breaker, State
 from broadcast.sending.accounts.configuration import make_config
 from broadcast.sending.accounts.observation import AnswerObserver
 from broadcast.sending.accounts.selection import POOR_SHARE, Measures
@@ -81,6 +81,11 @@ class AccountBinds:
         """Whether it may get work: a bind is bound, the breaker leaves room, and its weight is not 0."""
         return bool(self.account.weight and self.breaker.room and self.pool.sessions)
 
+    @property
+    def works(self) -> bool:
+        """Whether it gets work, and that is no probe."""
+        return self.usable and self.breaker.state is State.CLOSED
+
     def set_share(self, share: float) -> None:
         """Limit this worker to a share of the account's rate: its share of the route's partitions."""
         rate = self.account.rate_per_second
@@ -113,6 +118,8 @@ class AccountBinds:
 
         All segments of a job are taken, or none. PduError, with nothing taken, for a number that is no address.
         """
+        if self.breaker.one_message:
+            jobs, offsets = jobs[:1], offsets[:1]
         submission.message = submission.message.carried_by(self.account)
         templates = submission.message.templates(self.account, submission.at)
         destinations = [job.msisdn.lstrip("+").encode() for job in jobs]

@@ -97,13 +97,21 @@ class Breaker:
         self._openings, self._closed_at = 0, float("-inf")
         self._written = self._probe_answers = self._probe_faults = 0
         self._throttled_since: float | None = None
+        self._one_first, self._first_answered_at = False, float("inf")
+
+    @property
+    def one_message(self) -> bool:
+        """Whether only one message may be written: the first of a probe, after submits were left unanswered."""
+        return self._one_first and self.state is State.HALF_OPEN and not self._written
 
     @property
     def room(self) -> int:
         """How many segments may be written, as far as the breaker is concerned."""
         if self.state is State.CLOSED:
             return UNLIMITED
-        return max(0, self._probe_segments - self._written) if self.state is State.HALF_OPEN else 0
+        if self.state is State.OPEN or (self._one_first and self._written):
+            return 0
+        return max(0, self._probe_segments - self._written)
 
     @property
     def numbers_wanted(self) -> bool:
@@ -121,9 +129,13 @@ class Breaker:
 
     def tick(self, now: float) -> bool:
         """Begin a probe when the pause is over; whether one began."""
+        if self.state is State.HALF_OPEN and not self._written and now - self._first_answered_at >= FIRST_PAUSE_SECONDS:
+            # There is no more to send: the one message is all that can be known.
+            self._close(now)
         if self.state is not State.OPEN or now < self.next_probe_at:
             return False
         self._written = self._probe_answers = self._probe_faults = 0
+        self._first_answered_at = float("inf")
         self._move(Event.PAUSE_OVER)
         return True
 
@@ -175,18 +187,22 @@ class Breaker:
 
     def note_loss(self, reason: str, now: float, *, unanswered: int, mute: bool) -> None:
         """Note that a session ended with so many unanswered submits; `mute` says that it was closed for their sake."""
-        if mute and unanswered >= LEAST_MUTE:
-            self._open(reason, now, mute=True)
+        if mute and (unanswered >= LEAST_MUTE or self.state is State.HALF_OPEN):
+            self._open(reason, now, mute=True, one_first=True)
             return
         if now - self._lost_at > LOSS_SECONDS:
             self._losses += 1
         self._lost_at, self._without_fault = now, 0
         if self._losses >= LOSSES or self.state is State.HALF_OPEN:
-            self._open(f"sessions end again and again before submits are answered, the last one: {reason}", now)
+            self._open(f"sessions end before submits are answered, the last one: {reason}", now, one_first=True)
 
     def _assess_probe(self, answers: int, faults: int, reason: str, now: float) -> None:
         self._probe_answers += answers
         self._probe_faults += faults
+        if self._one_first and 0 < self._written <= self._probe_answers and not self._probe_faults:
+            self._one_first, self._first_answered_at = False, now
+            self._written = self._probe_answers = 0
+            return
         # Where one message is refused, the others of the probe decide.
         wanted = self._written if self.only_account and self._probe_faults else min(PROBE_ANSWERS, self._written)
         if not self._written or self._probe_answers < wanted:
@@ -195,6 +211,9 @@ class Breaker:
             failed = f"{self._probe_faults} of {self._probe_answers} submits of a probe failed"
             self._open(f"{failed}, most of them with: {reason}", now)
             return
+        self._close(now)
+
+    def _close(self, now: float) -> None:
         self._answers = self._faults = 0.0
         self._numbers.clear()
         self.contents.clear()
@@ -214,7 +233,7 @@ class Breaker:
             self._spared_newest = content
         return True
 
-    def _open(self, reason: str, now: float, *, mute: bool = False) -> None:
+    def _open(self, reason: str, now: float, *, mute: bool = False, one_first: bool = False) -> None:
         if self.state is State.OPEN:
             return
         if self.state is State.CLOSED and now - self._closed_at >= STEADY_SECONDS:
@@ -224,6 +243,7 @@ class Breaker:
         self.reason, self.mute, self.next_probe_at = reason, mute, now + pause
         self._answers = self._faults = 0.0
         self._throttled_since = None
+        self._one_first = one_first
         self._move(Event.FAULT)
 
     def _move(self, event: Event) -> None:

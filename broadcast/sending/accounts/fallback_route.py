@@ -42,21 +42,20 @@ class FallbackRoute:
     def take(self, jobs: Sequence[Job], lane: Lane) -> None:
         """Take jobs over as whole copies of the same attempt; no account of the other route has refused them.
 
-        One that a late answer or a receipt may still withdraw goes to the shortest delay topic, and is due at once:
-        there its withdrawal can follow it.
+        A resend, and one that a late answer or a receipt may still withdraw, goes to the shortest delay topic, and is
+        due at once: there its withdrawal can follow it, and no probe takes it.
         """
         topic = self._names.jobs(self._other.name, lane)
         delay_topic = self._names.delay(self._other.name, lane, self._other.delays_seconds[0])
         for job in jobs:
             if job.segments:
                 send_whole(job)
-            job.due_at, job.session, job.refused_by = 0, "", ()
+            job.due_at, job.session, job.refused_by, job.unanswered_by = 0, "", (), ()
             partition = job.recipient_id % self._other.partitions
-            if self._unanswered and self._unanswered.may_withdraw(job):
-                to = TopicPartition(delay_topic, partition)
+            withdrawable = bool(self._unanswered) and self._unanswered.may_withdraw(job)
+            to = TopicPartition(delay_topic if withdrawable or job.resends else topic, partition)
+            if withdrawable:
                 self._unanswered.note_moved(job, to)
-            else:
-                to = TopicPartition(topic, partition)
             self._outbox.add_retry(job, to)
         metrics.jobs_rerouted.labels(lane.value).inc(len(jobs))
         log.warning("jobs_rerouted", route=self._route.name, to=self._other.name, count=len(jobs))

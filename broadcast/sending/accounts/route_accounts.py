@@ -15,7 +15,6 @@ from broadcast.health import Health
 from broadcast.routing import Account
 from broadcast.sending.accounts.bind_watch import BindWatch
 from broadcast.sending.accounts.binds import AccountBinds
-from broadcast.sending.accounts.breaker import State
 from broadcast.sending.accounts.breaker_watch import BreakerWatch
 from broadcast.sending.accounts.selection import find_failing, find_slow, order
 from broadcast.sending.accounts.throttle_watch import ThrottleWatch
@@ -158,18 +157,18 @@ class RouteAccounts:
             self._events.write_ready()
 
     def _work(self) -> bool:
-        return any(binds.usable and binds.breaker.state is State.CLOSED for binds in self.in_force)
+        return any(binds.works for binds in self.in_force)
 
     def _note_only_account(self) -> None:
         """Tell each breaker whether no other account works."""
-        working = [binds for binds in self.in_force if binds.usable and binds.breaker.state is State.CLOSED]
+        working = [binds for binds in self.in_force if binds.works]
         for binds in self.in_force:
             binds.breaker.only_account = all(other is binds for other in working)
 
     def _stop_throttled(self, now: float) -> None:
         """Stop accounts that throttle everything while another one works: what they hold goes by that one."""
         throttled = [binds for binds in self.in_force if binds.breaker.throttles_all(now)]
-        working = [binds for binds in self.in_force if binds.usable and binds.breaker.state is State.CLOSED]
+        working = [binds for binds in self.in_force if binds.works]
         if throttled and any(binds not in throttled for binds in working):
             for binds in throttled:
                 binds.breaker.stop_throttled(now)

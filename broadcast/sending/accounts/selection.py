@@ -1,6 +1,6 @@
 """Which accounts of a route get work, and in which order: weights, fallback accounts, poor accounts. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
@@ -59,6 +59,16 @@ def order(usable: Sequence[C]) -> list[C]:
         least = min(each.served for each in good)
         main = [each for each in main if not each.poor or each.served <= least]
     return sorted(main, key=_served_of)
+
+
+def may_resend(account: str, usable: Collection[str], working: Collection[str], unanswered_by: Collection[str]) -> bool:
+    """Whether one of the `usable` accounts may take a copy of what was not answered.
+
+    A copy may be the last one. So it goes by an account that is `working` (a probe is no work) and left no copy of it
+    unanswered; without one, by one that works; without that too, by any.
+    """
+    able = [each for each in usable if each in working]
+    return account in ([each for each in able if each not in unanswered_by] or able or usable)
 
 
 def _served_of(candidate: Candidate) -> float:

@@ -12,7 +12,7 @@ class Copy:
     """One copy of a message.
 
     `unanswered` are the parts that nothing has answered, `refused` those that were refused for now, each with the
-    message id of the answer or an empty one; `missing` are all parts that were not accepted.
+    message id of the answer or an empty one; `missing` are all parts that were not accepted, nor refused for good.
     """
 
     __slots__ = ("missing", "refused", "token", "unanswered")
@@ -39,8 +39,8 @@ class Copy:
         """The first part of which no id is known."""
         return min([*self.unanswered, *[part for part, found in self.refused.items() if not found]], default=None)
 
-    def note_accepted(self, part: int) -> None:
-        """The SMSC has this part."""
+    def note_final(self, part: int) -> None:
+        """The SMSC has this part, or never takes it."""
         self.unanswered.discard(part)
         self.refused.pop(part, None)
         self.missing.discard(part)

@@ -59,8 +59,8 @@ class LateAnswers:
         elif meaning.follow is not Follow.RESEND:
             # A resend is on its way, or was written: what the SMSC refused at first is tried by it.
             self._add_late(token, answer, outcome_of(meaning, Sequel(Follow.RESEND)), at)
-        if found is not None and meaning.outcome_class is OutcomeClass.ACCEPTED:
-            self._note_accepted(*found, part)
+        if found is not None and meaning.follow is Follow.NOTHING:
+            self._note_final(*found, part)
 
     def note_receipts(self, account: Account, deliveries: Sequence[Delivery], at: int) -> None:
         """Deliveries of an account that came just now: a receipt may answer a submit that was given up."""
@@ -106,7 +106,7 @@ class LateAnswers:
             self._settle_held(token, answer, meaning_of_answer(ROK, {}), at, reason)
         else:
             self._add_late(token, answer, Outcome.ACCEPTED, at, reason)
-        self._note_accepted(person, copy, part)
+        self._note_final(person, copy, part)
 
     def _settle_held(self, token: Token, answer: tuple[int, str], meaning: Meaning, at: int, reason: str = "") -> None:
         """Settle a late answer to a job that is not sent again.
@@ -141,9 +141,9 @@ class LateAnswers:
         )
         self._outbox.add_status(status, None)
 
-    def _note_accepted(self, person: Person, copy: Copy, part: int) -> None:
-        """A part of an unanswered copy is accepted; if that makes it whole, the next attempt is withdrawn."""
-        copy.note_accepted(part)
+    def _note_final(self, person: Person, copy: Copy, part: int) -> None:
+        """A part of a copy is accepted, or refused for good; with the last one the resend is withdrawn."""
+        copy.note_final(part)
         if copy.missing:
             return
         retry = person.take_retry()

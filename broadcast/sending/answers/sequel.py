@@ -105,6 +105,7 @@ def choose_delay(delays: Sequence[int], job: Job, sequel: Sequel, meanings: Sequ
 
 def next_job(job: Job, sequel: Sequel, *, account: str, session: str, due_at: int) -> Job:
     """The next attempt after one by `account` on `session`; `due_at` in milliseconds since the epoch."""
+    resent = sequel.follow is Follow.RESEND
     return Job(
         alert_id=job.alert_id,
         recipient_id=job.recipient_id,
@@ -116,9 +117,10 @@ def next_job(job: Job, sequel: Sequel, *, account: str, session: str, due_at: in
         due_at=due_at,
         possible_duplicate=job.possible_duplicate or sequel.doubles,
         copies=job.copies,
-        resends=job.resends + (sequel.follow is Follow.RESEND),
+        resends=job.resends + resent,
         refused_by=(*job.refused_by, account) if sequel.follow is Follow.OTHER_ACCOUNT else job.refused_by,
         session=session if sequel.segments else "",
+        unanswered_by=tuple(dict.fromkeys((*job.unanswered_by, account))) if resent else job.unanswered_by,
     )
 
 

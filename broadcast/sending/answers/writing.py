@@ -159,7 +159,8 @@ class AnswerWriter:
     def _note_doubtful(self, token: Token, answers: Sequence[tuple[int, str]], meanings: Sequence[Meaning]) -> Copy:
         classes = [meaning.outcome_class for meaning in meanings]
         unanswered = {part for part, each in enumerate(classes) if each is OutcomeClass.UNKNOWN}
-        missing = {part for part, each in enumerate(classes) if each is not OutcomeClass.ACCEPTED}
+        accepted = {part for part, each in enumerate(classes) if each is OutcomeClass.ACCEPTED}
+        missing = {part for part, each in enumerate(meanings) if each.follow is not Follow.NOTHING}
         refused = {part: answers[part][1] for part, each in enumerate(classes) if each is OutcomeClass.FOR_NOW}
-        ids = [message_id for part, (_, message_id) in enumerate(answers) if part not in missing]
+        ids = [message_id for part, (_, message_id) in enumerate(answers) if part in accepted]
         return self._unanswered.add(Copy(token, unanswered, refused, missing), ids)

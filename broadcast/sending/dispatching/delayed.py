@@ -1,8 +1,9 @@
-"""Jobs of delay topics that not every session may take: withdrawn, of one session, or refused by an account."""
+"""Jobs of delay topics that not every session may take: withdrawn, of one session, refused, or not answered."""
 
 from collections.abc import Collection
 from typing import Final
 
+from broadcast.sending.accounts.selection import may_resend
 from broadcast.sending.answers.sequel import MOST_COPIES, send_whole
 from broadcast.sending.answers.tokens import Token
 from broadcast.sending.answers.unanswered import JobKey, Unanswered, key_of
@@ -16,11 +17,13 @@ from schemas.status import Outcome
 class DelayedJobs:
     """Sorts what comes up on a delay topic: a job that waits for a session holds up no other.
 
-    `sessions` has the account's name of each session that gets work now, by the session's identity.
+    `sessions` has the account's name of each session that gets work now, by the session's identity. `working` are those
+    of these accounts that work: what they get is no probe.
     """
 
     def __init__(self, outbox: Outbox, unanswered: Unanswered, events: SenderEvents) -> None:
         self.sessions: dict[str, str] = {}
+        self.working: Collection[str] = ()
         self._outbox: Final = outbox
         self._unanswered: Final = unanswered
         self._events: Final = events
@@ -45,7 +48,9 @@ class DelayedJobs:
     def take_back(self, source: Source[Token], now: int) -> None:
         """Let what was set aside and no session may take come up again as a whole copy, or wait anew."""
         for run in tuple(source.aside):
-            named = {key_of(job) for job in run.jobs[run.start :] if self._is_withdrawn(source, job)}
+            named: Collection[JobKey] = ()
+            if source.withdrawn or self._unanswered.withdrawn:
+                named = {key_of(job) for job in run.jobs[run.start :] if self._is_withdrawn(source, job)}
             if named:
                 self._drop_aside(source, run, named)
             elif not self._usable(run):
@@ -57,7 +62,12 @@ class DelayedJobs:
 
     def may_take(self, run: Run, session: str, account: str) -> bool:
         """Whether a session of an account may take a run that was set aside."""
-        return (not run.segments or run.session == session) and account not in run.refused_by
+        if run.segments or account in run.refused_by:
+            return run.session == session and account not in run.refused_by
+        if not run.resent:
+            return True
+        usable = set(self.sessions.values()).difference(run.refused_by)
+        return may_resend(account, usable, self.working, run.unanswered_by)
 
     def _sort_restricted(self, source: Source[Token], run: Run, now: int) -> bool:
         """Sort the first run; False when it stays the first."""

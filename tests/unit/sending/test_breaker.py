@@ -116,6 +116,43 @@ def test_a_mute_session_stops_the_account_at_once_and_a_probe_that_is_lost_stops
     assert breaker.state is State.OPEN
 
 
+def silent() -> Breaker:
+    breaker = Breaker(PROBE)
+    breaker.note_loss("mute session", 0.0, unanswered=10, mute=True)
+    assert breaker.tick(FIRST_PAUSE_SECONDS)
+    assert (breaker.room, breaker.one_message) == (PROBE, True)
+    breaker.note_written(3)
+    assert (breaker.room, breaker.one_message) == (0, False)
+    return breaker
+
+
+def test_a_probe_after_silence_begins_with_one_message_and_goes_on_when_that_is_answered() -> None:
+    breaker = silent()
+    breaker.note_answers(2, 0, (), "", 7.0)
+    assert breaker.room == 0, "one of its segments is not answered"
+    breaker.note_answers(1, 0, (), "", 8.0)
+    assert (breaker.state, breaker.room, breaker.one_message) == (State.HALF_OPEN, PROBE, False)
+    breaker.note_written(PROBE)
+    assert not breaker.tick(100.0), "the answers to the others decide"
+    breaker.note_answers(PROBE, 0, (), "", 101.0)
+    assert breaker.state is State.CLOSED
+
+
+def test_a_probe_after_silence_succeeds_by_one_message_when_there_is_no_more_to_send() -> None:
+    breaker = silent()
+    breaker.note_answers(3, 0, (), "", 8.0)
+    breaker.tick(8.0 + FIRST_PAUSE_SECONDS)
+    assert (breaker.state, breaker.reason) == (State.CLOSED, "")
+
+
+def test_a_probe_of_one_message_that_nothing_answers_is_silence_too() -> None:
+    breaker = silent()
+    breaker.note_loss("mute session", 20.0, unanswered=1, mute=True)
+    assert (breaker.state, breaker.mute) == (State.OPEN, True)
+    breaker.tick(breaker.next_probe_at)
+    assert breaker.one_message
+
+
 def test_an_account_that_throttles_everything_can_be_stopped_after_five_seconds() -> None:
     breaker = Breaker(PROBE)
     breaker.note_throttled(4, 4, 0.0)

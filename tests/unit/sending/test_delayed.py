@@ -163,6 +163,7 @@ class Restriction(NamedTuple):
     session: int | None = None
     refused_by: str | None = None
     withdrawn: bool = False
+    resent: bool = False
 
 
 RESTRICTIONS = st.sampled_from(
@@ -172,6 +173,9 @@ RESTRICTIONS = st.sampled_from(
         *[Restriction(0, "two"), Restriction(0, "one")],
         *[Restriction(refused_by=account) for account in ("one", "two")],
         Restriction(withdrawn=True),
+        Restriction(resent=True),
+        Restriction(0, resent=True),
+        Restriction(refused_by="two", resent=True),
     ]
 )
 
@@ -199,7 +203,10 @@ async def write_all(restrictions: list[Restriction], window: int, ended: int | N
             segments = () if session is None else (2,)
             refused_by = (restriction.refused_by,) if restriction.refused_by else ()
             identity = "" if session is None else identities[session]
-            jobs.append(job(recipient, attempt=2, segments=segments, session=identity, refused_by=refused_by))
+            made = job(recipient, attempt=2, segments=segments, session=identity, refused_by=refused_by)
+            if restriction.resent:
+                made.resends, made.unanswered_by = 1, ("one",)
+            jobs.append(made)
             if not restriction.withdrawn:
                 wanted.append(recipient)
         jobs += [withdrawal_of(jobs[number]) for number, each in enumerate(restrictions) if each.withdrawn]

@@ -4,7 +4,7 @@ import pytest
 
 from broadcast.sending.answers.tokens import Token
 from broadcast.sending.rules import UNANSWERED
-from broadcast.smpp.codec.command_status import RINVDSTADR, RSYSERR
+from broadcast.smpp.codec.command_status import RINVBNDSTS, RINVDSTADR, RINVMSGLEN, RINVSRCADR, RMSGQFUL, RSYSERR
 from broadcast.smpp.codec.message import Delivery
 from schemas.job import Job
 from schemas.lane import Lane
@@ -82,11 +82,43 @@ def test_a_resend_that_was_written_is_not_withdrawn() -> None:
     assert given.withdrawn() == []
 
 
-def test_a_late_refusal_withdraws_nothing() -> None:
+@pytest.mark.parametrize("status", [RINVDSTADR, RINVMSGLEN])
+def test_a_late_refusal_for_good_settles_the_submit_and_withdraws_its_resend(status: int) -> None:
     given = SettlementUnderTest(Lane.IMMEDIATE)
     given.settlement.settle_unanswered([given.tokens[0][0]], AT)
-    given.settlement.settle(given.tokens[0][0], RINVDSTADR, "", AT + 10)
+    given.settlement.settle(given.tokens[0][0], status, "", AT + 10)
+    assert given.withdrawn() == [(100, 2)]
+    assert [(each.outcome, each.late) for each in given.statuses()] == [
+        (Outcome.UNKNOWN, False),
+        (Outcome.REFUSED, True),
+    ]
+
+
+@pytest.mark.parametrize("status", [RSYSERR, RMSGQFUL, RINVSRCADR, RINVBNDSTS])
+def test_a_late_refusal_for_now_or_of_the_account_leaves_the_next_attempt_as_it_is(status: int) -> None:
+    given = SettlementUnderTest(Lane.IMMEDIATE)
+    given.settlement.settle_unanswered([given.tokens[0][0]], AT)
+    given.settlement.settle(given.tokens[0][0], status, "", AT + 10)
     assert given.withdrawn() == []
+    assert [each.outcome for each in given.statuses()] == [Outcome.UNKNOWN, Outcome.REFUSED_FOR_NOW]
+    assert [each.attempt for each in given.jobs()] == [2]
+
+
+@pytest.mark.parametrize("in_time", [False, True])
+def test_a_late_refusal_of_one_segment_of_two_withdraws_the_resend_when_the_other_has_its_answer(
+    in_time: bool,
+) -> None:
+    given = SettlementUnderTest(Lane.IMMEDIATE, segments=2)
+    one, two = given.tokens[0]
+    if in_time:
+        given.settlement.settle(one, RINVDSTADR, "", AT)
+        given.settlement.settle_unanswered([two], AT)
+    else:
+        given.settlement.settle_unanswered([one, two], AT)
+        given.settlement.settle(one, RINVDSTADR, "", AT + 9)
+    assert given.withdrawn() == []
+    given.settlement.settle_many([(two, 0, b"", 1)], [b"two"], AT + 9)
+    assert given.withdrawn() == [(100, 2)]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from typing import Any
 
 from broadcast.smpp.codec.command_status import RINVSRCADR
-from tests.support.dispatch import SenderUnderTest, job, number_of
+from tests.support.dispatch import BoundSession, SenderUnderTest, job, number_of
 
 
 async def test_what_an_account_refused_goes_to_another_account_only() -> None:
@@ -70,3 +70,57 @@ async def test_what_the_only_main_account_refuses_goes_by_the_fallback_account()
         sender.write_ready()
     assert sorted(spare.take()) == [number_of(number) for number in range(5)]
     assert main.take() == [number_of(9)]
+
+
+def resend(number: int) -> Any:
+    return job(number, attempt=2, resends=1, unanswered_by=("one",), possible_duplicate=True)
+
+
+def write_all(sender: SenderUnderTest, *bound: BoundSession) -> list[list[str]]:
+    written: list[list[str]] = [[] for _ in bound]
+    for _ in range(6):
+        sender.write_ready()
+        for index, each in enumerate(bound):
+            written[index] += each.take()
+    return written
+
+
+async def test_a_resend_goes_to_an_account_that_left_no_copy_unanswered() -> None:
+    sender = SenderUnderTest("one", "two")
+    one, two = sender.bind("one"), sender.bind("two")
+    sender.feed(sender.delayed, [*map(resend, range(5)), job(9, attempt=2)])
+    by_one, by_two = write_all(sender, one, two)
+    assert set(by_one) <= {number_of(9)}
+    assert sorted([*by_one, *by_two]) == [*map(number_of, range(5)), number_of(9)]
+
+
+async def test_a_resend_goes_to_the_account_that_was_silent_if_no_other_works() -> None:
+    sender = SenderUnderTest("one", "two")
+    one = sender.bind("one")
+    sender.feed(sender.delayed, map(resend, range(5)))
+    assert write_all(sender, one) == [list(map(number_of, range(5)))]
+
+
+async def test_a_probe_takes_no_resend_while_another_account_works() -> None:
+    sender = SenderUnderTest("one", "two", "three")
+    one, two, three = sender.bind("one"), sender.bind("two"), sender.bind("three")
+    for each in (one, two):
+        each.binds.breaker.note_loss("mute session", 0.0, unanswered=10, mute=True)
+        each.binds.breaker.tick(each.binds.breaker.next_probe_at)
+    sender.feed(sender.delayed, map(resend, range(5)))
+    assert write_all(sender, one, two, three) == [[], [], list(map(number_of, range(5)))]
+    await three.end()
+    sender.feed(sender.delayed, map(resend, range(5, 10)), first=5)
+    by_one, by_two = write_all(sender, one, two)
+    assert by_one + by_two, "a probe is better than nothing"
+
+
+async def test_a_probe_after_silence_is_one_message() -> None:
+    sender = SenderUnderTest("one", "two")
+    one, two = sender.bind("one"), sender.bind("two")
+    one.binds.breaker.note_loss("mute session", 0.0, unanswered=10, mute=True)
+    one.binds.breaker.tick(one.binds.breaker.next_probe_at)
+    sender.feed(sender.jobs, map(job, range(30)))
+    by_one, by_two = write_all(sender, one, two)
+    assert len(by_one) == 1
+    assert sorted(by_one + by_two) == list(map(number_of, range(30)))

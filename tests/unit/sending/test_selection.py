@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadcast.sending.accounts.selection import POOR_SHARE, Measure, Measures, find_failing, find_slow, order
+from broadcast.sending.accounts.selection import (
+    POOR_SHARE,
+    Measure,
+    Measures,
+    find_failing,
+    find_slow,
+    may_resend,
+    order,
+)
 
 NOBODY: frozenset[str] = frozenset()
 
@@ -138,3 +146,19 @@ def test_what_was_measured_counts_for_less_as_time_passes() -> None:
     measured.note_receipts([100.0] * 5, 61.0)
     assert measured.read(61.0).receipt_delay == pytest.approx(19.0)
     assert measured.read(1_000.0).receipt_delay is None
+
+
+NAMES = st.sets(st.sampled_from("abcd"))
+
+
+@given(NAMES, NAMES, NAMES)
+def test_a_resend_goes_to_no_account_that_is_silent_or_just_probed_while_another_works(
+    usable: set[str], working: set[str], unanswered_by: set[str]
+) -> None:
+    takers = {name for name in "abcd" if may_resend(name, usable, working, unanswered_by)}
+    assert takers <= usable
+    assert bool(takers) is bool(usable), "somebody takes it"
+    if usable & working:
+        assert takers <= working, "a probe takes no resend"
+    if usable & working - unanswered_by:
+        assert not takers & unanswered_by, "not the one that was silent"

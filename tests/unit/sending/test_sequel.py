@@ -141,6 +141,12 @@ def test_the_next_attempt_carries_everything_on() -> None:
     found = next_job(given_job, Sequel(Follow.NEXT_ATTEMPT, (2,)), account="a", session="s", due_at=9)
     assert found == Job("a", 7, "+447700900123", 1, 3, "own", (2,), 9, False, 1, 2, ("b",), "s")
     assert next_job(given_job, Sequel(Follow.RESEND, doubles=True), account="a", session="s", due_at=9).resends == 2
+    silent = job(unanswered_by=("a",))
+    for account, by in (("a", ("a",)), ("b", ("a", "b"))):
+        following = next_job(silent, Sequel(Follow.RESEND, doubles=True), account=account, session="s", due_at=9)
+        assert following.unanswered_by == by
+    following = next_job(silent, Sequel(Follow.NEXT_ATTEMPT), account="b", session="s", due_at=9)
+    assert following.unanswered_by == ("a",)
     marked = job(possible_duplicate=True)
     following = next_job(marked, Sequel(Follow.NEXT_ATTEMPT), account="a", session="s", due_at=9)
     assert following.possible_duplicate, "a mark travels on"
