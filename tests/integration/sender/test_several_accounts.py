@@ -18,9 +18,9 @@ from schemas.status import Outcome, Status
 from tests.support.sender_setup import RouteUnderTest, Simulator, open_route, start_simulator
 from tests.support.waiting import eventually
 
-RATE = 200
-"""Segments per second of each account. A machine of one's own bears 1,000; the ratios are the same."""
-PEOPLE = 6_000
+RATE = 50
+"""Segments per second of each account: few, so that a busy machine carries them. `make bench-accounts` has 1,000."""
+PEOPLE = 1_500
 LEAST_SHARE = 2_900 / 3_000
 """Of what the three healthy accounts can carry together."""
 RESPONSE_TIMEOUT_SECONDS = 3.0
@@ -125,7 +125,8 @@ async def test_three_healthy_accounts_carry_the_broadcast_at_their_full_rate(
 
 def check_what_the_bad_account_took(fault: str, statuses: list[Status]) -> None:
     """Its window at most, and a probe now and then; what it took arrives, by itself if it is only slow."""
-    outcomes = Counter(status.outcome for status in statuses)
+    # A receipt may settle later what was not answered.
+    outcomes = Counter(status.outcome for status in statuses if not status.late)
     match fault:
         case "dead":
             assert not outcomes
