@@ -51,7 +51,7 @@ class Link(asyncio.Protocol):
         self._clock: Final = clock
         self._reader: Final = Reader(config.pdu_cap)
         self._transport: asyncio.Transport | None = None
-        self._bound = self._stopping = self._writing_paused = False
+        self._bound = self._stopping = self._writing_paused = self._is_unread = False
         self._error: SmppError | None = None
         self._requests: dict[int, asyncio.Future[Pdu]] = {}
         self._enquire_links: set[int] = set()
@@ -114,8 +114,7 @@ class Link(asyncio.Protocol):
         self._answer_unbind(now)
         if self._read_again_at is not None and now >= self._read_again_at:
             self._read_again_at = None
-            if self._transport is not None:
-                self._transport.resume_reading()
+            self._resume_reading()
         if now - self._received_at >= self.config.inactivity_seconds:
             self._close(LinkLostError(f"nothing received for {self.config.inactivity_seconds} s"))
         elif self._unbound_at is not None and now - self._unbound_at >= UNBOUND_SECONDS:
@@ -143,6 +142,8 @@ class Link(asyncio.Protocol):
         self._receive(batch, now)
         if self._unbind_sequence is not None:
             self._answer_unbind(now)
+        if self._writing_paused:
+            self._limit_unread()
         if batch.error is not None:
             self._write(encode_pdu(GENERIC_NACK, batch.error.command_status, 0))
             self._close(batch.error)
@@ -154,11 +155,23 @@ class Link(asyncio.Protocol):
             self._read_again_at = now + pause
             self._transport.pause_reading()
 
+    def _limit_unread(self) -> None:
+        """Read nothing from an SMSC that sends without reading: what it sends makes more answers for it to read."""
+        transport = self._transport
+        if transport is not None and transport.get_write_buffer_size() > 2 * WRITE_BUFFER_BYTES:
+            self._is_unread = True
+            transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._transport is not None and self._read_again_at is None and not self._is_unread:
+            self._transport.resume_reading()
+
     def pause_writing(self) -> None:
         self._writing_paused = True
 
     def resume_writing(self) -> None:
-        self._writing_paused = False
+        self._writing_paused = self._is_unread = False
+        self._resume_reading()
         self._announce_room()
 
     def connection_lost(self, exc: Exception | None) -> None:

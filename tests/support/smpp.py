@@ -65,6 +65,9 @@ class MemoryTransport(asyncio.Transport):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         pass
 
+    def get_write_buffer_size(self) -> int:
+        return sum(map(len, self.pieces))
+
     def is_closing(self) -> bool:
         return self.closed
 

@@ -4,8 +4,10 @@ import asyncio
 
 import pytest
 
+from broadcast.smpp import link
 from broadcast.smpp.account import BindConfig
 from broadcast.smpp.codec.command_status import RINVBNDSTS
+from broadcast.smpp.codec.message import ShortMessage, encode_message
 from broadcast.smpp.codec.pdu import (
     ALERT_NOTIFICATION,
     DELIVER_SM,
@@ -216,6 +218,27 @@ async def test_what_nothing_asked_for_is_counted_by_kind() -> None:
     )
     assert memory.session.take_unexpected() == {"response": 2, "request": 1}
     assert memory.session.take_unexpected() == {}
+
+
+async def test_an_smsc_that_reads_nothing_is_read_no_more_until_it_reads_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "WRITE_BUFFER_BYTES", 100)
+    memory = SessionInMemory(deliveries_limit=1)
+    deliveries = [Pdu(DELIVER_SM, 0, number, encode_message(ShortMessage(source=b"4915"))) for number in range(1, 11)]
+    memory.session.pause_writing()
+    memory.receive(*deliveries)
+    assert memory.transport.reading, "9 answers of 17 octets"
+    memory.receive(*deliveries)
+    assert not memory.transport.reading
+    memory.transport.take()
+    memory.session.resume_writing()
+    assert memory.transport.reading
+    memory.receive(*[Pdu(ENQUIRE_LINK, 0, number, b"") for number in range(1, 10_001)])
+    assert not memory.transport.reading
+    memory.session.pause_writing()
+    memory.session.resume_writing()
+    assert not memory.transport.reading, "a flood of requests is waited out all the same"
+    memory.pass_time(2.0)
+    assert memory.transport.reading
 
 
 async def test_a_flood_of_requests_is_read_slowly_and_answered() -> None:
