@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from broadcast.clock import epoch_milliseconds
 from broadcast.smpp.account import AccountConfig, BindConfig, BindMode, BindModes
 from broadcast.smpp.bind_state import BindPhase, BindState, choose_delay, count_failures
-from broadcast.smpp.codec.command_status import RALYBND, RINVPASWD
+from broadcast.smpp.codec.command_status import RALYBND, RBINDFAIL, RINVPASWD, RINVSYSID
 from broadcast.smpp.codec.template import SubmitTemplate
 from broadcast.smpp.errors import BindError, LinkLostError, MuteSessionError
 from broadcast.smpp.pool import Pool
@@ -276,7 +276,10 @@ async def test_never_more_binds_are_under_way_at_once_than_the_cap(cap: int) -> 
         (BindError("x", retryable=True), 4, 2.0, 4.0),
         (BindError("x", retryable=True), 50, 15.0, 30.0),
         (BindError("x", retryable=True, command_status=RALYBND), 1, 10.0, 12.5),
+        (BindError("x", retryable=True, command_status=RALYBND), 50, 10.0, 12.5),
         (BindError("x", retryable=False, command_status=RINVPASWD), 1, 60.0, 90.0),
+        (BindError("x", retryable=False, command_status=RINVSYSID), 1, 60.0, 90.0),
+        (BindError("x", retryable=False, command_status=RBINDFAIL), 1, 60.0, 90.0),
         (None, 1, 0.25, 0.5),
     ],
 )

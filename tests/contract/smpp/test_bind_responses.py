@@ -8,7 +8,7 @@ import pytest
 from broadcast.smpp.account import BindConfig
 from broadcast.smpp.binding import connect
 from broadcast.smpp.codec.bind import parse_bind
-from broadcast.smpp.codec.command_status import RALYBND, RINVPASWD, RINVSYSID
+from broadcast.smpp.codec.command_status import RALYBND, RBINDFAIL, RINVPASWD, RINVSYSID
 from broadcast.smpp.codec.pdu import DELIVER_SM, DELIVER_SM_RESP, ENQUIRE_LINK, ENQUIRE_LINK_RESP, Pdu, encode_pdu
 from broadcast.smpp.errors import BindError
 from broadcast.smpp.kept_bind import name_smsc
@@ -45,7 +45,8 @@ async def test_a_bind_response_with_rok_binds_without_nul_and_with_malformed_tlv
 
 @pytest.mark.parametrize("body", [b"", b"\0", b"smsc", b"smsc\0\xff\xff\xff"])
 @pytest.mark.parametrize(
-    ("status", "retryable"), [(RINVPASWD, False), (RINVSYSID, False), (RALYBND, True), (0x400, True)]
+    ("status", "retryable"),
+    [(RINVPASWD, False), (RINVSYSID, False), (RBINDFAIL, False), (RALYBND, True), (0x400, True)],
 )
 async def test_a_refused_bind_is_refused_with_and_without_body(body: bytes, status: int, retryable: bool) -> None:
     async with scripted_smsc(bind_status=status, bind_body=body) as smsc:

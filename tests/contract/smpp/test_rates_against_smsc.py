@@ -75,3 +75,17 @@ async def test_an_smsc_that_throttles_a_fifth_by_chance_gets_seventy_percent_of_
     await asyncio.sleep(seconds)
     assert (len(client.accepted) - before) / (loop.time() - at) >= 0.7 * rate * (1 - share)
     assert {status for _, status in client.refused} == {RTHROTTLED}
+
+
+async def test_the_rate_follows_the_congestion_state_that_the_smsc_sends(start: StartClient) -> None:
+    best = 400
+    client = await start(receipts=False, congestion_rate=float(best))
+    loop = asyncio.get_running_loop()
+    await client.connect(rate_per_second=1000.0, window=64)
+    client.offer(20_000)
+    await asyncio.sleep(6.0)
+    before, at = len(client.accepted), loop.time()
+    await asyncio.sleep(4.0)
+    # 80 to 89 is 89 to 99 % of the rate at which the simulator says 90.
+    assert 0.8 * best <= (len(client.accepted) - before) / (loop.time() - at) <= 1.05 * best
+    assert client.refused == []

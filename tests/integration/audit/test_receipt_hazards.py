@@ -75,17 +75,40 @@ async def test_the_key_is_the_account_and_the_id_never_the_id_alone(
     assert await audit.counts() == {"submitted": 1, "delivered": 1}
 
 
-async def test_an_id_is_bound_by_time_and_by_its_destination(recorder: RecorderWithoutKafka, audit: Audit) -> None:
-    old = T - 8 * DAY
-    await recorder.write(
-        [
-            status(audit.alert_id, 1, submitted_at=old, at=old),
-            status(audit.alert_id, 2, message_id="m1", submitted_at=old, at=old),
-        ]
-    )
-    await recorder.write(receipts=[receipt(1), receipt(3, message_id="m1")])
+@pytest.mark.parametrize(
+    ("days", "message_id", "number", "at_once", "after_a_minute"),
+    [
+        (0, "m1", 1, "delivered", "delivered"),
+        (8, "m1", 1, "submitted", "submitted"),
+        (0, "m9", 1, "submitted", "submitted"),
+        # Another number: only when it has had time to find its own, since an SMSC may write a number otherwise.
+        (0, "m1", 3, "submitted", "delivered"),
+    ],
+)
+async def test_an_id_is_bound_by_time_and_by_its_destination(
+    recorder: RecorderWithoutKafka,
+    audit: Audit,
+    days: int,
+    message_id: str,
+    number: int,
+    at_once: str,
+    after_a_minute: str,
+) -> None:
+    at = T - days * DAY
+    await recorder.write([status(audit.alert_id, 1, submitted_at=at, at=at)])
+    await recorder.write(receipts=[receipt(number, message_id=message_id)])
+    assert await audit.counts() == {"queued": 1, at_once: 1}
     await audit.sweep()
-    assert await audit.counts() == {"submitted": 2}
+    assert await audit.counts() == {"queued": 1, after_a_minute: 1}
+
+
+async def test_an_id_that_is_used_again_for_another_number_is_of_its_own_message_only(
+    recorder: RecorderWithoutKafka, audit: Audit
+) -> None:
+    await recorder.write([status(audit.alert_id, 1), status(audit.alert_id, 2, message_id="m1")])
+    await recorder.write(receipts=[receipt(2, ReceiptState.UNDELIVERABLE, message_id="m1")])
+    await audit.sweep()
+    assert await audit.counts() == {"submitted": 1, "undelivered": 1}
 
 
 @pytest.mark.parametrize("first", ["statuses", "receipts", "one batch", "receipts, joined by the sweep"])
@@ -261,3 +284,10 @@ async def test_an_unmatched_receipt_waits_for_hours_and_stays_for_the_audit(
     assert (await rebuild_check(audit.connection)).parked == 1
     hour = timedelta(hours=1)
     assert (await summary(audit.connection, audit.alert_id, receipt_deadline=hour)).counts[DeliveryState.DELIVERED] == 1
+
+
+async def test_the_history_says_why_a_receipt_failed(recorder: RecorderWithoutKafka, audit: Audit) -> None:
+    await recorder.write([status(audit.alert_id, 1)])
+    await recorder.write(receipts=[receipt(1, ReceiptState.UNDELIVERABLE, error="3:42")])
+    [found] = [event for event in await history(audit.connection, audit.alert_id, 1) if event.kind == "receipt"]
+    assert (found.facts["state"], found.facts["error"]) == ("undeliverable", "3:42")

@@ -58,6 +58,21 @@ async def test_a_resend_withdrawn_in_this_process_is_not_written_although_its_re
     assert not sender.settlement.unanswered.withdrawn, "nothing is kept once the record has come up"
 
 
+async def test_jobs_wait_without_a_requeue_while_no_account_is_bound_and_are_written_when_one_is() -> None:
+    sender = SenderUnderTest()
+    sender.feed(sender.jobs, [job(number) for number in range(5)])
+    for _ in range(1_000):
+        sender.write_ready()
+        sender.dispatch.settle_unsent()
+    sender.beat()
+    assert (sender.retries(), sender.committed_retries, sender.outcomes()) == ([], [], [])
+    bound = sender.bind()
+    sender.write_ready()
+    assert bound.take() == [number_of(number) for number in range(5)]
+    bound.answer(*[0] * 5)
+    assert [(status.recipient_id, status.attempt) for status in sender.statuses()] == [(n, 1) for n in range(5)]
+
+
 def two_sessions() -> tuple[SenderUnderTest, BoundSession, BoundSession]:
     sender = SenderUnderTest("one", "two", text=LONG)
     return sender, sender.bind("one"), sender.bind("two")

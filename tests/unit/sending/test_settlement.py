@@ -87,6 +87,16 @@ def test_a_throttled_pdu_whose_session_ends_is_a_retry() -> None:
     assert given.settlement.throttled.of("session") is None
 
 
+@pytest.mark.parametrize("command_status", [0x400, 0x411, 0x4FF, 0x9, 0xFFFFFFFF])
+def test_the_raw_number_of_a_vendor_status_is_in_the_status_record(command_status: int) -> None:
+    given = SettlementUnderTest()
+    given.settlement.settle(given.tokens[0][0], command_status, "", AT)
+    assert [(status.outcome, status.error) for status in given.statuses()] == [
+        (Outcome.REFUSED_FOR_NOW, command_status)
+    ]
+    assert len(given.jobs()) == 1
+
+
 def test_refused_for_good_is_not_tried_again() -> None:
     given = SettlementUnderTest()
     given.settlement.settle(given.tokens[0][0], RINVDSTADR, "", AT)

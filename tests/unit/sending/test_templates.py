@@ -151,6 +151,14 @@ def test_the_priority_flag_is_by_lane() -> None:
     assert [submits(message("Flood", lane), account(priority_flag=2))[0].priority_flag for lane in Lane] == [2, 2, 2]
 
 
+def test_every_submit_asks_for_a_receipt_unless_the_account_wants_none() -> None:
+    """registered_delivery, whose default in the standard is no receipt (5.2.17); no intermediate notification."""
+    for form in ("udh", "sar", "payload"):
+        found = submits(message(LONG), account(long_messages=form))
+        assert [part.registered_delivery for part in found] == [1] * len(found)
+    assert [part.registered_delivery for part in submits(message(LONG), account(receipts=False))] == [0] * 3
+
+
 def test_replace_if_present_is_on_every_message_of_the_account_also_the_first() -> None:
     own = account(replace_if_present=True, long_messages="payload")
     assert [part.replace_if_present for part in submits(message(LONG), own)] == [1]

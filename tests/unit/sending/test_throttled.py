@@ -6,6 +6,7 @@ from broadcast.smpp.codec.command_status import RTHROTTLED
 from broadcast.smpp.rates.pacing import Pacing
 from schemas.status import Outcome
 from tests.support.dispatch import ALERT, LONG, BoundSession, SenderUnderTest, job, number_of
+from tests.support.smpp import split_pdus
 
 
 def allow_all(bound: BoundSession) -> None:
@@ -33,6 +34,26 @@ async def test_a_throttled_submit_goes_again_on_its_session_before_new_jobs(text
     assert sender.settlement.in_doubt == 3 * parts, "each once"
     sender.beat()
     assert sender.settlement.in_doubt == 0
+
+
+async def test_only_the_throttled_segment_of_a_long_message_goes_again_on_its_session() -> None:
+    sender = SenderUnderTest(text=LONG)
+    bound = sender.bind()
+    sender.feed(sender.jobs, [job(1)])
+    sender.write_ready()
+    first, second, third = split_pdus(b"".join(bound.wire.pieces))
+    assert bound.take() == [number_of(1)] * 3
+    bound.session._writing_paused = True
+    bound.answer(0, RTHROTTLED, 0)
+    allow_all(bound)
+    sender.write_ready()
+    [again] = split_pdus(b"".join(bound.wire.pieces))
+    assert again.body == second.body not in {first.body, third.body}
+    assert bound.take() == [number_of(1)]
+    bound.answer(0)
+    found = sorted((status.segment, status.outcome, status.attempt) for status in sender.statuses())
+    assert found == [(segment, Outcome.ACCEPTED, 1) for segment in (1, 2, 3)]
+    assert sender.retries() == []
 
 
 async def test_a_status_that_an_account_calls_throttled_slows_its_bind_as_well() -> None:

@@ -129,6 +129,15 @@ def test_broken_tlvs_leave_the_text() -> None:
     assert receipt.message_id == b"7"
 
 
+@pytest.mark.parametrize(("kind", "is_receipt"), [(0b0000, False), (0b0001, True), (0b1000, True)])
+def test_a_receipt_is_bits_5_to_2_of_esm_class_whatever_the_other_bits(kind: int, is_receipt: bool) -> None:
+    """0001 is a receipt, 1000 an intermediate notification (5.2.12); the others are mode, UDH and reply path."""
+    for others in (mode | features << 6 for mode in range(4) for features in range(4)):
+        header = b"\x03\x24\x01\x01" if others & 0x40 else b""
+        receipt = parse_receipt(deliver(header + b"id:7 stat:DELIVRD", kind << 2 | others), Unclassified.NEVER)
+        assert (receipt and receipt.message_id) == (b"7" if is_receipt else None)
+
+
 def test_message_from_a_phone_is_no_receipt() -> None:
     assert parse_receipt(deliver(b"STOP", esm_class=0)) is None
     assert parse_receipt(deliver(b"id:1 stat:DELIVRD", esm_class=0x40)) is None

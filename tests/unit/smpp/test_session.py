@@ -11,6 +11,7 @@ from broadcast.smpp.codec.command_status import RINVDSTADR, RMSGQFUL, RTHROTTLED
 from broadcast.smpp.codec.errors import PduError
 from broadcast.smpp.codec.pdu import (
     GENERIC_NACK,
+    RESPONSE,
     SUBMIT_SM,
     SUBMIT_SM_RESP,
     Pdu,
@@ -18,7 +19,7 @@ from broadcast.smpp.codec.pdu import (
 from broadcast.smpp.codec.template import SubmitTemplate
 from broadcast.smpp.codec.tlv import CONGESTION_STATE, encode_tlvs
 from broadcast.smpp.errors import ResponseTimeoutError
-from tests.support.smpp import TEMPLATE, SessionInMemory
+from tests.support.smpp import TEMPLATE, SessionInMemory, split_pdus
 from tests.support.waiting import eventually
 
 
@@ -39,6 +40,24 @@ async def test_one_buffer_of_responses_is_one_call_then_room() -> None:
     memory.accept(3, 1, 5)
     assert memory.listener.calls == ["responses", "room"]
     assert memory.listener.responses == [(2, 0, b"id3", 3), (0, 0, b"id1", 1), (4, 0, b"id5", 5)]
+
+
+async def test_each_request_is_registered_before_it_is_written() -> None:
+    """An SMSC may have answered before the write returns."""
+    memory = SessionInMemory(enquire_link_seconds=1.0)
+
+    def answer(data: bytes | bytearray | memoryview) -> None:
+        for command, _, sequence, _ in split_pdus(bytes(data)):
+            memory.receive(Pdu(command | RESPONSE, 0, sequence, b"id%d\0" % sequence))
+
+    memory.transport.write = answer  # type: ignore[method-assign]
+    memory.submit(2)
+    assert memory.session.submit_many([(TEMPLATE, b"49151", 2), (TEMPLATE, b"49151", 3)]) == 2
+    assert memory.listener.responses == [(token, 0, b"id%d" % (token + 1), token + 1) for token in range(4)]
+    memory.pass_time(1.0)
+    await memory.session.unbind(5.0)
+    assert memory.session.take_unexpected() == {}
+    assert (memory.session.unanswered, memory.listener.lost) == (0, [])
 
 
 async def test_errors_without_body_with_body_and_from_vendors_are_answers() -> None:
