@@ -8,6 +8,7 @@ from pathlib import Path
 from broadcast.smpp.codec.command_status import RTHROTTLED
 from broadcast.smpp.codec.message_ids import MessageIdRule
 from broadcast.smpp.codec.pdu import BIND_RECEIVER, BIND_TRANSCEIVER, BIND_TRANSMITTER, PDU_CAP
+from broadcast.smpp.errors import BindError
 
 
 class BindMode(Enum):
@@ -37,10 +38,17 @@ class Tls:
     server_name: str | None = None
 
     def make_context(self) -> ssl.SSLContext:
-        """A client context that verifies the chain and the host name. OSError when a file cannot be read."""
-        context = ssl.create_default_context(cafile=None if self.ca_file is None else str(self.ca_file))
-        if self.certificate_file is not None:
-            context.load_cert_chain(self.certificate_file, self.key_file)
+        """A client context that verifies the chain and the host name. BindError when a file cannot be used."""
+        fields = f"tls.ca_file = '{self.ca_file}'"
+        try:
+            context = ssl.create_default_context(cafile=None if self.ca_file is None else str(self.ca_file))
+            if self.certificate_file is not None:
+                fields = f"tls.certificate_file = '{self.certificate_file}', tls.key_file = '{self.key_file}'"
+                context.load_cert_chain(self.certificate_file, self.key_file)
+        except OSError as error:
+            # The file may be there again at the next bind: certificates are renewed.
+            reason = f"{fields}: cannot be used: {error.strerror or error}; name a PEM file that this process may read"
+            raise BindError(reason, retryable=True) from error
         return context
 
 

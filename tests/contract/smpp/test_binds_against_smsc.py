@@ -16,6 +16,7 @@ from tests.support.smpp import StartClient
 from tests.support.waiting import eventually
 
 CERTIFICATE, KEY = (Path(__file__).with_name(name) for name in ("localhost.pem", "localhost.key.pem"))
+GONE = CERTIFICATE.with_name("no.pem")
 
 
 async def test_a_silent_smsc_is_dropped_after_two_enquire_links(start: StartClient) -> None:
@@ -82,6 +83,25 @@ async def test_nobody_there_and_nobody_answering(start: StartClient) -> None:
         closed.bind(("127.0.0.1", 0))
         with pytest.raises(BindError, match="no connection to"):
             await connect(BindConfig(host="127.0.0.1", port=closed.getsockname()[1], system_id="x"), client)
+
+
+@pytest.mark.parametrize(
+    ("tls", "message"),
+    [
+        (Tls(ca_file=GONE), r"tls\.ca_file = '.*no\.pem': cannot be used: No such file"),
+        (Tls(ca_file=KEY), r"tls\.ca_file = '.*key\.pem': cannot be used: .*name a PEM file"),
+        (Tls(certificate_file=GONE), r"tls\.certificate_file = '.*no\.pem', .* cannot be used: No such file"),
+        (Tls(certificate_file=CERTIFICATE, key_file=GONE), r"tls\.key_file = '.*no\.pem': cannot be used"),
+    ],
+)
+async def test_a_file_of_tls_that_went_away_is_named_and_is_no_missing_connection(
+    start: StartClient, tls: Tls, message: str
+) -> None:
+    client = await start(SmscConfig(tls_certificate=CERTIFICATE, tls_key=KEY))
+    with pytest.raises(BindError, match=message) as caught:
+        await client.connect(tls=tls)
+    assert caught.value.retryable
+    assert len(client.smsc.simulator.state.connections) == 0
 
 
 async def test_tls_is_verified(start: StartClient) -> None:
