@@ -10,7 +10,7 @@ import pytest
 from broadcast.audit import history, rebuild_check, summary
 from broadcast.audit.attempts.parked import join_and_commit_parked
 from broadcast.audit.watch.sweep import sweep
-from schemas.receipt import Receipt, ReceiptState
+from schemas.receipt import FINAL_RECEIPT_STATES, Receipt, ReceiptState
 from schemas.status import DeliveryState, Outcome, Status
 from tests.support.recorder_without_kafka import Alerts, RecorderWithoutKafka
 
@@ -176,15 +176,24 @@ async def test_a_receipt_on_another_bind_and_process_finds_its_message(
     assert await audit.counts() == {"queued": 1, "delivered": 1}
 
 
-@pytest.mark.parametrize("late", [ReceiptState.ENROUTE, ReceiptState.ACCEPTED, ReceiptState.UNKNOWN])
-@pytest.mark.parametrize("final", [ReceiptState.DELIVERED, ReceiptState.UNDELIVERABLE, ReceiptState.EXPIRED])
+@pytest.mark.parametrize(
+    ("final", "reached"),
+    [
+        (ReceiptState.DELIVERED, "delivered"),
+        (ReceiptState.EXPIRED, "expired"),
+        (ReceiptState.DELETED, "undelivered"),
+        (ReceiptState.UNDELIVERABLE, "undelivered"),
+        (ReceiptState.REJECTED, "rejected"),
+    ],
+)
 async def test_a_late_enroute_or_acceptd_does_not_overwrite_a_final_state(
-    recorder: RecorderWithoutKafka, audit: Audit, late: ReceiptState, final: ReceiptState
+    recorder: RecorderWithoutKafka, audit: Audit, final: ReceiptState, reached: str
 ) -> None:
     await recorder.write([status(audit.alert_id, 1)], [receipt(1, final)])
-    before = await audit.counts()
-    await recorder.write(receipts=[receipt(1, late, received_at=T + 90_000), receipt(1, final)])
-    assert await audit.counts() == before
+    assert await audit.counts() == {"queued": 1, reached: 1}
+    for late in sorted(set(ReceiptState) - FINAL_RECEIPT_STATES):
+        await recorder.write(receipts=[receipt(1, late, received_at=T + 90_000), receipt(1, final)])
+        assert await audit.counts() == {"queued": 1, reached: 1}
 
 
 async def test_acceptd_is_not_delivery_and_unknown_is_not_failure(recorder: RecorderWithoutKafka, audit: Audit) -> None:
