@@ -10,6 +10,7 @@ from broadcast.smpp.codec.command_status import RINVBNDSTS, RINVCMDID, RUNKNOWNE
 from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.codec.pdu import (
     ALERT_NOTIFICATION,
+    DATA_SM,
     ENQUIRE_LINK,
     ENQUIRE_LINK_RESP,
     GENERIC_NACK,
@@ -88,6 +89,10 @@ class Link(asyncio.Protocol):
         """Whether a request with this sequence number is unanswered."""
         return sequence in self._requests or sequence in self._enquire_links
 
+    def _is_unasked(self, pdu: Pdu) -> bool:
+        """Whether a PDU is neither a delivery nor an answer to a request of this side."""
+        return pdu.command != DATA_SM and not (pdu.command & RESPONSE and self._in_use(pdu.sequence))
+
     async def request(self, command: int, body: bytes = b"") -> Pdu:
         """Send a request other than a submit, and wait for its response. SmppError when the link ends first."""
         sequence = self._take_sequence()
@@ -135,10 +140,11 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         now = self._received_at = self._clock()
         batch = self._reader.feed(data)
-        for pdu in batch.others:
-            self._handle(pdu, batch)
         if batch.others:
-            self._limit_reading(len(batch.others), now)
+            # Counted before they are handled: what is answered is in use no more.
+            self._limit_reading(sum(map(self._is_unasked, batch.others)), now)
+            for pdu in batch.others:
+                self._handle(pdu, batch)
         self._receive(batch, now)
         if self._unbind_sequence is not None:
             self._answer_unbind(now)

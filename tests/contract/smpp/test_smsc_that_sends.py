@@ -12,6 +12,8 @@ from broadcast.smpp.binding import connect
 from broadcast.smpp.codec.command_status import RX_T_APPN
 from broadcast.smpp.codec.pdu import (
     BIND_TRANSCEIVER,
+    DATA_SM,
+    DATA_SM_RESP,
     DELIVER_SM,
     DELIVER_SM_RESP,
     ENQUIRE_LINK,
@@ -30,6 +32,7 @@ from tests.support.smpp import TEMPLATE, RecordingListener
 from tests.support.waiting import eventually
 
 DELIVERY = b"\0\0\x0049151\0\0\x001\0\0\0\0\0\0\0\0\0\0\x02hi"
+DATA = b"\0\1\x014915\0\5\0TOCSIN\0\x04\1\0"
 UNASKED = (
     Pdu(ENQUIRE_LINK, 0, 3, b""),
     Pdu(GENERIC_NACK, 3, 0, b""),
@@ -90,20 +93,26 @@ async def test_an_unbind_before_the_bind_response_is_answered_and_is_a_failed_bi
         await eventually(lambda: smsc.open_now == 0)
 
 
-async def test_receipts_that_nobody_stores_do_not_stop_the_responses_on_the_same_transceiver() -> None:
+@pytest.mark.parametrize(
+    ("command", "body", "answer"), [(DELIVER_SM, DELIVERY, DELIVER_SM_RESP), (DATA_SM, DATA, DATA_SM_RESP)]
+)
+async def test_receipts_that_nobody_stores_do_not_stop_the_responses_on_the_same_transceiver(
+    command: int, body: bytes, answer: int
+) -> None:
     count, kept = 30_000, 1_000
     async with scripted_smsc() as smsc:
         listener = RecordingListener()
         session = await connect(replace(config_for(smsc), deliveries_limit=kept), listener)
         assert session.submit(TEMPLATE, [b"49151"] * 10, range(10)) == 10
         sequences = [pdu.sequence for pdu in await smsc.until_received(10)]
-        smsc.send(*(Pdu(DELIVER_SM, 0, number, DELIVERY) for number in range(1, count + 1)))
+        smsc.send(*(Pdu(command, 0, number, body) for number in range(1, count + 1)))
         smsc.accept(*sequences)
         await eventually(lambda: len(listener.responses) == 10)
         assert len(listener.deliveries) == kept
         # What is above the limit the SMSC is asked to send again; what is kept has no answer before it is stored.
-        await eventually(lambda: len(smsc.of(DELIVER_SM_RESP)) == count - kept)
-        assert {pdu.status for pdu in smsc.of(DELIVER_SM_RESP)} == {RX_T_APPN}
+        await eventually(lambda: len(smsc.of(answer)) == count - kept)
+        assert {pdu.status for pdu in smsc.of(answer)} == {RX_T_APPN}
+        assert session.take_unexpected() == {}
         session.abort()
 
 

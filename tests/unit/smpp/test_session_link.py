@@ -220,6 +220,16 @@ async def test_what_nothing_asked_for_is_counted_by_kind() -> None:
     assert memory.session.take_unexpected() == {}
 
 
+async def test_submits_answered_by_generic_nacks_are_no_flood_and_nacks_of_nothing_are() -> None:
+    memory = SessionInMemory(window=30_000)
+    memory.submit(30_000)
+    memory.receive(*[Pdu(GENERIC_NACK, 0x58, number, b"") for number in range(1, 30_001)])
+    assert memory.transport.reading
+    assert len(memory.listener.responses) == 30_000
+    memory.receive(*[Pdu(GENERIC_NACK, 0x58, number, b"") for number in range(1, 30_001)])
+    assert not memory.transport.reading
+
+
 async def test_an_smsc_that_reads_nothing_is_read_no_more_until_it_reads_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "WRITE_BUFFER_BYTES", 100)
     memory = SessionInMemory(deliveries_limit=1)
