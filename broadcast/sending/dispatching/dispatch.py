@@ -116,7 +116,8 @@ class Dispatch:
 
     def _share_of(self, account: Account) -> int:
         """The part of the in-doubt limit of one bind: one that answers nothing must not stop the others."""
-        return max(self._limit // (len(self._accounts.in_force) * account.binds), self._assessor.highest_segments)
+        binds = len(self._accounts.in_force) * account.submitting_binds
+        return max(self._limit // binds, self._assessor.highest_segments)
 
     def _room_on(self, binds: AccountBinds, session: Session[Token], share: int) -> int:
         in_doubt = self._settlement.in_doubt_of(session.identity)

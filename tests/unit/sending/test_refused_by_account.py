@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from broadcast.smpp.codec.command_status import RINVSRCADR
 from tests.support.dispatch import BoundSession, SenderUnderTest, job, number_of
 
@@ -29,6 +31,21 @@ async def test_a_mute_account_takes_its_own_share_of_what_is_in_doubt_and_no_mor
     assert written == 20
     assert sender.settlement.in_doubt_of(mute.session.identity) == 20
     assert sender.settlement.in_doubt_of(good.session.identity) <= 20
+
+
+@pytest.mark.parametrize("fields", [{"binds": 4}, {"bind_mode": "transmitter_receiver", "transmitters": 4}])
+async def test_a_mute_bind_takes_its_own_share_of_what_is_in_doubt_and_the_others_go_on(fields: dict[str, Any]) -> None:
+    sender = SenderUnderTest(in_doubt_limit=40, window=100, **fields)
+    mute, *good = [sender.bind() for _ in range(4)]
+    sender.feed(sender.jobs, [job(number) for number in range(400)])
+    for _ in range(6):
+        sender.write_ready()
+        written = [len(each.take()) for each in good]
+        assert written == [10, 10, 10]
+        for each in good:
+            each.answer(*[0] * len(each.open))
+        sender.beat()
+    assert len(mute.take()) == 10
 
 
 async def test_what_one_account_refuses_is_sent_by_the_other_and_arrives() -> None:
