@@ -7,6 +7,7 @@ from typing import Final
 from broadcast.smpp.codec.delivery_runs import read_alike
 from broadcast.smpp.codec.errors import FrameError, PduError
 from broadcast.smpp.codec.message import Delivery, parse_data_message, parse_delivery, unreadable_delivery
+from broadcast.smpp.codec.message_ids import LONGEST_ID
 from broadcast.smpp.codec.pdu import (
     DATA_SM,
     DELIVER_SM,
@@ -105,7 +106,7 @@ class Reader:
             layout = struct.Struct(f">IIII{length - HEADER_LENGTH - 1}sB")
             if len(self._layouts) < _LAYOUTS_LIMIT:
                 self._layouts[length] = layout
-        read = 0
+        read, known = 0, len(batch.ids)
         for count, (_, _, statuses, sequences, ids, ends) in iterate_runs(data, offset, length, layout, SUBMIT_SM_RESP):
             read += count * length
             batch.statuses += statuses
@@ -117,6 +118,9 @@ class Reader:
                 bodies = [(value + bytes([last])).partition(b"\0") for value, last in zip(ids, ends, strict=True)]
                 batch.ids += [body[0] for body in bodies]
                 batch.congestion = _read_congestion(bodies[-1][2], batch.congestion)
+        if length > HEADER_LENGTH + LONGEST_ID:
+            # No receipt with a longer id is read, so that the rest of it would only fill Kafka.
+            batch.ids[known:] = [message_id[:LONGEST_ID] for message_id in batch.ids[known:]]
         return read
 
 

@@ -18,6 +18,7 @@ from broadcast.smpp.codec.message import (
     parse_delivery,
     parse_message,
 )
+from broadcast.smpp.codec.message_ids import LONGEST_ID
 from broadcast.smpp.codec.pdu import (
     DATA_SM,
     DELIVER_SM,
@@ -205,6 +206,15 @@ def test_octets_that_look_like_a_header_end_no_run_early_or_late(alike: int, gap
 def test_response_with_tlvs_behind_the_id() -> None:
     body = b"4711\0" + encode_tlvs([(0x0428, b"\x55")])
     assert Reader().feed(encode_pdu(SUBMIT_SM_RESP, 0, 9, body) * 3).ids == [b"4711"] * 3
+
+
+@pytest.mark.parametrize("tail", [b"", b"\0", b"\0" + b"\x14\x00\x00\x01x"])
+def test_a_message_id_in_a_response_is_cut_to_the_longest_that_a_receipt_may_name(tail: bytes) -> None:
+    """The standard allows 64 octets; an id of 60,000 for each recipient must not fill Kafka."""
+    responses = [encode_pdu(SUBMIT_SM_RESP, 0, number, b"%d" % number * 60_000 + tail) for number in (1, 2)]
+    batch = Reader().feed(b"".join(responses) + encode_pdu(SUBMIT_SM_RESP, 0, 3, b"3" * LONGEST_ID + tail))
+    assert batch.ids == [b"1" * LONGEST_ID, b"2" * LONGEST_ID, b"3" * LONGEST_ID]
+    assert batch.sequences == [1, 2, 3]
 
 
 @pytest.mark.parametrize("length", [0, 15, PDU_CAP + 1, 0xFFFFFFFF])
