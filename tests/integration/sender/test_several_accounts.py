@@ -117,7 +117,10 @@ async def test_three_healthy_accounts_carry_the_broadcast_at_their_full_rate(
 
         await eventually(all_reached, "everybody is reached", within_seconds=90)
         assert max(reached.values()) == 1
-        statuses = [status for status in await route.statuses() if status.account == "acc"]
+        found = await route.statuses()
+        unanswered = {status.recipient_id for status in found if status.outcome is Outcome.UNKNOWN}
+        assert {status.recipient_id for status in found if status.possible_duplicate} == unanswered
+        statuses = [status for status in found if status.account == "acc"]
         check_what_the_bad_account_took(fault, statuses)
         if fault in ALARMS:
             assert f'"kind": "{ALARMS[fault]}"' in sender.text()

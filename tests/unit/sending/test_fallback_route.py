@@ -61,6 +61,14 @@ def test_a_job_that_nothing_can_withdraw_changes_its_route_as_a_new_job() -> Non
     assert list(moved(given, another)) == [TopicPartition(JOBS, 100 % 8)]
 
 
+def test_every_resend_changes_its_route_to_a_delay_topic_so_that_no_probe_takes_it() -> None:
+    given = SettlementUnderTest(Lane.IMMEDIATE)
+    resend = Job("a" * 36, 100, "+447700900100", attempt=2, resends=1, unanswered_by=("acc",))
+    [(to, [job_there])] = moved(given, resend).items()
+    assert to == TopicPartition(DELAYED, 100 % 8)
+    assert (job_there.resends, job_there.unanswered_by) == (1, ()), "no account of the other route was silent"
+
+
 async def test_the_other_route_sends_what_was_moved_at_once_and_drops_what_is_withdrawn() -> None:
     given = SettlementUnderTest(Lane.IMMEDIATE, jobs=2)
     given.settlement.settle_unanswered([tokens[0] for tokens in given.tokens], AT)
