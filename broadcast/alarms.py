@@ -38,6 +38,7 @@ BIND_DOWN = "bind_down"
 SESSION_MUTE = "session_mute"
 ACCOUNT_STOPPED = "account_stopped"
 ACCOUNT_THROTTLED = "account_throttled"
+ACCOUNT_LATE = "account_late"
 ROUTES_REFUSED = "routes_refused"
 MESSAGE_REFUSED = "message_refused"
 
@@ -51,6 +52,7 @@ SENDER_KINDS = (
     CONTROL_LOST_ITS_TAIL,
     *ACCOUNT_KINDS,
     ACCOUNT_THROTTLED,
+    ACCOUNT_LATE,
     ROUTES_REFUSED,
     MESSAGE_REFUSED,
 )
@@ -64,6 +66,9 @@ KINDS = (
     RECEIPTS_UNMATCHED,
     *SENDER_KINDS,
 )
+
+RUNBOOKS: Final = "docs/how-to/alarms.md"
+"""The page that says of each kind what to do, under a heading of its name."""
 
 UNWRITTEN: tuple[type[BaseException], ...] = (*AWAY, asyncpg.PostgresError)
 """What keeps a row from being written for now: no server, or one that is not in order yet."""
@@ -97,6 +102,11 @@ class Alarm(NamedTuple):
     raised_at: datetime
     cleared_at: datetime | None
     cleared_by: str | None
+
+
+def runbook_of(kind: str) -> str:
+    """Where the documents say what to do about an alarm of this kind."""
+    return f"{RUNBOOKS}#{kind}"
 
 
 async def raise_alarm(connection: Connection, kind: str, subject: str, detail: str) -> bool:

@@ -1,8 +1,9 @@
 """A test message to one number: an alert of CAP status Test to a group that holds one recipient.
 
 It takes the path of every alert, so that it tests that path. Each recipient has a group of their own, because an
-audience is resolved later: one shared group would send the second test to the first number as well. Since only
-simulated routes carry Test, no phone is ever reached; `require_route` says so before anything is published.
+audience is resolved later: one shared group would send the second test to the first number as well. Only simulated
+routes carry Test; `require_route` says so before anything is published. Whether a phone is reached depends on the
+accounts of that route: with a simulator's none is, with a carrier's the phone gets the text.
 """
 
 from datetime import datetime, timedelta

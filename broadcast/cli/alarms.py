@@ -6,7 +6,7 @@ import os
 import click
 from rich.table import Table
 
-from broadcast.alarms import Alarm, clear_alarms, list_alarms
+from broadcast.alarms import Alarm, clear_alarms, list_alarms, runbook_of
 from broadcast.cli.audit import with_audit
 from broadcast.cli.terminal.display import print_table
 from broadcast.cli.terminal.ids import ID
@@ -33,7 +33,8 @@ def list_command(everything: bool, as_json: bool) -> None:
     for alarm in alarms:
         cleared = f"{alarm.cleared_at:%Y-%m-%d %H:%M} {alarm.cleared_by}" if alarm.cleared_at else "-"
         table.add_row(
-            *(str(alarm.id), f"{alarm.raised_at:%Y-%m-%d %H:%M:%S}", alarm.kind, alarm.subject, alarm.detail, cleared)
+            *(str(alarm.id), f"{alarm.raised_at:%Y-%m-%d %H:%M:%S}", alarm.kind, alarm.subject),
+            *(f"{alarm.detail}; see {runbook_of(alarm.kind)}", cleared),
         )
     print_table(table)
 
@@ -41,12 +42,16 @@ def list_command(everything: bool, as_json: bool) -> None:
 @command.command()
 @click.argument("ids", metavar="ID...", type=ID, nargs=-1, required=True)
 @click.option("--by", default=lambda: os.environ.get("SUDO_USER") or os.environ.get("USER") or str(os.getuid()))
-def clear(ids: tuple[int, ...], by: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def clear(ids: tuple[int, ...], by: str, as_json: bool) -> None:
     """Clear these alarms once they are seen to. What still holds is raised again."""
     with_audit(lambda connection, _: clear_alarms(connection, ids, by))
+    if as_json:
+        click.echo(json.dumps({"cleared": sorted(set(ids)), "by": by}))
+        return
     click.echo(f"cleared {len(set(ids))} alarm{'s' if len(set(ids)) > 1 else ''}")
 
 
 def _described(alarm: Alarm) -> dict[str, object]:
     instants = {name: at.isoformat() if at else None for name, at in alarm._asdict().items() if name.endswith("_at")}
-    return alarm._asdict() | instants
+    return alarm._asdict() | instants | {"runbook": runbook_of(alarm.kind)}

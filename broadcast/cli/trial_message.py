@@ -26,8 +26,9 @@ WAIT_SECONDS = 30.0
 def command(number: str, text: str | None, wait_seconds: float, as_json: bool) -> None:
     """Send one test message to NUMBER, wait for what becomes of it, and say by which account each attempt went.
 
-    It goes the way of every alert, with CAP status Test, which only a simulated route carries: no phone is reached by
-    it. Its accounts share it as they share all messages. To test one account, give it a simulated route of its own.
+    It goes the way of every alert, with CAP status Test, which only a simulated route carries. If the accounts of that
+    route are a simulator's, no phone is reached; if they are a carrier's, the phone gets the text. The accounts share
+    it as they share all messages. To test one account, give it a simulated route of its own.
     Exit code 1 when the message was not delivered in time.
     """
     with open_client(load_settings()) as api:

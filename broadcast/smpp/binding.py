@@ -10,7 +10,7 @@ from broadcast.smpp.codec.bind import BindRequest, encode_bind, parse_bind_respo
 from broadcast.smpp.codec.command_status import BIND_REFUSED, ROK, RUNKNOWNERR, explain_status
 from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.codec.pdu import BINDS, RESPONSE, Pdu, SequenceCounter
-from broadcast.smpp.errors import BindError
+from broadcast.smpp.errors import BindError, LinkLostError
 from broadcast.smpp.listener import Listener
 from broadcast.smpp.rates.pacing import Pacing
 from broadcast.smpp.session import Session
@@ -65,10 +65,16 @@ async def connect(
     except BindError:
         session.abort()
         raise
-    except (SmppError, TimeoutError) as error:
+    except TimeoutError as error:
         session.abort()
-        reason = str(error) or f"no answer within {config.session_init_seconds} s"
-        raise BindError(f"{where} did not complete the bind: {reason}", retryable=True) from error
+        unanswered = f"{where} did not answer the bind within {config.session_init_seconds:g} s"
+        raise BindError(unanswered, retryable=True) from error
+    except LinkLostError as error:
+        session.abort()
+        raise BindError(f"{where} ended the connection before the bind was over: {error}", retryable=True) from error
+    except SmppError as error:
+        session.abort()
+        raise BindError(f"{where} answered the bind with what cannot be read: {error}", retryable=True) from error
     except asyncio.CancelledError:
         session.abort()
         raise

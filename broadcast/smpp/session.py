@@ -72,6 +72,10 @@ class Session(DeliveryLink, Generic[T]):
         """For how long no submit was answered although some are pending; 0.0 while none is."""
         return self._clock() - self._unanswered_since if self._window.pending else 0.0
 
+    def take_answers(self) -> tuple[int, int]:
+        """How many submits were answered since the last call, and how many of them after the response timeout."""
+        return self._window.take_answers()
+
     @property
     def room(self) -> int:
         """How many submits may be written now.

@@ -37,7 +37,18 @@ class Window(Generic[T]):
     by `drain`. One that left by `give_up` keeps its place until `settle` reports it a second time, as late.
     """
 
-    __slots__ = ("_answered", "_given_up", "_marks", "_overdue", "_pending", "limit", "sequences", "unexpected")
+    __slots__ = (
+        "_answered",
+        "_answers",
+        "_given_up",
+        "_late",
+        "_marks",
+        "_overdue",
+        "_pending",
+        "limit",
+        "sequences",
+        "unexpected",
+    )
 
     def __init__(self, limit: int, sequences: SequenceCounter | None = None) -> None:
         if limit < 1:
@@ -45,6 +56,7 @@ class Window(Generic[T]):
         self.limit = limit
         self.sequences: Final = sequences or SequenceCounter()
         self.unexpected = 0
+        self._answers = self._late = 0
         # Both in the order of writing.
         self._pending: dict[int, T] = {}
         self._given_up: dict[int, T] = {}
@@ -100,6 +112,7 @@ class Window(Generic[T]):
         if before - len(pending) == len(tokens):
             if tokens:
                 self._note_answered(max(sequences))
+                self._count_answers(sequences)
             return list(zip(tokens, statuses, ids, sequences, strict=True)), []  # type: ignore[arg-type]
         timely: list[Response[T]] = []
         late: list[Response[T]] = []
@@ -111,6 +124,9 @@ class Window(Generic[T]):
                 late.append((self._given_up.pop(sequence), status, message_id, sequence))
             else:
                 self.unexpected += 1
+        self._count_answers([sequence for *_, sequence in timely])
+        self._answers += len(late)
+        self._late += len(late)
         return timely, late
 
     def give_up(self, now: float, timeout_seconds: float) -> list[T]:
@@ -131,6 +147,11 @@ class Window(Generic[T]):
         self._given_up.update(zip(overdue, tokens, strict=True))
         return tokens
 
+    def take_answers(self) -> tuple[int, int]:
+        """How many submits were answered since the last call, and how many of them after the response timeout."""
+        counts, self._answers, self._late = (self._answers, self._late), 0, 0
+        return counts
+
     def take_unexpected(self) -> int:
         """How many responses belonged to no submit, since the last call."""
         found, self.unexpected = self.unexpected, 0
@@ -147,6 +168,12 @@ class Window(Generic[T]):
     def _note_answered(self, sequence: int) -> None:
         if self._answered is None or is_after(sequence, self._answered):
             self._answered = sequence
+
+    def _count_answers(self, sequences: Sequence[int]) -> None:
+        overdue = self._overdue
+        self._answers += len(sequences)
+        if overdue is not None and sequences and not is_after(min(sequences), overdue):
+            self._late += sum(not is_after(sequence, overdue) for sequence in sequences)
 
     def _mark(self, now: float, timeout_seconds: float) -> None:
         """Note what is pending at `now`, and find what was already pending a timeout ago."""

@@ -5,8 +5,12 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-CHANGING: Final = re.compile(r"; (?:next try at|slowed to|unanswered for) .*")
-"""The end of a text whose values change all the time, which alone is no news."""
+CHANGING: Final = re.compile(
+    r"; (?:next try|slowed to) .*"
+    r"|(?:has answered none of|answers slowly:) .*"
+    r"|(?<=answers late: )[0-9]+ of the last [0-9]+ answers"
+)
+"""Values that change all the time: alone they are no news."""
 
 REPEAT: Final = timedelta(seconds=60)
 """Values that have changed are told again after so long."""

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from broadcast.alarms import ACCOUNT_KINDS, ACCOUNT_THROTTLED
+from broadcast.alarms import ACCOUNT_KINDS, ACCOUNT_LATE, ACCOUNT_THROTTLED
 from broadcast.api.client import Client
 from broadcast.clock import utc_now
 from broadcast.lifecycle import FINAL_STATES, AlertState
@@ -24,7 +24,7 @@ ALARM_POLLS = 8
 SILENT_STEP_SECONDS = 5
 """Without a change for so long, while recipients are queued, the watcher is told."""
 BAR_WIDTH = 40
-KINDS_OF = {"unusable_accounts": ACCOUNT_KINDS, "slow_accounts": (ACCOUNT_THROTTLED,)}
+KINDS_OF = {"unusable_accounts": ACCOUNT_KINDS, "slow_accounts": (ACCOUNT_THROTTLED, ACCOUNT_LATE)}
 """The kinds of alarms that say so, by the name in the JSON."""
 NO_ACCOUNTS: dict[str, list[dict[str, str]]] = {key: [] for key in KINDS_OF}
 STYLES = {"delivered": "green", "submitted": "cyan", "queued": "dim", "unknown": "yellow"}

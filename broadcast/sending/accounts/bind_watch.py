@@ -7,14 +7,15 @@ from datetime import UTC, datetime
 from typing import Final
 
 from broadcast.alarms import BIND_DOWN, Alarms
+from broadcast.clock import epoch_milliseconds
 from broadcast.health import Health
 from broadcast.sending.accounts.binds import AccountBinds
+from broadcast.sending.accounts.breaker import State
 from broadcast.smpp.bind_state import BindPhase
 
 GRACE_SECONDS: Final = 5.0
 """A bind that is down for longer is an alarm: most that are lost are bound again within a second."""
-SILENT_SECONDS: Final = 5.0
-"""An SMSC that leaves submits unanswered for so long is told on `/readyz`, long before its session counts as mute."""
+ADVICE: Final = "Look the reason up in docs/how-to/bind-down.md; meanwhile other accounts of the route take the work"
 NEWS_MS: Final = 1_500
 """A next try that is later by more is news; less is another bind of the same account."""
 
@@ -23,9 +24,10 @@ NEWS_MS: Final = 1_500
 class BindReport:
     """How many binds of an account are bound; why the last one is not, and when it is tried again.
 
-    `stopped` says why the account gets no work though it is bound. `reason` is empty while the first try runs.
-    `next_try_at` is milliseconds since the epoch, None while one runs. `submits`: one of those bound is for submits.
-    `pending` submits of the bind that is silent for longest had no answer for `silent_seconds`.
+    `stopped` says why the account gets no work though it is bound, `next_probe_at` when its pause is over. `reason` is
+    empty while the first try runs. Times are milliseconds since the epoch; `next_try_at` is None while a try runs,
+    `next_probe_at` when the next messages are the probe. `submits`: one of those bound is for submits. `late` says that
+    its SMSC answers late, or not at all for some seconds; empty if it does not.
     """
 
     account: str
@@ -34,14 +36,9 @@ class BindReport:
     reason: str = ""
     next_try_at: int | None = None
     stopped: str = ""
+    next_probe_at: int | None = None
     submits: bool = True
-    pending: int = 0
-    silent_seconds: float = 0.0
-
-    @property
-    def silent(self) -> bool:
-        """Whether the SMSC has left submits unanswered for some seconds; it may answer them all at once."""
-        return self.silent_seconds >= SILENT_SECONDS
+    late: str = ""
 
     @property
     def working(self) -> bool:
@@ -56,21 +53,27 @@ class BindReport:
     def describe(self) -> str:
         """The report for people, without the account's name."""
         if self.complete and self.stopped:
-            return f"gets no work but a probe now and then: {self.stopped}"
-        if self.complete and self.silent:
-            return f"{self.pending} submits of a bind; unanswered for {self.silent_seconds:.0f} s"
+            when = "with the next messages" if self.next_probe_at is None else f"at {_write_time(self.next_probe_at)}"
+            return f"gets no work but a probe now and then: {self.stopped}; next try {when}"
+        if self.complete and self.late:
+            return self.late
         text = f"{self.bound} of {self.binds} binds: {self.reason or 'the first try is not over'}"
         if self.next_try_at is None:
             return text
-        return f"{text}; next try at {datetime.fromtimestamp(self.next_try_at / 1000, UTC):%H:%M:%S} UTC"
+        return f"{text}; next try at {_write_time(self.next_try_at)}"
 
 
-def report_binds(binds: AccountBinds) -> BindReport:
-    """The report of an account, by the states of its binds."""
+def _write_time(at: int) -> str:
+    return f"{datetime.fromtimestamp(at / 1000, UTC):%H:%M:%S} UTC"
+
+
+def report_binds(binds: AccountBinds, now: float) -> BindReport:
+    """The report of an account at `now`, monotonic seconds, by the states of its binds."""
+    breaker = binds.breaker
+    pause = breaker.next_probe_at - now if breaker.state is State.OPEN else None
     states = [state for state in binds.pool.bind_states() if state.phase is not BindPhase.UNBINDING]
     down = [state for state in states if state.phase is not BindPhase.BOUND]
     tries = [state.next_attempt_at for state in down if state.next_attempt_at is not None]
-    silent = max(binds.pool.sessions, key=lambda session: session.unanswered_seconds(), default=None)
     trying = any(state.phase is BindPhase.CONNECTING for state in down)
     return BindReport(
         account=binds.account.name,
@@ -78,10 +81,10 @@ def report_binds(binds: AccountBinds) -> BindReport:
         bound=len(states) - len(down),
         reason=_explain([str(state.error) for state in down if state.error is not None]),
         next_try_at=min(tries) if tries and not trying else None,
-        stopped=binds.breaker.reason,
+        stopped=breaker.reason,
+        next_probe_at=None if pause is None else epoch_milliseconds() + int(pause * 1000),
         submits=bool(binds.pool.sessions),
-        pending=silent.unanswered if silent else 0,
-        silent_seconds=silent.unanswered_seconds() if silent else 0.0,
+        late=binds.lateness.describe(binds.account.name),
     )
 
 
@@ -116,7 +119,7 @@ class BindWatch:
 
     def look(self, now: float) -> None:
         """Say how the binds are at `now`, monotonic seconds."""
-        reports = [report_binds(binds) for binds in self._accounts]
+        reports = [report_binds(binds, now) for binds in self._accounts]
         working = any(report.working for report in reports)
         for report in reports:
             self._show(report, working=working)
@@ -127,7 +130,7 @@ class BindWatch:
     def _show(self, report: BindReport, *, working: bool) -> None:
         name = f"account {report.account}"
         self._shown.add(report.account)
-        if report.complete and not report.stopped and not report.silent:
+        if report.complete and not report.stopped and not report.late:
             self._health.release(name)
         elif working:
             self._health.degrade(name, report.describe())
@@ -147,11 +150,11 @@ class BindWatch:
             return
         raised = self._raised.get(account)
         if raised is None:
-            self._alarms.raise_soon(BIND_DOWN, subject, report.describe())
+            self._alarms.raise_soon(BIND_DOWN, subject, f"{report.describe()}. {ADVICE}")
         elif not is_news(report, raised):
             return
         else:
-            self._alarms.renew_soon(BIND_DOWN, subject, report.describe())
+            self._alarms.renew_soon(BIND_DOWN, subject, f"{report.describe()}. {ADVICE}")
         self._raised[account] = report
 
     def _forget(self, account: str) -> None:

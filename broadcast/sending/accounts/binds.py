@@ -14,6 +14,7 @@ from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.routing import Account
 from broadcast.sending.accounts.breaker import Breaker, State
 from broadcast.sending.accounts.configuration import make_config
+from broadcast.sending.accounts.late.lateness import Lateness
 from broadcast.sending.accounts.observation import AnswerObserver
 from broadcast.sending.accounts.selection import POOR_SHARE, Measures
 from broadcast.sending.accounts.throttling import Throttling
@@ -62,6 +63,7 @@ class AccountBinds:
         self.breaker: Final = Breaker(max(probe_segments, PROBE_SEGMENTS))
         self.measures: Final = Measures()
         self.throttling: Final = Throttling()
+        self.lateness: Final = Lateness()
         self.served = 0.0
         self.poor = False
         self.pool: Final[Pool[Token]] = Pool(make_config(account), self, number_of=_number_of)

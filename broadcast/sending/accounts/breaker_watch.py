@@ -9,8 +9,8 @@ from broadcast.sending.accounts.breaker import State
 
 KINDS: Final = (SESSION_MUTE, ACCOUNT_STOPPED)
 ADVICE: Final = (
-    "it gets a few submits as a probe now and then. Ask its operator, or correct the account and reload the routes "
-    "(docs/accounts.md)"
+    "its next messages are its probe: it stays so after a repair until there is something to send. Ask its operator, "
+    "or correct the account and reload the routes, and give it a probe (docs/accounts.md#probe)"
 )
 
 

@@ -16,6 +16,7 @@ from broadcast.routing import Account
 from broadcast.sending.accounts.bind_watch import BindWatch
 from broadcast.sending.accounts.binds import AccountBinds
 from broadcast.sending.accounts.breaker_watch import BreakerWatch
+from broadcast.sending.accounts.late.late_watch import LateWatch
 from broadcast.sending.accounts.selection import find_failing, find_slow, order
 from broadcast.sending.accounts.throttle_watch import ThrottleWatch
 from broadcast.sending.answers.tokens import Token
@@ -53,6 +54,7 @@ class RouteAccounts:
         self._watch: Final = BindWatch(slot, self.in_force, health, alarms)
         self._breakers: Final = BreakerWatch(slot, alarms)
         self._rates: Final = ThrottleWatch(slot, health, alarms)
+        self._answers: Final = LateWatch(slot, alarms)
         self._usable: list[AccountBinds] = []
         self._ordered: list[AccountBinds] = []
         self._turn = 0
@@ -194,6 +196,7 @@ class RouteAccounts:
         self._drained.append(binds)
         self._breakers.forget(name)
         self._rates.forget(name)
+        self._answers.forget(name)
         for gauge in (metrics.account_usable, metrics.account_poor):
             with suppress(KeyError):
                 gauge.remove(name)
@@ -243,3 +246,4 @@ class RouteAccounts:
         metrics.account_poor.labels(name).set(binds.poor)
         self._breakers.look(binds)
         self._rates.look(binds, now)
+        self._answers.look(binds, now)

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from pathlib import Path
 
 import pytest
 
@@ -59,7 +60,7 @@ async def test_a_refused_bind_is_refused_with_and_without_body(body: bytes, stat
 async def test_a_bind_that_is_not_answered_ends_after_the_session_init_timer() -> None:
     async with scripted_smsc(answer_binds=False) as smsc:
         began = asyncio.get_running_loop().time()
-        with pytest.raises(BindError, match=re.escape("no answer within 1.0 s")) as caught:
+        with pytest.raises(BindError, match=re.escape("did not answer the bind within 1 s")) as caught:
             await connect(config_for(smsc), RecordingListener())
         assert 0.9 < asyncio.get_running_loop().time() - began < 10.0
         assert caught.value.retryable
@@ -106,3 +107,17 @@ def test_an_smsc_that_calls_itself_by_our_password_is_not_named_in_the_log() -> 
     assert name_smsc(b"MelroseLabs", "s3cret") == "MelroseLabs"
     assert name_smsc(b"you are s3cret", "s3cret") == "[hidden]"
     assert name_smsc(b"smsc", "") == "smsc"
+
+
+async def test_an_smsc_that_closes_before_its_answer_is_named_with_the_words_of_the_runbook() -> None:
+    async def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(close, "127.0.0.1", 0) as server:
+        config = BindConfig(host="127.0.0.1", port=server.sockets[0].getsockname()[1], system_id="client")
+        with pytest.raises(BindError) as caught:
+            await connect(config, RecordingListener())
+    words = "ended the connection before the bind was over"
+    assert words in str(caught.value)
+    rows = (Path(__file__).parents[3] / "docs/how-to/bind-down.md").read_text(encoding="utf-8").splitlines()
+    assert [row.startswith(f"| {words} |") for row in rows if words in row] == [True]

@@ -77,7 +77,7 @@ async def test_refused_binds(start: StartClient, status: int, retryable: bool) -
 
 async def test_nobody_there_and_nobody_answering(start: StartClient) -> None:
     client = await start(silent=True)
-    with pytest.raises(BindError, match=r"no answer within 0\.2 s"):
+    with pytest.raises(BindError, match=r"did not answer the bind within 0\.2 s"):
         await client.connect(session_init_seconds=0.2)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))

@@ -86,7 +86,7 @@ async def test_the_smsc_may_send_unbind_enquire_link_deliver_sm_and_generic_nack
 async def test_an_unbind_before_the_bind_response_is_answered_and_is_a_failed_bind() -> None:
     unbind = encode_pdu(UNBIND, 0, 6)
     async with scripted_smsc(before_bind_resp=unbind) as smsc:
-        with pytest.raises(BindError, match="did not complete the bind"):
+        with pytest.raises(BindError, match="ended the connection before the bind was over"):
             await connect(config_for(smsc), RecordingListener())
         await smsc.until_received(1)
         assert [(pdu.command, pdu.sequence) for pdu in smsc.received] == [(UNBIND_RESP, 6)]

@@ -16,6 +16,9 @@ async def test_open_alarms_are_listed_and_cleared_ones_are_not(api: Api) -> None
             (SUM_GAP, "an alert", "one too many"),
             (BIND_DOWN, "acc, sender a", "refused"),
         ]
+        assert [alarm["runbook"] for alarm in listed] == [
+            f"docs/how-to/alarms.md#{kind}" for kind in (SUM_GAP, BIND_DOWN)
+        ]
         await clear_alarms(connection, [listed[0]["id"]], "anna")
         assert [alarm["kind"] for alarm in (await api.http.get("/v1/alarms")).json()["alarms"]] == [BIND_DOWN]
     finally:

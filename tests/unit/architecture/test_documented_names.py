@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from broadcast.alarms import KINDS
+from broadcast.alarms import KINDS, RUNBOOKS
 from tests.support.sources import find_log_events
 
 ROOT = Path(__file__).parents[3]
@@ -68,3 +68,8 @@ def test_each_kind_of_alarm_is_explained() -> None:
     page = (ROOT / "docs/monitoring.md").read_text(encoding="utf-8")
     table = page[page.index("## Alarms") : page.index("## Rules of Prometheus")]
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(KINDS)
+
+
+def test_each_kind_of_alarm_has_its_runbook() -> None:
+    page = (ROOT / RUNBOOKS).read_text(encoding="utf-8")
+    assert set(re.findall(r"^## (\w+)$", page, re.MULTILINE)) == set(KINDS)

@@ -1,5 +1,6 @@
 """What people are told of an account that is not bound: on `/readyz` at once, as an alarm after some seconds."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,13 +12,13 @@ from broadcast.health import Health
 from broadcast.routing import Account
 from broadcast.sending.accounts.bind_watch import (
     GRACE_SECONDS,
-    SILENT_SECONDS,
     BindReport,
     BindWatch,
     is_news,
     report_binds,
 )
 from broadcast.sending.accounts.breaker import Breaker
+from broadcast.sending.accounts.late.lateness import Lateness
 from broadcast.smpp.account import BindMode
 from broadcast.smpp.bind_state import BindPhase, BindState
 from broadcast.smpp.codec.command_status import RALYBND, RINVPASWD
@@ -31,12 +32,6 @@ REFUSED = BindError("h:1 refused the bind of s: ESME_RINVPASWD", retryable=False
 @dataclass
 class SessionInState:
     """A bound session as the watch sees it."""
-
-    unanswered: int = 0
-    seconds: float = 0.0
-
-    def unanswered_seconds(self) -> float:
-        return self.seconds
 
 
 @dataclass
@@ -67,6 +62,7 @@ class BindsInState:
     account: Account
     pool: PoolInState = field(default_factory=PoolInState)
     breaker: Breaker = field(default_factory=lambda: Breaker(10))
+    lateness: Lateness = field(default_factory=Lateness)
 
 
 class RecordedAlarms:
@@ -149,23 +145,27 @@ def test_an_account_that_is_bound_but_gets_no_work_is_not_ready() -> None:
     sender.accounts[0].breaker.note_loss("no submit answered for 60 s", 0.0, unanswered=10, mute=True)
     sender.look()
     assert sender.health.ready()
-    assert sender.health.degraded == {"account a": "gets no work but a probe now and then: no submit answered for 60 s"}
+    stopped = r"gets no work but a probe now and then: no submit answered for 60 s; next try "
+    assert re.fullmatch(stopped + r"at \d\d:\d\d:\d\d UTC", sender.health.degraded["account a"])
+    sender.accounts[0].breaker.tick(60.0)
+    sender.look()
+    assert sender.health.degraded == {"account a": stopped + "with the next messages"}
     sender.accounts[1].breaker.note_loss("no submit answered for 60 s", 0.0, unanswered=10, mute=True)
     sender.look()
     assert list(sender.health.holds) == ["account a", "account b"]
     assert sender.health.started()
 
 
-def test_an_smsc_that_leaves_submits_unanswered_for_seconds_is_told_and_the_account_still_works() -> None:
+def test_an_smsc_that_answers_late_is_told_and_the_account_still_works() -> None:
     sender = WatchUnderTest("a")
-    sender.accounts[0].pool.sessions = [SessionInState(3, 1.0), SessionInState(8, SILENT_SECONDS - 0.1)]
+    sender.accounts[0].pool.sessions = [SessionInState()]
     sender.look()
     assert sender.health.degraded == {}
-    sender.accounts[0].pool.sessions[1].seconds = 7.4
+    sender.accounts[0].lateness.look(0.0, answers=0, overdue=0, pending=8, silent_seconds=7.4, timeout=30.0)
     sender.look()
-    assert sender.health.degraded == {"account a": "8 submits of a bind; unanswered for 7 s"}
+    assert sender.health.degraded == {"account a": "a has answered none of 8 submits for 7 s"}
     assert sender.health.ready()
-    sender.accounts[0].pool.sessions[1].seconds = 0.0
+    sender.accounts[0].lateness.clear()
     sender.look()
     assert sender.health.degraded == {}
 
@@ -250,7 +250,7 @@ def test_binds_that_are_down_for_different_reasons_are_all_explained_and_those_t
         BindState("a", "3", BindMode.TRANSCEIVER, BindPhase.WAITING, WALL, taken, 3, WALL + 9_000),
         BindState("a", "4", BindMode.TRANSCEIVER, BindPhase.UNBINDING, WALL, LinkLostError("closed"), 0, None),
     ]
-    report = report_binds(own)  # type: ignore[arg-type]
+    report = report_binds(own, 0.0)  # type: ignore[arg-type]
     assert report.describe() == (
         "1 of 4 binds: 2 of them: h:1 refused the bind of s: ESME_RALYBND; 1 of them: h:1 refused the bind of s: "
         "ESME_RINVPASWD; next try at 22:13:25 UTC"
@@ -269,8 +269,8 @@ def test_an_account_that_only_receives_takes_no_work_and_one_without_receivers_i
     own = BindsInState(Account(name="a", host="h", port=1, system_id="s", **separate))
     own.pool.binds = 3
     own.pool.receivers = 2
-    report = report_binds(own)  # type: ignore[arg-type]
+    report = report_binds(own, 0.0)  # type: ignore[arg-type]
     assert (report.bound, report.binds, report.working, report.complete) == (2, 3, False, False)
     own.pool.receivers, own.pool.sessions = 0, [SessionInState()]
-    report = report_binds(own)  # type: ignore[arg-type]
+    report = report_binds(own, 0.0)  # type: ignore[arg-type]
     assert (report.bound, report.binds, report.working, report.complete) == (1, 3, True, False)

@@ -155,3 +155,20 @@ def test_a_fresh_counter_wraps_exactly_at_the_top() -> None:
     counter._next = LAST
     assert list(counter.take(1, lambda _: False)) == [LAST]
     assert list(counter.take(2, {1}.__contains__)) == [2, 3]
+
+
+def test_answers_after_the_response_timeout_are_counted_also_when_they_come_in_order() -> None:
+    window: Window[int] = Window(20, SequenceCounter(LAST - 4))
+    old = list(window.register(range(10)))
+    assert window.give_up(0.0, TIMEOUT) == []
+    window.settle(old[:4], [0] * 4, [b""] * 4)
+    assert window.take_answers() == (4, 0)
+    assert window.give_up(TIMEOUT + 0.1, TIMEOUT) == []
+    new = list(window.register(range(10, 15)))
+    window.settle(old[4:9], [0] * 5, [b""] * 5)
+    assert window.take_answers() == (5, 5)
+    window.settle(new, [0] * 5, [b""] * 5)
+    assert window.take_answers() == (5, 0)
+    assert window.give_up(TIMEOUT + 0.2, TIMEOUT) == [9]
+    window.settle(old[9:], [0], [b""])
+    assert window.take_answers() == (1, 1)

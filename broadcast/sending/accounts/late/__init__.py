@@ -1,0 +1,1 @@
+"""Accounts whose SMSC answers late: the rule, and the alarm."""
