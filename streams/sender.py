@@ -32,6 +32,7 @@ from broadcast.sending.settlement import Settlement
 from broadcast.sending.sources import JobReader
 from broadcast.sending.takeover import Connections, Membership, Takeover, connect, drain
 from broadcast.settings import Settings
+from broadcast.smpp.rates.sliding_count import SlidingCount
 from schemas.topics import Names
 
 log = structlog.get_logger(__name__)
@@ -142,8 +143,10 @@ class RouteSender(SenderEvents):
         self._settlement.set_accounts(accounts)
         self._accounts.change(accounts)
 
-    def _make_binds(self, account: Account) -> AccountBinds:
-        return AccountBinds(account, self._settlement, self._forwarder, self, probe_segments=self._probe_segments)
+    def _make_binds(self, account: Account, sent: SlidingCount) -> AccountBinds:
+        return AccountBinds(
+            account, self._settlement, self._forwarder, self, probe_segments=self._probe_segments, sent=sent
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Join the group, bind, send until `stop`, drain, unbind."""

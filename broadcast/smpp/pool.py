@@ -11,6 +11,7 @@ from broadcast.smpp.bind_state import BindPhase, BindState
 from broadcast.smpp.kept_bind import AccountBinding, KeptBind
 from broadcast.smpp.listener import Listener
 from broadcast.smpp.rates.pacing import Pacing
+from broadcast.smpp.rates.sliding_count import SlidingCount
 from broadcast.smpp.session import Session
 
 T = TypeVar("T")
@@ -21,7 +22,8 @@ class Pool(Generic[T]):
 
     The listener is told of every session: `on_room` when one is bound, `on_lost` when it ends. `on_bind_state` is
     called, synchronously, whenever the state of a bind has changed. `number_of` gives the destination of a submit by
-    its token: without it RMSGQFUL never slows a bind.
+    its token: without it RMSGQFUL never slows a bind. `sent`, by `make_sent_count`, is given to every pool that the
+    account has, one after another: its rate holds over all of them.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Pool(Generic[T]):
         jitter: random.Random | None = None,
         on_bind_state: Callable[[BindState], None] | None = None,
         number_of: Callable[[T], Hashable] | None = None,
+        sent: SlidingCount | None = None,
     ) -> None:
         self.sessions: Sequence[Session[T]] = ()
         """The sessions bound now that take submits: not those of receivers."""
@@ -43,7 +46,7 @@ class Pool(Generic[T]):
             listener=listener,
             clock=monotonic,
             jitter=jitter or random.Random(),  # noqa: S311 - spreads reconnects, keeps no secret
-            pacing=Pacing(config.rate_per_second, monotonic()),
+            pacing=Pacing(config.rate_per_second, monotonic(), sent=sent),
             attempts=asyncio.Semaphore(config.concurrent_binds),
             number_of=number_of,
             on_change=self._note_change,

@@ -97,7 +97,7 @@ class SenderUnderTest(RecordedEvents):
         self.accounts = RouteAccounts(
             route.accounts,
             "a",
-            lambda account: AccountBinds(account, self.settlement, nothing, self),
+            lambda account, sent: AccountBinds(account, self.settlement, nothing, self, sent=sent),
             health=Health("sender"),
             alarms=nothing,
             events=self,

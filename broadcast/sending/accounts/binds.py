@@ -30,6 +30,7 @@ from broadcast.smpp.codec.message_ids import normalise_response_ids
 from broadcast.smpp.codec.template import SubmitTemplate
 from broadcast.smpp.errors import MuteSessionError, ResponseTimeoutError, UnboundError
 from broadcast.smpp.pool import Pool
+from broadcast.smpp.rates.sliding_count import SlidingCount
 from broadcast.smpp.session import Session
 from broadcast.smpp.window import Response
 from schemas.job import Job
@@ -58,7 +59,9 @@ class AccountBinds:
         events: SenderEvents,
         *,
         probe_segments: int = PROBE_SEGMENTS,
+        sent: SlidingCount | None = None,
     ) -> None:
+        """`sent` counts what the account has sent, also by the binds that it had before."""
         self.account = account
         self.breaker: Final = Breaker(max(probe_segments, PROBE_SEGMENTS))
         self.measures: Final = Measures()
@@ -66,7 +69,7 @@ class AccountBinds:
         self.lateness: Final = Lateness()
         self.served = 0.0
         self.poor = False
-        self.pool: Final[Pool[Token]] = Pool(make_config(account), self, number_of=_number_of)
+        self.pool: Final[Pool[Token]] = Pool(make_config(account), self, number_of=_number_of, sent=sent)
         self._observer: Final = AnswerObserver(self.breaker, self.measures, self.throttling)
         self._settlement: Final = settlement
         self._forwarder: Final = forwarder

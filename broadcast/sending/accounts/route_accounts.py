@@ -1,6 +1,7 @@
 """The accounts of a route together: which of them gets the next work, and which of them does not work."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -21,13 +22,16 @@ from broadcast.sending.accounts.selection import find_failing, find_slow, order
 from broadcast.sending.accounts.throttle_watch import ThrottleWatch
 from broadcast.sending.answers.tokens import Token
 from broadcast.sending.protocol import SenderEvents
+from broadcast.smpp.rates.pacing import make_sent_count
+from broadcast.smpp.rates.sliding_count import SlidingCount
 from broadcast.smpp.session import Session
 
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS: Final = 0.5
 
-MakeBinds = Callable[[Account], AccountBinds]
+MakeBinds = Callable[[Account, SlidingCount], AccountBinds]
+"""Makes the binds of an account, which count what they send where those before them did."""
 
 
 class RouteAccounts:
@@ -44,8 +48,9 @@ class RouteAccounts:
         events: SenderEvents,
     ) -> None:
         """`slot` names this sender among the others of the route."""
-        self.in_force: Final = [make_binds(account) for account in accounts]
         self._make_binds: Final = make_binds
+        self._sent: Final[defaultdict[str, SlidingCount]] = defaultdict(make_sent_count)
+        self.in_force: Final = [make_binds(account, self._sent[account.name]) for account in accounts]
         self._leaving: Final[dict[str, asyncio.Task[None]]] = {}
         self._drained: Final[list[AccountBinds]] = []
         self._started = False
@@ -177,7 +182,7 @@ class RouteAccounts:
             self._events.write_ready()
 
     def _add(self, account: Account) -> AccountBinds:
-        binds = self._make_binds(account)
+        binds = self._make_binds(account, self._sent[account.name])
         binds.set_share(self._share)
         before = self._leaving.get(account.name)
         if before is not None:

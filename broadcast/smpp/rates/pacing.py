@@ -21,13 +21,19 @@ EVENT_SECONDS: Final = 2.0
 """Throttled answers to submits that were written before a cut are part of it, at most so long."""
 
 
+def make_sent_count() -> SlidingCount:
+    """Counts what is sent, for as long as a limit must know of it."""
+    return SlidingCount(SPAN_SECONDS)
+
+
 class Pacing:
     """Allows `limit` segments a second (None: as many as the window allows), and fewer when throttled.
 
     Any second has at most 1.5 % more than the limit, and for a limit below 67 no more than the limit.
     A token bucket spreads segments, and a count over the last second holds the limit, in whole segments. A throttled
     answer cuts the rate (`RateControl`) and pauses in proportion to the throttled share; answers to what was written
-    before the cut are part of the same event.
+    before the cut are part of the same event. `sent`, by `make_sent_count`, is what was sent before by a pacing of the
+    same account: the limit holds over both.
     """
 
     __slots__ = (
@@ -46,10 +52,12 @@ class Pacing:
         "_updated_at",
     )
 
-    def __init__(self, limit: float | None, now: float, pause_seconds: float = 0.1) -> None:
+    def __init__(
+        self, limit: float | None, now: float, pause_seconds: float = 0.1, sent: SlidingCount | None = None
+    ) -> None:
         self._control: Final = RateControl(limit, now)
         self._pause_seconds: Final = pause_seconds
-        self._sent: Final = SlidingCount(SPAN_SECONDS)
+        self._sent: Final = make_sent_count() if sent is None else sent
         self._accepted: Final = SlidingCount(1.0)
         self._answered: Final = SlidingCount(SHARE_SECONDS)
         self._throttled: Final = SlidingCount(SHARE_SECONDS)

@@ -15,6 +15,7 @@ from broadcast.smpp.codec.command_status import RALYBND, RBINDFAIL, RINVPASWD, R
 from broadcast.smpp.codec.template import SubmitTemplate
 from broadcast.smpp.errors import BindError, LinkLostError, MuteSessionError
 from broadcast.smpp.pool import Pool
+from broadcast.smpp.rates.pacing import make_sent_count
 from broadcast.smsc.server import SmscConfig
 from tests.support.scripted_smsc import scripted_smsc
 from tests.support.smpp import TEMPLATE, BindChanges, RecordingListener, StartClient
@@ -118,6 +119,23 @@ async def test_the_rate_of_the_account_holds_over_all_binds(start: StartClient) 
         client.on_room(session)
     await eventually(lambda: len(client.accepted) == 2300)
     await pool.drain(1.0)
+
+
+async def test_the_rate_of_the_account_holds_over_pools_that_follow_one_another(start: StartClient) -> None:
+    client = await start(receipts=False, rate_limit=100.0, rate_tolerance=0.02)
+    sent = make_sent_count()
+    client.offer(1_000)
+    pools: list[Pool[int]] = []
+    began = asyncio.get_running_loop().time()
+    while asyncio.get_running_loop().time() - began < 2.0:
+        pool = Pool(account(client.smsc.port, binds=1, rate_per_second=100.0), client, sent=sent)
+        pools.append(pool)
+        pool.start()
+        await asyncio.sleep(0.15)
+        await pool.drain(1.0)
+    assert len(pools) > 5
+    assert 100 < len(client.accepted) <= 310
+    assert client.smsc.simulator.describe()["violations"] in ({}, [])
 
 
 async def test_each_bind_has_a_window_of_its_own(start: StartClient) -> None:

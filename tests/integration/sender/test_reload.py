@@ -162,6 +162,21 @@ async def test_accounts_are_added_changed_drained_and_removed_in_mid_broadcast(
         assert await found.sender.stop() == 0
 
 
+@pytest.mark.timeout(120)
+async def test_the_rate_holds_over_reloads_that_bind_anew(settings: Settings, tmp_path: Path) -> None:
+    async with reloading(settings, tmp_path, "rate_per_second = 200") as found:
+        people = range(1, 1_501)
+        alert = await found.route.publish(lane=Lane.IMMEDIATE)
+        await found.route.put_jobs(alert, people, lane=Lane.IMMEDIATE)
+        await found.until_submitted("acc", 200)
+        for turn in range(14):
+            # Another window takes new sessions.
+            await found.reload({"acc": f"rate_per_second = 200\nwindow = {50 + turn}"})
+        await check_everybody_reached_once(found, alert, people)
+        accounts = (await found.simulators["acc"].stats())["accounts"]
+        assert 150 < max(each["highest_per_second"] for each in accounts.values()) <= 204
+
+
 async def test_a_file_that_cannot_be_taken_is_refused_whole_and_told(settings: Settings, tmp_path: Path) -> None:
     async with reloading(settings, tmp_path, "") as found:
         await eventually(lambda: "session_bound" in found.sender.text(), "acc is bound", within_seconds=30)

@@ -53,7 +53,7 @@ class DispatchUnderTest(RecordedEvents):
         self.accounts = RouteAccounts(
             route.accounts,
             "a",
-            lambda account: AccountBinds(account, settlement, nothing, self),
+            lambda account, sent: AccountBinds(account, settlement, nothing, self, sent=sent),
             health=Health("sender"),
             alarms=nothing,
             events=self,

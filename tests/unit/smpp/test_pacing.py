@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broadcast.smpp.rates.pacing import SPAN_SECONDS, SPAN_SHARE, Pacing
+from broadcast.smpp.rates.pacing import SPAN_SECONDS, SPAN_SHARE, Pacing, make_sent_count
 from broadcast.smpp.rates.sliding_count import SLOT_SECONDS, SlidingCount
 from tests.support.paced_smsc import PacedSmsc, drive
 
@@ -129,6 +129,21 @@ def test_the_rate_is_counted_in_segments_and_messages_go_whole(rate: int, waits:
             writes.append((now, segments))
     assert writes
     assert highest_in_a_second(writes) <= max(1.02 * rate, segments)
+
+
+@given(st.integers(10, 2000), st.lists(st.floats(0.0, 0.3), min_size=20, max_size=200))
+def test_a_pacing_that_follows_another_keeps_the_rate_over_both(rate: int, waits: list[float]) -> None:
+    sent = make_sent_count()
+    now = 0.0
+    writes: list[tuple[float, int]] = []
+    for wait in waits:
+        now += wait
+        pacing = Pacing(float(rate), now, sent=sent)
+        if room := pacing.room(now):
+            pacing.take(room, now)
+            writes.append((now, room))
+    assert writes
+    assert highest_in_a_second(writes) <= 1.02 * rate
 
 
 def test_segments_that_belong_together_get_room_together_at_any_rate() -> None:
