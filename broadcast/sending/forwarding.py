@@ -16,6 +16,7 @@ from broadcast.kafka.batches import KeyValue, send_records
 from broadcast.kafka.clients import make_producer, start_client
 from broadcast.routing import Account
 from broadcast.sending.arrivals.encoding import DeliveryEncoder
+from broadcast.sending.arrivals.turns import Turn, split_deliveries
 from broadcast.settings import Settings
 from broadcast.smpp.codec.command_status import ROK
 from broadcast.smpp.codec.message import Delivery
@@ -27,6 +28,10 @@ log = structlog.get_logger(__name__)
 LARGE_BATCH: Final = 50
 LARGE_BATCH_PAUSE_SECONDS: Final = 0.025
 """After a batch of so many the next waits a little and grows: a batch costs Kafka the same whatever it holds."""
+
+DELIVERIES_LIMIT: Final = 10_000
+OCTETS_LIMIT: Final = 4 * 1024 * 1024
+"""So many deliveries, or octets of messages from phones, are written together; the others wait for the next time."""
 
 STOP_SECONDS: Final = 2.0
 
@@ -94,19 +99,15 @@ class Forwarder:
                 self._idle.set()
                 self._arrived.clear()
                 await self._arrived.wait()
-            arrivals = list(self._arrivals)
-            self._arrivals.clear()
-            count = await self._send(arrivals)
+            count = await self._send()
             if count >= LARGE_BATCH:
                 await asyncio.sleep(LARGE_BATCH_PAUSE_SECONDS)
 
-    async def _send(self, arrivals: list[Arrival]) -> int:
+    async def _send(self) -> int:
         now = epoch_milliseconds()
         receipts: dict[int, list[KeyValue]] = {}
         inbound: list[KeyValue] = []
-        for account, _, deliveries, note_delays in arrivals:
-            records = receipts.setdefault(partition_of_account(account.name, self._partitions), [])
-            note_delays(self._encoder.encode(account, deliveries, now, receipts=records, inbound=inbound))
+        arrivals = await self._encode(now, receipts, inbound)
         try:
             futures = []
             for partition, records in receipts.items():
@@ -122,6 +123,27 @@ class Forwarder:
         for _, session, deliveries, _ in arrivals:
             _answer(session, deliveries)
         return sum(map(len, receipts.values()))
+
+    async def _encode(self, now: int, receipts: dict[int, list[KeyValue]], inbound: list[KeyValue]) -> list[Arrival]:
+        """Encode arrivals up to the limits, and take them out; everything else of the process has its turn meanwhile.
+
+        One SMSC can deliver as much as it likes, and must not keep beats and other accounts waiting.
+        """
+        arrivals: list[Arrival] = []
+        deliveries_left, octets_left = DELIVERIES_LIMIT, OCTETS_LIMIT
+        turn = Turn()
+        while self._arrivals and deliveries_left > 0 and octets_left > 0:
+            arrival = self._arrivals.popleft()
+            arrivals.append(arrival)
+            account, _, deliveries, note_delays = arrival
+            deliveries_left -= len(deliveries)
+            records = receipts.setdefault(partition_of_account(account.name, self._partitions), [])
+            for run in split_deliveries(deliveries):
+                await turn.give_way()
+                before = len(inbound)
+                note_delays(self._encoder.encode(account, run, now, receipts=records, inbound=inbound))
+                octets_left -= sum([len(value) for _, value in inbound[before:]])
+        return arrivals
 
     async def _replace_producer(self) -> None:
         # The sequence of an idempotent producer that was refused has a hole: Kafka refuses all that follows.

@@ -87,6 +87,8 @@ class BindConfig:
     pdu_cap: int = PDU_CAP
     # deliver_sm that wait for our response; beyond it the SMSC is told to send again later (RX_T_APPN).
     deliveries_limit: int = 50_000
+    # Octets of those among them that are large (`reader.LARGE_OCTETS`); beyond it the SMSC is told the same.
+    deliveries_octets_limit: int = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -194,7 +194,7 @@ class Session(DeliveryLink, Generic[T]):
     def _receive(self, batch: Batch, now: float) -> None:
         if batch.sequences:
             self._settle(batch, now)
-        if batch.deliveries and (deliveries := self._admit(batch.deliveries)):
+        if batch.deliveries and (deliveries := self._admit(batch)):
             self._listener.on_deliveries(self, deliveries)
         if batch.sequences:
             self._announce_room()

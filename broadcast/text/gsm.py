@@ -4,6 +4,8 @@ Octets are unpacked: one septet in each, as SMSCs take them in `short_message` w
 extension table is an escape pair, two septets that must stay together.
 """
 
+import codecs
+
 ESCAPE = 0x1B
 
 ALPHABET = (
@@ -34,6 +36,9 @@ SEPTETS: dict[str, bytes] = {
 
 _CHARACTERS = frozenset(SEPTETS)
 
+_BY_OCTET = ALPHABET + "\ufffd" * 128
+_PAIRS = [(chr(ESCAPE) + ALPHABET[value], character) for value, character in EXTENSION.items()]
+
 
 def fits(text: str) -> bool:
     """Whether every character has septets."""
@@ -51,16 +56,14 @@ def decode(octets: bytes) -> str:
     A septet after an escape that the extension table does not have is read from the default alphabet, a lone escape at
     the end is a space (TS 23.038, section 6.2.1.1, notes), and an octet above 0x7F is U+FFFD.
     """
-    characters = []
-    escaped = False
-    for octet in octets:
-        if octet > 0x7F:
-            characters.append("\ufffd")
-        elif escaped and octet == ESCAPE:
-            characters.append(" ")
-        elif escaped:
-            characters.append(EXTENSION.get(octet, ALPHABET[octet]))
-        elif octet != ESCAPE:
-            characters.append(ALPHABET[octet])
-        escaped = octet == ESCAPE and not escaped
-    return "".join(characters) + (" " if escaped else "")
+    text = codecs.charmap_decode(octets, "strict", _BY_OCTET)[0]
+    escape = chr(ESCAPE)
+    if escape not in text:
+        return text
+    # Whole replacements: an SMSC may deliver 64 KB of escapes. With those pairs gone no escape follows another.
+    text = text.replace(escape * 2, " ")
+    for pair, character in _PAIRS:
+        text = text.replace(pair, character)
+    if text.endswith(escape):
+        text = text[:-1] + " "
+    return text.replace(escape, "")

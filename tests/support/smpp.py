@@ -46,6 +46,7 @@ class BindChanges(TypedDict, total=False):
     enquire_link_seconds: float
     inactivity_seconds: float
     deliveries_limit: int
+    deliveries_octets_limit: int
     congestion_state: bool
 
 

@@ -5,13 +5,16 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from broadcast.sending.answers.tokens import Token
-from broadcast.smpp.codec.message import Delivery
+from broadcast.smpp.codec.message import Delivery, octets_of
 
 BATCHES: Final = 64
 """Deliveries that came together are looked at once for so many of them: nothing is done for each receipt."""
 
 DELIVERIES_LIMIT: Final = 5_000
 """Above so many only those from the numbers of unanswered submits are kept; if those are too many, none."""
+
+OCTETS_LIMIT: Final = 8 * 1024 * 1024
+"""Likewise for the octets of all deliveries, as `octets_of` counts them."""
 
 Pending: TypeAlias = Callable[[], Iterable[Collection[Token]]]
 """Gives for each session the tokens of its unanswered submits, the oldest first."""
@@ -34,7 +37,7 @@ class EarlyReceipts:
         self._pending: Final = pending
         self._batches: Final[deque[tuple[int, Sequence[Delivery]]]] = deque()
         self._by_number: dict[str, list[Arrived]] = {}
-        self._count = self._batches_since = 0
+        self._count = self._octets = self._batches_since = 0
 
     def __len__(self) -> int:
         return self._count
@@ -43,8 +46,9 @@ class EarlyReceipts:
         """Keep deliveries that came together; `at` in milliseconds since the epoch."""
         self._batches.append((at, deliveries))
         self._count += len(deliveries)
+        self._octets += octets_of(deliveries)
         self._batches_since += 1
-        if self._batches_since >= BATCHES or self._count >= DELIVERIES_LIMIT:
+        if self._batches_since >= BATCHES or self._is_full():
             self._drop_answered()
 
     def find(self, number: str) -> Sequence[Arrived]:
@@ -60,17 +64,23 @@ class EarlyReceipts:
             self._clear()
             return
         while self._batches and self._batches[0][0] < oldest:
-            self._count -= len(self._batches.popleft()[1])
-        if self._count >= DELIVERIES_LIMIT:
+            _, deliveries = self._batches.popleft()
+            self._count -= len(deliveries)
+            self._octets -= octets_of(deliveries)
+        if self._is_full():
             self._drop_other_numbers()
 
     def _drop_other_numbers(self) -> None:
         self._index()
         numbers = {token[1].msisdn.lstrip("+") for tokens in self._pending() for token in tokens}
         self._by_number = {number: found for number, found in self._by_number.items() if number in numbers}
-        self._count = sum(map(len, self._by_number.values()))
-        if self._count >= DELIVERIES_LIMIT:
+        kept = [arrived.delivery for found in self._by_number.values() for arrived in found]
+        self._count, self._octets = len(kept), octets_of(kept)
+        if self._is_full():
             self._clear()
+
+    def _is_full(self) -> bool:
+        return self._count >= DELIVERIES_LIMIT or self._octets >= OCTETS_LIMIT
 
     def _index(self) -> None:
         for at, deliveries in self._batches:
@@ -82,4 +92,4 @@ class EarlyReceipts:
     def _clear(self) -> None:
         self._batches.clear()
         self._by_number.clear()
-        self._count = 0
+        self._count = self._octets = 0

@@ -1,5 +1,6 @@
 """Deliveries that nobody can read, kept as they came but without phone numbers."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from broadcast.pii import blank_numbers
@@ -8,6 +9,9 @@ from schemas.receipt import RawDelivery
 
 LONGEST_PART: Final = 1_024
 """Octets that are kept of each part: more than any receipt has."""
+
+_LOOKED_AT: Final = LONGEST_PART + 256
+"""Octets of each part in which numbers are looked for: one that begins in what is kept ends before, even in UCS-2."""
 
 NO_MESSAGE: Final = "a receipt that names no message, or by an id of more than 255 octets, or a part of one"
 
@@ -25,16 +29,17 @@ def make_raw_delivery(delivery: Delivery, reason: str) -> RawDelivery:
     """The octets of a delivery with its addresses blanked; with every long number blanked where they are unknown."""
     fault = delivery.fault
     if fault is not None:
-        body = blank_numbers(fault.body, None)
-        return RawDelivery(reason, body=body[:LONGEST_PART], octets=len(body))
+        return RawDelivery(reason, body=_make_part(fault.body, None), octets=len(fault.body))
     addresses = (delivery.source, delivery.destination)
-    text = blank_numbers(delivery.short_message, addresses)
-    parameters = blank_numbers(delivery.optional, addresses)
     return RawDelivery(
         reason,
         delivery.esm_class,
         delivery.data_coding,
-        text[:LONGEST_PART],
-        parameters[:LONGEST_PART],
-        octets=len(text) + len(parameters),
+        _make_part(delivery.short_message, addresses),
+        _make_part(delivery.optional, addresses),
+        octets=len(delivery.short_message) + len(delivery.optional),
     )
+
+
+def _make_part(octets: bytes, numbers: Sequence[bytes] | None) -> bytes:
+    return blank_numbers(octets[:_LOOKED_AT], numbers)[:LONGEST_PART]

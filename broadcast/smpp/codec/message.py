@@ -1,6 +1,7 @@
 """The bodies that carry a short message: submit_sm, deliver_sm, data_sm (SMPP 3.4, 4.4.1, 4.6.1, 4.7.1)."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -85,6 +86,11 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
         if self.short_message or not self.optional:
             return self.short_message
         return self.tlvs.get(MESSAGE_PAYLOAD, b"")
+
+
+def octets_of(deliveries: Sequence[Delivery]) -> int:
+    """Octets that deliveries hold beyond their short_message, which has at most 255."""
+    return sum([len(each.optional) if each.fault is None else len(each.fault.body) for each in deliveries])
 
 
 def encode_message(message: ShortMessage) -> bytes:

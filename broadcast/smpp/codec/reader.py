@@ -24,22 +24,27 @@ from broadcast.smpp.codec.tlv import CONGESTION_STATE, parse_tlvs
 # Response bodies are an id and its NUL, so a session has few lengths; the limit is against a hostile peer.
 _LAYOUTS_LIMIT: Final = 256
 
+LARGE_OCTETS: Final = 1_024
+"""A delivery of more has a text in message_payload, or many optional parameters."""
+_DELIVERIES: Final = frozenset([DELIVER_SM, DATA_SM])
+
 
 class Batch:
     """The PDUs of one buffer by kind, each kind in the order received.
 
     `sequences`, `statuses` and `ids` are the columns of the submit responses (an id is empty where the response has no
     body); `congestion` is the congestion_state of the last of them that has one; deliveries whose body cannot be read
-    say so (`Delivery.fault`); `others` are all others.
+    say so (`Delivery.fault`), and `has_large` when one of them is of more than `LARGE_OCTETS`; `others` are all others.
     """
 
-    __slots__ = ("congestion", "deliveries", "error", "ids", "others", "sequences", "statuses")
+    __slots__ = ("congestion", "deliveries", "error", "has_large", "ids", "others", "sequences", "statuses")
 
     def __init__(self) -> None:
         self.sequences: list[int] = []
         self.statuses: list[int] = []
         self.ids: list[bytes] = []
         self.deliveries: list[Delivery] = []
+        self.has_large = False
         self.others: list[Pdu] = []
         self.error: FrameError | None = None
         self.congestion: int | None = None
@@ -78,6 +83,8 @@ class Reader:
             if command == SUBMIT_SM_RESP:
                 offset += self._read_responses(data, offset, length, batch)
                 continue
+            if length > LARGE_OCTETS and command in _DELIVERIES:
+                batch.has_large = True
             if command == DELIVER_SM:
                 delivery = _read_delivery(parse_delivery, data, offset, stop, sequence)
                 batch.deliveries.append(delivery)

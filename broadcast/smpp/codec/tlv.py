@@ -18,6 +18,9 @@ MESSAGE_PAYLOAD: Final = 0x0424
 MESSAGE_STATE: Final = 0x0427
 CONGESTION_STATE: Final = 0x0428
 
+PARAMETERS_LIMIT: Final = 256
+"""Optional parameters of one body; SMPP 5.0 has fewer than 100. A body of 64 KB has room for 16,000 empty ones."""
+
 _HEAD: Final = struct.Struct(">HH")
 
 
@@ -27,10 +30,17 @@ def encode_tlvs(tlvs: Iterable[tuple[int, bytes]]) -> bytes:
 
 
 def parse_tlvs(optional: bytes) -> dict[int, bytes]:
-    """Tag to value; unknown tags pass (3.3), of a repeated tag the last stays. PduError when the lengths do not fit."""
+    """Tag to value; unknown tags pass (3.3), of a repeated tag the last stays.
+
+    PduError when the lengths do not fit, or above `PARAMETERS_LIMIT`.
+    """
     tlvs: dict[int, bytes] = {}
     offset, end = 0, len(optional)
+    count = 0
     while offset < end:
+        count += 1
+        if count > PARAMETERS_LIMIT:
+            raise PduError(f"more than {PARAMETERS_LIMIT} optional parameters", RINVOPTPARSTREAM)
         if end - offset < 4:
             raise PduError(f"{end - offset} octets after the last optional parameter", RINVOPTPARSTREAM)
         tag, length = _HEAD.unpack_from(optional, offset)
@@ -45,9 +55,11 @@ def parse_tlvs(optional: bytes) -> dict[int, bytes]:
 
 
 def whole_tlvs(optional: bytes) -> int:
-    """How many octets at the beginning are whole optional parameters."""
+    """How many octets at the beginning are whole optional parameters, at most `PARAMETERS_LIMIT` of them."""
     offset, end = 0, len(optional)
-    while end - offset >= 4:
+    for _ in range(PARAMETERS_LIMIT):
+        if end - offset < 4:
+            break
         _, length = _HEAD.unpack_from(optional, offset)
         if offset + 4 + length > end:
             break

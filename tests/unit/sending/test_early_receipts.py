@@ -2,7 +2,7 @@
 
 import pytest
 
-from broadcast.sending.answers.early_receipts import BATCHES, DELIVERIES_LIMIT, EarlyReceipts
+from broadcast.sending.answers.early_receipts import BATCHES, DELIVERIES_LIMIT, OCTETS_LIMIT, EarlyReceipts
 from broadcast.smpp.codec.command_status import RSYSERR
 from broadcast.smpp.codec.message import Delivery
 from schemas.lane import Lane
@@ -118,3 +118,17 @@ def test_a_number_that_floods_is_forgotten_before_it_fills_the_memory() -> None:
     for batch in range(2 * DELIVERIES_LIMIT // 100):
         kept.keep([of_number()] * 100, AT + batch)
         assert len(kept) <= DELIVERIES_LIMIT
+
+
+def test_of_large_deliveries_only_those_from_unanswered_numbers_are_kept_and_never_more_octets_than_the_limit() -> None:
+    given = SettlementUnderTest(Lane.IMMEDIATE)
+    early = given.settlement._early[ACCOUNT.name]
+    given.settlement.note_deliveries(ACCOUNT, [of_number()], AT + 3_000)
+    large = b"\x04\x24\xfd\xe8" + b"x" * 65_000
+    for sequence in range(1_000):
+        other = Delivery(sequence, 0, b"447700900999", b"T", 0, b"", large)
+        given.settlement.note_deliveries(ACCOUNT, [other], AT + 3_000)
+        assert early._octets < OCTETS_LIMIT + len(large)
+    assert len(early) <= OCTETS_LIMIT // 65_000 + 2
+    given.settlement.settle_unanswered(given.tokens[0], AT + 30_000)
+    assert given.withdrawn() == [(100, 2)]

@@ -1,15 +1,20 @@
 """Whatever an SMSC delivers, it ends no sender, what came with it goes on, and what nobody can read is kept."""
 
+import asyncio
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broadcast.clock import monotonic
 from broadcast.pii import blank_numbers, number_hash
 from broadcast.routing import Account
 from broadcast.sending.arrivals.encoding import DeliveryEncoder
+from broadcast.sending.arrivals.raw_deliveries import LONGEST_PART
+from broadcast.sending.arrivals.turns import RUN_DELIVERIES, RUN_OCTETS, TURN_SECONDS, Turn, split_deliveries
 from broadcast.smpp.codec.command_status import RINVCMDLEN
-from broadcast.smpp.codec.message import Delivery, Fault
+from broadcast.smpp.codec.message import Delivery, Fault, octets_of
 from broadcast.smpp.codec.message_ids import MessageIdRule
 from broadcast.smpp.codec.receipt_text import Unclassified
 from schemas.receipt import Receipt
@@ -147,3 +152,50 @@ def test_the_seconds_from_submit_to_done_date_are_told_of_the_receipts_that_have
     delays = DeliveryEncoder("r", b"k").encode(ACCOUNT, [*deliveries, GOOD], 1, receipts=receipts, inbound=inbound)
     assert delays == [60.0, 3_600.0]
     assert len(receipts) == 3
+
+
+@pytest.mark.parametrize("coding", ["ascii", "utf-16-be"])
+@pytest.mark.parametrize("before", range(LONGEST_PART - 40, LONGEST_PART + 1, 2))
+def test_a_number_at_the_end_of_what_is_kept_is_blanked(coding: str, before: int) -> None:
+    parameters = b"\x02\x02\xff\x00" + b"x" * (before - 4) + NUMBER.decode().encode(coding) + b"x" * 60_000
+    (receipt,), _ = records(Delivery(1, 4, NUMBER, b"T", 0, b"", parameters))
+    assert receipt.raw is not None
+    assert not set(receipt.raw.parameters[before:]) & set(b"0123456789")
+    assert receipt.raw.octets == len(parameters)
+
+
+def test_a_delivery_of_thousands_of_empty_parameters_is_kept_raw() -> None:
+    (receipt,), inbound = records(Delivery(1, 0, NUMBER, b"T", 0, b"", b"\x02\x02\0\0" * 16_000))
+    assert inbound == 0
+    assert receipt.raw is not None
+    assert receipt.raw.reason == "more than 256 optional parameters"
+
+
+@given(st.lists(st.sampled_from([0, 50, 20_000, 65_000]), max_size=450))
+def test_what_is_encoded_in_one_turn_is_bounded_by_deliveries_and_octets(lengths: list[int]) -> None:
+    deliveries = [Delivery(n, 0, NUMBER, b"T", 0, b"", b"x" * length) for n, length in enumerate(lengths)]
+    runs = list(split_deliveries(deliveries))
+    assert [each for run in runs for each in run] == deliveries
+    assert all(len(run) <= RUN_DELIVERIES for run in runs)
+    assert all(len(run) == 1 or octets_of(run) <= RUN_OCTETS for run in runs)
+
+
+async def test_all_other_tasks_run_when_a_turn_is_over() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(count())
+    turn = Turn()
+    for _ in range(5):
+        began = monotonic()
+        while monotonic() - began < TURN_SECONDS:
+            pass
+        await turn.give_way()
+    await turn.give_way()
+    other.cancel()
+    assert turns == 5

@@ -59,3 +59,21 @@ async def test_an_unreadable_delivery_is_answered_when_it_is_stored_and_by_its_o
         (1, DELIVER_SM_RESP, RINVCMDLEN),
         (2, DATA_SM_RESP, RINVCMDLEN),
     ]
+
+
+async def test_large_deliveries_without_an_answer_are_counted_in_octets_and_sent_back_above_the_limit() -> None:
+    memory = SessionInMemory(deliveries_octets_limit=150_000)
+    small = encode_message(ShortMessage(source=b"4915", short_message=b"hi"))
+    large = encode_message(ShortMessage(source=b"4915", optional=b"\x04\x24\xea\x60" + b"x" * 60_000))
+    # The SMSC uses one sequence number twice.
+    memory.receive(*(Pdu(DELIVER_SM, 0, number, large) for number in (1, 1, 2)), Pdu(DELIVER_SM, 0, 3, small))
+    assert [each.sequence for each in memory.listener.deliveries] == [1, 1, 3]
+    assert memory.transport.take() == [Pdu(DELIVER_SM_RESP, RX_T_APPN, 2, b"\0")]
+    memory.session.answer([1])
+    memory.transport.take()
+    memory.receive(Pdu(DELIVER_SM, 0, 4, large), Pdu(DELIVER_SM, 0, 5, large))
+    assert memory.transport.take() == [Pdu(DELIVER_SM_RESP, RX_T_APPN, 5, b"\0")]
+    memory.session.answer([1, 3, 4])
+    memory.transport.take()
+    memory.receive(Pdu(DELIVER_SM, 0, 6, large), Pdu(DELIVER_SM, 0, 7, large))
+    assert memory.transport.take() == []

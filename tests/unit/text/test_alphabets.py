@@ -68,3 +68,21 @@ def test_a_letter_and_its_accent_in_two_characters_become_the_one_that_the_alpha
 
 def test_plain_forms_fit_and_print_does_not() -> None:
     assert all(gsm.fits(form) and not gsm.fits(character) for character, form in PLAIN.items())
+
+
+@given(st.lists(st.sampled_from([b"\x1b", b"\x1b\x65", b"\x28", b"A", b"\x80", b"\x20"])).map(b"".join))
+def test_escapes_are_read_in_pairs_from_the_left(octets: bytes) -> None:
+    expected = ""
+    at = 0
+    while at < len(octets):
+        if octets[at] != gsm.ESCAPE:
+            expected += gsm.ALPHABET[octets[at]] if octets[at] < 0x80 else "\ufffd"
+            at += 1
+            continue
+        pair = octets[at + 1] if at + 1 < len(octets) else gsm.ESCAPE
+        if pair == gsm.ESCAPE:
+            expected += " "
+        else:
+            expected += gsm.EXTENSION.get(pair, gsm.ALPHABET[pair] if pair < 0x80 else "\ufffd")
+        at += 2
+    assert gsm.decode(octets) == expected
