@@ -3,7 +3,7 @@
 import time
 from datetime import UTC, datetime
 
-from schemas.receipt import YEAR_10000
+from schemas.bounds import YEAR_10000
 
 
 def utc_now() -> datetime:

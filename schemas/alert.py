@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
+from schemas.bounds import ALERT_BYTES_MAX
 from schemas.enumeration import Category, Certainty, MsgType, ResponseType, Scope, Severity, Status, Urgency
 from schemas.scalar import (
     YEARS,
@@ -67,9 +68,6 @@ __all__ = [
     "write_alert",
     "write_event",
 ]
-
-ALERT_BYTES_MAX = 524_288
-"""Most bytes of an alert as XML or JSON, half of what a Kafka record holds by default."""
 
 PROBLEMS_MAX = 100
 """Most faults that one error names."""

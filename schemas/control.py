@@ -1,17 +1,22 @@
 """What senders must know of each alert: the records of `control.v1`, compacted."""
 
+from typing import Annotated
+
 import msgspec
 
+from schemas.bounds import ALERT_BYTES_MAX, VARIANTS_MAX, AlertId, Language, Milliseconds, Name
 from schemas.lane import Lane
 
 STOP_SUFFIX = "/stop"
+
+Text = Annotated[str, msgspec.Meta(max_length=ALERT_BYTES_MAX)]
 
 
 class Variant(msgspec.Struct):
     """One text of an alert, rendered for phones, in one language (RFC 3066 tag)."""
 
-    language: str
-    text: str
+    language: Language
+    text: Text
 
 
 class Control(msgspec.Struct, omit_defaults=True):
@@ -21,20 +26,20 @@ class Control(msgspec.Struct, omit_defaults=True):
     since the epoch; `variants` are indexed by `Job.variant`.
     """
 
-    alert_id: str
+    alert_id: AlertId
     lane: Lane
-    status: str
-    expires_at: int
-    variants: tuple[Variant, ...]
+    status: Name
+    expires_at: Milliseconds
+    variants: Annotated[tuple[Variant, ...], msgspec.Meta(max_length=VARIANTS_MAX)]
 
 
 class Stop(msgspec.Struct, omit_defaults=True):
     """A stop; key: the alert id and `/stop`. Nothing undoes it. `at` in milliseconds since the epoch."""
 
-    alert_id: str
-    at: int
-    actor: str
-    reason: str = ""
+    alert_id: AlertId
+    at: Milliseconds
+    actor: Text
+    reason: Text = ""
 
 
 def stop_key(alert_id: str) -> str:

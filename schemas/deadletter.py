@@ -1,8 +1,14 @@
 """A record that could not be read or was invalid, on `deadletters.v1`."""
 
 import base64
+from typing import Annotated
 
 import msgspec
+
+from schemas.bounds import Milliseconds, Name, Number, Offset
+
+TOPIC_LENGTH_MAX = 249
+"""Kafka's own limit of a topic's name."""
 
 KEY_BYTES_MAX = 10_000
 ERROR_LENGTH_MAX = 2_000
@@ -17,14 +23,14 @@ class DeadLetter(msgspec.Struct, omit_defaults=True):
     `truncated` says that `value` or `key` is only the beginning of what was too large to keep.
     """
 
-    topic: str
-    partition: int
-    offset: int
-    stage: str
-    error: str
-    at: int
-    key: bytes | None = None
-    value: bytes | None = None
+    topic: Annotated[str, msgspec.Meta(max_length=TOPIC_LENGTH_MAX)]
+    partition: Number
+    offset: Offset
+    stage: Name
+    error: Annotated[str, msgspec.Meta(max_length=ERROR_LENGTH_MAX)]
+    at: Milliseconds
+    key: Annotated[bytes, msgspec.Meta(max_length=KEY_BYTES_MAX)] | None = None
+    value: Annotated[bytes, msgspec.Meta(max_length=VALUE_BYTES_MAX)] | None = None
     truncated: bool = False
 
     def preview(self, length: int = 200) -> str:

@@ -5,10 +5,22 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.bounds import (
+    ALERT_BYTES_MAX,
+    LANGUAGE_LENGTH_MAX,
+    NAME_LENGTH_MAX,
+    VARIANTS_MAX,
+    YEAR_10000,
+)
 from schemas.lane import Lane
 
 Number = Annotated[int, Field(ge=0, lt=2**31)]
 """What PostgreSQL keeps in an integer."""
+
+VariantIndex = Annotated[int, Field(ge=0, lt=VARIANTS_MAX)]
+Language = Annotated[str, Field(max_length=LANGUAGE_LENGTH_MAX)]
+Group = Annotated[str, Field(max_length=ALERT_BYTES_MAX)]
+"""A name in `addresses` may fill the whole alert."""
 
 
 class Expansion(BaseModel):
@@ -25,11 +37,11 @@ class Expansion(BaseModel):
     kind: Literal["audience", "chunk"]
     alert_id: UUID
     lane: Lane
-    status: str
-    groups: tuple[str, ...]
-    expires_at: int
-    languages: dict[str, int]
-    default_variant: int = 0
+    status: Annotated[str, Field(max_length=NAME_LENGTH_MAX)]
+    groups: Annotated[tuple[Group, ...], Field(max_length=ALERT_BYTES_MAX // 2)]
+    expires_at: Annotated[int, Field(ge=0, lt=YEAR_10000)]
+    languages: Annotated[dict[Language, VariantIndex], Field(max_length=2 * VARIANTS_MAX)]
+    default_variant: VariantIndex = 0
     participants_only: bool = False
     chunk: Number = 0
     chunks: Number = 0

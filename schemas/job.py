@@ -5,6 +5,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from schemas.bounds import SEGMENTS_MAX, TEXT_LENGTH_MAX, Milliseconds, Name, Names, Octet, VariantIndex
+
 HIGHEST_ATTEMPT = 32_767
 """The audit keeps attempts in 16 bits; a retry each 5 s until the longest expiry needs 17,280."""
 
@@ -25,16 +27,16 @@ class Job(msgspec.Struct, omit_defaults=True, gc=False):
 
     alert_id: Annotated[str, Meta(min_length=36, max_length=36)]
     recipient_id: Annotated[int, Meta(ge=0, le=2**63 - 1)]
-    msisdn: str
-    variant: int = 0
+    msisdn: Name
+    variant: VariantIndex = 0
     attempt: Annotated[int, Meta(ge=1, le=HIGHEST_ATTEMPT)] = 1
-    text: str = ""
-    segments: tuple[int, ...] = ()
-    due_at: int = 0
+    text: Annotated[str, Meta(max_length=TEXT_LENGTH_MAX)] = ""
+    segments: Annotated[tuple[Octet, ...], Meta(max_length=SEGMENTS_MAX)] = ()
+    due_at: Milliseconds = 0
     possible_duplicate: bool = False
     resends: Annotated[int, Meta(ge=0, le=HIGHEST_ATTEMPT)] = 0
     copies: Annotated[int, Meta(ge=0, le=HIGHEST_ATTEMPT)] = 0
-    refused_by: tuple[str, ...] = ()
-    session: str = ""
+    refused_by: Names = ()
+    session: Name = ""
     withdrawn: bool = False
-    unanswered_by: tuple[str, ...] = ()
+    unanswered_by: Names = ()

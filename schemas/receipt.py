@@ -5,12 +5,10 @@ from typing import Annotated
 
 import msgspec
 
-YEAR_10000 = 253_402_300_800_000
+from schemas.bounds import MessageId, Milliseconds, Name, Number, Octet, Reason, Signed64
 
-Milliseconds = Annotated[int, msgspec.Meta(ge=0, lt=YEAR_10000)]
-"""An instant before the year 10000, in milliseconds since the epoch; checked when a record is read."""
-
-Signed64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+RawOctets = Annotated[bytes, msgspec.Meta(max_length=4_096)]
+"""Four times what the sender keeps of a part."""
 
 
 class ReceiptState(StrEnum):
@@ -44,13 +42,13 @@ class RawDelivery(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
     told apart. Each is cut; `octets` is the length of all three before.
     """
 
-    reason: str
-    esm_class: int = 0
-    data_coding: int = 0
-    text: bytes = b""
-    parameters: bytes = b""
-    body: bytes = b""
-    octets: int = 0
+    reason: Reason
+    esm_class: Octet = 0
+    data_coding: Octet = 0
+    text: RawOctets = b""
+    parameters: RawOctets = b""
+    body: RawOctets = b""
+    octets: Number = 0
 
 
 class Receipt(msgspec.Struct, omit_defaults=True, gc=False):
@@ -62,13 +60,13 @@ class Receipt(msgspec.Struct, omit_defaults=True, gc=False):
     the text said that it is a receipt. With `raw` it could not be read: then it has no message id and no state.
     """
 
-    account: str
-    message_id: str
+    account: Name
+    message_id: MessageId
     state: ReceiptState
     number_hash: Signed64 = 0
     error: str = ""
     done_at: Milliseconds = 0
     received_at: Milliseconds = 0
-    id_rule: str = ""
+    id_rule: Name = ""
     by_text: bool = False
     raw: RawDelivery | None = None

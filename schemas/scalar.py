@@ -11,6 +11,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, StringConstraints
 from pydantic_core import PydanticCustomError
 
+from schemas.bounds import LANGUAGE_LENGTH_MAX
+
 POINTS_MAX = 10_000
 """Most points of one polygon; geometry is not looked at beyond it (R22)."""
 
@@ -84,7 +86,7 @@ def write_instant(instant: datetime) -> str:
 
 def check_language(text: str) -> str:
     """An RFC 3066 tag (R3)."""
-    if not _LANGUAGE.fullmatch(text):
+    if not _LANGUAGE.fullmatch(text) or len(text) > LANGUAGE_LENGTH_MAX:
         raise broken("R3", "is not a language tag such as en-US or de")
     return text
 

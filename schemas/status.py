@@ -6,7 +6,8 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from schemas.receipt import Milliseconds, ReceiptState, Signed64
+from schemas.bounds import MessageId, Milliseconds, Name, Octet, Reason, Signed64
+from schemas.receipt import ReceiptState
 
 
 class Outcome(StrEnum):
@@ -36,13 +37,13 @@ class Status(msgspec.Struct, omit_defaults=True, gc=False):
     recipient_id: Signed64
     attempt: Annotated[int, msgspec.Meta(ge=1, le=32_767)]
     outcome: Outcome
-    segment: Annotated[int, msgspec.Meta(ge=0, le=255)] = 1
+    segment: Octet = 1
     segments: Annotated[int, msgspec.Meta(ge=1, le=255)] = 1
-    account: str = ""
-    message_id: str = ""
+    account: Name = ""
+    message_id: MessageId = ""
     number_hash: Signed64 = 0
     error: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = 0
-    reason: str = ""
+    reason: Reason = ""
     submitted_at: Milliseconds = 0
     at: Milliseconds = 0
     possible_duplicate: bool = False

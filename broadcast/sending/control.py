@@ -34,6 +34,9 @@ PASSED_MARGIN_SECONDS: Final = 0.5
 FORGET_TEXTS_MS: Final = 86_400_000
 """An alert that expired so long ago keeps its place but not its texts."""
 
+KEY_LENGTH_MAX: Final = 64
+"""More than an alert id with its suffix has: keys of stops are kept for ever."""
+
 POLL_MS: Final = 100
 LONGEST_PAUSE_SECONDS: Final = 0.5
 """Between two attempts to read: nothing is sent without control."""
@@ -55,9 +58,11 @@ class ControlView:
     def apply(self, key: bytes | None, value: bytes | None, now: int) -> None:
         """Take in one record: a stop stays whatever follows, a control without a value removes the alert.
 
-        msgspec.MsgspecError (ValidationError, DecodeError) for a value that is no control record.
+        msgspec.MsgspecError (ValidationError, DecodeError) for a value that is no control record, or too long a key.
         """
         name = (key or b"").decode()
+        if len(name) > KEY_LENGTH_MAX:
+            raise msgspec.ValidationError(f"key has {len(name)} characters, at most {KEY_LENGTH_MAX}: an alert id")
         if name.endswith(STOP_SUFFIX):
             if value is not None:
                 self.stopped.add(name.removesuffix(STOP_SUFFIX))

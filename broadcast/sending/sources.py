@@ -3,7 +3,7 @@
 import asyncio
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Final, Generic, TypeAlias, TypeVar
@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError
 from aiokafka.structs import ConsumerRecord
 
+from broadcast.clock import epoch_milliseconds
 from broadcast.kafka import batches
 from broadcast.kafka.batches import RecordDecoder
 from broadcast.sending.answers.tokens import Token
@@ -129,8 +130,11 @@ class Source(Generic[T]):
         progress: Progress[T],
         longest_wait_ms: int = 0,
         log_end: int = 0,
+        *,
+        now_ms: Callable[[], int] = epoch_milliseconds,
     ) -> None:
         self.partition: Final = partition
+        self._now_ms: Final = now_ms
         self.delayed: Final = longest_wait_ms > 0
         self._longest_wait_ms: Final = longest_wait_ms
         self.delay_ms: Final = int(longest_wait_ms / (1 + JITTER_SHARE))
@@ -166,7 +170,9 @@ class Source(Generic[T]):
             return
         offsets = [record.offset for record in readable]
         if self.delayed:
-            latest = {record.offset: record.timestamp + self._longest_wait_ms for record in records}
+            # A producer sets its records' timestamps, so one may lie far in the future.
+            now = self._now_ms()
+            latest = {record.offset: min(record.timestamp, now) + self._longest_wait_ms for record in records}
             for job, offset in zip(jobs, offsets, strict=True):
                 job.due_at = min(job.due_at, latest[offset])
                 if job.withdrawn:

@@ -9,8 +9,11 @@ from broadcast.audit.evidence.chain import Record
 from broadcast.clock import instant_of
 from broadcast.kafka import batches
 from broadcast.kafka.batches import Decoded, RecordDecoder
-from schemas.receipt import YEAR_10000, Receipt
+from schemas.bounds import YEAR_10000
+from schemas.receipt import Receipt
 from schemas.status import Status
+
+ALERT_ID_LENGTH = 36
 
 T = TypeVar("T", Status, Receipt)
 
@@ -52,9 +55,14 @@ _statuses = RecordDecoder(Status)
 _receipts = RecordDecoder(Receipt)
 
 
-@lru_cache(maxsize=4096)
 def is_alert_id(text: str) -> bool:
     """True if it is a UUID in its usual form."""
+    # By its length first: what is cached stays in memory.
+    return len(text) == ALERT_ID_LENGTH and _is_uuid(text)
+
+
+@lru_cache(maxsize=4096)
+def _is_uuid(text: str) -> bool:
     try:
         return str(UUID(text)) == text.lower()
     except ValueError:

@@ -178,11 +178,14 @@ async def test_poison_becomes_a_dead_letter_on_every_lane(stage: Control) -> Non
     await stage.put("expansions.routine.v1", unknown | {"status": "Actual", "kind": "chunk", "chunks": 1})
     await stage.put("expansions.routine.v1", unknown | {"status": "Actual", "kind": "chunk", "chunk": 2**31})
     await stage.put("expansions.routine.v1", unknown | {"status": "Actual", "groups": ["a\x00b"]})
+    chunk = unknown | {"status": "Actual", "lane": "immediate", "kind": "chunk", "chunk": 0, "chunks": 1}
+    for change in ({"languages": {"en": 10**30}}, {"languages": {"en": 10**9}}, {"default_variant": 10**9}):
+        await stage.put("expansions.immediate.v1", chunk | change)
     content = alert_content(["riverside"])
     await publish(stage, content)
     async with stage.running(expander.run, "expander"):
         await stage.until(lambda: _count(stage, 2))
-        await stage.until(lambda: _letters(stage, 6))
+        await stage.until(lambda: _letters(stage, 9))
     letters = [msgspec.json.decode(record.value, type=DeadLetter) for record in await stage.read("deadletters.v1")]
     assert {letter.stage for letter in letters} == {"expander"}
     errors = " ".join(letter.error for letter in letters)
@@ -192,6 +195,8 @@ async def test_poison_becomes_a_dead_letter_on_every_lane(stage: Control) -> Non
         "is not stored; publish",
         "resolve its audience",
         "chunk: ",
+        "languages.en: ",
+        "default_variant: ",
     ):
         assert said in errors
 

@@ -77,11 +77,14 @@ async def test_a_recorder_that_ends_anyhow_goes_on_where_its_evidence_ends(under
 
 async def test_poison_becomes_a_dead_letter_and_the_stream_goes_on(under_test: RecorderUnderTest) -> None:
     await under_test.make_alert(3)
-    poison = [b"{", None, b'{"alert_id":"x","recipient_id":1,"attempt":1,"outcome":"accepted"}', b"\xff\x00"]
     good = under_test.statuses([1, 2])
+    poison = [b"{", None, b'{"alert_id":"x","recipient_id":1,"attempt":1,"outcome":"accepted"}', b"\xff\x00"]
+    too_long = {"account": "x" * 500_000}
+    poison.append(msgspec.json.encode(msgspec.json.decode(good[0]) | too_long))
+    bad_receipts = [b"[]", msgspec.json.encode(msgspec.json.decode(under_test.receipts([1])[0]) | too_long)]
     async with under_test.recorder():
         await under_test.send(under_test.names.statuses, [good[0], *poison, good[1]])
-        await under_test.send(under_test.names.receipts, [b"[]", *under_test.receipts([1])])
+        await under_test.send(under_test.names.receipts, [*bad_receipts, *under_test.receipts([1])])
         await under_test.wait_for(delivered=1, submitted=1, queued=1)
     await under_test.sound()
     consumer = make_consumer(under_test.settings, under_test.names.deadletters, auto_offset_reset="earliest")
@@ -89,14 +92,14 @@ async def test_poison_becomes_a_dead_letter_and_the_stream_goes_on(under_test: R
     try:
         letters: list[DeadLetter] = []
         async with asyncio.timeout(10):
-            while len(letters) < 5:
+            while len(letters) < 7:
                 for records in (await consumer.getmany(timeout_ms=200)).values():
                     letters += [msgspec.json.decode(record.value, type=DeadLetter) for record in records]
     finally:
         await consumer.stop()
     by_topic = {letter.topic: sorted(one.offset for one in letters if one.topic == letter.topic) for letter in letters}
-    assert by_topic == {under_test.names.statuses: [1, 2, 3, 4], under_test.names.receipts: [0]}
-    assert {letter.value for letter in letters} == {*poison, b"[]"}
+    assert by_topic == {under_test.names.statuses: [1, 2, 3, 4, 5], under_test.names.receipts: [0, 1]}
+    assert {letter.value for letter in letters} == {*poison, *bad_receipts}
     assert all(letter.error and letter.stage == "recorder" for letter in letters)
 
 

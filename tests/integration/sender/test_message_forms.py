@@ -2,13 +2,19 @@
 
 from collections import Counter
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from msgspec.json import encode
 
 from broadcast.settings import Settings
+from schemas.control import Control, Variant
+from schemas.deadletter import DeadLetter
+from schemas.job import Job
+from schemas.lane import Lane
 from schemas.receipt import Receipt, ReceiptState
 from schemas.status import DeliveryState, Outcome, state_of_attempt, state_of_recipient
-from tests.support.sender_setup import open_route
+from tests.support.sender_setup import ROUTE, open_route
 from tests.support.waiting import found_first
 
 LONG = "Flood warning for the lower town. Leave your house and go to higher ground. " * 5
@@ -54,3 +60,28 @@ async def test_a_long_text_in_each_form_is_retried_until_it_is_delivered(
         assert Counter(status.segment for status in await route.statuses()).keys() == set(segments)
         assert Counter(map(state_of_recipient, found.values())) == {DeliveryState.DELIVERED: 300}
         assert (await route.simulator.stats())["duplicates"] == 0
+
+
+async def test_an_alert_that_expires_after_the_calendar_stops_no_sender_with_absolute_validity(
+    kafka_settings: Settings, tmp_path: Path
+) -> None:
+    """Its control record is passed over, also by a sender that reads it at its start, and its job fails."""
+    beyond = Control(str(uuid4()), Lane.ROUTINE, "Test", 10**15, (Variant("en", "Water is rising."),))
+    async with open_route(kafka_settings, tmp_path, account='validity = "absolute"') as route:
+        await route.send([(route.names.control, 0, beyond.alert_id.encode(), encode(beyond))])
+        good = await route.publish()
+        sender = await route.start_sender()
+        await route.put_jobs(good, [1])
+        await route.wait_for([1], good)
+        topic = route.names.jobs(ROUTE, Lane.ROUTINE)
+        job = Job(beyond.alert_id, 1, "+447700000001")
+        await route.send([(route.names.control, 0, beyond.alert_id.encode(), encode(beyond))])
+        await route.send([(topic, 0, b"1", encode(job))])
+        await route.put_jobs(good, range(2, 52))
+        failed = await route.wait_for([1], beyond.alert_id)
+        accepted = await route.wait_for(range(2, 52), good)
+        assert {status.outcome for status in failed[1]} == {Outcome.FAILED}
+        assert {status.outcome for found in accepted.values() for status in found} == {Outcome.ACCEPTED}
+        [letter] = await found_first(lambda: route.records(route.names.deadletters, DeadLetter), "the dead letter")
+        assert "expires_at" in letter.error
+        assert await sender.stop() == 0

@@ -43,7 +43,28 @@ def test_records_fill_as_many_batches_as_they_need() -> None:
 
 
 GOOD = [msgspec.json.encode(status(number)) for number in (1, 2)]
-BAD = [b"{", b"[]", b"\xff\x00", b"", None, b"null", b"[" * 5_000, b",".join(GOOD)]
+HALF, OTHER_HALF = GOOD[0][:20], GOOD[0][20:]
+INNER, OTHER_INNER = GOOD[0][:-1] + b',"other":[[{"a":1}', b'{"a":2}]]}'
+BAD = [
+    b"{",
+    b"[]",
+    b"\xff\x00",
+    b"",
+    None,
+    b"null",
+    b"1",
+    b"[" * 5_000,
+    b",".join(GOOD),
+    b",1,".join(GOOD),
+    b"%b,%b" % (GOOD[1], GOOD[0][:-1]),
+    b'"other":1}',
+    b"%b,%b" % (GOOD[1], HALF),
+    OTHER_HALF,
+    b"%b,%b" % (GOOD[1], INNER),
+    b"%b,1,%b" % (GOOD[1], INNER),
+    OTHER_INNER,
+]
+"""Also such that two of them, one after the other, hold two values with a comma between."""
 
 
 @given(st.lists(st.sampled_from([*GOOD, *BAD]), max_size=12))
@@ -56,6 +77,20 @@ def test_poison_is_found_wherever_it_stands(values: list[bytes | None]) -> None:
     assert [record.value for record in decoded.records] == [value for value in values if value in GOOD]
     assert decoded.values == [msgspec.json.decode(record.value or b"", type=Status) for record in decoded.records]
     assert all(poison.error for poison in decoded.poison)
+
+
+def test_a_value_that_ends_in_the_next_record_is_poison_in_both() -> None:
+    """Together they hold as many values as records, whatever JSON the first leaves open."""
+    for begun, ended in (
+        (GOOD[0][:-1], b'"other":1}'),
+        (GOOD[0][:-1] + b',"other":[1', b"2]}"),
+        (INNER, OTHER_INNER),
+    ):
+        for comma in (b",", b" , ", b",1,"):
+            values = [GOOD[1] + comma + begun, ended]
+            decoded = DECODER.decode([RawRecord(offset, NOW, b"k", value) for offset, value in enumerate(values)])
+            assert not decoded.values
+            assert len(decoded.poison) == 2
 
 
 def test_an_error_says_what_is_wrong() -> None:

@@ -47,6 +47,16 @@ def test_a_record_that_is_no_control_is_an_error_for_the_reader_to_log() -> None
         ControlView().apply(b"a", b"{}", NOW)
 
 
+def test_an_alert_that_expires_after_the_calendar_or_has_a_key_without_end_is_not_kept() -> None:
+    view = ControlView()
+    beyond = [(b"a", encode(control(10**15))), (b"x" * 900_000, encode(control())), (b"x" * 900_000 + b"/stop", b"{}")]
+    for key, value in beyond:
+        with pytest.raises(msgspec.MsgspecError):
+            view.apply(key, value, NOW)
+    assert not view.controls
+    assert not view.stopped
+
+
 def test_more_than_a_second_behind_is_behind() -> None:
     view = ControlView()
     assert view.behind(0.1), "before it has read anything"

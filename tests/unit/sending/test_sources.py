@@ -1,5 +1,7 @@
 """Jobs read ahead: batches, runs, poison in its turn."""
 
+from dataclasses import replace
+
 import msgspec
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from broadcast.kafka.position import Position, fresh_position
 from broadcast.sending.progress import Progress
 from broadcast.sending.sources import READ_AHEAD, Source, decode_jobs
+from schemas.bounds import YEAR_10000
 from schemas.job import Job
 from schemas.lane import Lane
 
@@ -116,6 +119,18 @@ def test_poison_waits_for_its_turn() -> None:
 
 def test_no_job_waits_longer_than_its_topics_delay_whatever_it_says() -> None:
     delayed: Source[object] = Source(PARTITION, Lane.ROUTINE, Progress(fresh_position(0), "me"), longest_wait_ms=6_000)
-    delayed.feed([record(0, job(1, due_at=10**30)), record(1, b"bad"), record(2, job(2, due_at=5_000))])
+    delayed.feed([record(0, job(1, due_at=YEAR_10000 - 1)), record(1, b"bad"), record(2, job(2, due_at=5_000))])
     [run] = delayed.runs
     assert [found.due_at for found in run.jobs] == [1_000 + 6_000, 5_000]
+
+
+def test_no_job_waits_longer_because_its_record_is_dated_in_the_future() -> None:
+    """A producer sets its records' timestamps, and all behind the job would wait for it."""
+    now = 50_000
+    delayed: Source[object] = Source(
+        PARTITION, Lane.ROUTINE, Progress(fresh_position(0), "me"), longest_wait_ms=6_000, now_ms=lambda: now
+    )
+    dated = replace(record(0, job(1, due_at=YEAR_10000 - 1)), timestamp=YEAR_10000 - 1)
+    delayed.feed([dated, record(1, job(2, due_at=5_000))])
+    [run] = delayed.runs
+    assert [found.due_at for found in run.jobs] == [now + 6_000, 5_000]
