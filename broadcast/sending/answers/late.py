@@ -1,5 +1,6 @@
 """Answers that come after their submit was given up, and receipts that say more than the answer."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -23,6 +24,9 @@ from schemas.status import Outcome
 BY_RECEIPT: Final = "no answer; a receipt says that the SMSC has it"
 BY_RECEIPT_THOUGH_REFUSED: Final = "refused for now; a receipt says that the SMSC has it all the same"
 """The reasons, for people, of acceptances that only a receipt tells."""
+
+RECEIPTS_LIMIT: Final = 100
+"""Receipts from one number that are looked at together; so many say nothing about one submit, and take long to read."""
 
 
 class LateAnswers:
@@ -74,10 +78,12 @@ class LateAnswers:
             self._note_arrived(account, early.find(copy.job.msisdn.lstrip("+")), at)
 
     def _note_arrived(self, account: Account, arrivals: Iterable[Arrived], at: int) -> None:
+        looked_at: Counter[str] = Counter()
         for arrived_at, delivery in arrivals:
             source = delivery.source.decode("latin-1")
-            if not self._unanswered.awaits(account.name, source):
+            if looked_at[source] >= RECEIPTS_LIMIT or not self._unanswered.awaits(account.name, source):
                 continue
+            looked_at[source] += 1
             try:
                 receipt = parse_receipt(delivery, account.receipts_without_esm_class)
             except (PduError, ValueError):

@@ -115,6 +115,7 @@ def encode_acknowledgements(command: int, status: int, sequences: Sequence[int])
 _SEQUENCE: Final = struct.Struct(">I")
 # command_length and command_id.
 _KIND: Final = struct.Struct(">II")
+_FIRST_RUN: Final = 64
 _LONGEST_RUN: Final = 4096
 
 
@@ -128,7 +129,10 @@ def iterate_runs(
     """
     end = len(data)
     view = memoryview(data)
-    while (size := _guess_run(data, offset, length, min(_LONGEST_RUN, (end - offset) // length), command)) > 0:
+    # A wrong guess costs no more than four times what was read before: else a buffer of mixed PDUs takes seconds.
+    limit = _FIRST_RUN
+    while (size := _guess_run(data, offset, length, min(limit, (end - offset) // length), command)) > 0:
+        limit = min(limit * 4, _LONGEST_RUN)
         columns: list[tuple[Any, ...]] = list(
             zip(*layout.iter_unpack(view[offset : offset + size * length]), strict=True)
         )

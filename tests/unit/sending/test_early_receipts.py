@@ -3,6 +3,7 @@
 import pytest
 
 from broadcast.sending.answers.early_receipts import BATCHES, DELIVERIES_LIMIT, OCTETS_LIMIT, EarlyReceipts
+from broadcast.sending.answers.late import RECEIPTS_LIMIT
 from broadcast.smpp.codec.command_status import RSYSERR
 from broadcast.smpp.codec.message import Delivery
 from schemas.lane import Lane
@@ -59,7 +60,7 @@ def test_a_segment_is_settled_though_another_one_is_answered_after_it_was_given_
     given = SettlementUnderTest(Lane.IMMEDIATE, segments=2)
     given.settlement.note_deliveries(ACCOUNT, [of_number()], AT + 3_000)
     given.settlement.settle_unanswered(given.tokens[0][:1], AT + 30_000)
-    given.settlement.settle(given.tokens[0][1], 0, "two", AT + 31_000)
+    given.settlement.settle(given.tokens[0][1], 0, "two", AT + 3_000)
     assert [(s.segment, s.message_id) for s in given.statuses() if s.late] == [(1, "r1")]
     assert given.withdrawn() == [(100, 2)]
 
@@ -131,4 +132,14 @@ def test_of_large_deliveries_only_those_from_unanswered_numbers_are_kept_and_nev
         assert early._octets < OCTETS_LIMIT + len(large)
     assert len(early) <= OCTETS_LIMIT // 65_000 + 2
     given.settlement.settle_unanswered(given.tokens[0], AT + 30_000)
+    assert given.withdrawn() == [(100, 2)]
+
+
+def test_of_thousands_of_receipts_from_an_unanswered_number_only_the_first_are_looked_at() -> None:
+    given = SettlementUnderTest(Lane.IMMEDIATE)
+    given.settlement.settle_unanswered(given.tokens[0], AT + 1_000)
+    other = Delivery(1, 4, NUMBER.encode(), b"T", 0, b"id:r0 stat:UNDELIV", b"")
+    given.settlement.note_deliveries(ACCOUNT, [*[other] * RECEIPTS_LIMIT, of_number()], AT + 3_000)
+    assert given.withdrawn() == []
+    given.settlement.note_deliveries(ACCOUNT, [*[other] * (RECEIPTS_LIMIT - 1), of_number()], AT + 3_000)
     assert given.withdrawn() == [(100, 2)]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broadcast.clock import monotonic
 from broadcast.smpp.codec.bind import BindRequest, encode_bind, parse_bind, parse_bind_response
 from broadcast.smpp.codec.command_status import RINVCMDLEN
 from broadcast.smpp.codec.errors import FrameError, PduError
@@ -255,3 +256,22 @@ def test_oversize_short_message_is_refused_by_name() -> None:
 
 def test_generic_nack_is_an_ordinary_pdu_to_the_reader() -> None:
     assert Reader().feed(encode_pdu(GENERIC_NACK, 3, 0)).others == [Pdu(GENERIC_NACK, 3, 0, b"")]
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b"".join(encode_pdu(SUBMIT_SM_RESP, 0, 1 + number, b"\0a" * (1 + number % 7)) for number in range(12_000)),
+        b"".join(
+            encode_pdu(DELIVER_SM, 0, 1 + number, encode_message(ShortMessage(esm_class=4 * (number % 2))))
+            for number in range(6_000)
+        ),
+    ],
+    ids=["responses of seven lengths in turn", "receipts and messages in turn"],
+)
+def test_a_large_buffer_of_pdus_of_which_each_differs_from_the_next_is_read_in_a_short_time(stream: bytes) -> None:
+    began = monotonic()
+    batch = Reader().feed(stream)
+    # A tenth of the lease of a sender on a quiet machine; quadratic reading takes ten seconds and more.
+    assert monotonic() - began < 2.5
+    assert len(batch.sequences) + len(batch.deliveries) in {12_000, 6_000}
