@@ -3,7 +3,8 @@
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -13,19 +14,24 @@ import asyncpg
 import click
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from broadcast.audit import Verification, history, rebuild_check, summary, verify
+from broadcast.audit import Event, Verification, history, rebuild_check, summary, verify
+from broadcast.audit.attempts.accounts import account_names
 from broadcast.audit.deliveries.export import FORMATS, write_deliveries
 from broadcast.audit.deliveries.summary import Summary
 from broadcast.audit.evidence.verification import note_verification
-from broadcast.audit.receipts.unmatched import Unmatched, find_unmatched
+from broadcast.audit.receipts.unmatched import count_waiting, find_unmatched
+from broadcast.audit.receipts.unmatched_account import Unmatched
 from broadcast.audit.receipts.unreadable import UnreadableDelivery, list_unreadable
 from broadcast.cli.terminal.display import print_table
 from broadcast.cli.terminal.ids import ID
 from broadcast.clock import utc_now
 from broadcast.database.connection import open_connection
+from broadcast.errors import SettingsError
+from broadcast.routes_file import load_routes
 from broadcast.settings import Settings, load_settings
 from schemas.status import DeliveryState
 
@@ -131,12 +137,24 @@ def deliveries(  # noqa: PLR0917 (click passes keywords)
 @click.argument("recipient", type=ID)
 @click.option("--json", "as_json", is_flag=True, help="One JSON array on stdout, with the raw records.")
 def history_command(alert: UUID, recipient: int, as_json: bool) -> None:
-    """Everything that happened to RECIPIENT for ALERT, from the evidence."""
+    """Everything that happened to RECIPIENT for ALERT, from the evidence. Exit code 1 if not in the audience."""
 
-    events = with_audit(lambda connection, _: history(connection, alert, recipient))
+    async def work(connection: asyncpg.Connection, _: Settings) -> tuple[list[Event], bool]:
+        resolved = await connection.fetchval("SELECT audience IS NOT NULL FROM alerts WHERE alert_id = $1", alert)
+        return await history(connection, alert, recipient), bool(resolved)
+
+    events, resolved = with_audit(work)
     if as_json:
         click.echo(json.dumps([asdict(event) for event in events], default=_plain, ensure_ascii=False))
-        return
+    else:
+        _show_history(events)
+    if all(event.kind == "alert" for event in events):
+        why = "is not in the audience" if resolved else "is in no audience yet: it is not resolved"
+        click.echo(f"recipient {recipient} of alert {alert} {why}", err=True)
+        sys.exit(1)
+
+
+def _show_history(events: Sequence[Event]) -> None:
     table = Table("at", "what", "facts", "evidence", box=None)
     for event in events:
         facts = ", ".join(f"{name} {value}" for name, value in event.facts.items())
@@ -199,22 +217,32 @@ def rebuild(check: bool, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON array on stdout, with all octets as hex.")
 def unreadable_command(account: str | None, limit: int, as_json: bool) -> None:
     """What SMSCs delivered and nobody could read, the newest first. Phone numbers in it are #."""
-    found = with_audit(lambda connection, _: list_unreadable(connection, account, limit))
+
+    async def work(connection: asyncpg.Connection, settings: Settings) -> list[UnreadableDelivery]:
+        await _check_account(connection, settings, account)
+        return await list_unreadable(connection, account, limit)
+
+    found = with_audit(work)
     if as_json:
         click.echo(json.dumps([_described(one) for one in found], default=_plain))
         return
     if not found:
         click.echo("every delivery was read")
         return
-    table = Table("received", "account", "why", "esm_class", "data_coding", "octets", "evidence", box=None)
+    table = Table("received", "account", "why", "esm_class", "data_coding", "octets", "text", "evidence", box=None)
     for one in found:
         raw = one.raw
         table.add_row(
             *(f"{one.received_at:%Y-%m-%d %H:%M:%S}", one.account, raw.reason),
-            *(f"0x{raw.esm_class:02X}", f"{raw.data_coding}", _printable(raw.text + raw.parameters + raw.body)),
-            f"{one.topic}/{one.partition}@{one.offset}",
+            *(f"0x{raw.esm_class:02X}", f"{raw.data_coding}", f"{raw.octets:,}"),
+            *(escape(_printable(raw.text + raw.parameters + raw.body)), f"{one.topic}/{one.partition}@{one.offset}"),
         )
     print_table(table)
+    click.echo(
+        "They are not receipts of anybody: their recipients stay submitted. --json shows all octets. If they are "
+        "receipts, show them to the carrier, and ask for receipts as in SMPP 3.4, appendix B, with the message id and "
+        "in one part."
+    )
 
 
 @command.command(name="unmatched")
@@ -222,12 +250,22 @@ def unreadable_command(account: str | None, limit: int, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON array on stdout.")
 def unmatched_command(account: str | None, as_json: bool) -> None:
     """Receipts that have named no message of ours for a minute: by account, and which id rule would match them."""
-    found = with_audit(lambda connection, _: find_unmatched(connection, utc_now(), account))
+
+    async def work(connection: asyncpg.Connection, settings: Settings) -> tuple[list[Unmatched], dict[str, int]]:
+        await _check_account(connection, settings, account)
+        now = utc_now()
+        return await find_unmatched(connection, now, account), await count_waiting(connection, now, account)
+
+    found, waiting = with_audit(work)
     if as_json:
-        click.echo(json.dumps([_described_unmatched(one) for one in found], default=_plain))
+        described = [_described_unmatched(one) | {"waiting": waiting.pop(one.account, 0)} for one in found]
+        described += [{"account": name, "count": 0, "waiting": count} for name, count in waiting.items()]
+        click.echo(json.dumps(described, default=_plain))
         return
     if not found:
-        click.echo("every receipt names a message")
+        click.echo("every receipt that is a minute old names a message" if waiting else "every receipt names a message")
+    for name, count in waiting.items():
+        click.echo(f"account {name}: {count:,} receipts name no message yet: under a minute old, so look again then")
     for one in found:
         click.echo(
             f"account {one.account}: {one.count:,} receipts, {one.oldest:%Y-%m-%d %H:%M} to "
@@ -238,12 +276,28 @@ def unmatched_command(account: str | None, as_json: bool) -> None:
         click.echo(f"  {one.advice}")
 
 
+async def _check_account(connection: asyncpg.Connection, settings: Settings, account: str | None) -> None:
+    """Refuse an account that neither the audit nor the routes file has: it would get an all-clear."""
+    if account is None:
+        return
+    known = set((await account_names(connection)).values())
+    if account not in known and settings.routes_file is not None:
+        with suppress(SettingsError):
+            known.update(one.name for route in load_routes(settings) for one in route.accounts)
+    if account not in known:
+        names = ", ".join(sorted(known)) or "none yet"
+        raise click.BadParameter(
+            f"{account!r} is not known; name one of the known accounts: {names}", param_hint="--account"
+        )
+
+
 def _described_unmatched(found: Unmatched) -> dict[str, object]:
     rules = {rule.name: count for rule, count in found.rules}
     fitting = [rule.name for rule in found.fitting]
     return asdict(found) | {
         "current": found.current.name,
         "in_force": found.in_force.name,
+        "earlier_rule": found.earlier_rule.name,
         "rules": rules,
         "fitting": fitting,
         "advice": found.advice,

@@ -78,7 +78,9 @@ async def alarm_unmatched(connection: asyncpg.Connection, now: datetime) -> None
         if count < LARGE_SHARE * (count + matched):
             continue
         for found in await find_unmatched(connection, now, row["name"]):
-            if not found.count or found.in_force != found.current:
+            # Those that were read before another rule was set raise no alarm.
+            count = min(count, found.by_rule_in_force)
+            if count < FEWEST or count < LARGE_SHARE * (count + matched):
                 continue
             await renew_alarm(
                 connection,

@@ -210,16 +210,56 @@ async def test_what_does_not_match_and_what_nobody_can_read_are_shown(
             Receipt("sim", "", ReceiptState.UNKNOWN, 7, received_at=T, raw=RawDelivery("no id", 4, 8, b"ab\xff")),
         ],
     )
+    young = await run_command("unmatched")
+    assert young.stdout.splitlines() == [
+        "every receipt that is a minute old names a message",
+        "account sim: 1 receipts name no message yet: under a minute old, so look again then",
+    ]
+    assert json.loads((await run_command("unmatched", "--json")).stdout) == [
+        {"account": "sim", "count": 0, "waiting": 1}
+    ]
     await connection.execute("UPDATE parked_receipts SET parked_at = now() - interval '2 min'")
     unmatched = await run_command("unmatched", "--account", "sim")
     assert "hex_to_decimal would match 1 of the newest 1" in unmatched.stdout
     assert 'write message_id_rule = "hex_to_decimal" into account sim' in unmatched.stdout
     [as_json] = json.loads((await run_command("unmatched", "--json")).stdout)
     assert (as_json["account"], as_json["count"], as_json["fitting"]) == ("sim", 1, ["hex_to_decimal"])
-    assert json.loads((await run_command("unmatched", "--account", "other", "--json")).stdout) == []
+    assert as_json["waiting"] == 0
     shown = await run_command("unreadable")
     assert "ab." in shown.stdout
     assert "no id" in shown.stdout
+    assert "show them to the carrier" in shown.stdout
     [as_json] = json.loads((await run_command("unreadable", "--json")).stdout)
     assert (as_json["account"], as_json["raw"]["text"], as_json["raw"]["data_coding"]) == ("sim", "6162ff", 8)
     assert "1 deliveries could not be read" in (await run_command("rebuild", "--check")).stdout
+
+
+@pytest.mark.parametrize("command", ["unmatched", "unreadable"])
+async def test_an_account_that_nobody_knows_gets_no_all_clear_but_the_names_of_the_known(
+    recorder: RecorderWithoutKafka, run_command: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    await recorder.write(receipts=[Receipt("sim", "1", ReceiptState.DELIVERED, 7, received_at=T)])
+    file = tmp_path / "routes.toml"
+    file.write_text(
+        '[[routes]]\nname = "a"\nprefixes = ["+"]\n[[routes.accounts]]\nname = "new"\nhost = "h"\nport = 1\n'
+        'system_id = "s"\n'
+    )
+    monkeypatch.setenv("BROADCAST_ROUTES_FILE", str(file))
+    assert (await run_command(command, "--account", "sim")).exit_code == 0
+    assert (await run_command(command, "--account", "new")).exit_code == 0, "it is in the routes file"
+    unknown = await run_command(command, "--account", "nosuch")
+    assert (unknown.exit_code, unknown.stdout) == (2, "")
+    assert "'nosuch' is not known; name one of the known accounts: new, sim" in unknown.stderr
+
+
+async def test_the_history_of_a_recipient_who_is_not_in_the_audience_says_so(
+    recorded_alert: UUID, connection: asyncpg.Connection, run_command: Any
+) -> None:
+    assert (await run_command("history", recorded_alert, 8)).exit_code == 0, "suppressed, so in the audience"
+    for options in ((), ("--json",)):
+        nobody = await run_command("history", recorded_alert, 99_999_999, *options)
+        assert nobody.exit_code == 1
+        assert nobody.stderr == f"recipient 99999999 of alert {recorded_alert} is not in the audience\n"
+    await connection.execute("UPDATE alerts SET audience = NULL")
+    early = await run_command("history", recorded_alert, 99_999_999)
+    assert "is in no audience yet: it is not resolved" in early.stderr

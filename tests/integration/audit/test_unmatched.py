@@ -8,6 +8,7 @@ import pytest
 
 from broadcast import metrics
 from broadcast.audit import rebuild_check
+from broadcast.audit.receipt_owner import LONGEST_WAIT
 from broadcast.audit.receipts.unmatched import SAMPLE, find_unmatched
 from broadcast.audit.watch.sweep import sweep
 from broadcast.smpp.codec.message_ids import MessageIdRule, normalise_receipt_ids, normalise_response_ids
@@ -171,10 +172,57 @@ async def test_after_the_right_rule_is_set_nothing_more_is_advised(
     assert await alarms(connection) == []
     [found] = await find_unmatched(connection, now())
     assert (found.count, found.current.name, found.in_force.name) == (40, "as_is", "hex_to_decimal")
-    assert found.advice == (
-        "they were read with as_is, and hex_to_decimal is in force now: they stay unmatched, and what comes from now "
-        "on is read by the new rule"
+    assert found.advice.startswith(
+        "40 of the newest 40 looked at came before hex_to_decimal was in force, and were read with as_is: nothing is "
+        "to be done for new ones; they stay listed until "
     )
+
+
+async def test_the_rule_in_force_is_that_of_the_newest_receipt_whoever_recorded_it_and_whether_it_matched(
+    recorder: RecorderWithoutKafka,
+    other_recorder: RecorderWithoutKafka,
+    alerts: Alerts,
+    connection: asyncpg.Connection,
+    traffic: Traffic,
+) -> None:
+    await traffic.record(recorder, alerts, ids_of(range(1, 352)), MessageIdRule.AS_IS, 0)
+    await minutes_pass(connection)
+    await sweep(connection, now(), full=True)
+    assert len(await alarms(connection)) == 1
+    await connection.execute("DELETE FROM alarms")
+    await traffic.record(recorder, alerts, ids_of(range(401, 763)), MessageIdRule.HEX_TO_DECIMAL, 1_000)
+    # Another recorder has the receipts of other accounts: its segments have higher ids, and are many.
+    for number in range(15):
+        other = Receipt("beta-1", f"b{number}", ReceiptState.DELIVERED, 9_000, received_at=traffic.submitted_at + 2_000)
+        await other_recorder.write(receipts=[other])
+    await minutes_pass(connection)
+    await sweep(connection, now(), full=True)
+    assert await alarms(connection) == [], "what came before the rule was set says nothing about it"
+    [found] = await find_unmatched(connection, now(), "sim")
+    assert (found.count, found.current.name, found.in_force.name) == (351, "as_is", "hex_to_decimal")
+    until = found.newest + LONGEST_WAIT
+    assert found.advice == (
+        "351 of the newest 351 looked at came before hex_to_decimal was in force, and were read with as_is: nothing is "
+        f"to be done for new ones; they stay listed until {until:%Y-%m-%d %H:%M}, when they are given up"
+    )
+
+
+async def test_a_few_receipts_that_miss_the_rule_in_force_do_not_raise_the_alarm_of_those_before_it(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection, traffic: Traffic
+) -> None:
+    await traffic.record(recorder, alerts, ids_of(range(1, 352)), MessageIdRule.AS_IS, 0)
+    await traffic.record(recorder, alerts, ids_of(range(401, 441)), MessageIdRule.HEX_TO_DECIMAL, 1_000)
+    # Their messages were sent before the change: their answers were read with as_is.
+    late = [traffic.receipt(number, f"{number}000000", 2_000, "hex_to_decimal") for number in range(500, 505)]
+    await recorder.write(receipts=late)
+    await minutes_pass(connection)
+    await sweep(connection, now(), full=True)
+    assert await alarms(connection) == []
+    [found] = await find_unmatched(connection, now())
+    assert (found.count, found.earlier, found.sampled, found.current.name) == (356, 351, 5, "hex_to_decimal")
+    assert "351 of the newest 356 looked at came before hex_to_decimal was in force" in found.advice
+    assert "5 were read with hex_to_decimal" in found.advice
+    assert "another system" not in found.advice
 
 
 async def test_receipts_of_somebody_else_are_said_to_fit_no_rule(
