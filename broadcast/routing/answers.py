@@ -1,7 +1,7 @@
 """What an account says of answers: its SMSC's own command_status values, and how often it sends without an answer."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -10,9 +10,12 @@ from broadcast.smpp.codec.command_status import ROK
 from schemas.lane import Lane
 
 OwnMeaning: TypeAlias = Literal[
-    "of_message", "of_number", "invalid_number", "of_account", "for_now", "throttled", "session", "unknown"
+    "of_message", "number_for_now", "number_for_good", "of_account", "for_now", "throttled", "session", "unknown"
 ]
 """What an account may say of a command_status; the keys of `OWN_MEANINGS`."""
+
+_RENAMED: Final[Mapping[str, OwnMeaning]] = {"of_number": "number_for_now", "invalid_number": "number_for_good"}
+"""Names that older files have."""
 
 _HIGHEST = 0xFFFFFFFF
 
@@ -24,6 +27,8 @@ def _read_values(given: Any) -> Any:
     for key, value in given.items():
         if value not in get_args(OwnMeaning):
             shown = hide_login(str(value))
+            if new := _RENAMED.get(str(value)):
+                raise ValueError(f"{key!r} = {shown!r} is called {new!r}; write that")
             raise ValueError(f"{key!r} = {shown!r} is no meaning; write one of {', '.join(get_args(OwnMeaning))}")
     return {_read_value(str(key)): value for key, value in given.items()}
 

@@ -84,6 +84,7 @@ def check_routes(text: str, environment: Mapping[str, str] | None = None) -> Rea
     except ValidationError as error:
         faults += places.describe(error)
     faults += _find_doubles(content, places)
+    faults += _find_shared_logins(content, places)
     faults += _find_wrong_others(content, places)
     passwords = dict(_find_passwords(content, environment or {}, places, faults))
     if faults:
@@ -141,6 +142,33 @@ def _find_doubles(content: object, places: Places) -> Iterator[Fault]:
         for path in paths[1:]:
             first = places.fault(paths[0], "", "")
             yield places.fault(path, f"the same {kind} stands on line {first.line}", "each may stand once: change one")
+
+
+def _find_shared_logins(content: object, places: Places) -> Iterator[Fault]:
+    """Accounts with the login of another: an SMSC sends receipts to any session of a login, so to the wrong account.
+
+    Each with another `address_range` is right: by that the SMSC tells their sessions apart.
+    """
+    used: dict[tuple[str, int, str], list[tuple[Path, dict[str, Any]]]] = defaultdict(list)
+    for path, account in _accounts(content):
+        host, port, system_id = (account.get(field) for field in ("host", "port", "system_id"))
+        if not (isinstance(host, str) and isinstance(port, int) and isinstance(system_id, str)):
+            continue
+        before = used[host.lower().rstrip("."), port, system_id]
+        for first, other in before:
+            ranges = [one.get("address_range") or "" for one in (account, other)]
+            if (all(ranges) and ranges[0] != ranges[1]) or account.get("name") == other.get("name"):
+                # The same name twice is a fault of its own.
+                continue
+            line = places.fault((*first, "system_id"), "", "").line
+            yield places.fault(
+                (*path, "system_id"),
+                f"the same login (host, port, system_id) stands on line {line}, so receipts of one account come to the "
+                "other and name no message there",
+                "keep one account, with `binds = N` for more sessions; or write each its own address_range",
+            )
+            break
+        before.append((path, account))
 
 
 def _find_wrong_others(content: object, places: Places) -> Iterator[Fault]:

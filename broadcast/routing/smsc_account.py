@@ -217,7 +217,8 @@ class Account(Table):
     command_status: OwnStatuses = Field(
         default={},
         description="What this SMSC means by a command_status, before the table of `docs/sender.md`: "
-        "`of_message`, `of_number`, `invalid_number`, `of_account`, `for_now`, `throttled`, `session` or `unknown`.",
+        "`of_message`, `number_for_now`, `number_for_good`, `of_account`, `for_now`, `throttled`, `session` or "
+        "`unknown`.",
     )
     congestion_state: bool = Field(
         default=True,

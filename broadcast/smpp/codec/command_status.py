@@ -151,8 +151,8 @@ UNANSWERED_MEANING: Final = Meaning("", *_UNKNOWN, "no answer")
 
 OWN_MEANINGS: Final[Mapping[str, Meaning]] = {
     "of_message": Meaning("", *_MESSAGE, "the SMSC refuses the message"),
-    "of_number": Meaning("", *_NUMBER_FOR_NOW, "the number cannot be reached for now"),
-    "invalid_number": Meaning("", *_NUMBER, "the SMSC refuses the number"),
+    "number_for_now": Meaning("", *_NUMBER_FOR_NOW, "the number cannot be reached for now"),
+    "number_for_good": Meaning("", *_NUMBER, "the SMSC refuses the number"),
     "of_account": Meaning("", *_ACCOUNT, "the SMSC refuses the account"),
     "for_now": Meaning("", *_FOR_NOW, "the SMSC refuses it for now"),
     "throttled": Meaning("", *_THROTTLED, "the rate of submits is too high"),

@@ -22,7 +22,7 @@ prefixes = ["+49"]
 name = "{account}"
 host = "127.0.0.1"
 port = 2775
-system_id = "x"
+system_id = "{account}"
 {more}
 """
 
@@ -105,8 +105,8 @@ def test_a_fault_of_a_route_names_line_field_value_and_step(text: str, line: int
             "command_status = { '0x0401' = 'blocked' }",
             "command_status: '0x0401' = 'blocked' is no meaning; write one of of_message,",
         ),
-        ("command_status = { '0x' = 'of_number' }", "command_status: '0x' is no command_status; write it like"),
-        ("command_status = { '0x0' = 'of_number' }", "command_status: '0x0' is not 0x00000001 to 0xFFFFFFFF"),
+        ("command_status = { '0x' = 'number_for_now' }", "command_status: '0x' is no command_status; write it like"),
+        ("command_status = { '0x0' = 'number_for_now' }", "command_status: '0x0' is not 0x00000001 to 0xFFFFFFFF"),
         ("tls = true", "tls = true: must be a table; write it as a table, { name = value }"),
         ("tls = { server_name = '' }", "tls.server_name = '': is empty; write it"),
         ("tls = { server_name = 'smsc:3550' }", "tls.server_name = 'smsc:3550': has a port in it; write"),
@@ -211,6 +211,32 @@ def test_every_fault_is_found_at_once_and_in_the_order_of_lines() -> None:
     ]
 
 
+@pytest.mark.parametrize(("old", "new"), [("of_number", "number_for_now"), ("invalid_number", "number_for_good")])
+def test_a_meaning_by_its_older_name_is_refused_with_the_new_one(old: str, new: str) -> None:
+    [found] = faults(write(more=f'command_status = {{ "0x0401" = "{old}" }}'))
+    assert found.endswith(f"'0x0401' = '{old}' is called '{new}'; write that")
+
+
+LOGIN = (
+    "r.toml:{}: route 'fr', account 'b': system_id = 'a': the same login (host, port, system_id) stands on line 10, so "
+    "receipts of one account come to the other and name no message there; keep one account, with `binds = N` for more "
+    "sessions; or write each its own address_range"
+)
+
+
+def test_two_accounts_with_one_login_are_refused_since_receipts_come_to_either() -> None:
+    other = write("fr", "b").replace("+49", "+33")
+    assert faults(write() + other) == []
+    shared = other.replace('system_id = "b"', 'system_id = "a"')
+    assert faults(write() + shared) == [LOGIN.format(21)]
+    named = [one.replace("127.0.0.1", host) for one, host in ((write(), "smsc.test"), (shared, "SMSC.test"))]
+    assert faults("".join(named)) == [LOGIN.format(21)]
+    assert faults(write() + re.sub("port = .*", "port = 7", shared)) == []
+    ranged = write(more="address_range = '^49'") + shared + "address_range = '^33'"
+    assert faults(ranged) == []
+    assert len(faults(ranged.replace("^33", "^49"))) == 1
+
+
 def test_names_stand_once_in_the_file_and_prefixes_once_among_live_routes() -> None:
     assert faults(write() + write(account="b").replace("+49", "+33")) == [
         "r.toml:14: route 'de': name = 'de': the same route name stands on line 3; each may stand once: change one"
@@ -259,8 +285,8 @@ def test_how_often_a_message_that_nothing_answered_is_sent_again_is_a_setting_by
 
 
 def test_an_account_says_what_its_smsc_means_by_a_command_status() -> None:
-    [route] = read_routes(write(more='command_status = { "0x0401" = "of_number", "1026" = "invalid_number" }'))
-    assert route.accounts[0].command_status == {0x401: "of_number", 1026: "invalid_number"}
+    [route] = read_routes(write(more='command_status = { "0x0401" = "number_for_now", "1026" = "number_for_good" }'))
+    assert route.accounts[0].command_status == {0x401: "number_for_now", 1026: "number_for_good"}
 
 
 @pytest.mark.parametrize(

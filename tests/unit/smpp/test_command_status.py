@@ -107,5 +107,5 @@ def test_names_and_raw_numbers() -> None:
     assert name_status(0x411) == "0x00000411"
     assert explain_status(0x0B) == "ESME_RINVDSTADR: the number is not valid"
     assert explain_status(0x411) == "0x00000411: an error of this SMSC's own"
-    assert explain_status(0x411, {0x411: "of_number"}) == "0x00000411: the number cannot be reached for now"
+    assert explain_status(0x411, {0x411: "number_for_now"}) == "0x00000411: the number cannot be reached for now"
     assert len(set(STATUS_NAMES.values())) == len(STATUS_NAMES)
