@@ -1,4 +1,4 @@
-"""Which rule for message ids an account works by: that of the newest receipt that came, whether it matched or not."""
+"""The id rule by which an account works: that of its newest receipt, whether it matched or not."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
