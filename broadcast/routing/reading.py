@@ -147,7 +147,8 @@ def _find_doubles(content: object, places: Places) -> Iterator[Fault]:
 def _find_shared_logins(content: object, places: Places) -> Iterator[Fault]:
     """Accounts with the login of another, to which their receipts may come.
 
-    An SMSC sends receipts to any session of a login. Each with another `address_range` is right: by that the SMSC tells their sessions apart.
+    An SMSC sends receipts to any session of a login. Each with another `address_range` is right: by that the SMSC tells
+    their sessions apart.
     """
     used: dict[tuple[str, int, str], list[tuple[Path, dict[str, Any]]]] = defaultdict(list)
     for path, account in _accounts(content):

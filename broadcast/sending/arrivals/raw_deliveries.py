@@ -1,10 +1,14 @@
 """Deliveries that nobody can read, kept as they came but without phone numbers."""
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
 from broadcast.pii import blank_numbers
-from broadcast.smpp.codec.message import MESSAGE_TYPE, Delivery
+from broadcast.smpp.codec.message import MESSAGE_TYPE, UDHI, Delivery
+from broadcast.smpp.codec.message_ids import LONGEST_ID
+from broadcast.smpp.codec.receipts import read_tlvs
+from broadcast.smpp.codec.tlv import MESSAGE_PAYLOAD, RECEIPTED_MESSAGE_ID
 from schemas.receipt import RawDelivery
 
 LONGEST_PART: Final = 1_024
@@ -13,7 +17,11 @@ LONGEST_PART: Final = 1_024
 _LOOKED_AT: Final = LONGEST_PART + 256
 """Octets of each part in which numbers are looked for: one that begins in what is kept ends before, even in UCS-2."""
 
-NO_MESSAGE: Final = "a receipt that names no message, or by an id of more than 255 octets, or a part of one"
+NO_MESSAGE: Final = "a receipt that names no message: it has no message id in its parameters or its text"
+LONG_ID: Final = "a receipt whose message id has more than 255 octets"
+PART: Final = "a part of a receipt that came in several messages: parts of receipts are not joined"
+
+_LONG_ID: Final = re.compile(rb"id\s*[:=]\s*[^\s,;|]{%d}" % (LONGEST_ID + 1), re.IGNORECASE)
 
 
 def reason_unreadable(delivery: Delivery) -> str:
@@ -21,8 +29,17 @@ def reason_unreadable(delivery: Delivery) -> str:
     if delivery.fault is not None:
         return delivery.fault.reason
     if delivery.is_receipt or not delivery.esm_class & MESSAGE_TYPE:
-        return NO_MESSAGE
+        return _why_no_message(delivery)
     return f"esm_class 0x{delivery.esm_class:02X} is neither that of a receipt nor that of a message"
+
+
+def _why_no_message(delivery: Delivery) -> str:
+    if delivery.esm_class & UDHI:
+        return PART
+    found = read_tlvs(delivery.optional)
+    tagged = found.get(RECEIPTED_MESSAGE_ID, b"").partition(b"\0")[0].strip()
+    texts = (delivery.short_message, found.get(MESSAGE_PAYLOAD, b""))
+    return LONG_ID if len(tagged) > LONGEST_ID or any(map(_LONG_ID.search, texts)) else NO_MESSAGE
 
 
 def make_raw_delivery(delivery: Delivery, reason: str) -> RawDelivery:

@@ -60,6 +60,8 @@ def test_a_receipt_whose_parameters_are_cut_short_is_read_from_its_text() -> Non
         (Delivery(1, 0x20, NUMBER, b"T", 0, TEXT, b""), "names no message"),
         (Delivery(1, 4, NUMBER, b"T", 8, TEXT.decode().encode("utf-16-be"), b""), "names no message"),
         (Delivery(1, 4, NUMBER, b"T", 0, b"id:%b stat:DELIVRD" % (b"1" * 256), b""), "255 octets"),
+        (Delivery(1, 4, NUMBER, b"T", 0, b"", b"\x00\x1e\x01\x01" + b"1" * 256 + b"\0"), "255 octets"),
+        (Delivery(1, 0x44, NUMBER, b"T", 0, b"\5\0\3\7\2\1id:7 sub:001", b""), "parts of receipts are not joined"),
         (Delivery(1, 0x08, NUMBER, b"T", 0, b"read", b""), "esm_class 0x08 is neither"),
     ],
 )
@@ -71,7 +73,7 @@ def test_what_is_neither_a_receipt_nor_a_message_is_kept_raw(delivery: Delivery,
     assert (receipt.account, receipt.message_id, receipt.state) == ("acc", "", "unknown")
     assert receipt.number_hash == number_hash(b"k", NUMBER)
     assert (receipt.raw.esm_class, receipt.raw.data_coding) == (delivery.esm_class, delivery.data_coding)
-    assert receipt.raw.octets == len(receipt.raw.text) == len(delivery.short_message)
+    assert receipt.raw.octets == len(delivery.short_message) + len(delivery.optional)
 
 
 @pytest.mark.parametrize("coding", ["ascii", "utf-16-be", "utf-16-le"])
