@@ -51,7 +51,7 @@ OwnStatuses: TypeAlias = Annotated[
 ]
 """What the SMSC of an account means by some command_status values."""
 
-Resends: TypeAlias = Annotated[int, Field(ge=0, le=10)]
+Resends: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=10)]
 
 
 class ResendUnanswered(BaseModel):

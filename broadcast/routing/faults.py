@@ -146,7 +146,7 @@ def _explain(detail: ErrorDetails, path: Path) -> tuple[str, str]:
     if kind == "string_pattern_mismatch":
         field = next(part for part in reversed(path) if isinstance(part, str))
         return "has the wrong form", FORMS.get(field, f"it must match {context['pattern']}")
-    if kind in {"model_type", "model_attributes_type"}:
+    if kind in {"model_type", "model_attributes_type", "dict_type"}:
         return "must be a table", "write it as a table, { name = value }"
     return explain(detail) or (detail["msg"], ALL_FIELDS)
 

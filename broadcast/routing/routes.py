@@ -23,18 +23,18 @@ class Route(Table):
         default=False,
         description="Whether real phones are behind it. Without any live route, Actual goes by simulated ones.",
     )
-    partitions: Annotated[int, Field(ge=1, le=1000)] = Field(
+    partitions: Annotated[int, Field(strict=True, ge=1, le=1000)] = Field(
         default=4, description="Partitions of each topic of this route, fixed when the topics are created."
     )
     delays_seconds: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=LONGEST_SECONDS)], ...], Field(min_length=1, max_length=10)
+        tuple[Annotated[int, Field(strict=True, ge=1, le=LONGEST_SECONDS)], ...], Field(min_length=1, max_length=10)
     ] = Field(default=(5, 30, 120), description="Pauses before each new attempt after a temporary refusal, ascending.")
     fallback_route: Name | None = Field(
         default=None,
         description="Route that gets the waiting messages while no account of this one works; live as this one is, and "
         "without a fallback_route.",
     )
-    fallback_after_seconds: Annotated[float, Field(ge=1, le=LONGEST_SECONDS)] = Field(
+    fallback_after_seconds: Annotated[float, Field(strict=True, ge=1, le=LONGEST_SECONDS)] = Field(
         default=60.0, description="Time without any working account after which `fallback_route` gets the messages."
     )
     undelivered_route: Name | None = Field(

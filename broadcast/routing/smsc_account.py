@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool, model_validator
 
 from broadcast.routing.answers import OwnStatuses, ResendUnanswered
 from broadcast.routing.contradictions import ContradictionsError, find_contradictions
@@ -74,9 +74,9 @@ class PriorityFlags(Table):
 class Flash(Table):
     """Which messages a phone shows and does not keep (class 0), by lane; one value is for all."""
 
-    immediate: bool = Field(default=False, description="For the immediate lane.")
-    priority: bool = Field(default=False, description="For the priority lane.")
-    routine: bool = Field(default=False, description="For the routine lane.")
+    immediate: StrictBool = Field(default=False, description="For the immediate lane.")
+    priority: StrictBool = Field(default=False, description="For the priority lane.")
+    routine: StrictBool = Field(default=False, description="For the routine lane.")
 
     @model_validator(mode="before")
     @classmethod
@@ -129,18 +129,18 @@ class Account(Table):
     receivers: BindCount = Field(
         default=1, description="Connections of each sender that receive, with `transmitter_receiver`."
     )
-    window: Annotated[int, Field(ge=1, le=10_000)] = Field(
+    window: Annotated[int, Field(strict=True, ge=1, le=10_000)] = Field(
         default=64, description="Most unanswered submits of one bind."
     )
-    rate_per_second: Annotated[float, Field(ge=1, le=100_000)] | None = Field(
+    rate_per_second: Annotated[float, Field(strict=True, ge=1, le=100_000)] | None = Field(
         default=None, description="Segments per second over all binds; if not set, no limit."
     )
-    weight: Annotated[float, Field(ge=0, le=1000)] = Field(
+    weight: Annotated[float, Field(strict=True, ge=0, le=1000)] = Field(
         default=1.0,
         description="Share of the route's messages beside its other accounts, while several have room. With 0 it stays "
         "bound for receipts and sends nothing.",
     )
-    fallback: bool = Field(
+    fallback: StrictBool = Field(
         default=False, description="Whether it gets messages only when no other account of the route can take any."
     )
     source_addr: Address = Field(
@@ -183,16 +183,16 @@ class Account(Table):
     priority_flag: PriorityFlags = Field(
         default=PriorityFlags(), description="SMPP priority_flag, by lane; one number is for all lanes."
     )
-    replace_if_present: bool = Field(
+    replace_if_present: StrictBool = Field(
         default=False,
         description="Whether a message replaces what the SMSC still holds for the phone from this sender, also another "
         'alert. Needs `long_messages = "payload"`.',
     )
-    user_message_reference: bool = Field(
+    user_message_reference: StrictBool = Field(
         default=False,
         description="Whether each submit has a user_message_reference, the same on every copy of a message.",
     )
-    receipts: bool = Field(default=True, description="Whether to ask for delivery receipts.")
+    receipts: StrictBool = Field(default=True, description="Whether to ask for delivery receipts.")
     receipt_covers: Literal["part", "message"] = Field(
         default="part",
         description="What a receipt for one part of a long message speaks for: that `part`, or the whole `message`, "
@@ -202,7 +202,7 @@ class Account(Table):
         default=MessageIdRule.AS_IS,
         description="How the message id in a receipt differs from the one in the answer to the submit.",
     )
-    message_id_width: Annotated[int, Field(ge=0, le=255)] = Field(
+    message_id_width: Annotated[int, Field(strict=True, ge=0, le=255)] = Field(
         default=0,
         description="Compare only so many characters at the end of message ids, where receipts cut them; 0: all.",
     )
@@ -220,7 +220,7 @@ class Account(Table):
         "`of_message`, `number_for_now`, `number_for_good`, `of_account`, `for_now`, `throttled`, `session` or "
         "`unknown`.",
     )
-    congestion_state: bool = Field(
+    congestion_state: StrictBool = Field(
         default=True,
         description="Whether the rate follows the congestion_state that an SMSC with SMPP 5.0 adds to its answers.",
     )
