@@ -8,7 +8,7 @@ import click
 
 from broadcast.api.client import Client, open_client
 from broadcast.cli.terminal.trial_attempts import NEXT_STEPS, describe_attempts, find_attempts
-from broadcast.cli.terminal.watching import NO_ACCOUNTS, read_accounts
+from broadcast.cli.terminal.watching import NO_ACCOUNTS, read_accounts, read_routes
 from broadcast.errors import InputError
 from broadcast.settings import load_settings
 
@@ -39,7 +39,7 @@ def command(number: str, text: str | None, wait_seconds: float, as_json: bool) -
             )
         state = _await_end(api, sent["alert_id"], wait_seconds)
         attempts = _read_attempts(api, sent)
-        accounts = read_accounts(api) if state == "queued" else NO_ACCOUNTS
+        accounts = read_accounts(api, read_routes(api, sent["alert_id"])) if state == "queued" else NO_ACCOUNTS
     next_step = NEXT_STEPS.get(state, "") if state != "delivered" else ""
     if as_json:
         found = {"state": state, "attempts": attempts, "next_step": next_step}

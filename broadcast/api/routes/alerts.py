@@ -206,7 +206,9 @@ async def show_document(request: Request, alert_id: UUID, services: Backing, _: 
 
 def unknown(alert_id: UUID) -> Problem:
     """The answer to an alert id that is not known."""
-    return Problem(HTTPStatus.NOT_FOUND, "alert-unknown", f"there is no alert {alert_id}; GET /v1/alerts lists them")
+    return Problem(
+        HTTPStatus.NOT_FOUND, "alert-unknown", f"there is no alert {alert_id}; `broadcast alert list` lists them"
+    )
 
 
 SCHEMAS: tuple[type[BaseModel], ...] = (Alert, ProblemBody)

@@ -18,9 +18,12 @@ from broadcast.audit.attempts.accounts import account_names
 from broadcast.audit.deliveries.export import delivery_row
 from broadcast.audit.deliveries.history import history
 from broadcast.audit.deliveries.pages import deliveries
+from broadcast.audit.deliveries.queued import QueuedRoute, find_queued_routes
 from broadcast.audit.deliveries.summary import Summary, summary
 from broadcast.audit.errors import UnknownAlertError
 from broadcast.database import Connection
+from broadcast.errors import SettingsError
+from broadcast.routes_file import load_routes
 from schemas.receipt import ReceiptState
 from schemas.status import DeliveryState, Outcome
 
@@ -52,6 +55,12 @@ class DeliveryPageBody(BaseModel):
 
     deliveries: list[DeliveryBody]
     next_cursor: int | None = None
+
+
+class QueuedRoutesBody(BaseModel):
+    """The routes of the queued recipients, those of most of them first; null while the routes file cannot be read."""
+
+    routes: list[QueuedRoute] | None
 
 
 class HistoryEventBody(BaseModel):
@@ -86,6 +95,17 @@ async def show_summary(
     """How many recipients are in which state; their sum is the audience, or `gap` says what is missing."""
     async with _evidence(request, alert_id, services) as connection:
         return await summary(connection, alert_id, exact=exact, reasons=reasons, receipt_deadline=_deadline(services))
+
+
+@router.get("/queued-routes", response_model=QueuedRoutesBody, responses=problems(404))
+async def show_queued_routes(request: Request, alert_id: UUID, services: Backing, _: Actor) -> QueuedRoutesBody:
+    """The routes that carry the queued recipients, with prefixes and accounts. Of a large alert a part is read."""
+    try:
+        routes = load_routes(services.settings)
+    except SettingsError:
+        return QueuedRoutesBody(routes=None)
+    async with _evidence(request, alert_id, services) as connection:
+        return QueuedRoutesBody(routes=await find_queued_routes(connection, alert_id, routes))
 
 
 @router.get("/deliveries", response_model=DeliveryPageBody, responses=problems(404, 422))

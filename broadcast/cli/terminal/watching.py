@@ -1,6 +1,7 @@
 """Watching one alert: a line for a log, a table for a terminal, an object a line for a program."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -21,12 +22,20 @@ from broadcast.lifecycle import FINAL_STATES, AlertState
 POLL_SECONDS = 0.25
 ALARM_POLLS = 8
 """Every so many polls the alarms are asked for too, while recipients are queued."""
+ROUTES_POLLS = 40
+"""Every so many polls the routes of the queued recipients are asked for: the database reads their numbers for it."""
 SILENT_STEP_SECONDS = 5
 """Without a change for so long, while recipients are queued, the watcher is told."""
+LINE_SECONDS = 10.0
+"""In a pipe, values that change are written again after so long."""
+VALUES = re.compile(r"(?<![\w-])[0-9][0-9:.,]*")
+"""Numbers in a remark, which alone are no news; those within a name are."""
 BAR_WIDTH = 40
+Routes = list[dict[str, Any]] | None
+"""The routes of the queued recipients; None while the API cannot read its routes file."""
 KINDS_OF = {"unusable_accounts": ACCOUNT_KINDS, "slow_accounts": (ACCOUNT_THROTTLED, ACCOUNT_LATE)}
 """The kinds of alarms that say so, by the name in the JSON."""
-NO_ACCOUNTS: dict[str, list[dict[str, str]]] = {key: [] for key in KINDS_OF}
+NO_ACCOUNTS: dict[str, Any] = {"queued_routes": []} | {key: [] for key in KINDS_OF}
 STYLES = {"delivered": "green", "submitted": "cyan", "queued": "dim", "unknown": "yellow"}
 
 
@@ -36,12 +45,15 @@ def watch_alert(api: Client, alert_id: str, *, as_json: bool) -> AlertState:
     A terminal gets a table, a pipe one line for each change, with the time of day. Returns the alert's last state.
     """
     last: dict[str, Any] = {}
+    lines = Lines()
     console = Console(stderr=True)
     if as_json or not console.is_terminal:
         for progress in _follow(api, alert_id):
-            if progress != last:
-                click.echo(json.dumps(progress)) if as_json else click.echo(write_line(progress, utc_now()), err=True)
-                last = progress
+            if as_json and progress != last:
+                click.echo(json.dumps(progress))
+            elif not as_json and (lines.are_due(progress, time.monotonic()) or is_over(progress)):
+                click.echo(write_line(progress, utc_now()), err=True)
+            last = progress
         return AlertState(last["state"])
     with Live(console=console, refresh_per_second=4, transient=False) as live:
         for progress in _follow(api, alert_id):
@@ -67,8 +79,29 @@ def remarks_of(progress: dict[str, Any], state: str) -> Iterator[str]:
     elif state == "queued":
         if progress["silent_seconds"]:
             yield f"no answer for {progress['silent_seconds']} s"
+        for route in progress["queued_routes"] or ():
+            yield f"by route {route['route']} ({', '.join(route['prefixes'])})"
         for alarm in (*progress["unusable_accounts"], *progress["slow_accounts"]):
             yield f"account {alarm['subject']}: {alarm['detail']}"
+
+
+class Lines:
+    """Which progress is worth a line: another meaning at once, other values after `LINE_SECONDS`."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Any] = {}
+        self._meaning = ""
+        self._at = 0.0
+
+    def are_due(self, progress: dict[str, Any], now: float) -> bool:
+        """Whether to write a line at `now`, monotonic seconds; each is taken as written."""
+        states = [state for state, number in progress["counts"].items() if number]
+        remarks = [remark for state in states for remark in remarks_of(progress, state)]
+        meaning = VALUES.sub("#", "; ".join((progress["state"], progress["reason"] or "", *states, *remarks)))
+        if meaning == self._meaning and (progress == self._last or now - self._at < LINE_SECONDS):
+            return False
+        self._last, self._meaning, self._at = progress, meaning, now
+        return True
 
 
 class Silence:
@@ -93,7 +126,8 @@ def is_over(progress: dict[str, Any]) -> bool:
 
 
 def _follow(api: Client, alert_id: str) -> Iterator[dict[str, Any]]:
-    accounts: dict[str, list[dict[str, str]]] = NO_ACCOUNTS
+    accounts = NO_ACCOUNTS
+    routes: Routes = []
     reasons: dict[str, int] = {}
     failed = 0
     silence = Silence()
@@ -101,9 +135,11 @@ def _follow(api: Client, alert_id: str) -> Iterator[dict[str, Any]]:
         progress = _progress(api, alert_id)
         counts = progress["counts"]
         if not counts.get("queued"):
-            accounts = NO_ACCOUNTS
+            accounts, routes = NO_ACCOUNTS, []
         elif poll % ALARM_POLLS == 0:
-            accounts = read_accounts(api)
+            if not routes or poll % ROUTES_POLLS == 0:
+                routes = read_routes(api, alert_id)
+            accounts = read_accounts(api, routes)
         if counts.get("failed", 0) != failed and (poll % ALARM_POLLS == 0 or is_over(progress)):
             failed = counts["failed"]
             reasons = api.get(f"/v1/alerts/{alert_id}/summary", reasons="true")["failed_reasons"]
@@ -114,13 +150,24 @@ def _follow(api: Client, alert_id: str) -> Iterator[dict[str, Any]]:
         time.sleep(POLL_SECONDS)
 
 
-def read_accounts(api: Client) -> dict[str, list[dict[str, str]]]:
-    """Which accounts cannot be used, and which an SMSC slows, each with the reason: open alarms of senders."""
-    alarms = api.get("/v1/alarms")["alarms"]
-    return {
-        key: [
-            {name: alarm[name] for name in ("kind", "subject", "detail")} for alarm in alarms if alarm["kind"] in kinds
-        ]
+def read_routes(api: Client, alert_id: str) -> Routes:
+    """The routes that carry the queued recipients of an alert, with their prefixes and accounts."""
+    routes: Routes = api.get(f"/v1/alerts/{alert_id}/queued-routes")["routes"]
+    return routes
+
+
+def read_accounts(api: Client, routes: Routes) -> dict[str, Any]:
+    """Which accounts of these routes cannot be used or are slow, with the reasons: open alarms of senders."""
+    return find_accounts(api.get("/v1/alarms")["alarms"], routes)
+
+
+def find_accounts(alarms: list[dict[str, Any]], routes: Routes) -> dict[str, Any]:
+    """The alarms about accounts of these routes, by what they say of the account; and the routes."""
+    carriers = {account for route in routes or () for account in route["accounts"]}
+    found = [alarm for alarm in alarms if routes is None or alarm["subject"].partition(",")[0] in carriers]
+    names = ("kind", "subject", "detail")
+    return {"queued_routes": routes} | {
+        key: [{name: alarm[name] for name in names} for alarm in found if alarm["kind"] in kinds]
         for key, kinds in KINDS_OF.items()
     }
 

@@ -1,6 +1,7 @@
 """The audit over HTTP, of an alert whose audience is stored and of which nothing was sent yet."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -8,7 +9,7 @@ import pytest
 
 from broadcast.audience import resolve
 
-from .conftest import Api
+from .conftest import Api, Served
 
 PEOPLE = 25
 
@@ -93,3 +94,35 @@ async def test_unknown_alert_is_404_in_the_audit(api: Api) -> None:
     for path in ("summary", "deliveries", "recipients/1/history"):
         response = await api.http.get(f"/v1/alerts/{uuid4()}/{path}")
         assert (response.status_code, response.json()["type"]) == (404, "urn:tocsin:problem:alert-unknown")
+
+
+async def test_the_routes_of_the_queued_are_told_with_prefixes_and_accounts_and_no_other(
+    api: Api, alert_id: UUID, served: Served, tmp_path: Path
+) -> None:
+    connection = await asyncpg.connect(api.settings.database_url.get_secret_value())
+    try:
+        # All who stay German have an answer; the British have none.
+        await connection.execute("UPDATE recipients SET msisdn = '+4477' || right(msisdn, 8) WHERE id % 25 >= 15")
+        await connection.execute(
+            """
+            INSERT INTO attempts (alert_id, recipient_id, number_hash, evidence_id, error, answered_at, attempt,
+                                  segment, segments, outcome, possible_duplicate,
+                                  only_attempt)
+            SELECT $1, id, 0, 1, 0, now(), 1, 1, 1, 1, false, true FROM recipients WHERE msisdn LIKE '+49%'
+            """,
+            alert_id,
+        )
+    finally:
+        await connection.close()
+    routes = "".join(
+        f'[[routes]]\nname = "{name}"\nprefixes = ["{prefix}"]\nlive = true\n[[routes.accounts]]\n'
+        f'name = "{name}-1"\nhost = "h"\nport = 2775\nsystem_id = "s"\n'
+        for name, prefix in (("german", "+49"), ("british", "+44"), ("french", "+33"))
+    )
+    (tmp_path / "routes.toml").write_text(routes)
+    settings = api.settings.model_copy(update={"routes_file": tmp_path / "routes.toml", "api_port": 0})
+    async with served(settings, api.token) as other:
+        await other.until_ready()
+        body = (await other.http.get(f"/v1/alerts/{alert_id}/queued-routes")).json()
+        assert body == {"routes": [{"route": "british", "prefixes": ["+44"], "accounts": ["british-1"]}]}
+        assert (await other.http.get(f"/v1/alerts/{uuid4()}/queued-routes")).status_code == 404

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from broadcast.cli.terminal.watching import Silence, _table, write_line
+from broadcast.cli.terminal.watching import LINE_SECONDS, Lines, Silence, _table, find_accounts, write_line
 
 DETAIL = "0 of 1 binds: h:1 refused the bind of [s]: ESME_RINVPASWD; next try at 10:00:00 UTC"
 
@@ -25,6 +25,7 @@ def progress_of(queued: int, silent_seconds: int = 0, failed: int = 0) -> dict[s
         "possible_duplicates": 0,
         "receipt_overdue": 0,
         "gap": 0,
+        "queued_routes": [{"route": "home", "prefixes": ["+49", "+43"], "accounts": ["operator", "other"]}],
         "unusable_accounts": [{"kind": "bind_down", "subject": "operator, sender a", "detail": DETAIL}],
         "slow_accounts": [{"kind": "account_throttled", "subject": "other, sender a", "detail": THROTTLED}],
         "silent_seconds": silent_seconds,
@@ -41,8 +42,9 @@ def printed(queued: int, silent_seconds: int = 0, failed: int = 0) -> list[str]:
 def test_under_the_queued_stands_which_account_is_not_bound_why_and_the_next_try() -> None:
     lines = printed(8)
     at = next(number for number, line in enumerate(lines) if line.strip().startswith("queued"))
-    assert f"account operator, sender a: {DETAIL}" in lines[at + 1]
-    assert f"account other, sender a: {THROTTLED}" in lines[at + 2]
+    assert f"account operator, sender a: {DETAIL}" in lines[at + 2]
+    assert f"account other, sender a: {THROTTLED}" in lines[at + 3]
+    assert "by route home (+49, +43)" in lines[at + 1]
 
 
 def test_when_nobody_is_queued_no_account_is_shown() -> None:
@@ -68,6 +70,33 @@ def test_a_pipe_gets_one_line_with_the_time_of_day() -> None:
     line = write_line(progress_of(7, 5, 1), datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
     assert line == (
         f"03:04:05 UTC alert a: active: queued 7, delivered 2, failed 1; queued: no answer for 5 s; "
+        f"queued: by route home (+49, +43); "
         f"queued: account operator, sender a: {DETAIL}; queued: account other, sender a: {THROTTLED}; "
         f"failed: 1: {UNROUTED}"
     )
+
+
+def test_only_accounts_of_the_routes_of_the_queued_are_named_also_one_that_answers_nothing() -> None:
+    alarms = [
+        {"kind": "bind_down", "subject": "beta-1, sender a", "detail": "refused"},
+        {"kind": "account_late", "subject": "gamma-1, sender a", "detail": "gamma-1 has answered none of 50 submits"},
+        {"kind": "account_stopped", "subject": "gamma-10, sender a", "detail": "refused"},
+        {"kind": "sum_gap", "subject": "gamma-1", "detail": "one too many"},
+    ]
+    routes = [{"route": "british", "prefixes": ["+44"], "accounts": ["gamma-1"]}]
+    found = find_accounts(alarms, routes)
+    assert found["queued_routes"] == routes
+    assert found["unusable_accounts"] == []
+    assert [alarm["subject"] for alarm in found["slow_accounts"]] == ["gamma-1, sender a"]
+
+
+def test_a_pipe_gets_a_line_when_the_meaning_changes_and_values_now_and_then() -> None:
+    lines = Lines()
+    assert lines.are_due(progress_of(9), 0.0)
+    assert not lines.are_due(progress_of(8), 0.3)
+    assert not lines.are_due(progress_of(7, silent_seconds=0), LINE_SECONDS - 0.1)
+    assert lines.are_due(progress_of(7), LINE_SECONDS)
+    assert not lines.are_due(progress_of(7), 3 * LINE_SECONDS), "nothing has changed"
+    assert lines.are_due(progress_of(7, silent_seconds=5), 3 * LINE_SECONDS + 0.1), "that nothing is answered is new"
+    assert not lines.are_due(progress_of(7, silent_seconds=10), 3 * LINE_SECONDS + 5), "for how long is a value"
+    assert lines.are_due(progress_of(0), 3 * LINE_SECONDS + 5.1), "nobody is queued"
