@@ -169,6 +169,13 @@ SECRETS_DIR = "BROADCAST_SECRETS_DIR"
 """The variable that names a directory of secrets: each file is named like the variable it stands for, in lower case."""
 
 
+def is_of_stack(settings: Settings, field: str) -> bool:
+    """Whether nobody has set this field, or only `broadcast up` in its data directory has."""
+    variable = f"BROADCAST_{field.upper()}"
+    left_over = not os.environ.get(variable) and (settings.data_dir / STACK_FILE).exists()
+    return left_over or field not in settings.model_fields_set
+
+
 def load_settings(**overrides: object) -> Settings:
     """The settings of this process; the first of these wins: overrides, `BROADCAST_*`, the stack file, secrets.
 

@@ -19,8 +19,9 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def migrate_command(as_json: bool) -> None:
     """Apply every missing migration, in one transaction; harmless when there is none."""
+    settings = load_settings()
     try:
-        asyncio.run(migrate(load_settings().database_url.get_secret_value()))
+        asyncio.run(migrate(settings.database_url.get_secret_value()))
     except NO_DATABASE as error:
-        raise no_database(error) from error
+        raise no_database(error, settings) from error
     click.echo(json.dumps({"migrated": True}) if as_json else "the database has the newest schema")

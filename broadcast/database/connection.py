@@ -7,7 +7,7 @@ import asyncpg
 
 from broadcast.database.pool import AWAY, connect
 from broadcast.errors import SettingsError, UnavailableError
-from broadcast.settings import Settings
+from broadcast.settings import Settings, is_of_stack
 
 NO_DATABASE: tuple[type[BaseException], ...] = (
     *AWAY,
@@ -17,8 +17,13 @@ NO_DATABASE: tuple[type[BaseException], ...] = (
 """What asyncpg raises when there is no server or database at the address, or it refuses us."""
 
 
-def no_database(error: BaseException) -> UnavailableError:
+def no_database(error: BaseException, settings: Settings) -> UnavailableError:
     """The error of a command for one of `NO_DATABASE`."""
+    if is_of_stack(settings, "database_url"):
+        return UnavailableError(
+            f"nothing runs in the data directory {settings.data_dir} ({error}): start it with `broadcast up`, or set "
+            "BROADCAST_DATABASE_URL"
+        )
     return UnavailableError(f"BROADCAST_DATABASE_URL leads to no database ({error}): start it, or correct the address")
 
 
@@ -28,7 +33,7 @@ async def open_connection(settings: Settings) -> AsyncIterator[asyncpg.Connectio
     try:
         connection = await connect(settings)
     except NO_DATABASE as error:
-        raise no_database(error) from error
+        raise no_database(error, settings) from error
     try:
         yield connection
     except asyncpg.UndefinedTableError as error:

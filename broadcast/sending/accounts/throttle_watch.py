@@ -31,7 +31,7 @@ class ThrottleWatch:
         for gauge, rate in ((metrics.account_rate, throttling.rate), (metrics.account_rate_limit, throttling.limit)):
             if rate is not None:
                 gauge.labels(name).set(rate)
-        if throttling.slowed:
+        if throttling.slowed or throttling.held:
             self._health.degrade(_subject_of(name), throttling.describe())
         else:
             self._health.release(_subject_of(name))

@@ -110,8 +110,11 @@ def test_an_alarm_ends_when_nothing_was_throttled_for_a_minute() -> None:
     found = AccountInState()
     found.run(HELD_SECONDS + SPAN_SECONDS, rate=100.0)
     assert found.told[-1] == "raise"
+    found.run(2 * SPAN_SECONDS, answers=0, throttled=0, rate=100.0)
+    assert found.health.degraded, "what the alarm says is not in order again before the alarm ends"
     found.run(HELD_SECONDS + SPAN_SECONDS, answers=0, throttled=0, rate=100.0)
     assert found.told[-1] == "end"
+    assert found.health.degraded == {}
 
 
 def test_without_a_limit_the_throttled_share_decides() -> None:
