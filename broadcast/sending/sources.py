@@ -30,8 +30,10 @@ READ_AHEAD: Final = 1_000
 """Jobs of one partition held in memory: enough for the time a fetch takes, and little enough for many partitions."""
 
 BUSY_POLL_MS: Final = 10
+"""Longest wait for records while jobs are left: a full partition may soon want more."""
+
 IDLE_POLL_MS: Final = 200
-"""While jobs are left, a full partition may soon want more; otherwise the next fetch ends the wait."""
+"""Longest wait for records while no job is left: those that come end it."""
 
 _NO_PARTITION: Final = TopicPartition("", -1)
 
@@ -146,8 +148,8 @@ class Source(Generic[T]):
         self.withdrawn: Final[set[JobKey]] = set()
         self.caught_up = not self.delayed or progress.found.offset >= log_end
         self._log_end: Final = log_end
-        self.waiting: dict[str, float] = {}
-        """The alert at the head whose control record is waited for, and since when on the monotonic clock."""
+        self.waiting: Final[dict[str, float]] = {}
+        """The alerts whose control record is waited for, and since when on the monotonic clock."""
         self._buffered = 0
 
     @property
@@ -211,6 +213,17 @@ class Source(Generic[T]):
             self.aside.remove(run)
         self._buffered -= count
         return taken
+
+    def note_waiting(self, alert_id: str, now: float) -> None:
+        """Jobs of this alert wait for its control record, since `now` if they did not before.
+
+        Alerts without a job in memory are forgotten: there are never more entries than jobs that were read ahead.
+        """
+        if alert_id not in self.waiting:
+            left = {run.alert_id for run in self.runs}.union(run.alert_id for run in self.aside)
+            for gone in self.waiting.keys() - left:
+                del self.waiting[gone]
+            self.waiting[alert_id] = now
 
     def set_aside(self, count: int) -> None:
         """Set jobs of the first run aside, so that those behind them need not wait."""

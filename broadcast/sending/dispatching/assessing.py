@@ -71,6 +71,8 @@ class JobAssessor:
                 if source.poison_first:
                     continue
             if not source.runs:
+                if source.waiting and not source.aside:
+                    source.waiting.clear()
                 return None
             run = source.runs[0]
             found = self._assess(source, run, now)
@@ -104,8 +106,10 @@ class JobAssessor:
         absent = control is None and since is not None and self._view.passed(since)
         assessment = assess(control, stopped=stopped, live=self._route.live, now=now, absent=absent)
         if assessment.eligibility is Eligibility.WAIT:
-            source.waiting = {run.alert_id: self._clock() if since is None else since}
+            source.note_waiting(run.alert_id, self._clock())
             return None
+        if control is not None:
+            source.waiting.pop(run.alert_id, None)
         if assessment.eligibility is not Eligibility.SUBMIT or control is None:
             if assessment.eligibility is Eligibility.FAIL:
                 self._failed.note(run.alert_id, assessment.reason)

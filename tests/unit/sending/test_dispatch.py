@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 from aiokafka import TopicPartition
+from hypothesis import given
+from hypothesis import strategies as st
 
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.health import Health
@@ -163,6 +165,40 @@ async def test_each_alert_has_its_own_wait_for_its_control_record() -> None:
     sender.add_jobs(SECOND, 1, 1)
     assert settle(now + 0.6) == [b"0"]
     assert settle(now + 1.2) == [b"0", b"1"]
+
+
+async def test_alerts_without_a_control_record_fail_though_one_waits_aside_and_another_at_the_head() -> None:
+    instant = 1_000.0
+    sender = DispatchUnderTest(clock=lambda: instant)
+    progress: Progress[Any] = Progress(fresh_position(0), "me")
+    progress.propose()
+    progress.confirm()
+    source: Source[Any] = Source(TopicPartition("delay", 0), Lane.IMMEDIATE, progress, 5_000)
+    source.runs.append(Run([Job(FIRST, 1, "+447700900101", refused_by=("x",))], [0], 0))
+    source.runs.append(Run([Job(SECOND, 2, "+447700900102")], [1], 0))
+    sender.source, sender.dispatch.sources = source, (source,)
+    sender.dispatch._delayed.sessions = {"session": "acc"}
+    for _ in range(10):
+        sender.view.caught_up_at = instant - 0.1
+        sender.dispatch.settle_unsent()
+        instant += 0.5
+    outcomes = [msgspec.json.decode(value, type=Status) for _, value in sender.outbox.content.statuses]
+    assert {(each.recipient_id, each.outcome) for each in outcomes} == {(1, Outcome.FAILED), (2, Outcome.FAILED)}
+    assert source.empty
+    assert source.waiting == {}
+
+
+@given(st.lists(st.sampled_from([FIRST, SECOND, "c" * 36]), max_size=30), st.integers(0, 30))
+def test_only_alerts_with_a_job_in_memory_are_waited_for(alerts: list[str], cut: int) -> None:
+    source: Source[Any] = Source(TopicPartition("jobs", 0), Lane.IMMEDIATE, Progress(fresh_position(0), "me"))
+    for number, alert in enumerate(alerts):
+        source.runs.append(Run([Job(alert, number, "+447700900101")], [number], 0))
+        source.note_waiting(alert, number)
+    assert source.waiting == {alert: alerts.index(alert) for alert in alerts}
+    for _ in range(min(cut, len(alerts))):
+        source.cut(1)
+    source.note_waiting("d" * 36, 99.0)
+    assert source.waiting.keys() == {*alerts[cut:], "d" * 36}
 
 
 async def test_a_retry_that_is_due_goes_before_less_urgent_ones_and_one_that_is_not_holds_up_nobody() -> None:
