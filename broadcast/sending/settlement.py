@@ -7,6 +7,7 @@ from typing import Final
 from broadcast.clock import epoch_milliseconds
 from broadcast.pii import number_hasher
 from broadcast.routing import Account, Route
+from broadcast.sending.accounts.contents import RefusedContents
 from broadcast.sending.answers.early_receipts import EarlyReceipts, Pending
 from broadcast.sending.answers.late import LateAnswers
 from broadcast.sending.answers.throttled import Throttled, ThrottledSubmits
@@ -178,6 +179,10 @@ class Settlement:
     def follow_deliveries(self, account: str, pending: Pending) -> None:
         """Take deliveries of an account by `note_deliveries`; `pending` gives its submits without an answer."""
         self._early[account] = EarlyReceipts(pending)
+
+    def follow_refusals(self, account: str, contents: RefusedContents) -> None:
+        """Which messages an account refuses: they say whether a message is to blame, or the account."""
+        self._writer.follow_refusals(account, contents)
 
     def note_deliveries(self, account: Account, deliveries: Sequence[Delivery], at: int) -> None:
         """Deliveries that came together: a receipt may answer a submit that nothing else has, now or when given up."""

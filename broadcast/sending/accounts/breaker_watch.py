@@ -9,8 +9,9 @@ from broadcast.sending.accounts.breaker import State
 
 KINDS: Final = (SESSION_MUTE, ACCOUNT_STOPPED)
 ADVICE: Final = (
-    "its next messages are its probe: it stays so after a repair until there is something to send. Ask its operator, "
-    "or correct the account and reload the routes, and give it a probe (docs/accounts.md#probe)"
+    "no recipient is rejected because of it: they go by another account, or wait and are sent to when it takes "
+    "messages again. Its next messages are its probe: it stays so after a repair until there is something to send. Ask "
+    "its operator, or correct the account and reload the routes, and give it a probe (docs/accounts.md#probe)"
 )
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from broadcast.routing import Account
 from broadcast.sending.accounts.breaker import Breaker
-from broadcast.sending.accounts.contents import Content
+from broadcast.sending.accounts.contents import Content, content_of
 from broadcast.sending.accounts.selection import Measures
 from broadcast.sending.accounts.throttling import Throttling
 from broadcast.sending.answers.tokens import Token
@@ -67,25 +67,24 @@ class AnswerObserver:
         (good, good_at), self._good = self._good, ((), now)
         if good:
             self._breaker.contents.note(
-                (), {_content_of(token) for token, status, *_ in good if status == ROK}, good_at, other_faults=False
+                (), {content_of(token[1]) for token, status, *_ in good if status == ROK}, good_at, other_faults=False
             )
         refused: set[Content] = set()
         accepted: set[Content] = set()
         other_faults = False
         for token, status, *_ in responses:
             if status == ROK:
-                accepted.add(_content_of(token))
+                if refused:
+                    # An acceptance counts for the account only if it came after the refusal.
+                    self._breaker.contents.note(refused, accepted, now, other_faults=False)
+                    refused, accepted = set(), set()
+                accepted.add(content_of(token[1]))
             elif status == UNANSWERED or (found := meaning_of(status, own).outcome_class) is OutcomeClass.SESSION:
                 other_faults = True
             elif found is OutcomeClass.OF_ACCOUNT:
-                refused.add(_content_of(token))
+                refused.add(content_of(token[1]))
         self._breaker.contents.note(refused, accepted, now, other_faults=other_faults)
 
 
 def _is_fault(command_status: int, own: Mapping[int, str]) -> bool:
     return command_status == UNANSWERED or meaning_of(command_status, own).outcome_class in FAULTS
-
-
-def _content_of(token: Token) -> Content:
-    job = token[1]
-    return job.alert_id, job.variant, job.text

@@ -29,13 +29,16 @@ class Sequel(NamedTuple):
 
     `follow` is `nothing`, `next_attempt`, `other_account` or `resend`. `segments` are those of the next attempt; empty
     means all, as a new copy. `doubles`: a phone may have what the next attempt sends. `held`: a submit was not
-    answered, and is not sent again.
+    answered, and is not sent again. `blamed`: what an account has refused is final, because the message is to blame.
+    `by_any`: each account may take the next attempt, also those that have refused the job.
     """
 
     follow: Follow = Follow.NOTHING
     segments: tuple[int, ...] = ()
     doubles: bool = False
     held: bool = False
+    blamed: bool = False
+    by_any: bool = False
 
 
 def meaning_of_answer(command_status: int, own: Mapping[int, str]) -> Meaning:
@@ -44,37 +47,45 @@ def meaning_of_answer(command_status: int, own: Mapping[int, str]) -> Meaning:
 
 
 def decide(
-    job: Job, meanings: Sequence[tuple[int, Meaning]], *, total: int, resend_limit: int, elsewhere: bool
+    job: Job,
+    meanings: Sequence[tuple[int, Meaning]],
+    *,
+    total: int,
+    resend_limit: int,
+    elsewhere: bool,
+    blamed: bool,
 ) -> Sequel:
     """What follows answers of these meanings, by segment number, to a job whose text has `total` segments.
 
     `resend_limit` is the most that an unanswered message is sent again; `elsewhere` says whether the route has another
-    account that may take it. A copy travels whole: only the session that has its other segments takes some of them.
+    account that may take it, `blamed` that the message is to blame for what an account refuses. Otherwise it may be the
+    account: it is tried again until the alert expires, so nobody is lost to an account that takes nothing.
+    A copy travels whole: only the session that has its other segments takes some of them.
     """
     follows = {meaning.follow for _, meaning in meanings}
     taken = bool(job.segments) or any(meaning.outcome_class is OutcomeClass.ACCEPTED for _, meaning in meanings)
     if Follow.RESEND in follows:
         if job.resends >= resend_limit:
-            return Sequel(held=True)
+            return Sequel(held=True, blamed=blamed)
         return Sequel(Follow.RESEND, doubles=True)
     if Follow.OTHER_ACCOUNT in follows and elsewhere and not job.refused_by:
         return Sequel(Follow.OTHER_ACCOUNT, doubles=taken)
-    again = tuple(
-        number for number, meaning in meanings if meaning.follow in {Follow.NEXT_ATTEMPT, Follow.SAME_SESSION}
-    )
+    final = {Follow.NOTHING, Follow.OTHER_ACCOUNT} if blamed else {Follow.NOTHING}
+    again = tuple(number for number, meaning in meanings if meaning.follow not in final)
     if not again:
-        return Sequel()
-    return Sequel(Follow.NEXT_ATTEMPT, () if WHOLE in again or len(again) == total else again)
+        return Sequel(blamed=blamed)
+    segments = () if WHOLE in again or len(again) == total else again
+    by_any = Follow.OTHER_ACCOUNT in follows and not blamed
+    return Sequel(Follow.NEXT_ATTEMPT, segments, blamed=blamed, by_any=by_any)
 
 
 def outcome_of(meaning: Meaning, sequel: Sequel) -> Outcome:
-    """The outcome of one submit; what an account refuses is final where no other takes it."""
+    """The outcome of one submit; what an account refuses is final where the message is to blame."""
     match meaning.follow:
         case Follow.NOTHING:
             return Outcome.ACCEPTED if meaning.outcome_class is OutcomeClass.ACCEPTED else Outcome.REFUSED
         case Follow.OTHER_ACCOUNT:
-            final = sequel.follow not in {Follow.OTHER_ACCOUNT, Follow.RESEND}
-            return Outcome.REFUSED if final else Outcome.REFUSED_FOR_NOW
+            return Outcome.REFUSED if sequel.blamed else Outcome.REFUSED_FOR_NOW
         case Follow.RESEND:
             return Outcome.UNKNOWN
         case _:
@@ -106,6 +117,7 @@ def choose_delay(delays: Sequence[int], job: Job, sequel: Sequel, meanings: Sequ
 def next_job(job: Job, sequel: Sequel, *, account: str, session: str, due_at: int) -> Job:
     """The next attempt after one by `account` on `session`; `due_at` in milliseconds since the epoch."""
     resent = sequel.follow is Follow.RESEND
+    refused_by = () if sequel.by_any else job.refused_by
     return Job(
         alert_id=job.alert_id,
         recipient_id=job.recipient_id,
@@ -118,7 +130,7 @@ def next_job(job: Job, sequel: Sequel, *, account: str, session: str, due_at: in
         possible_duplicate=job.possible_duplicate or sequel.doubles,
         copies=job.copies,
         resends=job.resends + resent,
-        refused_by=(*job.refused_by, account) if sequel.follow is Follow.OTHER_ACCOUNT else job.refused_by,
+        refused_by=(*refused_by, account) if sequel.follow is Follow.OTHER_ACCOUNT else refused_by,
         session=session if sequel.segments else "",
         unanswered_by=tuple(dict.fromkeys((*job.unanswered_by, account))) if resent else job.unanswered_by,
     )

@@ -7,8 +7,10 @@ from typing import Final
 from aiokafka import TopicPartition
 
 from broadcast import metrics
+from broadcast.clock import monotonic
 from broadcast.pii import number_hasher
 from broadcast.routing import Account, Route
+from broadcast.sending.accounts.contents import RefusedContents, content_of
 from broadcast.sending.answers.copies import Copy
 from broadcast.sending.answers.sequel import (
     RETRIABLE,
@@ -46,11 +48,16 @@ class AnswerWriter:
         self._hash: Final = number_hasher(hash_key)
         self._outbox: Final = outbox
         self._unanswered: Final = unanswered
+        self._contents: Final[dict[str, RefusedContents]] = {}
         self._random: Final = random.Random()  # noqa: S311 - spreads retries, keeps no secret
 
     def set_accounts(self, accounts: Iterable[Account]) -> None:
         """The accounts of the route are these now: which of them may take what another refuses."""
         self._accounts = frozenset(account.name for account in accounts if account.weight)
+
+    def follow_refusals(self, account: str, contents: RefusedContents) -> None:
+        """Ask these from now on whether an account refuses one message only."""
+        self._contents[account] = contents
 
     def write(
         self,
@@ -102,8 +109,18 @@ class AnswerWriter:
             total=message.total,
             resend_limit=account.resend_unanswered.of(message.lane),
             elsewhere=not self._accounts <= {account.name, *job.refused_by},
+            blamed=any(meaning.follow is Follow.OTHER_ACCOUNT for meaning in meanings)
+            and self._is_to_blame(job, account.name),
         )
         return meanings, sequel
+
+    def _is_to_blame(self, job: Job, account: str) -> bool:
+        """Whether the message is to blame, and not the account that has refused it, or those that have."""
+        content, now = content_of(job), monotonic()
+        if not job.refused_by:
+            return account in self._contents and self._contents[account].blames(content, now)
+        refused_by = (self._contents.get(name) for name in (account, *job.refused_by))
+        return any(contents is not None and contents.accepts_beside(content, now) for contents in refused_by)
 
     def retry(self, submission: Submission, job: Job, sequel: Sequel, meanings: Sequence[Meaning], at: int) -> bool:
         """Write the next attempt, or that the alert expires before it; whether there is one."""

@@ -1,5 +1,6 @@
 """Which jobs are the next ones, by lane, and how many of them may be written now."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -46,10 +47,15 @@ class JobChooser:
         """Begin with the next source of each lane from now on."""
         self._turn += 1
 
-    def collect(self, account: str, session: str, room: int, now: int) -> Iterable[Group]:
-        """Take jobs to write, in order, of as many segments as there is room for."""
+    def collect(self, account: str, session: str, room: int, now: int, *, probing: bool = False) -> Iterable[Group]:
+        """Take jobs to write, in order, of as many segments as there is room for.
+
+        A probe takes at most half of its room of one message: another message may be accepted where the first is not.
+        """
         self.segments_wanted = 0
         groups: dict[tuple[int, int], Group] = {}
+        probed: Counter[int] = Counter()
+        most = (room + 1) // 2 if probing else room
         for source in self.ordered(now):
             if source.delayed:
                 self._delayed.sort_out(source, now)
@@ -67,9 +73,14 @@ class JobChooser:
                 run = source.runs[0]
                 if source.delayed and run.restricted:
                     break
-                count = self._allowed(source, run, room // len(message.numbers), now)
+                limit = room // len(message.numbers)
+                if probing:
+                    limit = min(limit, -(-(most - probed[id(message)]) // len(message.numbers)))
+                count = self._allowed(source, run, limit, now) if limit > 0 else 0
                 if count <= 0:
                     break
+                if probing:
+                    probed[id(message)] += count * len(message.numbers)
                 recorded_at = run.recorded_at
                 jobs, offsets = self._cut(source, count)
                 group = groups.get((id(source), id(message)))

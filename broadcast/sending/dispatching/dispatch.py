@@ -9,6 +9,7 @@ import structlog
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.routing import Account
 from broadcast.sending.accounts.binds import AccountBinds
+from broadcast.sending.accounts.breaker import State
 from broadcast.sending.accounts.fallback_route import FallbackRoute
 from broadcast.sending.accounts.route_accounts import RouteAccounts
 from broadcast.sending.answers.throttled import Throttled
@@ -86,7 +87,8 @@ class Dispatch:
             room = self._room_on(binds, session, share)
             wanted, written = 1, False
             if room > 0:
-                groups = self._chooser.collect(binds.account.name, session.identity, room, now)
+                probing = binds.breaker.state is not State.CLOSED
+                groups = self._chooser.collect(binds.account.name, session.identity, room, now, probing=probing)
                 wanted = self._chooser.segments_wanted
                 for group in groups:
                     written = self._write(binds, session, group, now) or written

@@ -218,14 +218,32 @@ async def test_what_one_account_refuses_arrives_by_the_other(kafka_settings: Set
         assert max(len(statuses) for statuses in found.values()) == 2
 
 
-async def test_what_the_only_account_refuses_is_final(kafka_settings: Settings, tmp_path: Path) -> None:
-    profile = '[[rules]]\nanswer.status = "RINVSRCADR"\n'
-    async with open_route(kafka_settings, tmp_path, profile=profile) as route:
+@pytest.mark.timeout(180)
+async def test_the_only_account_refuses_all_until_it_is_repaired_and_everybody_is_accepted(
+    kafka_settings: Settings, tmp_path: Path
+) -> None:
+    async with open_route(kafka_settings, tmp_path) as route:
+        await route.simulator.behave(error_shares={"invsrcadr": 1.0})
         alert = await route.publish()
-        await route.put_jobs(alert, range(1, 6))
-        await route.start_sender()
-        found = await route.wait_for(range(1, 6), alert)
-        assert {(s.attempt, s.outcome) for statuses in found.values() for s in statuses} == {(1, Outcome.REFUSED)}
+        people = range(1, 1_001)
+        await route.put_jobs(alert, people)
+        sender = await route.start_sender()
+        await eventually(lambda: '"kind": "account_stopped"' in sender.text(), "it is stopped", within_seconds=30)
+        assert "no recipient is rejected because of it" in sender.text()
+        stopped_at = (await route.simulator.stats())["submits"]
+
+        async def probed() -> bool:
+            return bool((await route.simulator.stats())["submits"] > stopped_at)
+
+        await eventually(probed, "a probe is refused too", within_seconds=30)
+        await asyncio.sleep(1)
+        refused = (await route.simulator.stats())["submits"]
+        assert refused <= 64 + 10, "only probes are written"
+        await route.simulator.behave(error_shares={})
+        found = await route.wait_for(people, alert, timeout_seconds=90)
+        outcomes = Counter(status.outcome for statuses in found.values() for status in statuses)
+        assert outcomes == {Outcome.ACCEPTED: 1_000, Outcome.REFUSED_FOR_NOW: refused}
+        assert not any(status.possible_duplicate for statuses in found.values() for status in statuses)
 
 
 @pytest.mark.timeout(240)

@@ -104,6 +104,65 @@ def test_the_contents_that_are_remembered_are_few() -> None:
         assert len(contents._refused) <= CONTENTS_LIMIT
 
 
+@given(st.lists(st.tuples(st.sampled_from(CONTENTS), st.booleans()), max_size=40))
+def test_a_message_is_to_blame_only_if_it_alone_is_refused_and_another_was_accepted_since(
+    answers: list[tuple[Content, bool]],
+) -> None:
+    contents = RefusedContents()
+    for number, (content, accepted) in enumerate(answers):
+        taken = {content} if accepted else set()
+        contents.note({content} - taken, taken, number / 1_000, other_faults=False)
+    refused = {content for content, accepted in answers if not accepted}
+    blamed = [content for content in CONTENTS if contents.blames(content, 0.1)]
+    if len(refused) != 1:
+        assert not blamed
+        return
+    [content] = refused
+    since = answers[answers.index((content, False)) :]
+    accepted_since = {each for each, accepted in since if accepted}
+    assert blamed == ([content] if accepted_since and content not in accepted_since else [])
+    assert not contents.blames(content, 0.1 + ACCEPTED_SECONDS), "long ago"
+    assert contents.accepts_beside(content, 0.1) is bool(accepted_since)
+
+
+async def test_an_account_that_begins_to_refuse_everything_rejects_nobody_though_it_took_others_just_before() -> None:
+    sender = SenderUnderTest(window=100)
+    bound = sender.bind()
+    sender.view.controls[OTHER_ALERT] = msgspec.structs.replace(sender.view.controls[ALERT], alert_id=OTHER_ALERT)
+    jobs = [job(number) for number in range(45)]
+    for each in jobs[:15]:
+        each.alert_id = OTHER_ALERT
+    sender.feed(sender.jobs, jobs)
+    sender.write_ready()
+    bound.take()
+    bound.answer(*[0] * 15, *[RINVSRCADR] * 30)
+    outcomes = [status.outcome for status in sender.statuses()]
+    assert outcomes == [Outcome.ACCEPTED] * 15 + [Outcome.REFUSED_FOR_NOW] * 30
+    assert [each.attempt for each in sender.retries()] == [2] * 30
+
+
+async def test_a_probe_takes_some_of_another_message_where_there_is_one() -> None:
+    sender = SenderUnderTest(window=100)
+    bound = sender.bind()
+    sender.view.controls[OTHER_ALERT] = msgspec.structs.replace(sender.view.controls[ALERT], alert_id=OTHER_ALERT)
+    sender.feed(sender.jobs, [job(number) for number in range(60)])
+    sender.write_ready()
+    bound.take()
+    bound.answer(*[RINVSRCADR] * len(bound.open))
+    sender.beat()
+    others = [job(number, attempt=2) for number in range(100, 130)]
+    for each in others:
+        each.alert_id = OTHER_ALERT
+    sender.feed(sender.delayed, others)
+    sender.feed(sender.jobs, [job(number) for number in range(200, 230)], first=60)
+    breaker = sender.accounts.in_force[0].breaker
+    breaker.tick(breaker.next_probe_at)
+    sender.write_ready()
+    written = bound.take()
+    assert len(written) == 10
+    assert sum(number >= number_of(200) for number in written) == 5
+
+
 @pytest.mark.parametrize("accounts", [("acc",), ("acc", "other")])
 async def test_the_only_account_goes_on_with_other_alerts_and_the_refused_one_is_an_alarm(
     accounts: tuple[str, ...],

@@ -44,9 +44,11 @@ def meanings(*answers: int) -> list[tuple[int, Meaning]]:
     return [(number, meaning_of_answer(answer, {})) for number, answer in enumerate(answers, 1)]
 
 
-def sequel(*answers: int, given: Job | None = None, limit: int = 1, elsewhere: bool = False) -> Sequel:
+def sequel(
+    *answers: int, given: Job | None = None, limit: int = 1, elsewhere: bool = False, blamed: bool = False
+) -> Sequel:
     found = meanings(*answers)
-    return decide(given or job(), found, total=len(answers), resend_limit=limit, elsewhere=elsewhere)
+    return decide(given or job(), found, total=len(answers), resend_limit=limit, elsewhere=elsewhere, blamed=blamed)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,7 @@ def sequel(*answers: int, given: Job | None = None, limit: int = 1, elsewhere: b
     [
         (ROK, Outcome.ACCEPTED, ""),
         (RINVDSTADR, Outcome.REFUSED, "ESME_RINVDSTADR: the number is not valid"),
-        (RINVSRCADR, Outcome.REFUSED, "ESME_RINVSRCADR: the sender's address is not valid"),
+        (RINVSRCADR, Outcome.REFUSED_FOR_NOW, "ESME_RINVSRCADR: the sender's address is not valid"),
         (RTHROTTLED, Outcome.REFUSED_FOR_NOW, "ESME_RTHROTTLED: the rate of submits is too high"),
         (RINVBNDSTS, Outcome.REFUSED_FOR_NOW, "ESME_RINVBNDSTS: the session is not bound for submits"),
         (0x400, Outcome.REFUSED_FOR_NOW, "0x00000400: an error of this SMSC's own"),
@@ -66,12 +68,25 @@ def test_the_outcome_of_an_answer(command_status: int, outcome: Outcome, reason:
     assert reason_of(command_status, {}) == reason
 
 
-def test_what_an_account_refuses_goes_once_to_another_account_and_is_final_without_one() -> None:
+def test_what_an_account_refuses_goes_once_to_another_account_and_waits_without_one() -> None:
+    again = Sequel(Follow.NEXT_ATTEMPT, by_any=True)
     assert sequel(RINVSRCADR, elsewhere=True) == Sequel(Follow.OTHER_ACCOUNT)
-    assert sequel(RINVSRCADR, elsewhere=False) == Sequel()
-    assert sequel(RINVSRCADR, elsewhere=True, given=job(refused_by=("b",))) == Sequel(), "once"
+    assert sequel(RINVSRCADR, elsewhere=False) == again
+    assert sequel(RINVSRCADR, elsewhere=True, given=job(refused_by=("b",))) == again, "once"
     following = next_job(job(), Sequel(Follow.OTHER_ACCOUNT), account="a", session="s", due_at=9)
     assert following.refused_by == ("a",)
+    following = next_job(job(refused_by=("b",)), again, account="a", session="s", due_at=9)
+    assert following.refused_by == (), "whichever works again first may take it"
+
+
+def test_what_accounts_refuse_is_final_only_if_the_message_is_to_blame() -> None:
+    for given_job in (job(), job(refused_by=("b",))):
+        found = sequel(RINVSRCADR, given=given_job, blamed=True)
+        assert found == Sequel(blamed=True)
+        assert outcome_of(meaning_of_answer(RINVSRCADR, {}), found) is Outcome.REFUSED
+    assert sequel(RINVSRCADR, elsewhere=True, blamed=True).follow is Follow.OTHER_ACCOUNT, "another may take it"
+    assert sequel(RSYSERR, RINVSRCADR, blamed=True).segments == (1,)
+    assert sequel(ROK, RINVSRCADR).segments == (2,), "a copy travels whole: by its session"
 
 
 @pytest.mark.parametrize(("resends", "limit", "follow"), [(0, 0, "nothing"), (0, 1, "resend"), (1, 1, "nothing")])
@@ -91,12 +106,19 @@ def test_a_refused_segment_is_tried_again_on_its_session_only_and_everything_as_
     assert (partial.segments, partial.session, partial.possible_duplicate) == ((), "", True)
 
 
-@given(st.lists(ANSWERS, min_size=1, max_size=4), st.integers(0, 3), st.integers(0, 3), st.booleans(), st.booleans())
+@given(
+    st.lists(ANSWERS, min_size=1, max_size=4),
+    st.integers(0, 3),
+    st.integers(0, 3),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
 def test_every_answer_has_a_sequel_within_its_bounds(
-    answers: list[int], resends: int, limit: int, elsewhere: bool, refused: bool
+    answers: list[int], resends: int, limit: int, elsewhere: bool, refused: bool, blamed: bool
 ) -> None:
     before = job(resends=resends, refused_by=("b",) if refused else ())
-    found = sequel(*answers, given=before, limit=limit, elsewhere=elsewhere)
+    found = sequel(*answers, given=before, limit=limit, elsewhere=elsewhere, blamed=blamed)
     after = next_job(before, found, account="a", session="s", due_at=1)
     assert after.resends <= max(limit, resends)
     assert len(after.refused_by) <= 1
@@ -107,13 +129,19 @@ def test_every_answer_has_a_sequel_within_its_bounds(
         assert found.held or after.possible_duplicate
     if found.follow is Follow.NOTHING and not found.held:
         assert set(outcomes) <= {Outcome.ACCEPTED, Outcome.REFUSED}, "what is not final is tried again"
+    of_account = [
+        outcome
+        for (_, each), outcome in zip(meanings(*answers), outcomes, strict=True)
+        if each.outcome_class is OutcomeClass.OF_ACCOUNT
+    ]
+    assert blamed or Outcome.REFUSED not in of_account, "nobody is rejected because of an account"
     if len(answers) > 1 and after.segments:
         assert {outcomes[number - 1] for number in after.segments} == {Outcome.REFUSED_FOR_NOW}
 
 
 @pytest.mark.parametrize(("attempt", "delay"), [(1, 5), (2, 30), (3, 120), (4, 120), (99, 120)])
-@pytest.mark.parametrize("status", [RSYSERR, RMSGQFUL])
-def test_what_concerns_a_number_or_the_smsc_waits_longer_with_each_attempt(
+@pytest.mark.parametrize("status", [RSYSERR, RMSGQFUL, RINVSRCADR])
+def test_what_concerns_a_number_the_smsc_or_the_only_account_waits_longer_with_each_attempt(
     status: int, attempt: int, delay: int
 ) -> None:
     given_job = job(attempt=attempt)

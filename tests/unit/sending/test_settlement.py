@@ -3,7 +3,9 @@
 import pytest
 from aiokafka import TopicPartition
 
+from broadcast.clock import monotonic
 from broadcast.pii import number_hash, number_hasher
+from broadcast.sending.accounts.contents import RefusedContents, content_of
 from broadcast.smpp.codec.command_status import RINVDSTADR, RINVSRCADR, RSYSERR, RTHROTTLED
 from schemas.lane import Lane
 from schemas.status import Outcome, Status
@@ -111,10 +113,22 @@ def test_what_an_account_refuses_goes_to_another_account_as_a_whole_copy() -> No
     assert [status.outcome for status in given.statuses()] == [Outcome.ACCEPTED, Outcome.REFUSED_FOR_NOW]
     [job] = given.jobs()
     assert (job.refused_by, job.segments, job.possible_duplicate) == (("acc",), (), True)
-    last = SettlementUnderTest(route=TWO_ACCOUNTS, refused_by=("other",))
-    last.settlement.settle(last.tokens[0][0], RINVSRCADR, "", AT)
-    assert [status.outcome for status in last.statuses()] == [Outcome.REFUSED]
-    assert last.jobs() == []
+
+
+@pytest.mark.parametrize("refused_by", [(), ("other",)])
+@pytest.mark.parametrize("accepted", [False, True])
+def test_what_all_accounts_refuse_is_final_only_if_one_of_them_takes_other_messages(
+    refused_by: tuple[str, ...], accepted: bool
+) -> None:
+    given = SettlementUnderTest(route=TWO_ACCOUNTS if refused_by else ROUTE, refused_by=refused_by)
+    refusals = RefusedContents()
+    given.settlement.follow_refusals("acc", refusals)
+    refusals.note([content_of(given.tokens[0][0][1])], (), monotonic(), other_faults=False)
+    if accepted:
+        refusals.note((), [("b" * 36, 0, "")], monotonic(), other_faults=False)
+    given.settlement.settle(given.tokens[0][0], RINVSRCADR, "", AT)
+    assert [status.outcome for status in given.statuses()] == [Outcome.REFUSED if accepted else Outcome.REFUSED_FOR_NOW]
+    assert [(job.attempt, job.refused_by) for job in given.jobs()] == ([] if accepted else [(2, ())])
 
 
 @pytest.mark.parametrize("msisdn", [b"+447700900123", b"447700900123"])
