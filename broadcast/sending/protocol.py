@@ -15,8 +15,10 @@ class SenderEvents(Protocol):
     - `JobReader`: `write_ready` when it has read jobs.
     - `ControlReader`: `write_ready` when control has changed, `put_aside` for a record that it cannot read,
       `raise_alarm` when Kafka has lost control records.
-    - `Dispatch`: `may_write` before it submits, `beat_now` when only a beat makes room for more, `raise_alarm` when
-      jobs fail.
+    - `RouteAccounts`: `write_ready` when an account begins a probe, is stopped, or has changed.
+    - `Dispatch`: `may_write` before it submits, `beat_now` when a beat makes room for more.
+    - `JobChooser`, `DelayedJobs`: `beat_now` when only a beat makes room for the next job.
+    - `JobAssessor`: `beat_now` when a beat has all the outcomes that it bears, `raise_alarm` when jobs fail.
     - `Takeover`: `raise_alarm` when Kafka has no longer the jobs of a position.
     - `Beats`: `beat_committed` after each commit, `end_process` when a beat fails.
     - `Membership`: `release_partitions` before the group takes partitions away, `end_process` when that fails.

@@ -78,7 +78,7 @@ class BindConfig:
     enquire_link_seconds: float = 15.0
     # The answers that say that the rate is too high.
     throttled_statuses: frozenset[int] = frozenset({RTHROTTLED})
-    # After RTHROTTLED or RMSGQFUL; doubles while such answers follow one another.
+    # Longest pause after RTHROTTLED; it is shorter in proportion when only a share of the answers is throttled.
     throttle_pause_seconds: float = 0.1
     # Whether the rate follows the congestion_state of responses (SMPP 5.0).
     congestion_state: bool = True

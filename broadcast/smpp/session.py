@@ -29,7 +29,8 @@ class Session(DeliveryLink, Generic[T]):
     """A bound session, made by `binding.connect`. Not for use from other threads.
 
     A token is what the caller wants back with the response, of any type. Each token given to `submit` is reported
-    exactly once by `on_responses` or `on_lost`. No other session, in any process, has its `identity`.
+    once by `on_responses` or `on_lost`; one that was given up is reported by `on_late` too if its answer comes after
+    all. No other session, in any process, has its `identity`.
     """
 
     def __init__(
