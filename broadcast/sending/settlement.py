@@ -7,7 +7,7 @@ from typing import Final
 from broadcast.clock import epoch_milliseconds
 from broadcast.pii import number_hasher
 from broadcast.routing import Account, Route
-from broadcast.sending.accounts.contents import RefusedContents
+from broadcast.sending.accounts.breaker import Breaker
 from broadcast.sending.answers.early_receipts import EarlyReceipts, Pending
 from broadcast.sending.answers.late import LateAnswers
 from broadcast.sending.answers.throttled import Throttled, ThrottledSubmits
@@ -113,33 +113,31 @@ class Settlement:
             content.count_submits(submission.session, count)
             content.outcomes[submission.message.lane, accepted] += count
 
-    def settle(self, token: Token, command_status: int, message_id: str, at: int) -> bool:
-        """One answer, or `UNANSWERED`; False when the job had its outcome before.
+    def settle(self, token: Token, command_status: int, message_id: str, at: int) -> None:
+        """Settle one answer, or `UNANSWERED`.
 
         A late answer is a status too: it replaces the unknown of the same submit, and the receipt of an acceptance
         needs an attempt that it belongs to.
         """
-        if command_status and self.throttled.add(token, command_status):
-            return True
-        return self._settle(token, command_status, message_id, at)
+        if not (command_status and self.throttled.add(token, command_status)):
+            self._settle(token, command_status, message_id, at)
 
-    def _settle(self, token: Token, command_status: int, message_id: str, at: int) -> bool:
+    def _settle(self, token: Token, command_status: int, message_id: str, at: int) -> None:
         submission, _, offset, sent, part = token
         if sent is not None:
             if offset not in submission.progress.pending:
                 self._late.settle(token, command_status, message_id, at)
-                return False
+                return
             if not sent.add(part, (command_status, message_id)):
-                return True
+                return
             answers: Sequence[tuple[int, str]] = sent.all()
         else:
             answers = ((command_status, message_id),)
         if submission.progress.settle(offset) is None:
             self._late.settle(token, command_status, message_id, at)
-            return False
+            return
         self._outbox.content.count_submits(submission.session, len(answers))
         self._write(token, answers, at)
-        return True
 
     def _write(self, token: Token, answers: Sequence[tuple[int, str]], at: int) -> None:
         copy = self._writer.write(token, answers, at)
@@ -180,9 +178,9 @@ class Settlement:
         """Take deliveries of an account by `note_deliveries`; `pending` gives its submits without an answer."""
         self._early[account] = EarlyReceipts(pending)
 
-    def follow_refusals(self, account: str, contents: RefusedContents) -> None:
-        """Which messages an account refuses: they say whether a message is to blame, or the account."""
-        self._writer.follow_refusals(account, contents)
+    def follow_refusals(self, account: str, breaker: Breaker) -> None:
+        """The breaker of an account: it says whether a message is to blame for a refusal, or the account."""
+        self._writer.follow_refusals(account, breaker)
 
     def note_deliveries(self, account: Account, deliveries: Sequence[Delivery], at: int) -> None:
         """Deliveries that came together: a receipt may answer a submit that nothing else has, now or when given up."""

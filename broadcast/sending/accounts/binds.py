@@ -75,7 +75,7 @@ class AccountBinds:
         self._forwarder: Final = forwarder
         self._events: Final = events
         settlement.follow_deliveries(account.name, self.pool.tokens)
-        settlement.follow_refusals(account.name, self.breaker.contents)
+        settlement.follow_refusals(account.name, self.breaker)
 
     @property
     def fallback(self) -> bool:
@@ -216,8 +216,8 @@ class AccountBinds:
                 MESSAGE_REFUSED,
                 alert_id,
                 f"account {self.account.name} refuses this message with {reason} and takes others, and no other account"
-                " works: its recipients are rejected while the account takes others. Publish it with another text, or "
-                "correct the account",
+                " works: its recipients are rejected, or wait for another account of the route. Publish it with "
+                "another text, or correct the account",
             )
 
     def _settle(self, responses: list[Response[Token]]) -> None:

@@ -10,7 +10,8 @@ from broadcast import metrics
 from broadcast.clock import monotonic
 from broadcast.pii import number_hasher
 from broadcast.routing import Account, Route
-from broadcast.sending.accounts.contents import RefusedContents, content_of
+from broadcast.sending.accounts.breaker import Breaker
+from broadcast.sending.accounts.contents import content_of
 from broadcast.sending.answers.copies import Copy
 from broadcast.sending.answers.sequel import (
     RETRIABLE,
@@ -48,16 +49,16 @@ class AnswerWriter:
         self._hash: Final = number_hasher(hash_key)
         self._outbox: Final = outbox
         self._unanswered: Final = unanswered
-        self._contents: Final[dict[str, RefusedContents]] = {}
+        self._breakers: Final[dict[str, Breaker]] = {}
         self._random: Final = random.Random()  # noqa: S311 - spreads retries, keeps no secret
 
     def set_accounts(self, accounts: Iterable[Account]) -> None:
         """The accounts of the route are these now: which of them may take what another refuses."""
         self._accounts = frozenset(account.name for account in accounts if account.weight)
 
-    def follow_refusals(self, account: str, contents: RefusedContents) -> None:
-        """Ask these from now on whether an account refuses one message only."""
-        self._contents[account] = contents
+    def follow_refusals(self, account: str, breaker: Breaker) -> None:
+        """Ask this breaker from now on whether its account refuses one message only, and whether it alone works."""
+        self._breakers[account] = breaker
 
     def write(
         self,
@@ -103,14 +104,19 @@ class AnswerWriter:
         """What each answer means, and what follows all of them."""
         message, account = submission.message, submission.account
         meanings = [meaning_of_answer(command_status, account.command_status) for command_status, _ in answers]
+        blamed, elsewhere = False, False
+        if any(meaning.follow is Follow.OTHER_ACCOUNT for meaning in meanings):
+            blamed = self._is_to_blame(job, account.name)
+            alone = account.name in self._breakers and self._breakers[account.name].only_account
+            # What may be the account's fault waits for no other that does not work: this one may work again first.
+            elsewhere = (blamed or not alone) and not self._accounts <= {account.name, *job.refused_by}
         sequel = decide(
             job,
             list(zip(message.numbers, meanings, strict=True)),
             total=message.total,
             resend_limit=account.resend_unanswered.of(message.lane),
-            elsewhere=not self._accounts <= {account.name, *job.refused_by},
-            blamed=any(meaning.follow is Follow.OTHER_ACCOUNT for meaning in meanings)
-            and self._is_to_blame(job, account.name),
+            elsewhere=elsewhere,
+            blamed=blamed,
         )
         return meanings, sequel
 
@@ -118,9 +124,9 @@ class AnswerWriter:
         """Whether the message is to blame, and not the account that has refused it, or those that have."""
         content, now = content_of(job), monotonic()
         if not job.refused_by:
-            return account in self._contents and self._contents[account].blames(content, now)
-        refused_by = (self._contents.get(name) for name in (account, *job.refused_by))
-        return any(contents is not None and contents.accepts_beside(content, now) for contents in refused_by)
+            return account in self._breakers and self._breakers[account].contents.blames(content, now)
+        refused_by = (self._breakers.get(name) for name in (account, *job.refused_by))
+        return any(breaker is not None and breaker.contents.accepts_beside(content, now) for breaker in refused_by)
 
     def retry(self, submission: Submission, job: Job, sequel: Sequel, meanings: Sequence[Meaning], at: int) -> bool:
         """Write the next attempt, or that the alert expires before it; whether there is one."""

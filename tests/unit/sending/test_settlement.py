@@ -5,7 +5,8 @@ from aiokafka import TopicPartition
 
 from broadcast.clock import monotonic
 from broadcast.pii import number_hash, number_hasher
-from broadcast.sending.accounts.contents import RefusedContents, content_of
+from broadcast.sending.accounts.breaker import Breaker
+from broadcast.sending.accounts.contents import content_of
 from broadcast.smpp.codec.command_status import RINVDSTADR, RINVSRCADR, RSYSERR, RTHROTTLED
 from schemas.lane import Lane
 from schemas.status import Outcome, Status
@@ -121,14 +122,29 @@ def test_what_all_accounts_refuse_is_final_only_if_one_of_them_takes_other_messa
     refused_by: tuple[str, ...], accepted: bool
 ) -> None:
     given = SettlementUnderTest(route=TWO_ACCOUNTS if refused_by else ROUTE, refused_by=refused_by)
-    refusals = RefusedContents()
-    given.settlement.follow_refusals("acc", refusals)
+    breaker = Breaker(10)
+    refusals = breaker.contents
+    given.settlement.follow_refusals("acc", breaker)
     refusals.note([content_of(given.tokens[0][0][1])], (), monotonic(), other_faults=False)
     if accepted:
         refusals.note((), [("b" * 36, 0, "")], monotonic(), other_faults=False)
     given.settlement.settle(given.tokens[0][0], RINVSRCADR, "", AT)
     assert [status.outcome for status in given.statuses()] == [Outcome.REFUSED if accepted else Outcome.REFUSED_FOR_NOW]
     assert [(job.attempt, job.refused_by) for job in given.jobs()] == ([] if accepted else [(2, ())])
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+def test_what_may_be_the_fault_of_the_only_account_that_works_waits_for_no_other(accepted: bool) -> None:
+    given = SettlementUnderTest(route=TWO_ACCOUNTS)
+    breaker = Breaker(10)
+    breaker.only_account = True
+    given.settlement.follow_refusals("acc", breaker)
+    breaker.contents.note([content_of(given.tokens[0][0][1])], (), monotonic(), other_faults=False)
+    if accepted:
+        breaker.contents.note((), [("b" * 36, 0, "")], monotonic(), other_faults=False)
+    given.settlement.settle(given.tokens[0][0], RINVSRCADR, "", AT)
+    [job] = given.jobs()
+    assert job.refused_by == (("acc",) if accepted else ()), "only a message that is to blame waits for the other"
 
 
 @pytest.mark.parametrize("msisdn", [b"+447700900123", b"447700900123"])
