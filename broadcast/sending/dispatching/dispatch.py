@@ -85,13 +85,15 @@ class Dispatch:
             if left:
                 continue
             room = self._room_on(binds, session, share)
-            wanted, written = 1, False
-            if room > 0:
-                probing = binds.breaker.state is not State.CLOSED
-                groups = self._chooser.collect(binds.account.name, session.identity, room, now, probing=probing)
-                wanted = self._chooser.segments_wanted
-                for group in groups:
-                    written = self._write(binds, session, group, now) or written
+            if room <= 0:
+                if session.room < 1:
+                    session.await_room()
+                continue
+            probing = binds.breaker.state is not State.CLOSED
+            written = False
+            for group in self._chooser.collect(binds.account.name, session.identity, room, now, probing=probing):
+                written = self._write(binds, session, group, now) or written
+            wanted = self._chooser.segments_wanted
             if session.room < wanted:
                 session.await_room(wanted)
             elif not wanted and not written and not any(source.aside for source in self.sources):
