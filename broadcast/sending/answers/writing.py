@@ -107,9 +107,9 @@ class AnswerWriter:
         blamed, elsewhere = False, False
         if any(meaning.follow is Follow.OTHER_ACCOUNT for meaning in meanings):
             blamed = self._is_to_blame(job, account.name)
-            alone = account.name in self._breakers and self._breakers[account.name].only_account
+            only_account = account.name in self._breakers and self._breakers[account.name].only_account
             # What may be the account's fault waits for no other that does not work: this one may work again first.
-            elsewhere = (blamed or not alone) and not self._accounts <= {account.name, *job.refused_by}
+            elsewhere = (blamed or not only_account) and not self._accounts <= {account.name, *job.refused_by}
         sequel = decide(
             job,
             list(zip(message.numbers, meanings, strict=True)),
