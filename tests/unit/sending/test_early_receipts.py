@@ -60,7 +60,7 @@ def test_a_segment_is_settled_though_another_one_is_answered_after_it_was_given_
     given = SettlementUnderTest(Lane.IMMEDIATE, segments=2)
     given.settlement.note_deliveries(ACCOUNT, [of_number()], AT + 3_000)
     given.settlement.settle_unanswered(given.tokens[0][:1], AT + 30_000)
-    given.settlement.settle(given.tokens[0][1], 0, "two", AT + 3_000)
+    given.settlement.settle(given.tokens[0][1], 0, "two", AT + 31_000)
     assert [(s.segment, s.message_id) for s in given.statuses() if s.late] == [(1, "r1")]
     assert given.withdrawn() == [(100, 2)]
 
