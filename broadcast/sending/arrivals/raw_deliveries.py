@@ -39,7 +39,8 @@ def _why_no_message(delivery: Delivery) -> str:
     found = read_tlvs(delivery.optional)
     tagged = found.get(RECEIPTED_MESSAGE_ID, b"").partition(b"\0")[0].strip()
     texts = (delivery.short_message, found.get(MESSAGE_PAYLOAD, b""))
-    return LONG_ID if len(tagged) > LONGEST_ID or any(map(_LONG_ID.search, texts)) else NO_MESSAGE
+    long = len(tagged) > LONGEST_ID or any(_LONG_ID.search(text, 0, _LOOKED_AT) for text in texts)
+    return LONG_ID if long else NO_MESSAGE
 
 
 def make_raw_delivery(delivery: Delivery, reason: str) -> RawDelivery:
