@@ -161,7 +161,10 @@ class ReceiptQueue:
         start = batch.sent
         ids = write_ids(batch.message_numbers[start : start + count], batch.form, behaviour)
         sequences = connection.register_receipts(batch, start, count)
-        data += render_receipts(batch, sequences, ids, done_at=time.time(), tlvs=behaviour.receipt_tlvs)
+        # A receipt that was held back says when its message was done, not when it is sent.
+        held_seconds = self._state.now() - batch.due_at if batch.due_at else 0.0
+        done_at = time.time() - held_seconds
+        data += render_receipts(batch, sequences, ids, done_at=done_at, tlvs=behaviour.receipt_tlvs)
         batch.sent += count
         self._state.metrics.receipts_sent += count
         self._account.metrics.receipts_sent += count
