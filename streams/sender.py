@@ -9,7 +9,7 @@ from functools import partial
 import structlog
 from aiokafka.structs import ConsumerRecord
 
-from broadcast.clock import monotonic
+from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.duties import Duty, run_duties, unless_stopped
 from broadcast.errors import LEASE_EXIT_CODE, SettingsError
 from broadcast.health import Health
@@ -90,7 +90,7 @@ class RouteSender(SenderEvents):
         self._lease = Lease(settings.session_timeout_seconds / 2)
         self._schedule = BeatSchedule(settings.beat_seconds, settings.idle_beat_seconds)
         self._outbox = Outbox()
-        self._settlement = Settlement(route, names, settings.require_number_key(), self._outbox)
+        self._settlement = Settlement(route, names, settings.require_number_key(), self._outbox, self._control.view)
         self._accounts = RouteAccounts(
             in_force.accounts_of(route.name),
             settings.slot,
@@ -172,6 +172,7 @@ class RouteSender(SenderEvents):
             generation = await self._membership.wait()
             share = len(self._membership.partitions) / (len(self._identity.lanes) * self._route.partitions)
             self._accounts.set_share(share)
+            self._settlement.unanswered.alerts.note_alone(None)
             if await self._takeover.take_over(generation):
                 await self._beats.beat(everything=True)
                 if generation == self._membership.generation:
@@ -179,6 +180,9 @@ class RouteSender(SenderEvents):
                     self.write_ready()
             self._health.release(self._route.name)
             await self._takeover.close_marks(generation)
+            if share == 1 and generation == self._membership.generation:
+                # Who had the partitions before has ended by now.
+                self._settlement.unanswered.alerts.note_alone(epoch_milliseconds())
 
     def may_write(self) -> bool:
         return self._lease.held and not self._schedule.slow and not self._control.view.behind(monotonic())

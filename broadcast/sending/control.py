@@ -45,12 +45,14 @@ LONGEST_PAUSE_SECONDS: Final = 0.5
 class ControlView:
     """Alerts and stops by alert id, and how fresh that is. Pure.
 
-    `caught_up_at` is the last instant of the monotonic clock at which it held everything that control had. A wall clock
-    that is set back would make it look fresher than it is.
+    `seen` has when each alert was first read, in milliseconds since the epoch. `caught_up_at` is the last instant of
+    the monotonic clock at which it held everything that control had. A wall clock that is set back would make it look
+    fresher than it is.
     """
 
     def __init__(self) -> None:
         self.controls: Final[dict[str, Control]] = {}
+        self.seen: Final[dict[str, int]] = {}
         self.stopped: Final[set[str]] = set()
         self.caught_up_at = -math.inf
         self._decoder: Final = msgspec.json.Decoder(Control)
@@ -73,6 +75,7 @@ class ControlView:
             if control.expires_at < now - FORGET_TEXTS_MS:
                 control.variants = ()
             self.controls[control.alert_id] = control
+            self.seen.setdefault(control.alert_id, now)
 
     def behind(self, now: float) -> bool:
         """Whether, at `now` on the monotonic clock, a stop may have been missed."""

@@ -14,6 +14,7 @@ from broadcast.sending.answers.throttled import Throttled, ThrottledSubmits
 from broadcast.sending.answers.tokens import Submission, Token
 from broadcast.sending.answers.unanswered import Unanswered
 from broadcast.sending.answers.writing import AnswerWriter
+from broadcast.sending.control import ControlView
 from broadcast.sending.outbox import BeatContent, Outbox, encode_status
 from broadcast.sending.rules import UNANSWERED
 from broadcast.smpp.codec.message import Delivery
@@ -29,8 +30,8 @@ class Settlement:
     with a submit that nothing answered in time.
     """
 
-    def __init__(self, route: Route, names: Names, hash_key: bytes, outbox: Outbox) -> None:
-        self.unanswered: Final = Unanswered()
+    def __init__(self, route: Route, names: Names, hash_key: bytes, outbox: Outbox, view: ControlView) -> None:
+        self.unanswered: Final = Unanswered(view)
         self.throttled: Final = ThrottledSubmits()
         self._in_doubt = 0
         self._in_doubt_of: Final[dict[str, int]] = defaultdict(int)
@@ -77,6 +78,8 @@ class Settlement:
 
         Nearly all of them are acceptances of jobs of one segment: these are settled here, without a call for each.
         """
+        if responses:
+            self.unanswered.answered.note(responses[0][0][0].account.name, message_ids)
         if self.unanswered:
             self.unanswered.note_answers(responses, message_ids)
         content, hash_number = self._outbox.content, self._hash
@@ -176,7 +179,12 @@ class Settlement:
 
     def follow_deliveries(self, account: str, pending: Pending) -> None:
         """Take deliveries of an account by `note_deliveries`; `pending` gives its submits without an answer."""
-        self._early[account] = EarlyReceipts(pending)
+        early = self._early.get(account)
+        if early is None:
+            self._early[account] = EarlyReceipts(pending)
+        else:
+            # The binds before may still wait for answers, and what was kept may be all that tells of them.
+            early.follow(pending)
 
     def follow_refusals(self, account: str, breaker: Breaker) -> None:
         """The breaker of an account: it says whether a message is to blame for a refusal, or the account."""

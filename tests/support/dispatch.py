@@ -92,7 +92,7 @@ class SenderUnderTest(RecordedEvents):
         route = Route(name="r", prefixes=("+",), accounts=tuple(made), delays_seconds=(5, 30))
         self.committed_retries: list[Job] = []
         self.outbox, self.view = Outbox(), ControlView()
-        self.settlement = Settlement(route, Names("p."), b"k", self.outbox)
+        self.settlement = Settlement(route, Names("p."), b"k", self.outbox, self.view)
         nothing: Any = None
         self.accounts = RouteAccounts(
             route.accounts,

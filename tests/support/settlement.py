@@ -8,6 +8,7 @@ from aiokafka import TopicPartition
 from broadcast.kafka.position import fresh_position
 from broadcast.routing import Account, ResendUnanswered, Route
 from broadcast.sending.answers.tokens import SegmentAnswers, Submission, Token
+from broadcast.sending.control import ControlView
 from broadcast.sending.messages import Message, MessageCache
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.progress import Progress
@@ -19,7 +20,9 @@ from schemas.lane import Lane
 from schemas.status import Status
 from schemas.topics import Names
 
-AT = 1_000_000
+AT = 1_767_268_800_000
+"""2026-01-01, 12:00:00 UTC."""
+
 ACCOUNT = Account(name="acc", host="h", port=1, system_id="s")
 ROUTE = Route(name="r", prefixes=("+",), delays_seconds=(5, 30), accounts=(ACCOUNT,))
 TWICE = ROUTE.model_copy(
@@ -43,7 +46,8 @@ class SettlementUnderTest:
         **job_fields: Any,
     ):
         self.outbox = Outbox()
-        self.settlement = Settlement(route, Names("p."), KEY, self.outbox)
+        self.view = ControlView()
+        self.settlement = Settlement(route, Names("p."), KEY, self.outbox, self.view)
         text = "x" * (152 * segments if segments > 1 else 10)
         control = Control("a" * 36, lane, "Actual", AT + expires_in, (Variant("en", text),))
         self.message: Message = MessageCache(6).find(control, 0, "", ())

@@ -1,7 +1,8 @@
 """What an account delivered while submits had no answer: a receipt among it may be the only answer to one."""
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Final, NamedTuple, TypeAlias
 
 from broadcast.sending.answers.tokens import Token
@@ -34,10 +35,14 @@ class EarlyReceipts:
     """
 
     def __init__(self, pending: Pending) -> None:
-        self._pending: Final = pending
+        self._followed = [pending]
         self._batches: Final[deque[tuple[int, Sequence[Delivery]]]] = deque()
         self._by_number: dict[str, list[Arrived]] = {}
         self._count = self._octets = self._batches_since = 0
+
+    def follow(self, pending: Pending) -> None:
+        """Take the unanswered submits of new sessions too; those before stay as long as they have any."""
+        self._followed = [*(each for each in self._followed if any(each())), pending]
 
     def __len__(self) -> int:
         return self._count
@@ -59,7 +64,7 @@ class EarlyReceipts:
     def _drop_answered(self) -> None:
         """Drop what came before all unanswered submits were written."""
         self._batches_since = 0
-        oldest = min([next(iter(tokens))[0].at for tokens in self._pending() if tokens], default=None)
+        oldest = min([next(iter(tokens))[0].at for tokens in self._unanswered() if tokens], default=None)
         if oldest is None:
             self._clear()
             return
@@ -72,7 +77,7 @@ class EarlyReceipts:
 
     def _drop_other_numbers(self) -> None:
         self._index()
-        numbers = {token[1].msisdn.lstrip("+") for tokens in self._pending() for token in tokens}
+        numbers = {token[1].msisdn.lstrip("+") for tokens in self._unanswered() for token in tokens}
         self._by_number = {number: found for number, found in self._by_number.items() if number in numbers}
         kept = [arrived.delivery for found in self._by_number.values() for arrived in found]
         self._count, self._octets = len(kept), octets_of(kept)
@@ -81,6 +86,9 @@ class EarlyReceipts:
 
     def _is_full(self) -> bool:
         return self._count >= DELIVERIES_LIMIT or self._octets >= OCTETS_LIMIT
+
+    def _unanswered(self) -> Iterator[Collection[Token]]:
+        return chain.from_iterable(pending() for pending in self._followed)
 
     def _index(self) -> None:
         for at, deliveries in self._batches:

@@ -9,9 +9,12 @@ from typing import Final, TypeAlias
 
 from aiokafka import TopicPartition
 
+from broadcast.sending.answers.answered_ids import AnsweredIds
 from broadcast.sending.answers.copies import Claim, Copy, Person, Retry
-from broadcast.sending.answers.receipt_match import SLACK_SECONDS, fits, says_taken, tolerance_seconds
+from broadcast.sending.answers.receipt_match import fits, says_taken
 from broadcast.sending.answers.tokens import Submission, Token
+from broadcast.sending.answers.written_alerts import WrittenAlerts
+from broadcast.sending.control import ControlView
 from broadcast.smpp.codec.command_status import ROK
 from broadcast.smpp.codec.receipts import ReceiptContent
 from broadcast.smpp.window import Response
@@ -20,7 +23,6 @@ from schemas.job import Job
 PEOPLE_LIMIT: Final = 20_000
 """Recipients kept; beyond it the oldest are forgotten, and their resends are not withdrawn."""
 
-ALERTS_LIMIT: Final = 1_000
 WITHDRAWN_LIMIT: Final = 100_000
 
 JobKey: TypeAlias = tuple[str, int, int]
@@ -38,11 +40,12 @@ def key_of(job: Job) -> JobKey:
 class Unanswered:
     """Recipients with a submit of which nobody knows, by alert and recipient, and by account and number."""
 
-    def __init__(self) -> None:
+    def __init__(self, view: ControlView) -> None:
+        self.alerts: Final = WrittenAlerts(view)
+        self.answered: Final = AnsweredIds()
         self.people: Final[dict[tuple[str, int], Person]] = {}
         self.withdrawn: Final[dict[JobKey, None]] = {}
         self._numbers: Final[dict[Number, list[Person]]] = {}
-        self._written: Final[dict[tuple[str, str], tuple[int, int]]] = {}
 
     def __bool__(self) -> bool:
         return bool(self.people)
@@ -93,12 +96,7 @@ class Unanswered:
 
     def note_written(self, submission: Submission, tokens: Iterable[Token]) -> None:
         """Jobs were written: nothing withdraws them any more."""
-        message = submission.message
-        key = submission.account.name, message.control.alert_id
-        if key not in self._written and len(self._written) >= ALERTS_LIMIT:
-            del self._written[next(iter(self._written))]
-        first, _ = self._written.get(key, (submission.at, 0))
-        self._written[key] = first, submission.at
+        self.alerts.note(submission.account.name, submission.message.control.alert_id, submission.at)
         if self.people:
             for _, job, _, _, _ in tokens:
                 person = self._retry_of(job)
@@ -137,13 +135,15 @@ class Unanswered:
         else:
             if any(message_id in person.ids for person in people):
                 return None
+            if self.answered.has(account, message_id.encode("latin-1")):
+                return None
             found = [
                 Claim(person, copy, part)
                 for person, copy in copies
                 if not person.accepted
                 and (part := copy.part_without_id()) is not None
                 and fits(receipt, arrived_at=arrived_at, written_at=copy.submission.at)
-                and not self._other_alert(account, copy, tolerance_seconds(receipt))
+                and not self.alerts.may_be_other(account, copy.job.alert_id, copy.submission.at)
             ]
         if len(found) != 1:
             return None
@@ -175,15 +175,6 @@ class Unanswered:
             if person.expires_at > now:
                 return
             yield person
-
-    def _other_alert(self, account: str, copy: Copy, tolerance: float) -> bool:
-        """Whether the account wrote another alert's jobs about then: the receipt may be of one to the same number."""
-        alert_id, written_at = copy.job.alert_id, copy.submission.at
-        margin = int((tolerance + SLACK_SECONDS) * 1000)
-        return any(
-            name == account and other != alert_id and first - margin <= written_at <= last + margin
-            for (name, other), (first, last) in self._written.items()
-        )
 
     def _forget(self, person: Person) -> None:
         self._leave_numbers(person)

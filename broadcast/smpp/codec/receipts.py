@@ -157,14 +157,16 @@ def seconds_between(submitted: bytes, done: bytes) -> float | None:
 
     Both are of one clock, so that their difference needs no time zone. Many SMSCs give whole minutes.
     """
+    began, ended = read_date(submitted), read_date(done)
+    return None if began is None or ended is None or ended < began else ended - began
+
+
+def read_date(date: bytes) -> float | None:
+    """A date of a receipt in seconds since the epoch, if its clock showed UTC; None for what is no date."""
     try:
-        began, ended = (
-            datetime.strptime(date.decode(), _DATE_FORMATS[len(date)]).replace(tzinfo=UTC) for date in (submitted, done)
-        )
+        return datetime.strptime(date.decode(), _DATE_FORMATS[len(date)]).replace(tzinfo=UTC).timestamp()
     except (ValueError, KeyError):
         return None
-    seconds = (ended - began).total_seconds()
-    return seconds if seconds >= 0 else None
 
 
 def read_tlvs(optional: bytes) -> Mapping[int, bytes]:

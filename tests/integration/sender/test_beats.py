@@ -18,6 +18,7 @@ from broadcast.kafka.transactions import TransactionalProducer
 from broadcast.routing import Account, Route
 from broadcast.sending.answers.tokens import Token
 from broadcast.sending.beat import BATCH, Beats, BeatSchedule
+from broadcast.sending.control import ControlView
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.progress import Progress
 from broadcast.sending.settlement import Settlement
@@ -76,7 +77,7 @@ class BeatsUnderTest:
             schedule=BeatSchedule(0.03, 1.0),
             sources={self.partition: Source(self.partition, Lane.IMMEDIATE, self.progress, 0)},
             outbox=self.outbox,
-            settlement=Settlement(ROUTE, self.names, b"key", self.outbox),
+            settlement=Settlement(ROUTE, self.names, b"key", self.outbox, ControlView()),
             events=self.events,
         )
 

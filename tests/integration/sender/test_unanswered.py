@@ -169,6 +169,53 @@ async def test_an_smsc_that_answers_no_submit_and_sends_all_receipts_gets_each_m
         assert reasons == [["no answer", "no answer; a receipt says that the SMSC has it"]] * len(EVERYBODY)
 
 
+async def test_held_receipts_of_an_older_alert_settle_nothing_of_a_newer_one(
+    kafka_settings: Settings, tmp_path: Path
+) -> None:
+    """Of the newer one `ANSWERED` are not answered and not taken, and `LATE` are refused for now without an id."""
+    numbers = ", ".join(f'"+{number_of(recipient)}"' for recipient in LATE)
+    profile = f"""
+[[rules]]
+first = 1
+answer = {{ status = "ROK", never = false, takes = true }}
+[[rules]]
+numbers = [{numbers}]
+answer = {{ status = "RSYSERR", never = false }}
+[[rules]]
+answer = {{ never = true, takes = false }}
+[[rules]]
+receipt = {{ delay_seconds = 3, text = "seconds" }}
+"""
+    account = "response_timeout_seconds = 4\nwindow = 100"
+    async with open_route(kafka_settings, tmp_path, account=account, route=DELAYS, profile=profile) as route:
+        await route.start_sender()
+        one = await route.publish(lane=Lane.IMMEDIATE)
+        await route.put_jobs(one, EVERYBODY, lane=Lane.IMMEDIATE)
+        await route.until_submitted(len(EVERYBODY))
+        await asyncio.sleep(0.5)
+        await route.simulator.behave(pause_answers=True)
+        await all_submitted(route, one)
+        assert (await route.simulator.stats())["receipts_sent"] == 0
+        await asyncio.sleep(16)
+        two = await route.publish(lane=Lane.IMMEDIATE)
+        await route.put_jobs(two, ANSWERED, lane=Lane.IMMEDIATE)
+        await route.until_submitted(len(EVERYBODY) + len(ANSWERED))
+        await route.put_jobs(two, LATE, lane=Lane.IMMEDIATE)
+        await asyncio.sleep(4)
+        # Each receipt of the older alert comes so long after the newer write as it says that its message took.
+        await route.simulator.behave(pause_answers=False)
+
+        async def sent_again() -> bool:
+            found = await statuses_of(route, two)
+            return all(max((each.attempt for each in found[recipient]), default=0) >= 2 for recipient in EVERYBODY)
+
+        await eventually(sent_again, "everybody is sent the newer alert again", within_seconds=60)
+        assert (await route.simulator.stats())["receipts_sent"] == len(EVERYBODY)
+        found = await statuses_of(route, two)
+        assert {status.outcome for recipient in ANSWERED for status in found[recipient]} == {Outcome.UNKNOWN}
+        assert {status.outcome for recipient in LATE for status in found[recipient]} == {Outcome.REFUSED_FOR_NOW}
+
+
 async def test_a_withdrawal_holds_for_the_sender_that_takes_over(kafka_settings: Settings, tmp_path: Path) -> None:
     profile = late("answer.delay_seconds = 2")
     delays = "delays_seconds = [1, 8]"

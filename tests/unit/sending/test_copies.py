@@ -11,6 +11,7 @@ from broadcast.kafka.position import fresh_position
 from broadcast.routing import Account, ResendUnanswered, Route
 from broadcast.sending.answers.tokens import SegmentAnswers, Submission, Token
 from broadcast.sending.answers.unanswered import key_of
+from broadcast.sending.control import ControlView
 from broadcast.sending.messages import MessageCache
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.progress import Progress
@@ -56,7 +57,7 @@ class Smsc:
         other = account.model_copy(update={"name": "other"})
         route = Route(name="r", prefixes=("+",), accounts=(account, other), delays_seconds=(5, 30))
         self.outbox = Outbox()
-        self.settlement = Settlement(route, Names("p."), b"k", self.outbox)
+        self.settlement = Settlement(route, Names("p."), b"k", self.outbox, ControlView())
         self.settlement.follow_deliveries("acc", lambda: [self.open])
         text = "x" if self.segments == 1 else "x" * 152 * self.segments
         control = Control(ALERT, Lane.IMMEDIATE, "Actual", AT + 10**9, (Variant("en", text),))

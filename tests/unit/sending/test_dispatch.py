@@ -48,7 +48,7 @@ class DispatchUnderTest(RecordedEvents):
         self.account = Account(name="acc", host="h", port=1, system_id="s", **account)
         route = Route(name="r", prefixes=("+",), accounts=(self.account,), delays_seconds=(5,))
         self.outbox, self.view = Outbox(), ControlView()
-        settlement = Settlement(route, Names("p."), b"k", self.outbox)
+        settlement = Settlement(route, Names("p."), b"k", self.outbox, ControlView())
         delayed = DelayedJobs(self.outbox, settlement.unanswered, self)
         nothing: Any = None
         """Nothing is delivered here, and no alarm is raised."""

@@ -4,6 +4,7 @@ import pytest
 
 from broadcast.sending.answers.early_receipts import BATCHES, DELIVERIES_LIMIT, OCTETS_LIMIT, EarlyReceipts
 from broadcast.sending.answers.late import RECEIPTS_LIMIT
+from broadcast.sending.answers.tokens import Token
 from broadcast.smpp.codec.command_status import RSYSERR
 from broadcast.smpp.codec.message import Delivery
 from schemas.lane import Lane
@@ -87,6 +88,33 @@ def test_many_mute_submits_are_settled_each_by_its_own_receipt() -> None:
         given.settlement.note_deliveries(ACCOUNT, [delivery], AT + 3_000)
     given.settlement.settle_unanswered([tokens[0] for tokens in given.tokens], AT + 60_000)
     assert given.withdrawn() == [(100 + number, 2) for number in range(40)]
+
+
+def test_new_binds_of_an_account_keep_what_came_for_submits_of_the_binds_before() -> None:
+    given = SettlementUnderTest(Lane.IMMEDIATE)
+    given.settlement.note_deliveries(ACCOUNT, [of_number()], AT + 3_000)
+    given.settlement.follow_deliveries("acc", list)
+    for _ in range(BATCHES):
+        given.settlement.note_deliveries(ACCOUNT, [of_number("r2", "447700900199")], AT + 3_500)
+    given.settlement.settle_unanswered(given.tokens[0], AT + 30_000)
+    assert [status.message_id for status in given.statuses() if status.late] == ["r1"]
+    assert given.withdrawn() == [(100, 2)]
+
+
+def test_binds_without_unanswered_submits_are_not_asked_once_there_are_new_ones() -> None:
+    asked: list[str] = []
+
+    def pending() -> list[list[Token]]:
+        asked.append("before")
+        return [[]]
+
+    kept = EarlyReceipts(pending)
+    kept.follow(list)
+    kept.follow(list)
+    for _ in range(BATCHES):
+        kept.keep([of_number()], AT)
+    assert asked == ["before"]
+    assert len(kept) == 0
 
 
 def test_receipts_of_answered_submits_are_not_kept() -> None:

@@ -125,14 +125,26 @@ def test_a_late_refusal_of_one_segment_of_two_withdraws_the_resend_when_the_othe
     ("delivery", "arrived", "settled"),
     [
         (receipt("r1", "447700900100", "260101120000", "260101120003"), 4, True),
-        (receipt("r1", "+447700900100", "2601011200", "2601011200"), 4, True),
+        (receipt("r1", "+447700900100", "2601011200", "2601011200"), 4, False),
+        (receipt("r1", "+447700900100", "260101174502", "260101174505"), 4, True),
+        (receipt("r1", "447700900100", "260101115944", "260101115946"), 4, False),
         (receipt("r1", "447700900100", "260101120000", "260101120003"), 400, False),
         (receipt("r1", "447700900100", "260101120000", "260101130003"), 4, False),
         (receipt("r1", "447700900100", "260101120000", "260101120003", "UNDELIV"), 4, False),
         (receipt("r1", "447700900100", "", ""), 4, False),
         (receipt("r1", "447700900199", "260101120000", "260101120003"), 4, False),
     ],
-    ids=["seconds", "minutes", "too late", "too early", "failed", "no dates", "another number"],
+    ids=[
+        "seconds",
+        "minutes",
+        "another zone",
+        "held back",
+        "too late",
+        "too early",
+        "failed",
+        "no dates",
+        "another number",
+    ],
 )
 def test_a_receipt_that_can_only_be_of_an_unanswered_submit_settles_it_and_withdraws_its_resend(
     delivery: Delivery, arrived: int, settled: bool

@@ -1,5 +1,7 @@
 """An SMSC that refuses a submit for now and delivers it all the same: the next attempt is withdrawn, or marked."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from broadcast.sending.answers.tokens import Token
@@ -41,6 +43,36 @@ def test_a_receipt_that_came_before_the_refusal_withdraws_the_next_attempt_too()
     given = SettlementUnderTest()
     given.settlement.note_deliveries(ACCOUNT, [delivered("r1")], AT + 4_000)
     given.settlement.settle(given.tokens[0][0], RSYSERR, "", AT + 5_000)
+    assert given.withdrawn() == [(100, 2)]
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["not answered", "refused for now without an id"])
+@pytest.mark.parametrize(("gap", "settled"), [(16_000, False), (900_000, False), (1_200_000, True)])
+def test_a_held_receipt_of_an_older_alert_settles_no_submit_of_a_newer_one(
+    gap: int, settled: bool, refused: bool
+) -> None:
+    given = SettlementUnderTest(Lane.IMMEDIATE)
+    given.settlement.unanswered.alerts.note("acc", "b" * 36, AT - gap)
+    if refused:
+        given.settlement.settle(given.tokens[0][0], RSYSERR, "", AT)
+    else:
+        given.settlement.settle_unanswered(given.tokens[0], AT)
+    submitted = datetime(2026, 1, 1, 12, tzinfo=UTC) - timedelta(milliseconds=gap)
+    held = [f"{at:%y%m%d%H%M%S}" for at in (submitted, submitted + timedelta(seconds=3))]
+    given.settlement.note_deliveries(ACCOUNT, [receipt("old", "447700900100", *held)], AT + 4_000)
+    if settled:
+        # No other alert can have the date of this write: the receipt is not of the older one.
+        given.settlement.note_deliveries(ACCOUNT, [delivered("new")], AT + 4_000)
+    assert [status.message_id for status in given.statuses() if status.late] == (["new"] if settled else [])
+
+
+def test_an_id_that_was_answered_to_somebody_else_settles_nothing() -> None:
+    given = SettlementUnderTest(jobs=2)
+    given.settlement.settle_many([(given.tokens[1][0], 0, b"", 1)], [b"r1"], AT)
+    given.settlement.settle(given.tokens[0][0], RSYSERR, "", AT)
+    given.settlement.note_deliveries(ACCOUNT, [delivered("r1")], AT + 4_000)
+    assert given.withdrawn() == []
+    given.settlement.note_deliveries(ACCOUNT, [delivered("r2")], AT + 4_000)
     assert given.withdrawn() == [(100, 2)]
 
 

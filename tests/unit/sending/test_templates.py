@@ -12,6 +12,7 @@ from broadcast.kafka.position import fresh_position
 from broadcast.routing import Account, Route
 from broadcast.sending.accounts.templates import write_absolute, write_relative
 from broadcast.sending.answers.tokens import Submission, Token
+from broadcast.sending.control import ControlView
 from broadcast.sending.messages import Message, MessageCache
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.progress import Progress
@@ -93,7 +94,7 @@ def test_a_payload_has_one_status_for_all_its_segments_and_is_tried_again_as_a_w
     control = Control(ALERT, Lane.IMMEDIATE, "Actual", NOW + 3_600_000, (Variant("en", LONG),))
     whole = cache.find(control, 0, "", ()).carried_by(own)
     route = Route(name="r", prefixes=("+",), accounts=(own,))
-    settlement = Settlement(route, Names("p."), b"key", outbox)
+    settlement = Settlement(route, Names("p."), b"key", outbox, ControlView())
     progress: Progress[Token] = Progress(fresh_position(0), "me")
     for offset, command_status in enumerate((ROK, RSYSERR)):
         job = Job(ALERT, offset, "+4915112345678")
