@@ -1,4 +1,4 @@
-"""The message ids that an account answered lately: the receipt of one of them is of no submit without an answer."""
+"""The message ids that an account answered lately: their receipts are of no submit without an answer."""
 
 from collections import deque
 from collections.abc import Sequence

@@ -162,7 +162,7 @@ def seconds_between(submitted: bytes, done: bytes) -> float | None:
 
 
 def read_date(date: bytes) -> float | None:
-    """A date of a receipt in seconds since the epoch, if its clock showed UTC; None for what is no date."""
+    """A receipt's date in seconds since the epoch, read as UTC; None for what is no date."""
     try:
         return datetime.strptime(date.decode(), _DATE_FORMATS[len(date)]).replace(tzinfo=UTC).timestamp()
     except (ValueError, KeyError):
