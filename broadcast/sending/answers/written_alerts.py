@@ -1,4 +1,4 @@
-"""When alerts were written, as far as it is known: a receipt may be of an older alert to the same number."""
+"""When alerts were written, as far as known: a receipt may be of an older alert to that number."""
 
 from typing import Final
 

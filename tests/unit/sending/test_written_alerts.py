@@ -16,10 +16,10 @@ from tests.unit.sending.test_receipt_match import QUARTERS, date
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
-ALONE = AT - 100 * HOUR
+SINCE = AT - 100 * HOUR
 
 
-def make_alerts(*others: tuple[str, int, int], alone_since: int | None = ALONE) -> WrittenAlerts:
+def make_alerts(*others: tuple[str, int, int], alone_since: int | None = SINCE) -> WrittenAlerts:
     """With other alerts in control: id, when it was read first, when it expires."""
     view = ControlView()
     for alert_id, seen, expires_at in others:
@@ -66,12 +66,12 @@ def test_another_alert_conflicts_when_its_date_could_be_that_of_this_write(write
     lasted=st.integers(0, 30 * MINUTE),
     at_share=st.floats(0, 1),
     quarters=QUARTERS,
-    took=st.integers(0, MINUTE),
+    delay=st.integers(0, MINUTE),
     held=st.integers(0, 27 * HOUR),
     clock=st.integers(-30_000, 30_000),
 )
 def test_no_receipt_of_an_older_alert_fits_a_newer_write_that_does_not_conflict(
-    gap: int, lasted: int, at_share: float, quarters: int, took: int, held: int, clock: int
+    gap: int, lasted: int, at_share: float, quarters: int, delay: int, held: int, clock: int
 ) -> None:
     first = AT - gap
     last = min(first + lasted, AT)
@@ -83,9 +83,9 @@ def test_no_receipt_of_an_older_alert_fits_a_newer_write_that_does_not_conflict(
         b"r1",
         MessageState.DELIVERED,
         submitted=date(submitted + clock, quarters),
-        done=date(submitted + clock + took, quarters),
+        done=date(submitted + clock + delay, quarters),
     )
-    arrivals = (submitted + took + held, AT + took, AT + took + 5_000)
+    arrivals = (submitted + delay + held, AT + delay, AT + delay + 5_000)
     if any(fits(receipt, arrived_at=arrived, written_at=AT) for arrived in arrivals):
         assert alerts.may_be_other("acc", "two", AT)
 
