@@ -14,7 +14,7 @@ DEMO := $(VENV)/.installed-demo
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fault fuzz bench bench-smpp bench-accounts compare docs lint format wheel lock clean
+.PHONY: help install demo test retest fault fuzz bench bench-smpp bench-accounts compare docs lint format wheel lock clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -27,6 +27,10 @@ demo: $(DEMO)  ## an alert to 10,000 simulated phones, from nothing, with proof
 # Three at a time, also on two cores: they spend a quarter of their time waiting. The long ones come first (conftest).
 test: $(DEV)  ## every test, on a real broker, database and simulator
 	$(BIN)/python -m pytest -m "not long" --numprocesses 3 --dist loadfile --no-loadscope-reorder \
+		tests/fault tests/e2e tests/integration tests/contract tests/unit
+
+retest: $(DEV)  ## what failed in the last make test, once more, one after the other
+	$(BIN)/python -m pytest -m "not long" --last-failed --last-failed-no-failures none \
 		tests/fault tests/e2e tests/integration tests/contract tests/unit
 
 fault: $(DEV)  ## every fault test, the long form too, with their report
