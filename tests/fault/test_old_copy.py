@@ -40,7 +40,7 @@ async def test_old_copy_of_kafka_is_an_alarm_and_a_new_epoch(system: SystemUnder
     await recorded(system, alert, RESTORED_AFTER)
     await kafka.kill9()
     shutil.rmtree(kafka.log_directory)
-    copy.rename(kafka.log_directory)
+    shutil.move(copy, kafka.log_directory)
     await kafka.start()
 
     await system.until("the recorder raises its alarm", lambda: has_alarm(system), budget_seconds=30)

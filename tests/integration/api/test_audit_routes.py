@@ -116,7 +116,7 @@ async def test_the_routes_of_the_queued_are_told_with_prefixes_and_accounts_and_
         await connection.close()
     routes = "".join(
         f'[[routes]]\nname = "{name}"\nprefixes = ["{prefix}"]\nlive = true\n[[routes.accounts]]\n'
-        f'name = "{name}-1"\nhost = "h"\nport = 2775\nsystem_id = "s"\n'
+        f'name = "{name}-1"\nhost = "h"\nport = 2775\nsystem_id = "{name}"\n'
         for name, prefix in (("german", "+49"), ("british", "+44"), ("french", "+33"))
     )
     (tmp_path / "routes.toml").write_text(routes)

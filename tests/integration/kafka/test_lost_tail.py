@@ -91,7 +91,7 @@ async def test_what_comes_after_a_loss_is_handled_by_a_stage_that_starts_anew(br
         await broker.kill9()
         # The events alone: positions and members are elsewhere, as on a cluster.
         shutil.rmtree(directory)
-        copy.rename(directory)
+        shutil.move(copy, directory)
         await broker.start()
         assert "ends before what was read" in await trial.ends(worker)
         worker = await trial.start()

@@ -174,7 +174,8 @@ async def test_the_rate_holds_over_reloads_that_bind_anew(settings: Settings, tm
             await found.reload({"acc": f"rate_per_second = 200\nwindow = {50 + turn}"})
         await check_everybody_reached_once(found, alert, people)
         accounts = (await found.simulators["acc"].stats())["accounts"]
-        assert 150 < max(each["highest_per_second"] for each in accounts.values()) <= 204
+        # 2 % over is allowed, and what a busy machine writes late arrives closer together; without the count: 233.
+        assert 150 < max(each["highest_per_second"] for each in accounts.values()) <= 212
 
 
 async def test_a_file_that_cannot_be_taken_is_refused_whole_and_told(settings: Settings, tmp_path: Path) -> None:

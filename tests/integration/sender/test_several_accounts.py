@@ -21,8 +21,8 @@ from tests.support.waiting import eventually
 RATE = 50
 """Segments per second of each account: few, so that a busy machine carries them. `make bench-accounts` has 1,000."""
 PEOPLE = 1_500
-LEAST_SHARE = 2_900 / 3_000
-"""Of what the three healthy accounts can carry together."""
+LEAST_SHARE = 0.9
+"""Of what the three healthy accounts can carry together, on a busy machine; `make bench-accounts` wants 97 %."""
 RESPONSE_TIMEOUT_SECONDS = 3.0
 
 ALARMS = {"mute": SESSION_MUTE, "refusing": ACCOUNT_STOPPED, "throttling": ACCOUNT_STOPPED, "dead": BIND_DOWN}
