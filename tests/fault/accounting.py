@@ -9,9 +9,10 @@ from uuid import UUID
 import asyncpg
 
 from broadcast.audit import UnknownAlertError, rebuild_check, summary, verify
+from broadcast.audit.codes import CODE_OF_OUTCOME
 from broadcast.clock import monotonic
 from broadcast.embedded.demonstration import simulator_numbers
-from schemas.status import DeliveryState
+from schemas.status import DeliveryState, Outcome
 from tests.fault.system import SystemUnderTest
 
 STALL_SECONDS = 45.0
@@ -36,6 +37,8 @@ class Account:
     """recipients with a `possible_duplicate`"""
     strangers: int
     """numbers the simulator saw though no alert of this system has them in its audience"""
+    unknown: list[int] = field(default_factory=list)
+    """in the audience, never seen by the simulator, and the audit says of all their attempts that nobody knows"""
     faults: list[str] = field(default_factory=list)
     """what the audit found wrong with itself"""
     alarms: list[str] = field(default_factory=list)
@@ -45,13 +48,22 @@ class Account:
         """Recipients that are not queued."""
         return sum(self.states.values()) - self.states.get(DeliveryState.QUEUED, 0)
 
-    def check(self, *, duplicates_at_most: int = 0, marks_at_most: int | None = None) -> None:
-        """Fail with counts and first ids if anybody was lost, or spammed beyond what is allowed."""
+    def check(
+        self, *, duplicates_at_most: int = 0, marks_at_most: int | None = None, unknown_allowed: bool = False
+    ) -> None:
+        """Fail with counts and first ids if anybody was lost, or spammed beyond what is allowed.
+
+        `unknown_allowed` where an SMSC loses submits that the lane's `resend_unanswered` does not send again.
+        """
         problems = [
             text
             for wrong, text in (
                 (self.final != self.audience, f"{self.audience - self.final} of {self.audience} are not final"),
                 (self.lost, f"{len(self.lost)} never reached the simulator: {self.lost[:SHOWN]}"),
+                (
+                    self.unknown and not unknown_allowed,
+                    f"{len(self.unknown)} are unknown and never reached the simulator: {self.unknown[:SHOWN]}",
+                ),
                 (self.duplicates > duplicates_at_most, f"{self.duplicates} duplicates, allowed {duplicates_at_most}"),
                 (self.unmarked, f"{len(self.unmarked)} reached twice without a mark: {self.unmarked[:SHOWN]}"),
                 (
@@ -134,6 +146,8 @@ async def draw_up(system: SystemUnderTest, alerts: Sequence[UUID], *, expected_a
         numbers = await _numbers(connection, alerts)
         marked = await _marked(connection, alerts)
         everyone = await _everyone(connection)
+        unseen = {recipient for number, recipient in numbers.items() if number not in seen}
+        unknown = await _unknown(connection, alerts, unseen)
         alarms = await connection.fetch(
             "SELECT kind, subject, detail FROM alarms WHERE kind <> ALL ($1::text[]) AND id > $2",
             list(expected_alarms),
@@ -143,7 +157,8 @@ async def draw_up(system: SystemUnderTest, alerts: Sequence[UUID], *, expected_a
     return Account(
         audience=audience,
         states=states,
-        lost=sorted(recipient for number, recipient in numbers.items() if number not in seen),
+        lost=sorted(unseen - unknown),
+        unknown=sorted(unknown),
         duplicates=sum(repeated.values()),
         unmarked=sorted(repeated.keys() - marked),
         marked=len(marked),
@@ -175,5 +190,18 @@ async def _everyone(connection: asyncpg.Connection) -> set[int]:
 async def _marked(connection: asyncpg.Connection, alerts: Sequence[UUID]) -> set[int]:
     rows = await connection.fetch(
         "SELECT DISTINCT recipient_id FROM attempts WHERE possible_duplicate AND alert_id = ANY ($1)", list(alerts)
+    )
+    return {row["recipient_id"] for row in rows}
+
+
+async def _unknown(connection: asyncpg.Connection, alerts: Sequence[UUID], unseen: Collection[int]) -> set[int]:
+    rows = await connection.fetch(
+        """
+        SELECT recipient_id FROM attempts WHERE alert_id = ANY ($1) AND recipient_id = ANY ($2)
+        GROUP BY recipient_id HAVING bool_and(outcome = $3)
+        """,
+        list(alerts),
+        list(unseen),
+        CODE_OF_OUTCOME[Outcome.UNKNOWN],
     )
     return {row["recipient_id"] for row in rows}

@@ -200,7 +200,10 @@ class SystemUnderTest:
         return taken
 
     def victim(self, stage: str, **settings: str) -> Process:
-        """A process of a stage in slot 1 that nobody restarts; start, hurt and stop it."""
+        """A process of a stage that nobody restarts; start, hurt and stop it.
+
+        It has slot 1 like the supervised one, in place of which it runs; beside that it needs another BROADCAST_SLOT.
+        """
         environment = {"BROADCAST_SLOT": "1", "BROADCAST_METRICS_PORT": "0", "PYTHONPATH": str(PACKAGES), **settings}
         return Process(
             f"{stage}-victim",

@@ -73,7 +73,7 @@ async def broadcast(
     chance = random.Random(seed)
     began_at = monotonic()
     await system.begin(recipients)
-    second = system.victim("sender")
+    second = system.victim("sender", BROADCAST_SLOT="2")
     second.start()
     killed = 0
     try:
@@ -98,20 +98,23 @@ async def broadcast(
         allowed=allowed,
         seconds=monotonic() - began_at,
         seed=seed,
-        note=f"{stats['binds_total']} binds, {stats['violations_total']} violations",
+        note=f"{stats['binds_total']} binds, {stats['violations_total']} violations, {len(account.unknown)} unknown",
         long=long,
     )
     report.add(entry, account)
-    account.check(duplicates_at_most=allowed)
+    # A submit on a session that is cut is not sent again in the routine lane: the audit says unknown.
+    account.check(duplicates_at_most=allowed, unknown_allowed=True)
     assert stats["violations_total"] == 0, f"{stats['violations']}: {stats['violation_examples'][:3]}"
 
 
 async def kill_sender(system: SystemUnderTest, second: Process | None) -> None:
-    """Kill the second sender, or else the supervised one, and start it again."""
+    """Kill the second sender and start it again, or else the supervised one.
+
+    Its supervisor starts it again, also when the other sender fences it while it takes over what it left.
+    """
     if second is not None:
         await second.kill_all()
         second.start()
         return
     supervised = system.stack.stage("sender")
-    await supervised.kill9(leave_dead=True)
-    supervised.start()
+    await supervised.kill9()
