@@ -74,6 +74,50 @@ class BoundSession:
         await asyncio.sleep(0)
 
 
+def assemble_dispatch(
+    route: Route,
+    settlement: Settlement,
+    outbox: Outbox,
+    view: ControlView,
+    events: RecordedEvents,
+    *,
+    in_doubt_limit: int,
+    clock: Callable[[], float],
+) -> tuple[RouteAccounts, Dispatch]:
+    """The accounts of a route, and a dispatch to them; deliveries and alarms of accounts lead nowhere."""
+    nothing: Any = None
+    accounts = RouteAccounts(
+        route.accounts,
+        "a",
+        lambda account, sent: AccountBinds(account, settlement, nothing, events, sent=sent),
+        health=Health("sender"),
+        alarms=nothing,
+        events=events,
+    )
+    delayed = DelayedJobs(outbox, settlement.unanswered, events)
+    assessor = JobAssessor(
+        route=route,
+        accounts=accounts,
+        view=view,
+        messages=MessageCache(6),
+        outbox=outbox,
+        in_doubt_limit=in_doubt_limit,
+        delayed=delayed,
+        events=events,
+        clock=clock,
+    )
+    dispatch = Dispatch(
+        accounts=accounts,
+        assessor=assessor,
+        delayed=delayed,
+        settlement=settlement,
+        outbox=outbox,
+        in_doubt_limit=in_doubt_limit,
+        events=events,
+    )
+    return accounts, dispatch
+
+
 class SenderUnderTest(RecordedEvents):
     """Everything real but the wire and Kafka: `jobs` and `delayed` are the sources, ready to be written."""
 
@@ -93,35 +137,8 @@ class SenderUnderTest(RecordedEvents):
         self.committed_retries: list[Job] = []
         self.outbox, self.view = Outbox(), ControlView()
         self.settlement = Settlement(route, Names("p."), b"k", self.outbox, self.view)
-        nothing: Any = None
-        self.accounts = RouteAccounts(
-            route.accounts,
-            "a",
-            lambda account, sent: AccountBinds(account, self.settlement, nothing, self, sent=sent),
-            health=Health("sender"),
-            alarms=nothing,
-            events=self,
-        )
-        delayed = DelayedJobs(self.outbox, self.settlement.unanswered, self)
-        assessor = JobAssessor(
-            route=route,
-            accounts=self.accounts,
-            view=self.view,
-            messages=MessageCache(6),
-            outbox=self.outbox,
-            in_doubt_limit=in_doubt_limit,
-            delayed=delayed,
-            events=self,
-            clock=clock,
-        )
-        self.dispatch = Dispatch(
-            accounts=self.accounts,
-            assessor=assessor,
-            delayed=delayed,
-            settlement=self.settlement,
-            outbox=self.outbox,
-            in_doubt_limit=in_doubt_limit,
-            events=self,
+        self.accounts, self.dispatch = assemble_dispatch(
+            route, self.settlement, self.outbox, self.view, self, in_doubt_limit=in_doubt_limit, clock=clock
         )
         self.jobs = self.make_source("p.jobs.r.immediate.v1", 0)
         self.delayed = self.make_source("p.jobs.r.immediate.delay.5s.v1", DELAY_MS * 6 // 5)

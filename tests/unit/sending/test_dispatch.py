@@ -12,17 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcast.clock import epoch_milliseconds, monotonic
-from broadcast.health import Health
 from broadcast.kafka.position import fresh_position
 from broadcast.routing import Account, Route
-from broadcast.sending.accounts.binds import AccountBinds
 from broadcast.sending.accounts.configuration import make_config
-from broadcast.sending.accounts.route_accounts import RouteAccounts
 from broadcast.sending.control import ControlView
-from broadcast.sending.dispatching.assessing import JobAssessor
-from broadcast.sending.dispatching.delayed import DelayedJobs
-from broadcast.sending.dispatching.dispatch import Dispatch
-from broadcast.sending.messages import MessageCache
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.progress import Progress
 from broadcast.sending.settlement import Settlement
@@ -34,6 +27,7 @@ from schemas.job import Job
 from schemas.lane import Lane
 from schemas.status import Outcome, Status
 from schemas.topics import Names
+from tests.support.dispatch import assemble_dispatch
 from tests.support.sender_events import RecordedEvents
 from tests.support.smpp import MemoryTransport
 
@@ -49,38 +43,10 @@ class DispatchUnderTest(RecordedEvents):
         route = Route(name="r", prefixes=("+",), accounts=(self.account,), delays_seconds=(5,))
         self.outbox, self.view = Outbox(), ControlView()
         settlement = Settlement(route, Names("p."), b"k", self.outbox, ControlView())
-        delayed = DelayedJobs(self.outbox, settlement.unanswered, self)
-        nothing: Any = None
-        """Nothing is delivered here, and no alarm is raised."""
-        self.accounts = RouteAccounts(
-            route.accounts,
-            "a",
-            lambda account, sent: AccountBinds(account, settlement, nothing, self, sent=sent),
-            health=Health("sender"),
-            alarms=nothing,
-            events=self,
+        self.accounts, self.dispatch = assemble_dispatch(
+            route, settlement, self.outbox, self.view, self, in_doubt_limit=in_doubt_limit, clock=clock
         )
         [self.binds] = self.accounts.in_force
-        assessor = JobAssessor(
-            route=route,
-            accounts=self.accounts,
-            view=self.view,
-            messages=MessageCache(6),
-            outbox=self.outbox,
-            in_doubt_limit=in_doubt_limit,
-            delayed=delayed,
-            events=self,
-            clock=clock,
-        )
-        self.dispatch = Dispatch(
-            accounts=self.accounts,
-            assessor=assessor,
-            delayed=delayed,
-            settlement=settlement,
-            outbox=self.outbox,
-            in_doubt_limit=in_doubt_limit,
-            events=self,
-        )
         progress: Progress[Any] = Progress(fresh_position(0), "me")
         progress.propose()
         progress.confirm()

@@ -10,7 +10,7 @@ from broadcast.sending.accounts.breaker import LEAST_ANSWERS, Breaker, State
 from broadcast.sending.accounts.contents import ACCEPTED_SECONDS, CONTENTS_LIMIT, Content, RefusedContents
 from broadcast.smpp.codec.command_status import RINVSRCADR, RSYSERR
 from schemas.status import Outcome
-from tests.support.dispatch import ALERT, SenderUnderTest, job, number_of
+from tests.support.dispatch import ALERT, BoundSession, SenderUnderTest, job, number_of
 
 OTHER_ALERT = "b" * 36
 CONTENTS: list[Content] = [(letter * 36, 0, "") for letter in "abc"]
@@ -29,6 +29,21 @@ def only_account() -> Breaker:
     breaker = Breaker(10)
     breaker.only_account = True
     return breaker
+
+
+def allow_other_alert(sender: SenderUnderTest) -> None:
+    sender.view.controls[OTHER_ALERT] = msgspec.structs.replace(sender.view.controls[ALERT], alert_id=OTHER_ALERT)
+
+
+def write_jobs_of_two_alerts(sender: SenderUnderTest, bound: BoundSession) -> None:
+    """45 jobs are written, the first 15 of the other alert."""
+    allow_other_alert(sender)
+    jobs = [job(number) for number in range(45)]
+    for each in jobs[:15]:
+        each.alert_id = OTHER_ALERT
+    sender.feed(sender.jobs, jobs)
+    sender.write_ready()
+    bound.take()
 
 
 @given(st.lists(st.integers(1, LEAST_ANSWERS - 2), min_size=1, max_size=30))
@@ -128,13 +143,7 @@ def test_a_message_is_to_blame_only_if_it_alone_is_refused_and_another_was_accep
 async def test_an_account_that_begins_to_refuse_everything_rejects_nobody_though_it_took_others_just_before() -> None:
     sender = SenderUnderTest(window=100)
     bound = sender.bind()
-    sender.view.controls[OTHER_ALERT] = msgspec.structs.replace(sender.view.controls[ALERT], alert_id=OTHER_ALERT)
-    jobs = [job(number) for number in range(45)]
-    for each in jobs[:15]:
-        each.alert_id = OTHER_ALERT
-    sender.feed(sender.jobs, jobs)
-    sender.write_ready()
-    bound.take()
+    write_jobs_of_two_alerts(sender, bound)
     bound.answer(*[0] * 15, *[RINVSRCADR] * 30)
     outcomes = [status.outcome for status in sender.statuses()]
     assert outcomes == [Outcome.ACCEPTED] * 15 + [Outcome.REFUSED_FOR_NOW] * 30
@@ -144,7 +153,7 @@ async def test_an_account_that_begins_to_refuse_everything_rejects_nobody_though
 async def test_a_probe_takes_some_of_another_message_where_there_is_one() -> None:
     sender = SenderUnderTest(window=100)
     bound = sender.bind()
-    sender.view.controls[OTHER_ALERT] = msgspec.structs.replace(sender.view.controls[ALERT], alert_id=OTHER_ALERT)
+    allow_other_alert(sender)
     sender.feed(sender.jobs, [job(number) for number in range(60)])
     sender.write_ready()
     bound.take()
@@ -169,8 +178,7 @@ async def test_the_only_account_goes_on_with_other_alerts_and_the_refused_one_is
 ) -> None:
     sender = SenderUnderTest(*accounts, window=100)
     bound = sender.bind()
-    control = sender.view.controls[ALERT]
-    sender.view.controls[OTHER_ALERT] = msgspec.structs.replace(control, alert_id=OTHER_ALERT)
+    allow_other_alert(sender)
     jobs = [job(number) for number in range(60)]
     for each in jobs[::4]:
         each.alert_id = OTHER_ALERT
@@ -191,13 +199,7 @@ async def test_the_only_account_goes_on_with_other_alerts_and_the_refused_one_is
 async def test_another_message_that_is_refused_for_now_does_not_speak_for_the_only_account() -> None:
     sender = SenderUnderTest(window=100)
     bound = sender.bind()
-    sender.view.controls[OTHER_ALERT] = msgspec.structs.replace(sender.view.controls[ALERT], alert_id=OTHER_ALERT)
-    jobs = [job(number) for number in range(45)]
-    for each in jobs[:15]:
-        each.alert_id = OTHER_ALERT
-    sender.feed(sender.jobs, jobs)
-    sender.write_ready()
-    bound.take()
+    write_jobs_of_two_alerts(sender, bound)
     bound.answer(*[RSYSERR] * 15, *[RINVSRCADR] * 30)
     assert sender.accounts.in_force[0].breaker.state is State.OPEN
     assert sender.alarms == []
