@@ -1,6 +1,6 @@
 """Which accounts of a route get work, and in which order: weights, fallback accounts, poor accounts. Pure."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
@@ -69,6 +69,16 @@ def may_resend(account: str, usable: Collection[str], working: Collection[str], 
     """
     able = [each for each in usable if each in working]
     return account in ([each for each in able if each not in unanswered_by] or able or usable)
+
+
+def find_takers(usable: Iterable[str], refused_by: Collection[str], blames: Callable[[str], bool]) -> Sequence[str]:
+    """The `usable` accounts that may take a job which the accounts `refused_by` have refused.
+
+    Another account goes first. Without one, those that refused it may take it by now, but not one that `blames` the
+    message: it refuses just this one, and takes others.
+    """
+    usable = tuple(usable)
+    return [each for each in usable if each not in refused_by] or [each for each in usable if not blames(each)]
 
 
 def _served_of(candidate: Candidate) -> float:

@@ -30,7 +30,7 @@ class Sequel(NamedTuple):
     `follow` is `nothing`, `next_attempt`, `other_account` or `resend`. `segments` are those of the next attempt; empty
     means all, as a new copy. `doubles`: a phone may have what the next attempt sends. `held`: a submit was not
     answered, and is not sent again. `blamed`: what an account has refused is final, because the message is to blame.
-    `by_any`: each account may take the next attempt, also those that have refused the job.
+    `by_any`: where another account has refused the job too, each account may take the next attempt.
     """
 
     follow: Follow = Follow.NOTHING
@@ -117,7 +117,12 @@ def choose_delay(delays: Sequence[int], job: Job, sequel: Sequel, meanings: Sequ
 def next_job(job: Job, sequel: Sequel, *, account: str, session: str, due_at: int) -> Job:
     """The next attempt after one by `account` on `session`; `due_at` in milliseconds since the epoch."""
     resent = sequel.follow is Follow.RESEND
-    refused_by = () if sequel.by_any else job.refused_by
+    refused_by = job.refused_by
+    if sequel.segments:
+        # It took the other segments, so it may have these.
+        refused_by = tuple(each for each in refused_by if each != account)
+    elif sequel.by_any and account not in refused_by:
+        refused_by = ()
     return Job(
         alert_id=job.alert_id,
         recipient_id=job.recipient_id,

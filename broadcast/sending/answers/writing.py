@@ -110,6 +110,9 @@ class AnswerWriter:
             only_account = account.name in self._breakers and self._breakers[account.name].only_account
             # What may be the account's fault waits for no other that does not work: this one may work again first.
             elsewhere = (blamed or not only_account) and not self._accounts <= {account.name, *job.refused_by}
+            if elsewhere and job.refused_by == (account.name,):
+                # The same account once more, because no other works: one of those may take it later.
+                blamed = False
         sequel = decide(
             job,
             list(zip(message.numbers, meanings, strict=True)),
@@ -123,7 +126,7 @@ class AnswerWriter:
     def _is_to_blame(self, job: Job, account: str) -> bool:
         """Whether the message is to blame, and not the account that has refused it, or those that have."""
         content, now = content_of(job), monotonic()
-        if not job.refused_by:
+        if job.refused_by in {(), (account,)}:
             return account in self._breakers and self._breakers[account].contents.blames(content, now)
         refused_by = (self._breakers.get(name) for name in (account, *job.refused_by))
         return any(breaker is not None and breaker.contents.accepts_beside(content, now) for breaker in refused_by)

@@ -1,9 +1,11 @@
 """Jobs of delay topics that not every session may take: withdrawn, of one session, refused, or not answered."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from broadcast.sending.accounts.selection import may_resend
+from broadcast.clock import monotonic
+from broadcast.sending.accounts.binds import AccountBinds
+from broadcast.sending.accounts.selection import find_takers, may_resend
 from broadcast.sending.answers.sequel import MOST_COPIES, send_whole
 from broadcast.sending.answers.tokens import Token
 from broadcast.sending.answers.unanswered import JobKey, Unanswered, key_of
@@ -17,13 +19,13 @@ from schemas.status import Outcome
 class DelayedJobs:
     """Sorts what comes up on a delay topic: a job that waits for a session holds up no other.
 
-    `sessions` has the account's name of each session that gets work now, by the session's identity. `working` are those
-    of these accounts that work: what they get is no probe.
+    `sessions` has the account's name of each session that gets work now, by the session's identity; `accounts` has
+    these accounts by their names.
     """
 
     def __init__(self, outbox: Outbox, unanswered: Unanswered, events: SenderEvents) -> None:
         self.sessions: dict[str, str] = {}
-        self.working: Collection[str] = ()
+        self.accounts: Mapping[str, AccountBinds] = {}
         self._outbox: Final = outbox
         self._unanswered: Final = unanswered
         self._events: Final = events
@@ -62,12 +64,15 @@ class DelayedJobs:
 
     def may_take(self, run: Run, session: str, account: str) -> bool:
         """Whether a session of an account may take a run that was set aside."""
-        if run.segments or account in run.refused_by:
+        if run.segments:
             return run.session == session and account not in run.refused_by
-        if not run.resent:
+        if not run.restricted:
             return True
-        usable = set(self.sessions.values()).difference(run.refused_by)
-        return may_resend(account, usable, self.working, run.unanswered_by)
+        takers = self._takers(run)
+        if not run.resent:
+            return account in takers
+        working = [name for name, binds in self.accounts.items() if binds.works]
+        return may_resend(account, takers, working, run.unanswered_by)
 
     def _sort_restricted(self, source: Source[Token], run: Run, now: int) -> bool:
         """Sort the first run; False when it stays the first."""
@@ -91,7 +96,14 @@ class DelayedJobs:
             return True
         if run.segments:
             return self.sessions.get(run.session) not in {None, *run.refused_by}
-        return any(account not in run.refused_by for account in self.sessions.values())
+        return bool(self._takers(run))
+
+    def _takers(self, run: Run) -> Sequence[str]:
+        """The accounts that may take a whole copy of a run."""
+        content, now = (run.alert_id, run.variant, run.text), monotonic()
+        return find_takers(
+            self.accounts, run.refused_by, lambda name: self.accounts[name].breaker.contents.blames(content, now)
+        )
 
     def _send_whole(self, source: Source[Token], jobs: list[Job], offsets: list[int], now: int) -> None:
         """Send the whole message again, a stated number of times: an SMSC may cut its sessions without end."""

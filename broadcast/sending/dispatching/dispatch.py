@@ -76,7 +76,7 @@ class Dispatch:
         sessions = list(self._accounts.sessions())
         others = list(self._accounts.other_sessions())
         self._delayed.sessions = {session.identity: binds.account.name for binds, session in (*sessions, *others)}
-        self._delayed.working = {binds.account.name for binds, _ in (*sessions, *others) if binds.works}
+        self._delayed.accounts = {binds.account.name: binds for binds, _ in (*sessions, *others)}
         self._settlement.keep_throttled(self._delayed.sessions, now)
         shares = [self._share_of(binds.account) for binds, _ in sessions]
         # On every session, also where no new job is left for it.

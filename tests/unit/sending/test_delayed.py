@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broadcast.clock import epoch_milliseconds
+from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.kafka.position import Position
+from broadcast.sending.accounts.contents import content_of
 from broadcast.sending.answers.sequel import MOST_COPIES, withdrawal_of
 from broadcast.smpp.codec.command_status import RSYSERR
 from schemas.status import Outcome
@@ -162,7 +163,11 @@ async def test_what_was_set_aside_is_cancelled_by_a_stop() -> None:
 async def test_what_no_account_may_take_now_waits_on_its_delay_topic_as_the_same_attempt() -> None:
     sender = SenderUnderTest("one", "two")
     one = sender.bind("one")
-    sender.feed(sender.delayed, [job(1, attempt=2, refused_by=("one",)), job(2, attempt=2)])
+    refused = job(1, attempt=2, refused_by=("one",), text="refused")
+    contents = one.binds.breaker.contents
+    contents.note([content_of(refused)], (), monotonic(), other_faults=False)
+    contents.note((), [content_of(job(9))], monotonic(), other_faults=False)
+    sender.feed(sender.delayed, [refused, job(2, attempt=2)])
     sender.write_ready()
     assert one.take() == [number_of(2)], "it holds up no other"
     [again] = sender.retries()

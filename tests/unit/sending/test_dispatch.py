@@ -144,6 +144,7 @@ async def test_alerts_without_a_control_record_fail_though_one_waits_aside_and_a
     source.runs.append(Run([Job(SECOND, 2, "+447700900102")], [1], 0))
     sender.source, sender.dispatch.sources = source, (source,)
     sender.dispatch._delayed.sessions = {"session": "acc"}
+    sender.dispatch._delayed.accounts = {"acc": sender.accounts.in_force[0]}
     for _ in range(10):
         sender.view.caught_up_at = instant - 0.1
         sender.dispatch.settle_unsent()

@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
-from broadcast.smpp.codec.command_status import RINVSRCADR
-from tests.support.dispatch import BoundSession, SenderUnderTest, job, number_of
+from broadcast.clock import monotonic
+from broadcast.sending.accounts.contents import content_of
+from broadcast.smpp.codec.command_status import RINVSRCADR, RSYSERR
+from schemas.status import Outcome
+from tests.support.dispatch import LONG, BoundSession, SenderUnderTest, job, number_of
 
 
 async def test_what_an_account_refused_goes_to_another_account_only() -> None:
@@ -87,6 +90,71 @@ async def test_what_the_only_main_account_refuses_goes_by_the_fallback_account()
         sender.write_ready()
     assert sorted(spare.take()) == [number_of(number) for number in range(5)]
     assert main.take() == [number_of(9)]
+
+
+async def test_what_an_account_refused_goes_by_it_when_no_other_account_works() -> None:
+    sender = SenderUnderTest("one", "two")
+    one, two = sender.bind("one"), sender.bind("two")
+    sender.feed(sender.delayed, [job(number, attempt=2, refused_by=("one",)) for number in range(5)])
+    two.session.pause_writing()
+    sender.write_ready()
+    assert (one.take(), two.take()) == ([], []), "the other one works, and only has no room"
+    await two.end()
+    assert write_all(sender, one) == [list(map(number_of, range(5)))], "also what was set aside for the other"
+    one.answer(*[0] * 5)
+    assert [outcome for _, outcome in sender.outcomes()] == [Outcome.ACCEPTED] * 5
+    assert sender.retries() == []
+
+
+async def test_a_probe_is_made_of_what_the_account_refused_when_no_other_account_works() -> None:
+    sender = SenderUnderTest("one", "two")
+    one = sender.bind("one")
+    breaker = one.binds.breaker
+    breaker.note_answers(20, 20, map(str, range(20)), "ESME_RINVSRCADR", 0.0)
+    sender.feed(sender.delayed, [job(number, attempt=2, refused_by=("one",)) for number in range(5)])
+    assert write_all(sender, one) == [[]]
+    breaker.tick(breaker.next_probe_at)
+    assert write_all(sender, one) == [list(map(number_of, range(5)))]
+
+
+async def test_a_message_that_the_only_working_account_refuses_while_it_takes_others_waits_for_another() -> None:
+    sender = SenderUnderTest("one", "two")
+    one = sender.bind("one")
+    refused = job(1, attempt=2, refused_by=("one",))
+    contents, now = one.binds.breaker.contents, monotonic()
+    contents.note([content_of(refused)], (), now, other_faults=False)
+    contents.note((), [("b" * 36, 0, "")], now, other_faults=False)
+    sender.feed(sender.delayed, [refused])
+    assert write_all(sender, one) == [[]]
+    [again] = sender.retries()
+    assert (again.attempt, again.refused_by) == (2, ("one",))
+    assert sender.outcomes() == [], "nobody is rejected: the other account may take it"
+
+
+async def test_what_the_same_account_refuses_again_is_no_refusal_by_two() -> None:
+    sender = SenderUnderTest("one", "two")
+    one = sender.bind("one")
+    sender.feed(sender.delayed, [job(1, attempt=2, refused_by=("one",))])
+    sender.write_ready()
+    assert one.take() == [number_of(1)]
+    contents = one.binds.breaker.contents
+    contents.note([content_of(job(1))], (), monotonic(), other_faults=False)
+    contents.note((), [("b" * 36, 0, "")], monotonic(), other_faults=False)
+    one.answer(RINVSRCADR)
+    [again] = sender.retries()
+    assert (again.attempt, again.refused_by) == (3, ("one",)), "the other account goes first, if it works by then"
+    assert sender.outcomes() == [(1, Outcome.REFUSED_FOR_NOW)]
+
+
+async def test_parts_that_an_account_takes_of_what_it_refused_before_stay_on_its_session() -> None:
+    sender = SenderUnderTest("one", "two", text=LONG)
+    one = sender.bind("one")
+    sender.feed(sender.delayed, [job(1, attempt=2, refused_by=("one",))])
+    sender.write_ready()
+    one.take()
+    one.answer(0, RSYSERR, 0)
+    [again] = sender.retries()
+    assert (again.segments, again.session, again.refused_by) == ((2,), one.session.identity, ())
 
 
 def resend(number: int) -> Any:
