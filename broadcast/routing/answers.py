@@ -61,7 +61,7 @@ class ResendUnanswered(BaseModel):
 
     immediate: Resends = Field(default=1, description="For the immediate lane: most resends of a message.")
     priority: Resends = Field(default=1, description="For the priority lane: most resends of a message.")
-    routine: Resends = Field(default=0, description="For the routine lane: most resends of a message.")
+    routine: Resends = Field(default=1, description="For the routine lane: most resends of a message.")
 
     def of(self, lane: Lane) -> int:
         """The most resends in a lane."""

@@ -53,7 +53,7 @@ class Account:
     ) -> None:
         """Fail with counts and first ids if anybody was lost, or spammed beyond what is allowed.
 
-        `unknown_allowed` where an SMSC loses submits that the lane's `resend_unanswered` does not send again.
+        `unknown_allowed` where an SMSC may lose a submit and each resend that `resend_unanswered` allows.
         """
         problems = [
             text

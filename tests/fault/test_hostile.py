@@ -102,7 +102,7 @@ async def broadcast(
         long=long,
     )
     report.add(entry, account)
-    # A submit on a session that is cut is not sent again in the routine lane: the audit says unknown.
+    # A resend may be on a session that is cut too: the audit says unknown.
     account.check(duplicates_at_most=allowed, unknown_allowed=True)
     assert stats["violations_total"] == 0, f"{stats['violations']}: {stats['violation_examples'][:3]}"
 

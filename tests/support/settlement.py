@@ -23,10 +23,10 @@ from schemas.topics import Names
 AT = 1_767_268_800_000
 """2026-01-01, 12:00:00 UTC."""
 
-ACCOUNT = Account(name="acc", host="h", port=1, system_id="s")
+ACCOUNT = Account(name="acc", host="h", port=1, system_id="s", resend_unanswered=ResendUnanswered(routine=0))
 ROUTE = Route(name="r", prefixes=("+",), delays_seconds=(5, 30), accounts=(ACCOUNT,))
 TWICE = ROUTE.model_copy(
-    update={"accounts": (ACCOUNT.model_copy(update={"resend_unanswered": ResendUnanswered(immediate=2)}),)}
+    update={"accounts": (ACCOUNT.model_copy(update={"resend_unanswered": ResendUnanswered(immediate=2, routine=0)}),)}
 )
 TWO_ACCOUNTS = ROUTE.model_copy(update={"accounts": (ACCOUNT, ACCOUNT.model_copy(update={"name": "other"}))})
 KEY = b"key"

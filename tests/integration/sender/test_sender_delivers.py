@@ -99,7 +99,14 @@ async def test_a_clean_restart_in_mid_broadcast_doubles_and_marks_nothing(route:
     assert not any(status.possible_duplicate for statuses in found.values() for status in statuses)
 
 
-async def test_what_hangs_at_a_stop_is_unknown_and_held_or_sent_again_by_the_lane(route: RouteUnderTest) -> None:
+async def test_what_hangs_at_a_stop_is_unknown_and_held_or_sent_again_by_the_lane(
+    kafka_settings: Settings, tmp_path: Path
+) -> None:
+    async with open_route(kafka_settings, tmp_path, account="resend_unanswered = { routine = 0 }") as route:
+        await hang_at_a_stop(route)
+
+
+async def hang_at_a_stop(route: RouteUnderTest) -> None:
     await route.simulator.behave(hang_share=1.0, receipts=False)
     held = await route.publish(lane=Lane.ROUTINE)
     resent = await route.publish(lane=Lane.IMMEDIATE)

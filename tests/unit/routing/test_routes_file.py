@@ -279,7 +279,7 @@ def test_a_password_longer_than_the_standard_has_it_is_taken() -> None:
 
 
 def test_how_often_a_message_that_nothing_answered_is_sent_again_is_a_setting_by_lane() -> None:
-    assert [ResendUnanswered().of(lane) for lane in Lane] == [1, 1, 0]
+    assert [ResendUnanswered().of(lane) for lane in Lane] == [1, 1, 1], "everybody is to be reached"
     (route,) = read_routes(write(more="resend_unanswered = { immediate = 3, routine = 2 }"))
     assert [route.accounts[0].resend_unanswered.of(lane) for lane in Lane] == [3, 1, 2]
 
