@@ -22,9 +22,9 @@ from broadcast.smpp.codec.pdu import (
     SequenceCounter,
     encode_pdu,
 )
-from broadcast.smpp.codec.reader import Batch, Reader
+from broadcast.smpp.codec.reader import Batch
 from broadcast.smpp.errors import LinkLostError
-from broadcast.smpp.rates.reading_limit import ReadingLimit
+from broadcast.smpp.incoming import Incoming
 
 R = TypeVar("R")
 # A whole window of long messages must fit, or the transport would pause writing before the window is full.
@@ -50,9 +50,8 @@ class Link(asyncio.Protocol):
         # Called with the seconds from each enquire_link to its response.
         self.on_enquire_link_answered: Callable[[float], None] | None = None
         self._clock: Final = clock
-        self._reader: Final = Reader(config.pdu_cap)
         self._transport: asyncio.Transport | None = None
-        self._bound = self._stopping = self._writing_paused = self._is_unread = False
+        self._bound = self._stopping = self._writing_paused = False
         self._error: SmppError | None = None
         self._requests: dict[int, asyncio.Future[Pdu]] = {}
         self._enquire_links: set[int] = set()
@@ -62,8 +61,7 @@ class Link(asyncio.Protocol):
         self._unbind_until = 0.0
         self._unbound_at: float | None = None
         self._ticker: asyncio.TimerHandle | None = None
-        self._reading: Final = ReadingLimit(self._received_at)
-        self._read_again_at: float | None = None
+        self._incoming: Final = Incoming(config.pdu_cap, config.window, self._received_at, self._process)
 
     def _receive(self, batch: Batch, now: float) -> None:
         """Process the submit responses and deliveries of a received batch."""
@@ -117,9 +115,7 @@ class Link(asyncio.Protocol):
         """Check all timers; called every 0.1 s. `now` is in seconds of the session's clock."""
         self._check_timers(now)
         self._answer_unbind(now)
-        if self._read_again_at is not None and now >= self._read_again_at:
-            self._read_again_at = None
-            self._resume_reading()
+        self._incoming.tick(now)
         if now - self._received_at >= self.config.inactivity_seconds:
             self._close(LinkLostError(f"nothing received for {self.config.inactivity_seconds} s"))
         elif self._unbound_at is not None and now - self._unbound_at >= UNBOUND_SECONDS:
@@ -136,16 +132,22 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # asyncio gives protocols of streams a Transport
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)  # type: ignore[attr-defined]
+        self._incoming.connect(transport)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
-        now = self._received_at = self._clock()
-        batch = self._reader.feed(data)
-        if batch.others:
-            # Counted before they are handled: what is answered is in use no more.
-            self._limit_reading(sum(map(self._is_unasked, batch.others)), now)
-            for pdu in batch.others:
-                self._handle(pdu, batch)
-        self._receive(batch, now)
+        self._received_at = self._clock()
+        self._incoming.add(data)
+
+    def _process(self, batch: Batch) -> None:
+        now = self._clock()
+        try:
+            if batch.others:
+                self._process_others(batch, now)
+            self._receive(batch, now)
+        except Exception as error:
+            # Not every batch is processed by the call of the transport, which would end the link itself.
+            self._close(LinkLostError(f"what was received could not be processed: {error!r}"))
+            raise
         if self._unbind_sequence is not None:
             self._answer_unbind(now)
         if self._writing_paused:
@@ -154,38 +156,39 @@ class Link(asyncio.Protocol):
             self._write(encode_pdu(GENERIC_NACK, batch.error.command_status, 0))
             self._close(batch.error)
 
-    def _limit_reading(self, others: int, now: float) -> None:
-        pause = self._reading.count(others, now)
-        if pause and self._read_again_at is None and self._transport is not None:
-            self.unexpected["flood"] += others
-            self._read_again_at = now + pause
-            self._transport.pause_reading()
+    def _process_others(self, batch: Batch, now: float) -> None:
+        # Counted before they are handled: what is answered is in use no more.
+        unasked = sum(map(self._is_unasked, batch.others))
+        if self._incoming.count_unasked(unasked, now):
+            self.unexpected["flood"] += unasked
+        for pdu in batch.others:
+            self._handle(pdu, batch)
 
     def _limit_unread(self) -> None:
         """Read nothing from an SMSC that sends without reading: what it sends makes more answers for it to read."""
-        transport = self._transport
-        if transport is not None and transport.get_write_buffer_size() > 2 * WRITE_BUFFER_BYTES:
-            self._is_unread = True
-            transport.pause_reading()
-
-    def _resume_reading(self) -> None:
-        if self._transport is not None and self._read_again_at is None and not self._is_unread:
-            self._transport.resume_reading()
+        if self._transport is not None and self._transport.get_write_buffer_size() > 2 * WRITE_BUFFER_BYTES:
+            self._incoming.note_unread()
 
     def pause_writing(self) -> None:
         self._writing_paused = True
 
     def resume_writing(self) -> None:
-        self._writing_paused = self._is_unread = False
-        self._resume_reading()
+        self._writing_paused = False
+        self._incoming.note_read()
         self._announce_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        error = self._error = self._error or LinkLostError(f"link lost: {exc or 'closed by the SMSC'}")
+        self._error = self._error or LinkLostError(f"link lost: {exc or 'closed by the SMSC'}")
         self._stopping = True
         self._transport = None
         if self._ticker is not None:
             self._ticker.cancel()
+        # What the SMSC answered before the end is no unknown outcome.
+        self._incoming.end(self._finish)
+
+    def _finish(self) -> None:
+        """Report the end of the link, when all that was received is processed."""
+        error = self._error or LinkLostError("link lost")
         for future in self._requests.values():
             if not future.done():
                 future.set_exception(error)

@@ -15,7 +15,7 @@ T = TypeVar("T")
 class Listener(Protocol[T]):
     """Is told what happens on a session, synchronously and in batches.
 
-    Each method is called at most once per received buffer.
+    Each method is called at most once for what is processed in one turn of the event loop, at most 512 PDUs.
     """
 
     def on_responses(self, session: "Session[T]", responses: list[Response[T]], /) -> None:

@@ -71,6 +71,8 @@ class PduWriter:
         # By due_at, those that may still grow.
         self._growing: Final[dict[float, _Delayed]] = {}
         self._last_due = 0.0
+        self.received_at = now()
+        """When that came which is answered now: the delay of an answer counts from here."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._pieces = bytearray()
@@ -89,7 +91,7 @@ class PduWriter:
         if self._responses:
             # In front of this one, in the order of their submits.
             self._collect()
-        due_at = self._now() + delay
+        due_at = self.received_at + delay
         if cut or self.account.behaviour.answer_order != "due":
             self._push(data, 1, due_at, cut)
             return
@@ -105,7 +107,7 @@ class PduWriter:
         data, count = b"".join(self._responses), self._count
         self._responses.clear()
         self._count = 0
-        self._push(data, count, self._now() + self.account.behaviour.delay_ms / 1000)
+        self._push(data, count, self.received_at + self.account.behaviour.delay_ms / 1000)
 
     def _push(self, data: bytes, count: int, due_at: float, cut: str = "") -> _Delayed:
         self._order += 1

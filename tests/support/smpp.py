@@ -12,6 +12,7 @@ from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.codec.message import Delivery
 from broadcast.smpp.codec.pdu import HEADER, HEADER_LENGTH, SUBMIT_SM_RESP, Pdu, SequenceCounter, encode_pdu
 from broadcast.smpp.codec.template import SubmitTemplate
+from broadcast.smpp.incoming import TURN_PDUS
 from broadcast.smpp.session import Session
 from broadcast.smpp.window import Response
 from broadcast.smsc.behaviour import Behaviour
@@ -126,10 +127,14 @@ class SessionInMemory:
     """A bound session on a transport in memory, with a clock that the test moves."""
 
     def __init__(
-        self, start: int = 1, number_of: Callable[[int], Hashable] | None = None, **changes: Unpack[BindChanges]
+        self,
+        start: int = 1,
+        number_of: Callable[[int], Hashable] | None = None,
+        listener: RecordingListener | None = None,
+        **changes: Unpack[BindChanges],
     ) -> None:
         self.now = 100.0
-        self.listener = RecordingListener()
+        self.listener = listener or RecordingListener()
         config = BindConfig(host="h", port=1, system_id="x", window=5, response_timeout_seconds=10.0)
         self.session: Session[int] = Session(
             replace(config, **changes),
@@ -150,6 +155,12 @@ class SessionInMemory:
     def receive(self, *pdus: Pdu) -> None:
         """The SMSC sends these PDUs, in one buffer."""
         self.session.data_received(b"".join(encode_pdu(*pdu) for pdu in pdus))
+
+    async def receive_many(self, *pdus: Pdu) -> None:
+        """The same, and all of them are processed when this returns."""
+        self.receive(*pdus)
+        for _ in range(len(pdus) // TURN_PDUS.start + 1):
+            await asyncio.sleep(0)
 
     def accept(self, *sequences: int) -> None:
         """The SMSC accepts the submits with these sequence numbers."""

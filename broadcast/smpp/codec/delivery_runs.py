@@ -13,11 +13,11 @@ LEAST: Final = 4
 _ADDRESS_TYPE_LENGTH: Final = 2
 
 
-def read_alike(data: bytes, offset: int, length: int, first: Delivery, deliveries: list[Delivery]) -> int:
+def read_alike(data: bytes, offset: int, length: int, first: Delivery, deliveries: list[Delivery], *, most: int) -> int:
     """Append the deliver_sm from `offset` that differ from `first` in number, source, text and TLVs only.
 
-    `first` is the deliver_sm of `length` octets in front of `offset`. Returns how many octets were read; 0 when the
-    next ones have another form.
+    They are at most `most`. `first` is the deliver_sm of `length` octets in front of `offset`. Returns how many octets
+    were read; 0 when the next ones have another form.
     """
     kind = data[offset - length : offset - length + 8]
     if not (data.startswith(kind, offset) and data.startswith(kind, offset + (LEAST - 1) * length)):
@@ -30,7 +30,7 @@ def read_alike(data: bytes, offset: int, length: int, first: Delivery, deliverie
     layout = _make_layout(before, digits, between, text, optional)
     esm_class, destination, data_coding = map(repeat, (first.esm_class, first.destination, first.data_coding))
     read = 0
-    for count, columns in iterate_runs(data, offset, length, layout, DELIVER_SM):
+    for count, columns in iterate_runs(data, offset, length, layout, DELIVER_SM, most=most):
         _, _, sequences, heads, sources, middles, texts, optionals = columns
         fitting = count
         if heads.count(head) != count or middles.count(middle) != count or 0 in b"".join(sources):

@@ -117,17 +117,19 @@ _SEQUENCE: Final = struct.Struct(">I")
 _KIND: Final = struct.Struct(">II")
 _FIRST_RUN: Final = 64
 _LONGEST_RUN: Final = 4096
+UNLIMITED: Final = 1 << 62
+"""More PDUs than any buffer has."""
 
 
 def iterate_runs(
-    data: bytes, offset: int, length: int, layout: struct.Struct, command: int
+    data: bytes, offset: int, length: int, layout: struct.Struct, command: int, *, most: int = UNLIMITED
 ) -> Iterator[tuple[int, list[tuple[Any, ...]]]]:
-    """Columns of consecutive PDUs of one length and command: yields (count, columns) until the run ends.
+    """Columns of at most so many consecutive PDUs of one length and command: yields (count, columns) until their end.
 
     `layout` unpacks one PDU and begins with the four header fields. struct and zip do the work for a whole run at once:
     a response then costs a tenth of what it costs in a loop over headers.
     """
-    end = len(data)
+    end = min(len(data), offset + most * length)
     view = memoryview(data)
     # A wrong guess costs no more than four times what was read before: else a buffer of mixed PDUs takes seconds.
     limit = _FIRST_RUN

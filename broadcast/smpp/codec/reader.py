@@ -15,6 +15,7 @@ from broadcast.smpp.codec.pdu import (
     HEADER_LENGTH,
     PDU_CAP,
     SUBMIT_SM_RESP,
+    UNLIMITED,
     Pdu,
     check_length,
     iterate_runs,
@@ -53,24 +54,39 @@ class Batch:
 class Reader:
     """Reassembles PDUs across buffers: one read may hold half a PDU or a thousand."""
 
-    __slots__ = ("_cap", "_layouts", "_rest")
+    __slots__ = ("_cap", "_layouts", "_rest", "has_more")
 
     def __init__(self, cap: int = PDU_CAP) -> None:
         self._cap = cap
         self._rest = b""
         self._layouts: dict[int, struct.Struct] = {}
+        self.has_more = False
+        """Whether the last `read` ended at its limit, so that there may be more PDUs."""
+
+    @property
+    def waiting(self) -> int:
+        """Octets that are not read yet."""
+        return len(self._rest)
+
+    def add(self, data: bytes) -> None:
+        """Keep what was received, to be read."""
+        self._rest = self._rest + data if self._rest else data
 
     def feed(self, data: bytes) -> Batch:
-        """The PDUs that `data` completes.
+        """The PDUs that `data` completes, as `read`."""
+        self.add(data)
+        return self.read()
+
+    def read(self, most: int = UNLIMITED) -> Batch:
+        """The next PDUs, at most so many.
 
         `Batch.error` is set when the stream has an impossible length: the PDUs before it are in the batch, nothing
         after it can be read.
         """
-        if self._rest:
-            data = self._rest + data
+        data, room = self._rest, most
         batch = Batch()
         offset, end = 0, len(data)
-        while end - offset >= HEADER_LENGTH:
+        while end - offset >= HEADER_LENGTH and room > 0:
             length, command, status, sequence = HEADER.unpack_from(data, offset)
             try:
                 check_length(length, self._cap)
@@ -81,7 +97,9 @@ class Reader:
             if stop > end:
                 break
             if command == SUBMIT_SM_RESP:
-                offset += self._read_responses(data, offset, length, batch)
+                octets = self._read_responses(data, offset, length, batch, room)
+                offset += octets
+                room -= octets // length
                 continue
             if length > LARGE_OCTETS and command in _DELIVERIES:
                 batch.has_large = True
@@ -89,18 +107,20 @@ class Reader:
                 delivery = _read_delivery(parse_delivery, data, offset, stop, sequence)
                 batch.deliveries.append(delivery)
                 if delivery.fault is None:
-                    stop += read_alike(data, stop, length, delivery, batch.deliveries)
+                    stop += read_alike(data, stop, length, delivery, batch.deliveries, most=room - 1)
             elif command == DATA_SM:
                 batch.deliveries.append(_read_delivery(parse_data_message, data, offset, stop, sequence))
                 batch.others.append(Pdu(command, status, sequence, b""))
             else:
                 batch.others.append(Pdu(command, status, sequence, data[offset + HEADER_LENGTH : stop]))
+            room -= (stop - offset) // length
             offset = stop
         self._rest = data[offset:]
+        self.has_more = room <= 0 and end - offset >= HEADER_LENGTH
         return batch
 
-    def _read_responses(self, data: bytes, offset: int, length: int, batch: Batch) -> int:
-        """Read a run of submit_sm_resp of one length; returns how many octets it was."""
+    def _read_responses(self, data: bytes, offset: int, length: int, batch: Batch, most: int) -> int:
+        """Read a run of at most so many submit_sm_resp of one length; returns how many octets it was."""
         if length < HEADER_LENGTH + 2:
             # No body, or an empty id: so the standard writes errors (4.4.2).
             _, _, status, sequence = HEADER.unpack_from(data, offset)
@@ -114,7 +134,8 @@ class Reader:
             if len(self._layouts) < _LAYOUTS_LIMIT:
                 self._layouts[length] = layout
         read, known = 0, len(batch.ids)
-        for count, (_, _, statuses, sequences, ids, ends) in iterate_runs(data, offset, length, layout, SUBMIT_SM_RESP):
+        runs = iterate_runs(data, offset, length, layout, SUBMIT_SM_RESP, most=most)
+        for count, (_, _, statuses, sequences, ids, ends) in runs:
             read += count * length
             batch.statuses += statuses
             batch.sequences += sequences

@@ -131,6 +131,7 @@ class Link(asyncio.Protocol):
             self._bind.account.receipts.send_due()
 
     def data_received(self, data: bytes) -> None:
+        self._writer.received_at = self._state.now()
         if self._writer.account.watches_reading:
             if self._writer.account.behaviour.connections == "ignored":
                 return

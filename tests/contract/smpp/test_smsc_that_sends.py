@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -27,6 +28,7 @@ from broadcast.smpp.codec.pdu import (
     encode_pdu,
 )
 from broadcast.smpp.errors import BindError
+from broadcast.smpp.incoming import TURN_PDUS
 from tests.support.scripted_smsc import ScriptedSmsc, scripted_smsc
 from tests.support.smpp import TEMPLATE, RecordingListener
 from tests.support.waiting import eventually
@@ -113,6 +115,29 @@ async def test_receipts_that_nobody_stores_do_not_stop_the_responses_on_the_same
         await eventually(lambda: len(smsc.of(answer)) == count - kept)
         assert {pdu.status for pdu in smsc.of(answer)} == {RX_T_APPN}
         assert session.take_unexpected() == {}
+        session.abort()
+
+
+@pytest.mark.parametrize("command", [DELIVER_SM, DATA_SM, SUBMIT_SM])
+async def test_thousands_of_faulty_pdus_in_one_read_leave_turns_to_everything_else(command: int) -> None:
+    count = 4_096
+    async with scripted_smsc() as smsc:
+        listener = RecordingListener()
+        session = await connect(config_for(smsc), listener)
+        seen: list[int] = [0]
+
+        async def watch_turns() -> None:
+            while seen[-1] < count:
+                seen.append(len(listener.deliveries) + session.unexpected["request"])
+                await asyncio.sleep(0)
+
+        # Without a body, where one must be, or of a command that only a client sends.
+        smsc.send(*(Pdu(command, 0, number, b"") for number in range(1, count + 1)))
+        async with asyncio.timeout(60):
+            await watch_turns()
+        processed = [after - before for before, after in pairwise(seen)]
+        assert max(processed) <= TURN_PDUS.stop
+        assert sum(processed) == count
         session.abort()
 
 

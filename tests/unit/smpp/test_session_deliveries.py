@@ -32,7 +32,7 @@ async def test_deliveries_are_answered_when_the_caller_says_so_and_by_kind() -> 
 async def test_receipts_by_data_sm_are_read_as_fast_as_those_by_deliver_sm() -> None:
     memory = SessionInMemory(deliveries_limit=50_000)
     data = b"\0\1\x014915\0\5\0TOCSIN\0\x04\1\0"
-    memory.receive(*[Pdu(DATA_SM, 0, number, data) for number in range(1, 30_001)])
+    await memory.receive_many(*[Pdu(DATA_SM, 0, number, data) for number in range(1, 30_001)])
     assert memory.transport.reading
     assert len(memory.listener.deliveries) == 30_000
     assert memory.session.take_unexpected() == {}

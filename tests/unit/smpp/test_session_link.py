@@ -223,10 +223,10 @@ async def test_what_nothing_asked_for_is_counted_by_kind() -> None:
 async def test_submits_answered_by_generic_nacks_are_no_flood_and_nacks_of_nothing_are() -> None:
     memory = SessionInMemory(window=30_000)
     memory.submit(30_000)
-    memory.receive(*[Pdu(GENERIC_NACK, 0x58, number, b"") for number in range(1, 30_001)])
+    await memory.receive_many(*[Pdu(GENERIC_NACK, 0x58, number, b"") for number in range(1, 30_001)])
     assert memory.transport.reading
     assert len(memory.listener.responses) == 30_000
-    memory.receive(*[Pdu(GENERIC_NACK, 0x58, number, b"") for number in range(1, 30_001)])
+    await memory.receive_many(*[Pdu(GENERIC_NACK, 0x58, number, b"") for number in range(1, 30_001)])
     assert not memory.transport.reading
 
 
@@ -242,7 +242,7 @@ async def test_an_smsc_that_reads_nothing_is_read_no_more_until_it_reads_again(m
     memory.transport.take()
     memory.session.resume_writing()
     assert memory.transport.reading
-    memory.receive(*[Pdu(ENQUIRE_LINK, 0, number, b"") for number in range(1, 10_001)])
+    await memory.receive_many(*[Pdu(ENQUIRE_LINK, 0, number, b"") for number in range(1, 10_001)])
     assert not memory.transport.reading
     memory.session.pause_writing()
     memory.session.resume_writing()
@@ -253,9 +253,9 @@ async def test_an_smsc_that_reads_nothing_is_read_no_more_until_it_reads_again(m
 
 async def test_a_flood_of_requests_is_read_slowly_and_answered() -> None:
     memory = SessionInMemory()
-    memory.receive(*[Pdu(ENQUIRE_LINK, 0, number, b"") for number in range(1, 5_001)])
+    await memory.receive_many(*[Pdu(ENQUIRE_LINK, 0, number, b"") for number in range(1, 5_001)])
     assert memory.transport.reading
-    memory.receive(*[Pdu(ENQUIRE_LINK, 0, number, b"") for number in range(1, 10_001)])
+    await memory.receive_many(*[Pdu(ENQUIRE_LINK, 0, number, b"") for number in range(1, 10_001)])
     assert not memory.transport.reading
     assert len(memory.transport.take()) == 15_000
     memory.pass_time(1.9)
