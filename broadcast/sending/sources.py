@@ -15,6 +15,7 @@ from aiokafka.structs import ConsumerRecord
 from broadcast.clock import epoch_milliseconds
 from broadcast.kafka import batches
 from broadcast.kafka.batches import RecordDecoder
+from broadcast.sending.accounts.contents import Content
 from broadcast.sending.answers.tokens import Token
 from broadcast.sending.answers.unanswered import JobKey, key_of
 from broadcast.sending.progress import Progress
@@ -94,6 +95,11 @@ class Run:
     def restricted(self) -> bool:
         """Whether, on a delay topic, only some sessions may take its jobs."""
         return bool(self.segments or self.refused_by or self.resent)
+
+    @property
+    def content(self) -> Content:
+        """What all its recipients get."""
+        return self.alert_id, self.variant, self.text
 
     @property
     def first(self) -> int:
@@ -213,6 +219,15 @@ class Source(Generic[T]):
             self.aside.remove(run)
         self._buffered -= count
         return taken
+
+    def bring_first(self, run: Run) -> None:
+        """Let a run come up before those that it is behind, which have no outcome yet."""
+        for each in self.runs:
+            if each is run:
+                break
+            self.progress.leave(each.offsets[each.start :])
+        self.runs.remove(run)
+        self.runs.appendleft(run)
 
     def note_waiting(self, alert_id: str, now: float) -> None:
         """Jobs of this alert wait for its control record, since `now` if they did not before.

@@ -135,6 +135,7 @@ class SenderUnderTest(RecordedEvents):
         made = [Account(name=name, fallback=name in fallback, **fields) for name in accounts or ("acc",)]
         route = Route(name="r", prefixes=("+",), accounts=tuple(made), delays_seconds=(5, 30))
         self.committed_retries: list[Job] = []
+        self.committed_statuses: list[Status] = []
         self.outbox, self.view = Outbox(), ControlView()
         self.settlement = Settlement(route, Names("p."), b"k", self.outbox, self.view)
         self.accounts, self.dispatch = assemble_dispatch(
@@ -184,6 +185,7 @@ class SenderUnderTest(RecordedEvents):
     def beat(self, *sources: Source[Any]) -> None:
         """Commit what was collected, as a beat does; `sources` if there are others than the two."""
         self.committed_retries += self.retries()
+        self.committed_statuses += self.statuses()
         content = self.outbox.take()
         for source in (self.jobs, *(sources or (self.delayed,))):
             source.progress.propose()

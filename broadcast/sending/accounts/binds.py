@@ -14,6 +14,7 @@ from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.routing import Account
 from broadcast.sending.accounts.breaker import Breaker, State
 from broadcast.sending.accounts.configuration import make_config
+from broadcast.sending.accounts.contents import content_of
 from broadcast.sending.accounts.late.lateness import Lateness
 from broadcast.sending.accounts.observation import AnswerObserver
 from broadcast.sending.accounts.selection import POOR_SHARE, Measures
@@ -124,8 +125,10 @@ class AccountBinds:
 
         All segments of a job are taken, or none. PduError, with nothing taken, for a number that is no address.
         """
-        if self.breaker.one_message:
-            jobs, offsets = jobs[:1], offsets[:1]
+        if self.breaker.state is State.HALF_OPEN:
+            if self.breaker.probe.one_message:
+                jobs, offsets = jobs[:1], offsets[:1]
+            self.breaker.probe.note_message(content_of(jobs[0]))
         submission.message = submission.message.carried_by(self.account)
         templates = submission.message.templates(self.account, submission.at)
         destinations = [job.msisdn.lstrip("+").encode() for job in jobs]
@@ -206,7 +209,7 @@ class AccountBinds:
 
     def _note_written(self, segments: int) -> None:
         self.served += segments / (self.account.weight * (POOR_SHARE if self.poor else 1.0))
-        self.breaker.note_written(segments)
+        self.breaker.probe.note_written(segments)
 
     def _observe(self, counts: Counter[int], responses: Sequence[Response[Token]]) -> None:
         spared = self._observer.observe(self.account, counts, responses, monotonic())

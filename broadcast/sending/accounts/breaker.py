@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from broadcast.sending.accounts.contents import CONTENTS_LIMIT, Content, RefusedContents
+from broadcast.sending.accounts.probe import FAULT_SHARE, Probe
 
 
 class State(StrEnum):
@@ -46,8 +47,6 @@ RECENT_ANSWERS: Final = 40
 LEAST_NUMBERS: Final = 10
 """Different numbers that must be refused: one number that comes back again and again is not the account."""
 
-FAULT_SHARE: Final = 0.5
-
 LEAST_MUTE: Final = 3
 """Unanswered submits of a mute session below which only these answers were lost: the next session may be good."""
 
@@ -63,9 +62,6 @@ LOSS_SECONDS: Final = 1.0
 THROTTLED_SECONDS: Final = 5.0
 """An account that has throttled every submit for so long is stopped, if another account gets work."""
 
-PROBE_ANSWERS: Final = 5
-"""Answers to a probe that are enough to decide on it."""
-
 FIRST_PAUSE_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
 
@@ -78,7 +74,7 @@ class Breaker:
 
     `only_account`: no other account of the route works. Then one message that it refuses while it takes others does not
     stop it: those would have no other way. `contents` are the messages of recent answers, noted while there are faults.
-    `probe_segments` is the size of a probe: at least the segments of the longest message.
+    `probe` is what it takes while it is half open.
     """
 
     def __init__(self, probe_segments: int) -> None:
@@ -90,28 +86,19 @@ class Breaker:
         self.contents: Final = RefusedContents()
         self._spared: set[Content] = set()
         self._spared_newest: Content | None = None
-        self._probe_segments: Final = probe_segments
+        self.probe: Final = Probe(probe_segments)
         self._numbers: set[str] = set()
         self._answers = self._faults = 0.0
         self._losses, self._lost_at, self._without_fault = 0, float("-inf"), 0
         self._openings, self._closed_at = 0, float("-inf")
-        self._written = self._probe_answers = self._probe_faults = 0
         self._throttled_since: float | None = None
-        self._one_first, self._first_answered_at = False, float("inf")
-
-    @property
-    def one_message(self) -> bool:
-        """Whether only one message may be written: the first of a probe, after submits were left unanswered."""
-        return self._one_first and self.state is State.HALF_OPEN and not self._written
 
     @property
     def room(self) -> int:
         """How many segments may be written, as far as the breaker is concerned."""
         if self.state is State.CLOSED:
             return UNLIMITED
-        if self.state is State.OPEN or (self._one_first and self._written):
-            return 0
-        return max(0, self._probe_segments - self._written)
+        return 0 if self.state is State.OPEN else self.probe.room
 
     @property
     def numbers_wanted(self) -> bool:
@@ -123,19 +110,14 @@ class Breaker:
         newest, self._spared_newest = self._spared_newest, None
         return newest
 
-    def note_written(self, segments: int) -> None:
-        """Note that so many segments were written to the account."""
-        self._written += segments
-
     def tick(self, now: float) -> bool:
         """Begin a probe when the pause is over; whether one began."""
-        if self.state is State.HALF_OPEN and not self._written and now - self._first_answered_at >= FIRST_PAUSE_SECONDS:
+        if self.state is State.HALF_OPEN and self.probe.is_over(now, FIRST_PAUSE_SECONDS):
             # There is no more to send: the one message is all that can be known.
             self._close(now)
         if self.state is not State.OPEN or now < self.next_probe_at:
             return False
-        self._written = self._probe_answers = self._probe_faults = 0
-        self._first_answered_at = float("inf")
+        self.probe.begin()
         self._move(Event.PAUSE_OVER)
         return True
 
@@ -197,18 +179,9 @@ class Breaker:
             self._open(f"sessions end before submits are answered, the last one: {reason}", now, one_first=True)
 
     def _assess_probe(self, answers: int, faults: int, reason: str, now: float) -> None:
-        self._probe_answers += answers
-        self._probe_faults += faults
-        if self._one_first and 0 < self._written <= self._probe_answers and not self._probe_faults:
-            self._one_first, self._first_answered_at = False, now
-            self._written = self._probe_answers = 0
+        if not self.probe.note_answers(answers, faults, now, all_count=self.only_account):
             return
-        # Where one message is refused, the others of the probe decide.
-        wanted = self._written if self.only_account and self._probe_faults else min(PROBE_ANSWERS, self._written)
-        if not self._written or self._probe_answers < wanted:
-            return
-        if self._probe_faults >= FAULT_SHARE * self._probe_answers and not self._spare(now):
-            failed = f"{self._probe_faults} of {self._probe_answers} submits of a probe failed"
+        if (failed := self.probe.failed) and not self._spare(now):
             self._open(f"{failed}, most of them with: {reason}", now)
             return
         self._close(now)
@@ -218,6 +191,7 @@ class Breaker:
         self._numbers.clear()
         self.contents.clear()
         self._losses = 0
+        self.probe.forget()
         self.reason, self.mute, self._closed_at = "", False, now
         self._move(Event.PROBE_ACCEPTED)
 
@@ -243,7 +217,7 @@ class Breaker:
         self.reason, self.mute, self.next_probe_at = reason, mute, now + pause
         self._answers = self._faults = 0.0
         self._throttled_since = None
-        self._one_first = one_first
+        self.probe.one_first = one_first
         self._move(Event.FAULT)
 
     def _move(self, event: Event) -> None:

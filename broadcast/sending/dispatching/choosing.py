@@ -1,12 +1,12 @@
 """Which jobs are the next ones, by lane, and how many of them may be written now."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
 from broadcast.sending.accounts.fallback_route import FallbackRoute
+from broadcast.sending.accounts.probe import Probe, ProbeShares
 from broadcast.sending.answers.tokens import Token
 from broadcast.sending.dispatching.assessing import UNSENT_LIMIT, JobAssessor
 from broadcast.sending.dispatching.delayed import DelayedJobs
@@ -28,6 +28,25 @@ class Group:
     offsets: list[int]
 
 
+class _Taking:
+    """What one session takes: `room` is what is left in segments; `shares` are those of a probe."""
+
+    __slots__ = ("account", "groups", "now", "room", "session", "shares")
+
+    def __init__(self, account: str, session: str, room: int, now: int, shares: ProbeShares | None) -> None:
+        self.account: Final = account
+        self.session: Final = session
+        self.room = room
+        self.now: Final = now
+        self.shares: Final = shares
+        self.groups: Final[dict[tuple[int, int], Group]] = {}
+
+    def limit(self, run: Run, segments: int) -> int:
+        """How many messages of so many segments it may take of a run."""
+        limit = self.room // segments
+        return limit if self.shares is None else min(limit, -(-self.shares.left_for(run.content) // segments))
+
+
 class JobChooser:
     """Takes jobs out of `sources`, the most urgent lane first, as far as a session may have them.
 
@@ -47,89 +66,108 @@ class JobChooser:
         """Begin with the next source of each lane from now on."""
         self._turn += 1
 
-    def collect(self, account: str, session: str, room: int, now: int, *, probing: bool = False) -> Iterable[Group]:
+    def collect(
+        self, account: str, session: str, room: int, now: int, *, probe: Probe | None = None
+    ) -> Iterable[Group]:
         """Take jobs to write, in order, of as many segments as there is room for.
 
-        A probe takes at most half of its room of one message: another message may be accepted where the first is not.
+        A `probe` takes some of each message, as far as there are several: one may be accepted where another is not.
         """
+        taking = _Taking(account, session, room, now, None if probe is None else ProbeShares(probe, room))
+        self._collect(taking)
+        if taking.shares is not None and taking.shares.avoiding and not self.segments_wanted:
+            taking.shares.avoid_none()
+            self._collect(taking)
+        return taking.groups.values()
+
+    def _collect(self, taking: "_Taking") -> None:
         self.segments_wanted = 0
-        groups: dict[tuple[int, int], Group] = {}
-        probed: Counter[int] = Counter()
-        most = (room + 1) // 2 if probing else room
+        now, shares = taking.now, taking.shares
         for source in self.ordered(now):
             if source.delayed:
                 self._delayed.sort_out(source, now)
                 if source.aside:
                     self._delayed.take_back(source, now)
-                    room = self._take_aside(source, account, session, room=room, now=now, groups=groups)
-            while room > 0:
+                    self._take_aside(source, taking)
+            while taking.room > 0:
                 message = self._assessor.next_message(source, now)
                 if message is None:
                     break
-                if room < len(message.numbers):
+                segments = len(message.numbers)
+                if taking.room < segments:
                     # What is less urgent must not take the places that this one waits for.
-                    self.segments_wanted = len(message.numbers)
-                    return groups.values()
+                    self.segments_wanted = segments
+                    return
                 run = source.runs[0]
                 if source.delayed and run.restricted:
                     break
-                limit = room // len(message.numbers)
-                if probing:
-                    limit = min(limit, -(-(most - probed[id(message)]) // len(message.numbers)))
-                count = self._allowed(source, run, limit, now) if limit > 0 else 0
+                limit = taking.room // segments if shares is None else taking.limit(run, segments)
+                if not limit and self._bring_other(source, taking):
+                    continue
+                count = self._allowed(source, run, limit, now) if limit else 0
                 if count <= 0:
                     break
-                if probing:
-                    probed[id(message)] += count * len(message.numbers)
+                if shares is not None:
+                    shares.take(run.content, count * segments)
                 recorded_at = run.recorded_at
                 jobs, offsets = self._cut(source, count)
-                group = groups.get((id(source), id(message)))
+                group = taking.groups.get((id(source), id(message)))
                 if group is None:
-                    groups[id(source), id(message)] = Group(source, message, recorded_at, jobs, offsets)
+                    taking.groups[id(source), id(message)] = Group(source, message, recorded_at, jobs, offsets)
                 else:
                     group.jobs += jobs
                     group.offsets += offsets
-                room -= count * len(message.numbers)
-            if room <= 0:
+                taking.room -= count * segments
+            if taking.room <= 0:
                 break
-        return groups.values()
 
-    def collect_aside(self, account: str, session: str, room: int, now: int) -> Iterable[Group]:
+    def collect_aside(
+        self, account: str, session: str, room: int, now: int, *, probe: Probe | None = None
+    ) -> Iterable[Group]:
         """Take jobs to write of those only that were set aside."""
         self.segments_wanted = 0
-        groups: dict[tuple[int, int], Group] = {}
+        taking = _Taking(account, session, room, now, None if probe is None else ProbeShares(probe, room))
         for source in self.ordered(now):
-            if source.aside and room > 0:
-                room = self._take_aside(source, account, session, room=room, now=now, groups=groups)
-        return groups.values()
+            if source.aside and taking.room > 0:
+                self._take_aside(source, taking)
+        return taking.groups.values()
 
-    def _take_aside(
-        self,
-        source: Source[Token],
-        account: str,
-        session: str,
-        *,
-        room: int,
-        now: int,
-        groups: dict[tuple[int, int], Group],
-    ) -> int:
-        """Take those that were set aside and this session may take; the room that is left."""
+    def _take_aside(self, source: Source[Token], taking: "_Taking") -> None:
+        """Take those that were set aside and this session may take."""
         for run in tuple(source.aside):
-            if not self._delayed.may_take(run, session, account):
+            if not self._delayed.may_take(run, taking.session, taking.account):
                 continue
-            message = self._assessor.assess_aside(source, run, now)
+            message = self._assessor.assess_aside(source, run, taking.now)
             if message is None:
                 continue
-            if room < len(message.numbers):
-                self.segments_wanted = max(self.segments_wanted, len(message.numbers))
+            segments = len(message.numbers)
+            if taking.room < segments:
+                self.segments_wanted = max(self.segments_wanted, segments)
                 continue
-            count = self._allowed(source, run, room // len(message.numbers), now)
+            limit = taking.limit(run, segments)
+            count = self._allowed(source, run, limit, taking.now) if limit else 0
             if count > 0:
+                if taking.shares is not None:
+                    taking.shares.take(run.content, count * segments)
                 jobs, offsets = self._cut(source, count, run)
                 # Not with others of the message, whose offsets may be higher; a run that is used up has no identity.
-                groups[id(source), -1 - offsets[0]] = Group(source, message, 0, jobs, offsets)
-                room -= count * len(message.numbers)
-        return room
+                taking.groups[id(source), -1 - offsets[0]] = Group(source, message, 0, jobs, offsets)
+                taking.room -= count * segments
+
+    def _bring_other(self, source: Source[Token], taking: "_Taking") -> bool:
+        """Let another message of a source come up, of which a probe may take some; whether there is one."""
+        ahead = 0
+        for run in source.runs:
+            if taking.limit(run, 1) and run.jobs[run.start].due_at <= taking.now:
+                if run.withdrawn or (source.delayed and run.restricted):
+                    return False
+                if not source.progress.fits(ahead, run.first):
+                    self._events.beat_now()
+                    return False
+                source.bring_first(run)
+                return True
+            ahead += len(run)
+        return False
 
     def reroute(self, fallback: FallbackRoute, now: int) -> None:
         """Give jobs that are due to the fallback route, as many as one beat bears; those on sessions stay."""

@@ -100,9 +100,9 @@ class DelayedJobs:
 
     def _takers(self, run: Run) -> Sequence[str]:
         """The accounts that may take a whole copy of a run."""
-        content, now = (run.alert_id, run.variant, run.text), monotonic()
+        now = monotonic()
         return find_takers(
-            self.accounts, run.refused_by, lambda name: self.accounts[name].breaker.contents.blames(content, now)
+            self.accounts, run.refused_by, lambda name: self.accounts[name].breaker.contents.blames(run.content, now)
         )
 
     def _send_whole(self, source: Source[Token], jobs: list[Job], offsets: list[int], now: int) -> None:

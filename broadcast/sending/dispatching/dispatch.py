@@ -89,9 +89,9 @@ class Dispatch:
                 if session.room < 1:
                     session.await_room()
                 continue
-            probing = binds.breaker.state is not State.CLOSED
+            probe = None if binds.breaker.state is State.CLOSED else binds.breaker.probe
             written = False
-            for group in self._chooser.collect(binds.account.name, session.identity, room, now, probing=probing):
+            for group in self._chooser.collect(binds.account.name, session.identity, room, now, probe=probe):
                 written = self._write(binds, session, group, now) or written
             wanted = self._chooser.segments_wanted
             if session.room < wanted:
@@ -161,7 +161,8 @@ class Dispatch:
     def _write_aside(self, binds: AccountBinds, session: Session[Token], now: int) -> None:
         """Write only what was set aside, because the accounts whose turn it is may not take it."""
         room = self._room_on(binds, session, self._share_of(binds.account))
-        for group in self._chooser.collect_aside(binds.account.name, session.identity, room, now):
+        probe = None if binds.breaker.state is State.CLOSED else binds.breaker.probe
+        for group in self._chooser.collect_aside(binds.account.name, session.identity, room, now, probe=probe):
             self._write(binds, session, group, now)
         if session.room < self._chooser.segments_wanted:
             session.await_room(self._chooser.segments_wanted)

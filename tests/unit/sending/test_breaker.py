@@ -71,7 +71,7 @@ def test_a_probe_of_a_few_submits_after_a_pause_brings_the_account_back() -> Non
     assert breaker.room == 0
     assert breaker.tick(FIRST_PAUSE_SECONDS)
     assert (breaker.state, breaker.room) == (State.HALF_OPEN, PROBE)
-    breaker.note_written(4)
+    breaker.probe.note_written(4)
     assert breaker.room == PROBE - 4
     breaker.note_answers(3, 0, (), "", 6.0)
     assert breaker.state is State.HALF_OPEN
@@ -85,20 +85,20 @@ def test_pauses_grow_while_probes_are_refused_and_are_short_again_after_a_good_m
         pauses.append(breaker.next_probe_at - now)
         now = breaker.next_probe_at
         assert breaker.tick(now)
-        breaker.note_written(5)
+        breaker.probe.note_written(5)
         breaker.note_answers(5, 5, NUMBERS[:5], "ESME_RINVSRCADR", now)
         assert breaker.state is State.OPEN
     assert pauses == sorted(pauses)
     assert (pauses[0], pauses[-1]) == (FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
     now = breaker.next_probe_at
     breaker.tick(now)
-    breaker.note_written(5)
+    breaker.probe.note_written(5)
     breaker.note_answers(5, 0, (), "", now)
     breaker.note_answers(20, 20, NUMBERS[:20], "ESME_RINVSRCADR", now + 1)
     assert breaker.next_probe_at - now - 1 == LONGEST_PAUSE_SECONDS, "it was closed for a second only"
     now = breaker.next_probe_at
     breaker.tick(now)
-    breaker.note_written(5)
+    breaker.probe.note_written(5)
     breaker.note_answers(5, 0, (), "", now)
     later = now + STEADY_SECONDS
     breaker.note_answers(20, 20, NUMBERS[:20], "ESME_RINVSRCADR", later)
@@ -110,7 +110,7 @@ def test_a_mute_session_stops_the_account_at_once_and_a_probe_that_is_lost_stops
     breaker.note_loss("mute session: no submit answered for 60 s", 0.0, unanswered=10, mute=True)
     assert (breaker.state, breaker.mute) == (State.OPEN, True)
     breaker.tick(FIRST_PAUSE_SECONDS)
-    breaker.note_written(PROBE)
+    breaker.probe.note_written(PROBE)
     assert breaker.room == 0
     breaker.note_loss("closed by the SMSC", 70.0, unanswered=10, mute=False)
     assert breaker.state is State.OPEN
@@ -120,9 +120,9 @@ def silent() -> Breaker:
     breaker = Breaker(PROBE)
     breaker.note_loss("mute session", 0.0, unanswered=10, mute=True)
     assert breaker.tick(FIRST_PAUSE_SECONDS)
-    assert (breaker.room, breaker.one_message) == (PROBE, True)
-    breaker.note_written(3)
-    assert (breaker.room, breaker.one_message) == (0, False)
+    assert (breaker.room, breaker.probe.one_message) == (PROBE, True)
+    breaker.probe.note_written(3)
+    assert (breaker.room, breaker.probe.one_message) == (0, False)
     return breaker
 
 
@@ -131,8 +131,8 @@ def test_a_probe_after_silence_begins_with_one_message_and_goes_on_when_that_is_
     breaker.note_answers(2, 0, (), "", 7.0)
     assert breaker.room == 0, "one of its segments is not answered"
     breaker.note_answers(1, 0, (), "", 8.0)
-    assert (breaker.state, breaker.room, breaker.one_message) == (State.HALF_OPEN, PROBE, False)
-    breaker.note_written(PROBE)
+    assert (breaker.state, breaker.room, breaker.probe.one_message) == (State.HALF_OPEN, PROBE, False)
+    breaker.probe.note_written(PROBE)
     assert not breaker.tick(100.0), "the answers to the others decide"
     breaker.note_answers(PROBE, 0, (), "", 101.0)
     assert breaker.state is State.CLOSED
@@ -150,7 +150,7 @@ def test_a_probe_of_one_message_that_nothing_answers_is_silence_too() -> None:
     breaker.note_loss("mute session", 20.0, unanswered=1, mute=True)
     assert (breaker.state, breaker.mute) == (State.OPEN, True)
     breaker.tick(breaker.next_probe_at)
-    assert breaker.one_message
+    assert breaker.probe.one_message
 
 
 def test_an_account_that_throttles_everything_can_be_stopped_after_five_seconds() -> None:
@@ -167,7 +167,7 @@ def test_an_account_that_throttles_everything_can_be_stopped_after_five_seconds(
     breaker.note_throttled(2, 2, 20.0)
     assert (breaker.state, breaker.reason) == (State.OPEN, "the SMSC throttles the probe")
     assert breaker.tick(breaker.next_probe_at)
-    breaker.note_written(2)
+    breaker.probe.note_written(2)
     breaker.note_throttled(2, 1, 40.0)
     breaker.note_answers(2, 0, (), "", 40.0)
     assert breaker.state is State.CLOSED
@@ -225,7 +225,7 @@ def test_whatever_happens_it_is_open_for_a_bounded_time_and_a_probe_is_small(
                 breaker.tick(now)
             case "write":
                 count = min(number, breaker.room)
-                breaker.note_written(count)
+                breaker.probe.note_written(count)
                 written += count
         if breaker.state is not was:
             written, was = 0, breaker.state

@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcast.alarms import MESSAGE_REFUSED
+from broadcast.clock import monotonic
 from broadcast.sending.accounts.breaker import LEAST_ANSWERS, Breaker, State
 from broadcast.sending.accounts.contents import ACCEPTED_SECONDS, CONTENTS_LIMIT, Content, RefusedContents
 from broadcast.smpp.codec.command_status import RINVSRCADR, RSYSERR
 from schemas.status import Outcome
-from tests.support.dispatch import ALERT, BoundSession, SenderUnderTest, job, number_of
+from tests.support.dispatch import ALERT, LONG, BoundSession, SenderUnderTest, job, number_of
 
 OTHER_ALERT = "b" * 36
 CONTENTS: list[Content] = [(letter * 36, 0, "") for letter in "abc"]
@@ -97,7 +98,7 @@ def test_a_probe_in_which_one_message_of_several_is_refused_has_succeeded() -> N
         answer(breaker, CONTENTS[0], False, number)
     assert breaker.room == 0
     breaker.tick(breaker.next_probe_at)
-    breaker.note_written(10)
+    breaker.probe.note_written(10)
     for number, accepted in enumerate([False] * 9 + [True], LEAST_ANSWERS):
         assert breaker.state is State.HALF_OPEN
         answer(breaker, CONTENTS[int(accepted)], accepted, number)
@@ -170,6 +171,95 @@ async def test_a_probe_takes_some_of_another_message_where_there_is_one() -> Non
     written = bound.take()
     assert len(written) == 10
     assert sum(number >= number_of(200) for number in written) == 5
+
+
+def stop(sender: SenderUnderTest) -> Breaker:
+    """Stop the account, and begin the probe that follows."""
+    breaker = sender.accounts.in_force[0].breaker
+    numbers = map(str, range(LEAST_ANSWERS))
+    breaker.note_answers(LEAST_ANSWERS, LEAST_ANSWERS, numbers, "ESME_RINVSRCADR", monotonic())
+    breaker.tick(breaker.next_probe_at)
+    return breaker
+
+
+def probe_again(sender: SenderUnderTest, bound: BoundSession) -> list[str]:
+    """Refuse the whole probe, and begin the next; what it takes."""
+    bound.answer(*[RINVSRCADR] * len(bound.open))
+    sender.beat()
+    breaker = sender.accounts.in_force[0].breaker
+    assert breaker.state is State.OPEN
+    breaker.tick(breaker.next_probe_at)
+    return take_probe(sender, bound)
+
+
+def take_probe(sender: SenderUnderTest, bound: BoundSession) -> list[str]:
+    written = []
+    for _ in range(5):
+        sender.write_ready()
+        written += bound.take()
+        sender.beat()
+    return written
+
+
+@pytest.mark.parametrize("delayed", [False, True])
+async def test_a_probe_takes_another_message_that_waits_behind_the_refused_one_in_the_same_partition(
+    delayed: bool,
+) -> None:
+    sender = SenderUnderTest(window=100)
+    bound = sender.bind()
+    allow_other_alert(sender)
+    jobs = [job(number, attempt=1 + delayed) for number in range(300)]
+    for each in jobs[200:]:
+        each.alert_id = OTHER_ALERT
+    source = sender.delayed if delayed else sender.jobs
+    sender.feed(source, jobs)
+    stop(sender)
+    written = take_probe(sender, bound)
+    assert len(written) == 10
+    assert sum(number >= number_of(200) for number in written) >= 3
+    bound.answer(*[0 if number >= number_of(200) else RINVSRCADR for number in written])
+    assert sender.accounts.in_force[0].breaker.state is State.CLOSED
+    for _ in range(20):
+        sender.write_ready()
+        bound.answer(*[0] * len(bound.take()))
+        sender.beat()
+    outcomes = {status.recipient_id: status.outcome for status in sender.committed_statuses}
+    assert outcomes.keys() == set(range(300)), "nobody is left out"
+    assert len(sender.committed_statuses) == 300, "nobody goes twice"
+    assert {outcomes[number] for number in range(200, 300)} == {Outcome.ACCEPTED}
+    assert source.empty
+    assert not source.progress.pending
+
+
+async def test_a_probe_of_long_messages_begins_with_another_message_than_the_one_before() -> None:
+    sender = SenderUnderTest(window=100, text=LONG * 2)
+    bound = sender.bind()
+    allow_other_alert(sender)
+    jobs = [job(number) for number in range(100)]
+    for each in jobs[50:]:
+        each.alert_id = OTHER_ALERT
+    sender.feed(sender.jobs, jobs)
+    stop(sender)
+    probes = [take_probe(sender, bound), *[probe_again(sender, bound) for _ in range(3)]]
+    assert [number >= number_of(50) for number, *_ in probes] == [False, True, False, True]
+
+
+async def test_a_probe_after_silence_is_one_message_and_the_next_probe_is_another() -> None:
+    sender = SenderUnderTest(window=100)
+    bound = sender.bind()
+    allow_other_alert(sender)
+    jobs = [job(number) for number in range(100)]
+    for each in jobs[50:]:
+        each.alert_id = OTHER_ALERT
+    sender.feed(sender.jobs, jobs)
+    breaker = sender.accounts.in_force[0].breaker
+    probes = []
+    for _ in range(4):
+        breaker.note_loss("mute session", monotonic(), unanswered=10, mute=True)
+        breaker.tick(breaker.next_probe_at)
+        probes.append(take_probe(sender, bound))
+    assert [len(probe) for probe in probes] == [1, 1, 1, 1]
+    assert [number >= number_of(50) for [number] in probes] == [False, True, False, True]
 
 
 @pytest.mark.parametrize("accounts", [("acc",), ("acc", "other")])
