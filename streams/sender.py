@@ -24,13 +24,14 @@ from broadcast.sending.beat import Beats, BeatSchedule
 from broadcast.sending.dispatching.assessing import JobAssessor
 from broadcast.sending.dispatching.delayed import DelayedJobs
 from broadcast.sending.dispatching.dispatch import Dispatch
+from broadcast.sending.job_reader import JobReader
+from broadcast.sending.membership import Connections, Membership, connect
 from broadcast.sending.messages import MessageCache
 from broadcast.sending.metrics import RouteProgress
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.protocol import SenderEvents
 from broadcast.sending.settlement import Settlement
-from broadcast.sending.sources import JobReader
-from broadcast.sending.takeover import Connections, Membership, Takeover, connect, drain
+from broadcast.sending.takeover import Takeover, drain
 from broadcast.settings import Settings
 from broadcast.smpp.rates.sliding_count import SlidingCount
 from schemas.topics import Names

@@ -7,7 +7,7 @@ from typing import Final
 from broadcast.clock import epoch_milliseconds
 from broadcast.pii import number_hasher
 from broadcast.routing import Account, Route
-from broadcast.sending.accounts.breaker import Breaker
+from broadcast.sending.accounts.health.breaker import Breaker
 from broadcast.sending.answers.early_receipts import EarlyReceipts, Pending
 from broadcast.sending.answers.late import LateAnswers
 from broadcast.sending.answers.throttled import Throttled, ThrottledSubmits

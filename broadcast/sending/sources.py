@@ -1,42 +1,31 @@
 """Jobs read ahead, by partition: read by lane, decoded in batches, kept as runs that share alert and text."""
 
-import asyncio
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Final, Generic, TypeAlias, TypeVar
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import IllegalStateError
+from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from broadcast.clock import epoch_milliseconds
 from broadcast.kafka import batches
 from broadcast.kafka.batches import RecordDecoder
-from broadcast.sending.accounts.contents import Content
+from broadcast.sending.accounts.health.contents import Content
 from broadcast.sending.answers.tokens import Token
 from broadcast.sending.answers.unanswered import JobKey, key_of
 from broadcast.sending.progress import Progress
-from broadcast.sending.protocol import SenderEvents
 from broadcast.sending.rules import JITTER_SHARE
 from schemas.job import Job
-from schemas.lane import LANES, Lane
+from schemas.lane import Lane
 
 CATCH_UP_LIMIT: Final = 20_000
 """Jobs of a delay topic held in memory at most until those of before the takeover are read."""
 
 READ_AHEAD: Final = 1_000
 """Jobs of one partition held in memory: enough for the time a fetch takes, and little enough for many partitions."""
-
-BUSY_POLL_MS: Final = 10
-"""Longest wait for records while jobs are left: a full partition may soon want more."""
-
-IDLE_POLL_MS: Final = 200
-"""Longest wait for records while no job is left: those that come end it."""
-
-_NO_PARTITION: Final = TopicPartition("", -1)
 
 T = TypeVar("T")
 Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
@@ -255,55 +244,3 @@ class Source(Generic[T]):
 
 Sources: TypeAlias = Mapping[TopicPartition, Source[Token]]
 """The partitions that the group has given to this sender, while it has taken them over."""
-
-
-class JobReader:
-    """Feeds `sources`, the most urgent lanes first, a little ahead of what can be written."""
-
-    def __init__(self, consumer: AIOKafkaConsumer, sources: Sources, events: SenderEvents) -> None:
-        self._consumer: Final = consumer
-        self._sources: Final = sources
-        self._events: Final = events
-
-    async def run(self) -> None:
-        """Read until cancelled."""
-        while True:
-            sources = self._sources.values()
-            found = False
-            for lane in LANES:
-                found = await self._fetch([source for source in sources if source.lane is lane]) or found
-            if found:
-                await asyncio.sleep(0)
-            else:
-                await self._fetch(sources, BUSY_POLL_MS if any(source.runs for source in sources) else IDLE_POLL_MS)
-
-    async def skip_gaps(self) -> None:
-        """Move each position over offsets without a job, where all that was read is taken."""
-        for partition, source in tuple(self._sources.items()):
-            if source.empty or not source.caught_up:
-                try:
-                    position = await self._consumer.position(partition)
-                except IllegalStateError:
-                    return
-                source.note_position(position)
-                if source.empty:
-                    source.progress.skip_to(position)
-
-    async def _fetch(self, sources: Iterable[Source[Token]], timeout_ms: int = 0) -> bool:
-        wanted = [source.partition for source in sources if source.wants_more]
-        if not wanted and not timeout_ms:
-            return False
-        # Asking for a partition that does not exist only waits, and keeps up the membership.
-        records = await self._consumer.getmany(
-            *(wanted or [_NO_PARTITION]), timeout_ms=timeout_ms, max_records=READ_AHEAD
-        )
-        found = False
-        for partition, batch in records.items():
-            # Whether it is ours now, not when the wait began: what was read for a later source is not read again.
-            source = self._sources.get(partition)
-            if source is not None:
-                source.feed(batch)
-                found = True
-        if found:
-            self._events.write_ready()
-        return found

@@ -12,13 +12,13 @@ from broadcast import metrics
 from broadcast.alarms import MESSAGE_REFUSED
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.routing import Account
-from broadcast.sending.accounts.breaker import Breaker, State
 from broadcast.sending.accounts.configuration import make_config
-from broadcast.sending.accounts.contents import content_of
-from broadcast.sending.accounts.late.lateness import Lateness
-from broadcast.sending.accounts.observation import AnswerObserver
+from broadcast.sending.accounts.health.breaker import Breaker, State
+from broadcast.sending.accounts.health.contents import content_of
+from broadcast.sending.accounts.health.lateness import Lateness
+from broadcast.sending.accounts.health.observation import AnswerObserver
+from broadcast.sending.accounts.health.throttling import Throttling
 from broadcast.sending.accounts.selection import POOR_SHARE, Measures
-from broadcast.sending.accounts.throttling import Throttling
 from broadcast.sending.answers.tokens import SegmentAnswers, Submission, Token
 from broadcast.sending.forwarding import Forwarder
 from broadcast.sending.metrics import count_answers

@@ -14,12 +14,13 @@ from broadcast.alarms import Alarms
 from broadcast.clock import monotonic
 from broadcast.health import Health
 from broadcast.routing import Account
-from broadcast.sending.accounts.bind_watch import BindWatch
 from broadcast.sending.accounts.binds import AccountBinds
-from broadcast.sending.accounts.breaker_watch import BreakerWatch
-from broadcast.sending.accounts.late.late_watch import LateWatch
-from broadcast.sending.accounts.selection import find_failing, find_slow, order
-from broadcast.sending.accounts.throttle_watch import ThrottleWatch
+from broadcast.sending.accounts.selection import order
+from broadcast.sending.accounts.watch.bind_watch import BindWatch
+from broadcast.sending.accounts.watch.breaker_watch import BreakerWatch
+from broadcast.sending.accounts.watch.late_watch import LateWatch
+from broadcast.sending.accounts.watch.poor_watch import PoorWatch
+from broadcast.sending.accounts.watch.throttle_watch import ThrottleWatch
 from broadcast.sending.answers.tokens import Token
 from broadcast.sending.protocol import SenderEvents
 from broadcast.smpp.rates.pacing import make_sent_count
@@ -63,8 +64,7 @@ class RouteAccounts:
         self._usable: list[AccountBinds] = []
         self._ordered: list[AccountBinds] = []
         self._turn = 0
-        self._failing: frozenset[str] = frozenset()
-        self._slow: frozenset[str] = frozenset()
+        self._poor: Final = PoorWatch()
         self._share = 0.0
 
     def sessions(self) -> Iterator[tuple[AccountBinds, Session[Token]]]:
@@ -148,7 +148,7 @@ class RouteAccounts:
 
     def look(self, now: float) -> None:
         """Compare the accounts, begin probes that are due, and say which do not work at `now`, monotonic seconds."""
-        self._compare(now)
+        self._poor.look(self.in_force, now)
         self._stop_throttled(now)
         self._note_only_account()
         if self._work():
@@ -226,24 +226,6 @@ class RouteAccounts:
                 binds.served = max(binds.served, min(before))
         self._usable = usable
         self._note_only_account()
-
-    def _compare(self, now: float) -> None:
-        measures = {binds.account.name: binds.measures.read(now) for binds in self.in_force}
-        self._failing = find_failing(measures, self._failing)
-        self._slow = find_slow(measures, self._slow)
-        for binds in self.in_force:
-            name = binds.account.name
-            poor = name in self._failing or name in self._slow
-            if poor != binds.poor:
-                measure = measures[name]
-                log.warning(
-                    "account_compared",
-                    account=name,
-                    poor=poor,
-                    error_share=round(measure.error_share, 3),
-                    receipt_seconds=measure.receipt_delay,
-                )
-                binds.poor = poor
 
     def _show(self, binds: AccountBinds, now: float) -> None:
         name = binds.account.name

@@ -10,8 +10,8 @@ from broadcast import metrics
 from broadcast.clock import monotonic
 from broadcast.pii import number_hasher
 from broadcast.routing import Account, Route
-from broadcast.sending.accounts.breaker import Breaker
-from broadcast.sending.accounts.contents import content_of
+from broadcast.sending.accounts.health.breaker import Breaker
+from broadcast.sending.accounts.health.contents import content_of
 from broadcast.sending.answers.copies import Copy
 from broadcast.sending.answers.sequel import (
     RETRIABLE,

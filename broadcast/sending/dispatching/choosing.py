@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Final
 
 from broadcast.sending.accounts.fallback_route import FallbackRoute
-from broadcast.sending.accounts.probe import Probe, ProbeShares
+from broadcast.sending.accounts.health.probe import Probe, ProbeShares
 from broadcast.sending.answers.tokens import Token
 from broadcast.sending.dispatching.assessing import UNSENT_LIMIT, JobAssessor
 from broadcast.sending.dispatching.delayed import DelayedJobs

@@ -9,8 +9,8 @@ import structlog
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.routing import Account
 from broadcast.sending.accounts.binds import AccountBinds
-from broadcast.sending.accounts.breaker import State
 from broadcast.sending.accounts.fallback_route import FallbackRoute
+from broadcast.sending.accounts.health.breaker import State
 from broadcast.sending.accounts.route_accounts import RouteAccounts
 from broadcast.sending.answers.throttled import Throttled
 from broadcast.sending.answers.tokens import Submission, Token

@@ -14,7 +14,7 @@ from broadcast.embedded.servers.kafka import Kafka
 from broadcast.kafka.clients import make_admin, make_producer
 from broadcast.kafka.fencing import fence_owners, read_positions
 from broadcast.kafka.position import Position, PositionError, fresh_position, write_metadata
-from broadcast.sending.takeover import Identity, open_clients
+from broadcast.sending.membership import Identity, open_clients
 from broadcast.settings import Settings
 from schemas.lane import Lane
 from tests.support.waiting import eventually

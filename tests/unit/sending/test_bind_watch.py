@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from broadcast.alarms import BIND_DOWN
 from broadcast.health import Health
 from broadcast.routing import Account
-from broadcast.sending.accounts.bind_watch import (
+from broadcast.sending.accounts.health.breaker import Breaker
+from broadcast.sending.accounts.health.lateness import Lateness
+from broadcast.sending.accounts.watch.bind_watch import (
     GRACE_SECONDS,
     BindReport,
     BindWatch,
     is_news,
     report_binds,
 )
-from broadcast.sending.accounts.breaker import Breaker
-from broadcast.sending.accounts.late.lateness import Lateness
 from broadcast.smpp.account import BindMode
 from broadcast.smpp.bind_state import BindPhase, BindState
 from broadcast.smpp.codec.command_status import RALYBND, RINVPASWD

@@ -5,7 +5,7 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadcast.sending.accounts.breaker import (
+from broadcast.sending.accounts.health.breaker import (
     FIRST_PAUSE_SECONDS,
     LEAST_MUTE,
     LEAST_NUMBERS,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.kafka.position import Position
-from broadcast.sending.accounts.contents import content_of
+from broadcast.sending.accounts.health.contents import content_of
 from broadcast.sending.answers.sequel import MOST_COPIES, withdrawal_of
 from broadcast.smpp.codec.command_status import RSYSERR
 from schemas.status import Outcome

@@ -8,8 +8,9 @@ import msgspec
 from aiokafka import TopicPartition
 
 from broadcast.kafka.position import fresh_position
+from broadcast.sending.job_reader import JobReader
 from broadcast.sending.progress import Progress
-from broadcast.sending.sources import JobReader, Source
+from broadcast.sending.sources import Source
 from schemas.job import Job
 from schemas.lane import Lane
 from tests.support.sender_events import RecordedEvents

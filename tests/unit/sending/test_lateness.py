@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from broadcast.alarms import ACCOUNT_LATE
 from broadcast.routing import Account
-from broadcast.sending.accounts.breaker import Breaker
-from broadcast.sending.accounts.late.late_watch import LateWatch
-from broadcast.sending.accounts.late.lateness import SILENT_SECONDS, STEADY_SECONDS, Lateness
+from broadcast.sending.accounts.health.breaker import Breaker
+from broadcast.sending.accounts.health.lateness import SILENT_SECONDS, STEADY_SECONDS, Lateness
+from broadcast.sending.accounts.watch.late_watch import LateWatch
 
 TIMEOUT = 30.0
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from broadcast.clock import monotonic
-from broadcast.sending.accounts.contents import content_of
+from broadcast.sending.accounts.health.contents import content_of
 from broadcast.smpp.codec.command_status import RINVSRCADR, RSYSERR
 from schemas.status import Outcome
 from tests.support.dispatch import LONG, BoundSession, SenderUnderTest, job, number_of

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from broadcast.alarms import MESSAGE_REFUSED
 from broadcast.clock import monotonic
-from broadcast.sending.accounts.breaker import LEAST_ANSWERS, Breaker, State
-from broadcast.sending.accounts.contents import ACCEPTED_SECONDS, CONTENTS_LIMIT, Content, RefusedContents
+from broadcast.sending.accounts.health.breaker import LEAST_ANSWERS, Breaker, State
+from broadcast.sending.accounts.health.contents import ACCEPTED_SECONDS, CONTENTS_LIMIT, Content, RefusedContents
 from broadcast.smpp.codec.command_status import RINVSRCADR, RSYSERR
 from schemas.status import Outcome
 from tests.support.dispatch import ALERT, LONG, BoundSession, SenderUnderTest, job, number_of

@@ -5,8 +5,8 @@ from aiokafka import TopicPartition
 
 from broadcast.clock import monotonic
 from broadcast.pii import number_hash, number_hasher
-from broadcast.sending.accounts.breaker import Breaker
-from broadcast.sending.accounts.contents import content_of
+from broadcast.sending.accounts.health.breaker import Breaker
+from broadcast.sending.accounts.health.contents import content_of
 from broadcast.smpp.codec.command_status import RINVDSTADR, RINVSRCADR, RSYSERR, RTHROTTLED
 from schemas.lane import Lane
 from schemas.status import Outcome, Status

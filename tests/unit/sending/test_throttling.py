@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from broadcast import metrics
 from broadcast.alarms import ACCOUNT_THROTTLED
 from broadcast.health import Health
-from broadcast.sending.accounts.throttle_watch import RENEW_SECONDS, ThrottleWatch
-from broadcast.sending.accounts.throttling import HELD_SECONDS, SPAN_SECONDS, Throttling
+from broadcast.sending.accounts.health.throttling import HELD_SECONDS, SPAN_SECONDS, Throttling
+from broadcast.sending.accounts.watch.throttle_watch import RENEW_SECONDS, ThrottleWatch
 
 LOOK_SECONDS = 0.5
 LIMIT = 500.0

@@ -5,7 +5,7 @@ from typing import Final
 
 from broadcast.alarms import ACCOUNT_STOPPED, SESSION_MUTE, Alarms
 from broadcast.sending.accounts.binds import AccountBinds
-from broadcast.sending.accounts.breaker import State
+from broadcast.sending.accounts.health.breaker import State
 
 KINDS: Final = (SESSION_MUTE, ACCOUNT_STOPPED)
 ADVICE: Final = (

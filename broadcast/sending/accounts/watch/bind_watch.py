@@ -10,7 +10,7 @@ from broadcast.alarms import BIND_DOWN, Alarms
 from broadcast.clock import epoch_milliseconds
 from broadcast.health import Health
 from broadcast.sending.accounts.binds import AccountBinds
-from broadcast.sending.accounts.breaker import State
+from broadcast.sending.accounts.health.breaker import State
 from broadcast.smpp.bind_state import BindPhase
 
 GRACE_SECONDS: Final = 5.0

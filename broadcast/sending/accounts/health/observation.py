@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from broadcast.routing import Account
-from broadcast.sending.accounts.breaker import Breaker
-from broadcast.sending.accounts.contents import Content, content_of
+from broadcast.sending.accounts.health.breaker import Breaker
+from broadcast.sending.accounts.health.contents import Content, content_of
+from broadcast.sending.accounts.health.throttling import Throttling
 from broadcast.sending.accounts.selection import Measures
-from broadcast.sending.accounts.throttling import Throttling
 from broadcast.sending.answers.tokens import Token
 from broadcast.sending.rules import UNANSWERED
 from broadcast.smpp.codec.command_status import RMSGQFUL, ROK, OutcomeClass, meaning_of, name_status

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final
 
-from broadcast.sending.accounts.contents import CONTENTS_LIMIT, Content, RefusedContents
-from broadcast.sending.accounts.probe import FAULT_SHARE, Probe
+from broadcast.sending.accounts.health.contents import CONTENTS_LIMIT, Content, RefusedContents
+from broadcast.sending.accounts.health.probe import FAULT_SHARE, Probe
 
 
 class State(StrEnum):

@@ -6,7 +6,7 @@
 from collections import Counter
 from typing import Final
 
-from broadcast.sending.accounts.contents import Content
+from broadcast.sending.accounts.health.contents import Content
 
 PROBE_ANSWERS: Final = 5
 """Answers to a probe that are enough to decide on it."""

@@ -4,7 +4,7 @@ from typing import Final
 
 from broadcast.alarms import ACCOUNT_LATE, Alarms
 from broadcast.sending.accounts.binds import AccountBinds
-from broadcast.sending.accounts.breaker import State
+from broadcast.sending.accounts.health.breaker import State
 
 RENEW_SECONDS: Final = 15.0
 """The figures of an open alarm are so old at most."""

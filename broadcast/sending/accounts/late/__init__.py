@@ -1,1 +1,0 @@
-"""Accounts whose SMSC answers late: the rule, and the alarm."""

@@ -1,0 +1,1 @@
+"""The alarms of accounts: binds that are down, accounts that are stopped, late or throttled."""
