@@ -1,4 +1,4 @@
-"""How a sender takes over the partitions that its group gives it, and waits for answers before it gives them back."""
+"""How a sender takes over the partitions that its group gives it, and how it ends its work on them."""
 
 import asyncio
 from typing import Final

@@ -91,7 +91,7 @@ class Probe:
 
 
 class ProbeShares:
-    """How much of each message a probe takes while jobs are chosen: half of `room`, so that others are in it too.
+    """How much of each message a probe takes: half of `room`, so that others are in it too.
 
     It begins with another message than the probe before, where there is one, until `avoid_none` is called.
     """
