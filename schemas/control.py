@@ -23,7 +23,8 @@ class Control(msgspec.Struct, omit_defaults=True):
     """An alert as the senders see it; key: the alert id.
 
     `status` is the CAP status and decides which routes may carry it; `expires_at` is in milliseconds
-    since the epoch; `variants` are indexed by `Job.variant`.
+    since the epoch; `variants` are indexed by `Job.variant`. `trial`: a test message to one number, whose statuses name
+    the bind. `account`, of a trial only, is the one account that may take it; empty: any.
     """
 
     alert_id: AlertId
@@ -31,6 +32,8 @@ class Control(msgspec.Struct, omit_defaults=True):
     status: Name
     expires_at: Milliseconds
     variants: Annotated[tuple[Variant, ...], msgspec.Meta(max_length=VARIANTS_MAX)]
+    trial: bool = False
+    account: Name = ""
 
 
 class Stop(msgspec.Struct, omit_defaults=True):

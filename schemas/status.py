@@ -31,6 +31,7 @@ class Status(msgspec.Struct, omit_defaults=True, gc=False):
     the number. Instants are milliseconds since the epoch; `submitted_at` 0 means nothing was written to an SMSC.
     `reason` is for people. `late`: this very submit had been reported as unknown before its answer came.
     `receipt_covers_message`: it is one segment of several, and its account sends one receipt for all of them.
+    `bind`, of a test message only, is the bind of the account.
     """
 
     alert_id: str
@@ -49,6 +50,7 @@ class Status(msgspec.Struct, omit_defaults=True, gc=False):
     possible_duplicate: bool = False
     late: bool = False
     receipt_covers_message: bool = False
+    bind: Name = ""
 
 
 class DeliveryState(StrEnum):

@@ -28,6 +28,7 @@ from broadcast.alerts.store import (
     set_audience,
     was_cancelled,
 )
+from broadcast.alerts.trial import aim_of
 from broadcast.audience import has_people, missing_groups
 from broadcast.cap import languages_of
 from broadcast.database import Connection
@@ -183,12 +184,15 @@ class Planning:
         names = Names(self.settings.topic_prefix)
         key = str(stored.alert_id).encode()
         ends = int(stored.expires_at.timestamp() * 1000)
+        trial, account = aim_of(stored.alert)
         control = Control(
             alert_id=str(stored.alert_id),
             lane=stored.lane,
             status=stored.status.value,
             expires_at=ends,
             variants=variants,
+            trial=trial,
+            account=account,
         )
         expansion = Expansion(
             kind="audience",

@@ -23,12 +23,16 @@ from schemas.alert import (
     Severity,
     Status,
     Urgency,
+    ValuePair,
 )
 
 GROUP_PREFIX = "test-send-"
 SENDER = "tocsin-test-send"
 EXPIRY = timedelta(minutes=10)
 """A test message that comes later would only confuse."""
+
+ACCOUNT_PARAMETER = "tocsin-account"
+"""The CAP parameter of a test message that names the one account that may take it."""
 
 TEXT = "Test message. No action is needed."
 TEXT_LENGTH_MAX = 300
@@ -65,7 +69,23 @@ async def ensure_recipient(connection: Connection, msisdn: str) -> tuple[int, st
     return recipient_id, group
 
 
-def make_test_alert(group: str, text: str, *, identifier: UUID, now: datetime) -> Alert:
+def require_account(route: Route, name: str) -> None:
+    """InputError unless the route has an account of this name that sends."""
+    names = [account.name for account in route.accounts if account.weight]
+    if name not in names:
+        message = f"{name!r} is no account of route {route.name} that sends; choose one of: {', '.join(names)}"
+        raise InputError(f"account: {message}", (("account", "M3", message),))
+
+
+def aim_of(alert: Alert) -> tuple[bool, str]:
+    """Whether an alert is a test message, and the one account that may take it; empty for any."""
+    if alert.sender != SENDER or alert.status is not Status.TEST:
+        return False, ""
+    accounts = (each.value for info in alert.info for each in info.parameter if each.value_name == ACCOUNT_PARAMETER)
+    return True, next(accounts, "")
+
+
+def make_test_alert(group: str, text: str, *, identifier: UUID, now: datetime, account: str = "") -> Alert:
     """The alert that carries a test message; its text begins with TEST when it is rendered."""
     sent = now.replace(microsecond=0)
     info = Info(
@@ -76,6 +96,7 @@ def make_test_alert(group: str, text: str, *, identifier: UUID, now: datetime) -
         certainty=Certainty.OBSERVED,
         expires=sent + EXPIRY,
         headline=text,
+        parameter=(ValuePair(value_name=ACCOUNT_PARAMETER, value=account),) if account else (),
         area=(Area(area_desc="one phone"),),
     )
     return Alert(

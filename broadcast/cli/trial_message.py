@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from broadcast.api.client import Client, open_client
-from broadcast.cli.terminal.trial_attempts import NEXT_STEPS, describe_attempts, find_attempts
+from broadcast.cli.terminal.trial_attempts import MEANINGS, NEXT_STEPS, describe_attempts, find_attempts
 from broadcast.cli.terminal.watching import NO_ACCOUNTS, read_accounts, read_routes
 from broadcast.errors import InputError
 from broadcast.settings import load_settings
@@ -18,31 +18,35 @@ WAIT_SECONDS = 30.0
 
 @click.command(name="test-send")
 @click.argument("number")
+@click.option("--account", help="The only account that may take it; else it goes as all messages do.")
 @click.option("--text", help="What to say; TEST is put in front.")
 @click.option(
     "--wait", "wait_seconds", type=float, default=WAIT_SECONDS, show_default=True, help="Longest wait, seconds."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def command(number: str, text: str | None, wait_seconds: float, as_json: bool) -> None:
-    """Send one test message to NUMBER, wait for what becomes of it, and say by which account each attempt went.
+def command(number: str, account: str | None, text: str | None, wait_seconds: float, as_json: bool) -> None:
+    """Send one test message to NUMBER, and wait for what becomes of it: by which account and bind it went.
 
     It goes the way of every alert, with CAP status Test, which only a simulated route carries. If the accounts of that
     route are a simulator's, no phone is reached; if they are a carrier's, the phone gets the text. The accounts share
-    it as they share all messages. To test one account, give it a simulated route of its own.
+    it as they share all messages; with --account one of them takes it, once: what it refuses or does not answer goes
+    by no other. An account that is stopped takes it as its probe.
     Exit code 1 when the message was not delivered in time.
     """
     with open_client(load_settings()) as api:
-        sent = api.post("/v1/test-messages", json={"number": number} | ({"text": text} if text else {}))
+        sent = api.post("/v1/test-messages", json=_body(number, account, text))
         if not as_json:
             click.echo(
-                f"alert {sent['alert_id']} to recipient {sent['recipient_id']} by route {sent['route']}", err=True
+                f"alert {sent['alert_id']} to recipient {sent['recipient_id']} by route {sent['route']}"
+                + (f", account {account} only" if account else ""),
+                err=True,
             )
         state = _await_end(api, sent["alert_id"], wait_seconds)
         attempts = _read_attempts(api, sent)
         accounts = read_accounts(api, read_routes(api, sent["alert_id"])) if state == "queued" else NO_ACCOUNTS
     next_step = NEXT_STEPS.get(state, "") if state != "delivered" else ""
     if as_json:
-        found = {"state": state, "attempts": attempts, "next_step": next_step}
+        found = {"state": state, "meaning": MEANINGS.get(state, state), "attempts": attempts, "next_step": next_step}
         click.echo(json.dumps(sent | accounts | found))
     else:
         for line in describe_attempts(attempts):
@@ -50,10 +54,17 @@ def command(number: str, text: str | None, wait_seconds: float, as_json: bool) -
         for alarm in (*accounts["unusable_accounts"], *accounts["slow_accounts"]):
             click.echo(f"account {alarm['subject']}: {alarm['detail']}", err=True)
         click.echo(state)
+        if state in MEANINGS:
+            click.echo(MEANINGS[state], err=True)
         if next_step:
             click.echo(next_step, err=True)
     if state != "delivered":
         raise SystemExit(1)
+
+
+def _body(number: str, account: str | None, text: str | None) -> dict[str, str]:
+    given = {"number": number, "account": account, "text": text}
+    return {name: value for name, value in given.items() if value}
 
 
 def _read_attempts(api: Client, sent: dict[str, Any]) -> list[dict[str, Any]]:

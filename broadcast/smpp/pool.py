@@ -59,6 +59,10 @@ class Pool(Generic[T]):
         """The account's settings, with the number of binds as it is now."""
         return self._shared.config
 
+    def bind_of(self, session: Session[T]) -> str:
+        """The name of the bind that has a session; empty when none has it any more."""
+        return next((bind.name for bind in self._binds.values() if bind.session is session), "")
+
     def bind_states(self) -> list[BindState]:
         """The state of each bind, also of those that are being unbound."""
         return [bind.state for bind in (*self._binds.values(), *self._leaving.values())]

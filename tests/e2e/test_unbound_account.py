@@ -136,10 +136,12 @@ async def test_a_wrong_password_is_named_with_account_reason_and_next_try_wherev
         assert ended["cleared_by"] == "sender"
         async with asyncio.timeout(TOLD_SECONDS):
             assert await watching.wait() == 0
-        sent = await person.ask("test-send", "+4915007000003", "--json")
+        sent = await person.ask("test-send", "+4915007000003", "--account", "operator", "--json")
         answer, receipt = sent["attempts"]
         assert (sent["state"], answer["account"], answer["outcome"]) == ("delivered", "operator", "accepted")
         assert answer["message_id"] == receipt["message_id"]
+        assert (sent["account"], answer["bind"]) == ("operator", "0")
+        assert sent["meaning"] == "the phone has it, as the receipt says"
         assert process.returncode is None
     finally:
         await person.end(process)

@@ -7,7 +7,14 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from broadcast.alerts.trial import TEXT, TEXT_LENGTH_MAX, ensure_recipient, make_test_alert, require_route
+from broadcast.alerts.trial import (
+    TEXT,
+    TEXT_LENGTH_MAX,
+    ensure_recipient,
+    make_test_alert,
+    require_account,
+    require_route,
+)
 from broadcast.api.authorization import Actor, Backing
 from broadcast.api.bodies import Links, links_of
 from broadcast.api.routes.alerts import problems
@@ -29,12 +36,13 @@ def _sendable(text: str) -> str:
 
 
 class TestMessageBody(BaseModel):
-    """The number in any usual form, and what to say; TEST is put in front."""
+    """The number in any usual form, what to say, and the one account that may take it. TEST is put in front."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     number: Annotated[str, Field(min_length=3, max_length=40)]
     text: Annotated[str, Field(min_length=1, max_length=TEXT_LENGTH_MAX), AfterValidator(_sendable)] = TEXT
+    account: Annotated[str, Field(max_length=40)] = ""
 
 
 class TestSentBody(BaseModel):
@@ -43,6 +51,7 @@ class TestSentBody(BaseModel):
     alert_id: UUID
     recipient_id: int
     route: str
+    account: str
     links: Links
 
 
@@ -56,12 +65,16 @@ async def send_test(
     except NumberError as error:
         raise InputError(f"number: {error}", (("number", "E.164", str(error)),)) from None
     route = require_route(load_routes(services.settings), msisdn)
+    if body.account:
+        require_account(route, body.account)
     async with services.database() as connection:
         recipient_id, group = await ensure_recipient(connection, msisdn)
     now = utc_now()
-    alert = make_test_alert(group, body.text, identifier=uuid4(), now=now)
+    alert = make_test_alert(group, body.text, identifier=uuid4(), now=now, account=body.account)
     done = await submit(services, alert, actor=actor, idempotency_key=None, now=now)
     request.state.alert_id = done.alert_id
     links = links_of(done.alert_id)
     response.headers["Location"] = links.self
-    return TestSentBody(alert_id=done.alert_id, recipient_id=recipient_id, route=route.name, links=links)
+    return TestSentBody(
+        alert_id=done.alert_id, recipient_id=recipient_id, route=route.name, account=body.account, links=links
+    )

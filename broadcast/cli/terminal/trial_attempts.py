@@ -21,7 +21,31 @@ NEXT_STEPS: Final[Mapping[str, str]] = {
 }
 """What to do next, by the state of the recipient."""
 
-_SHOWN: Final = ("attempt", "segment", "account", "outcome", "message_id", "reason", "state", "possible_duplicate")
+MEANINGS: Final[Mapping[str, str]] = {
+    "queued": "no SMSC has taken it yet",
+    "submitted": "the SMSC has taken it; whether the phone has it is not known yet",
+    "delivered": "the phone has it, as the receipt says",
+    "undelivered": "the SMSC has taken it, and the network could not deliver it",
+    "rejected": "the SMSC refuses it",
+    "expired": "it was not delivered in time",
+    "unknown": "it was written to the SMSC, and nothing answered",
+    "failed": "it was not submitted",
+    "cancelled": "the alert was stopped",
+    "suppressed": "the directory says that this number gets nothing",
+}
+"""The state of the recipient in words."""
+
+_SHOWN: Final = (
+    "attempt",
+    "segment",
+    "account",
+    "bind",
+    "outcome",
+    "message_id",
+    "reason",
+    "state",
+    "possible_duplicate",
+)
 
 
 def find_attempts(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -48,6 +72,8 @@ def describe_attempts(attempts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"receipt by account {account}: {attempt.get('state', '-')}, SMSC message id {_id_of(attempt)}"
             continue
         by = f"by account {account}" if account else "without an account"
+        if attempt.get("bind"):
+            by += f", bind {attempt['bind']}"
         text = f"attempt {attempt['attempt']} {by}: {attempt['outcome']}"
         if attempt.get("message_id"):
             text += f", SMSC message id {_id_of(attempt)}"

@@ -132,7 +132,9 @@ class AccountBinds:
         submission.message = submission.message.carried_by(self.account)
         templates = submission.message.templates(self.account, submission.at)
         destinations = [job.msisdn.lstrip("+").encode() for job in jobs]
-        if len(templates) == 1 and (submission.message.total == 1 or not submission.message.numbers[0]):
+        if submission.message.control.trial:
+            submission.bind = self.pool.bind_of(session)
+        elif len(templates) == 1 and (submission.message.total == 1 or not submission.message.numbers[0]):
             tokens: list[Token] = list(zip(repeat(submission), jobs, offsets, repeat(None), repeat(0)))
             count = session.submit(templates[0], destinations, tokens)
             if count:

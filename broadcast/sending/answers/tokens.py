@@ -16,6 +16,7 @@ class Submission:
 
     `session` is the session's identity. `at`, and `recorded_at` when the first job came to Kafka (0: not known), are
     milliseconds since the epoch. `held` are the offsets of jobs with an unanswered submit that is not sent again.
+    `bind` is named where the message is a test.
     """
 
     message: Message
@@ -26,6 +27,7 @@ class Submission:
     at: int
     recorded_at: int
     held: set[int] = field(default_factory=set)
+    bind: str = ""
 
 
 class SegmentAnswers:

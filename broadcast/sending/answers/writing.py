@@ -104,8 +104,9 @@ class AnswerWriter:
         """What each answer means, and what follows all of them."""
         message, account = submission.message, submission.account
         meanings = [meaning_of_answer(command_status, account.command_status) for command_status, _ in answers]
-        blamed, elsewhere = False, False
-        if any(meaning.follow is Follow.OTHER_ACCOUNT for meaning in meanings):
+        aimed = bool(message.control.account)
+        blamed, elsewhere = aimed, False
+        if not aimed and any(meaning.follow is Follow.OTHER_ACCOUNT for meaning in meanings):
             blamed = self._is_to_blame(job, account.name)
             only_account = account.name in self._breakers and self._breakers[account.name].only_account
             # What may be the account's fault waits for no other that does not work: this one may work again first.
@@ -117,7 +118,7 @@ class AnswerWriter:
             job,
             list(zip(message.numbers, meanings, strict=True)),
             total=message.total,
-            resend_limit=account.resend_unanswered.of(message.lane),
+            resend_limit=0 if aimed else account.resend_unanswered.of(message.lane),
             elsewhere=elsewhere,
             blamed=blamed,
         )
@@ -180,6 +181,7 @@ class AnswerWriter:
             job.possible_duplicate,
             late,
             submission.message.total > 1 and submission.account.receipt_covers == "message",
+            submission.bind,
         )
 
     def _note_doubtful(self, token: Token, answers: Sequence[tuple[int, str]], meanings: Sequence[Meaning]) -> Copy:

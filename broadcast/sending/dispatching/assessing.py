@@ -25,6 +25,9 @@ log = structlog.get_logger(__name__)
 UNSENT_LIMIT: Final = 5_000
 """Statuses in one beat above which jobs that are not sent wait for the next: bounds memory and the beat."""
 
+AIMED_LIMIT: Final = 100
+"""Test messages of one partition that may wait for their account: more could hold up the others."""
+
 WITHDRAWN_ALERT: Final = frozenset([Outcome.CANCELLED, Outcome.EXPIRED])
 """Outcomes of jobs that were fit to be sent before: a sender that was killed may have done so."""
 
@@ -114,6 +117,8 @@ class JobAssessor:
             if assessment.eligibility is Eligibility.FAIL:
                 self._failed.note(run.alert_id, assessment.reason)
             return OUTCOME_OF[assessment.eligibility], assessment.reason
+        if control.account and (why_not := self._why_not_by(control.account, source, run)):
+            return Outcome.FAILED, why_not
         try:
             message = self._messages.find(control, run.variant, run.text, run.segments)
         except MessageError as error:
@@ -128,6 +133,15 @@ class JobAssessor:
             setting = f"the in-doubt limit of {self._limit} for route {self._route.name}"
             return Outcome.FAILED, f"{segments} segments exceed {setting}; raise BROADCAST_IN_DOUBT_LIMIT"
         return message
+
+    def _why_not_by(self, account: str, source: Source[Token], run: Run) -> str:
+        """Why a test message cannot wait for the only account that may take it; empty if it can."""
+        names = [binds.account.name for binds in self._accounts.in_force if binds.account.weight]
+        if account not in names:
+            return f"route {self._route.name} has no account {account} that sends; it has {', '.join(names)}"
+        if sum(map(len, source.aside)) >= AIMED_LIMIT and run not in source.aside:
+            return f"more than {AIMED_LIMIT} test messages wait for account {account}; try again when it works"
+        return ""
 
     def _settle_run(
         self, source: Source[Token], count: int, now: int, outcome: Outcome, reason: str, *, run: Run | None = None

@@ -1,7 +1,6 @@
 """Which jobs are the next ones, by lane, and how many of them may be written now."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
@@ -10,41 +9,12 @@ from broadcast.sending.accounts.health.probe import Probe, ProbeShares
 from broadcast.sending.answers.tokens import Token
 from broadcast.sending.dispatching.assessing import UNSENT_LIMIT, JobAssessor
 from broadcast.sending.dispatching.delayed import DelayedJobs
+from broadcast.sending.dispatching.taking import Group, Taking
 from broadcast.sending.messages import LANE_RANK, Message
 from broadcast.sending.protocol import SenderEvents
 from broadcast.sending.sources import Run, Source
 from schemas.job import Job
 from schemas.lane import Lane
-
-
-@dataclass(slots=True)
-class Group:
-    """Jobs of one source and message, about to be written together."""
-
-    source: Source[Token]
-    message: Message
-    recorded_at: int
-    jobs: list[Job]
-    offsets: list[int]
-
-
-class _Taking:
-    """What one session takes: `room` is what is left in segments; `shares` are those of a probe."""
-
-    __slots__ = ("account", "groups", "now", "room", "session", "shares")
-
-    def __init__(self, account: str, session: str, room: int, now: int, shares: ProbeShares | None) -> None:
-        self.account: Final = account
-        self.session: Final = session
-        self.room = room
-        self.now: Final = now
-        self.shares: Final = shares
-        self.groups: Final[dict[tuple[int, int], Group]] = {}
-
-    def limit(self, run: Run, segments: int) -> int:
-        """How many messages of so many segments it may take of a run."""
-        limit = self.room // segments
-        return limit if self.shares is None else min(limit, -(-self.shares.left_for(run.content) // segments))
 
 
 class JobChooser:
@@ -73,25 +43,30 @@ class JobChooser:
 
         A `probe` takes some of each message, as far as there are several: one may be accepted where another is not.
         """
-        taking = _Taking(account, session, room, now, None if probe is None else ProbeShares(probe, room))
+        taking = Taking(account, session, room, now, None if probe is None else ProbeShares(probe, room))
         self._collect(taking)
         if taking.shares is not None and taking.shares.avoiding and not self.segments_wanted:
             taking.shares.avoid_none()
             self._collect(taking)
         return taking.groups.values()
 
-    def _collect(self, taking: "_Taking") -> None:
+    def _collect(self, taking: Taking) -> None:
         self.segments_wanted = 0
         now, shares = taking.now, taking.shares
         for source in self.ordered(now):
             if source.delayed:
                 self._delayed.sort_out(source, now)
-                if source.aside:
+            if source.aside:
+                if source.delayed:
                     self._delayed.take_back(source, now)
-                    self._take_aside(source, taking)
+                self._take_aside(source, taking)
             while taking.room > 0:
                 message = self._assessor.next_message(source, now)
                 if message is None:
+                    break
+                if message.control.account not in {"", taking.account}:
+                    if self._set_aimed_aside(source, now):
+                        continue
                     break
                 segments = len(message.numbers)
                 if taking.room < segments:
@@ -126,19 +101,19 @@ class JobChooser:
     ) -> Iterable[Group]:
         """Take jobs to write of those only that were set aside."""
         self.segments_wanted = 0
-        taking = _Taking(account, session, room, now, None if probe is None else ProbeShares(probe, room))
+        taking = Taking(account, session, room, now, None if probe is None else ProbeShares(probe, room))
         for source in self.ordered(now):
             if source.aside and taking.room > 0:
                 self._take_aside(source, taking)
         return taking.groups.values()
 
-    def _take_aside(self, source: Source[Token], taking: "_Taking") -> None:
+    def _take_aside(self, source: Source[Token], taking: Taking) -> None:
         """Take those that were set aside and this session may take."""
         for run in tuple(source.aside):
             if not self._delayed.may_take(run, taking.session, taking.account):
                 continue
             message = self._assessor.assess_aside(source, run, taking.now)
-            if message is None:
+            if message is None or message.control.account not in {"", taking.account}:
                 continue
             segments = len(message.numbers)
             if taking.room < segments:
@@ -154,7 +129,20 @@ class JobChooser:
                 taking.groups[id(source), -1 - offsets[0]] = Group(source, message, 0, jobs, offsets)
                 taking.room -= count * segments
 
-    def _bring_other(self, source: Source[Token], taking: "_Taking") -> bool:
+    def _set_aimed_aside(self, source: Source[Token], now: int) -> bool:
+        """Set test messages aside that only another account may take, so that they hold up nobody; whether it did."""
+        run = source.runs[0]
+        count = len(run)
+        if source.delayed:
+            if run.restricted:
+                return False
+            count = self._delayed.before_withdrawn(source, run, run.due(count, now))
+        if not count or not source.progress.fits(count, run.offsets[run.start + count - 1]):
+            return False
+        source.set_aside(count)
+        return True
+
+    def _bring_other(self, source: Source[Token], taking: Taking) -> bool:
         """Let another message of a source come up, of which a probe may take some; whether there is one."""
         ahead = 0
         for run in source.runs:

@@ -15,8 +15,9 @@ from broadcast.sending.accounts.route_accounts import RouteAccounts
 from broadcast.sending.answers.throttled import Throttled
 from broadcast.sending.answers.tokens import Submission, Token
 from broadcast.sending.dispatching.assessing import JobAssessor
-from broadcast.sending.dispatching.choosing import Group, JobChooser
+from broadcast.sending.dispatching.choosing import JobChooser
 from broadcast.sending.dispatching.delayed import DelayedJobs
+from broadcast.sending.dispatching.taking import Group
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.protocol import SenderEvents
 from broadcast.sending.settlement import Settlement

@@ -169,8 +169,13 @@ async def test_test_send_uses_a_simulated_route_or_none(prepared: Prepared, serv
             assert sent.status_code == status, sent.text
             if status == 422:
                 assert "simulated" in sent.json()["detail"]
-                assert len(await api.records(api.names.alerts)) == 2
+                assert len(await api.records(api.names.alerts)) == 3
                 continue
+            aimed = await api.http.post("/v1/test-messages", json={"number": "+4915123456789", "account": "operator"})
+            assert (aimed.status_code, aimed.json()["account"]) == (202, "operator")
+            wrong = await api.http.post("/v1/test-messages", json={"number": "+4915123456789", "account": "opeator"})
+            assert wrong.status_code == 422
+            assert "'opeator' is no account of route german that sends; choose one of: operator" in wrong.text
             again = await api.http.post("/v1/test-messages", json={"number": "+49 (151) 23456789"})
             body = sent.json()
             assert body["recipient_id"] == again.json()["recipient_id"]

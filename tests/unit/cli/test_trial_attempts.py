@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from broadcast.cli.terminal.trial_attempts import NEXT_STEPS, describe_attempts, find_attempts
+from broadcast.cli.terminal.trial_attempts import MEANINGS, NEXT_STEPS, describe_attempts, find_attempts
 from schemas.status import DeliveryState
 
 AT = "2026-01-02T03:04:05Z"
@@ -44,6 +44,13 @@ def test_each_attempt_is_named_with_account_answer_in_words_and_message_id() -> 
     }
 
 
+def test_the_bind_is_named_where_the_audit_has_it() -> None:
+    accepted = event("status", attempt=1, account="first", bind="tx0", outcome="accepted", message_id="4711")
+    assert list(describe_attempts(find_attempts([accepted]))) == [
+        "attempt 1 by account first, bind tx0: accepted, SMSC message id 4711"
+    ]
+
+
 def test_the_reason_of_the_audit_goes_before_the_table() -> None:
     [line] = describe_attempts(find_attempts([EXPLAINED]))
     assert line == (
@@ -56,6 +63,10 @@ def test_without_an_account_the_reason_is_given() -> None:
     assert list(describe_attempts(find_attempts([failed]))) == [
         "attempt 1 without an account: failed: no route carries this number with this status"
     ]
+
+
+def test_each_state_has_words() -> None:
+    assert MEANINGS.keys() == {state.value for state in DeliveryState}
 
 
 def test_each_state_that_is_not_delivered_has_a_next_step() -> None:
