@@ -6,9 +6,6 @@ from urllib.parse import urlsplit
 
 HIGHEST_PORT: Final = 65_535
 _BROKER: Final = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:,\[\]/@]+):([0-9]{1,5})")
-
-
-_LOGIN: Final = re.compile(".*@", re.DOTALL)
 _SECRET: Final = re.compile(r"((?:password|passwd|pwd|secret|token|api_?key)[\"']?\s*[=:]\s*)[^\s&;,]+", re.IGNORECASE)
 HIDDEN: Final = "[hidden]"
 
@@ -18,7 +15,8 @@ def hide_login(value: str) -> str:
     scheme, separator, rest = value.partition("://")
     if not separator:
         scheme, rest = "", value
-    return _SECRET.sub(rf"\1{HIDDEN}", f"{scheme}{separator}{_LOGIN.sub(f'{HIDDEN}@', rest)}")
+    login, at, rest = rest.rpartition("@")
+    return _SECRET.sub(rf"\1{HIDDEN}", f"{scheme}{separator}{HIDDEN if at else login}{at}{rest}")
 
 
 def check_brokers(text: str) -> str:

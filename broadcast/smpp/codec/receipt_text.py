@@ -53,12 +53,20 @@ _EXACT: Final = re.compile(
     rb"id:([^\s,;:]{1,%d}) sub:[0-9]* dlvrd:[0-9]* submit date:([0-9]*) done date:([0-9]*)"
     rb" stat:([A-Z]+) err:([^\s,;:]*)(?: |$)" % LONGEST_ID
 )
-# The common order; every field but the id may be missing.
+# The common order; every field but the id may be missing. All quantifiers are possessive: what one has taken, no other
+# tries again, so that the time for a text that does not match grows with its length only.
+_BEFORE: Final = rb"[\s,;]++"
+# An empty field has the name of the next one behind its blanks.
+_VALUE: Final = rb"(?:\s*+(?!(?:%b):)%b)?+"
+_NEXT: Final = rb"sub|dlvrd|submit[ _]date|done[ _]date|stat"
+_ANYTHING: Final = _VALUE % (_NEXT, rb"[^\s,;]*+")
+_DIGITS: Final = _VALUE % (_NEXT, rb"([0-9]*+)[^\s,;]*+")
+_ERROR: Final = _VALUE % (rb"text", rb"([^\s,;]*+)")
 _COMMON: Final = re.compile(
-    rb"\s*id:\s*(?!(?:sub|dlvrd|submit|done|stat):?)([^\s,;]{1,%d})"
-    rb"(?:[\s,;]+sub:\s*\S*?)?(?:[\s,;]+dlvrd:\s*\S*?)?"
-    rb"(?:[\s,;]+submit[ _]date:\s*([0-9]*)[^\s,;]*)?(?:[\s,;]+done[ _]date:\s*([0-9]*)[^\s,;]*)?"
-    rb"[\s,;]+stat:\s*([A-Za-z]+)(?:[\s,;]+err:\s*(?!text:)([^\s,;]*))?" % LONGEST_ID,
+    rb"\s*+id:\s*+(?!(?:sub|dlvrd|submit|done|stat):?)([^\s,;]{1,%d}+)" % LONGEST_ID
+    + rb"(?:%bsub:%b)?+(?:%bdlvrd:%b)?+" % (_BEFORE, _ANYTHING, _BEFORE, _ANYTHING)
+    + rb"(?:%bsubmit[ _]date:%b)?+(?:%bdone[ _]date:%b)?+" % (_BEFORE, _DIGITS, _BEFORE, _DIGITS)
+    + rb"%bstat:\s*+([A-Za-z]++)(?:%berr:%b)?+" % (_BEFORE, _BEFORE, _ERROR),
     re.IGNORECASE,
 )
 _NAMES: Final = (
