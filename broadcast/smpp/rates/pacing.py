@@ -116,6 +116,8 @@ class Pacing:
         """
         self._accepted.add(answers - throttled, now)
         self._answered.add(answers, now)
+        if self._control.few:
+            self._control.note_accepted(self._accepted.total(now), now)
         self._event_answers -= answers
         if congestion is not None:
             self._control.note_congestion(congestion, self._sent.total(now), now)

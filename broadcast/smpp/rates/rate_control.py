@@ -2,11 +2,22 @@
 
 from typing import Final
 
+from broadcast.smpp.rates.sliding_count import SlidingHighest
 from broadcast.smpp.rates.slowing import Slowing
 
 LOWEST_RATE: Final = 1.0
+LOWEST_SHARE: Final = 0.05
+"""No cut goes lower than one submit a second, or than such a share of a low limit: it finds out what is accepted."""
+BELOW_HIGHEST: Final = 0.98
+"""At a low rate, of the most that was accepted in a second lately: exactly as many are throttled by any delay."""
+HIGHEST_SECONDS: Final = 6.0
+"""Lately is so long at most."""
 LOWEST_CEILING: Final = 10.0
-"""No cut goes lower while anything is accepted; without a limit the rate grows so far before it is unlimited again."""
+"""Without a limit the rate grows so far before it is unlimited again."""
+FULL_PACE: Final = 8.0
+"""Fewer segments accepted in a second say too little: the growth after a cut is slower in proportion."""
+LOWEST_PACE: Final = 0.25
+"""No growth is slower than such a share of the usual one."""
 GROWTH_OF_CEILING: Final = 0.01
 GROWTH_OF_RATE: Final = 0.015
 """By such shares of the ceiling and of itself the rate always grows in a second."""
@@ -38,7 +49,10 @@ class RateControl:
 
     A cut goes down to what was accepted in the last second, but to no less than half. The growth after it is gentle
     first and then faster, so that the rate stays near what the SMSC allows, and is whole again in 4 s when the SMSC
-    no longer throttles. Without a limit the first cut begins from what was sent in the last second. Where slowing down
+    no longer throttles. Where less than `FULL_PACE` is accepted in a second, one throttled answer is enough to go
+    back to what was accepted lately, and the growth is slower: few answers say little.
+
+    Without a limit the first cut begins from what was sent in the last second. Where slowing down
     is of no use, because the SMSC throttles a share of whatever comes, the rate is again what it was (`Slowing`).
     """
 
@@ -51,6 +65,8 @@ class RateControl:
         "_congestion_at",
         "_cut_at",
         "_grown_at",
+        "_highest",
+        "_pace",
         "_quiet_since",
         "_rate_before",
         "_slowing",
@@ -65,6 +81,9 @@ class RateControl:
         self.limit: float | None = None
         self.rate: float | None = None
         self._ceiling = 0.0
+        # How fast the rate grows after the cut.
+        self._pace = 1.0
+        self._highest: Final = SlidingHighest(HIGHEST_SECONDS)
         self._quiet_since = self._grown_at = now
         self._cut_at = now - CUT_SECONDS
         self._answers = self._throttled = 0
@@ -93,11 +112,15 @@ class RateControl:
         since, self._grown_at = self._grown_at, now
         if self.rate is None or now <= since or (self.rate >= self._ceiling and self.limit is not None):
             return
-        quick = _quick_growth(now - self._quiet_since) - _quick_growth(max(0.0, since - self._quiet_since))
-        # While throttled answers after a cut are compared with those before it, only quiet lets the rate grow.
+        pace, quiet = self._pace, self._quiet_since
+        quick = _quick_growth((now - quiet) * pace) - _quick_growth(max(0.0, since - quiet) * pace)
+        # While throttled answers after a cut are compared with those before it, only quiet lets the rate grow. So it is
+        # where few are accepted in a second: one too many is a large share of them.
         ratio = self.rate / self._ceiling
         gentle = (
-            0.0 if self._slowing.throttled else min(GROWTH_OF_CEILING + GROWTH_OF_RATE * ratio, MOST_GENTLE * ratio)
+            0.0
+            if self._slowing.throttled or self.few
+            else min(GROWTH_OF_CEILING + GROWTH_OF_RATE * ratio, MOST_GENTLE * ratio)
         )
         if now - self._congestion_at < FRESH_SECONDS:
             if self._congestion >= OPTIMUM.start:
@@ -113,6 +136,15 @@ class RateControl:
             self.rate = None
         else:
             self.rate = self._ceiling = grown
+
+    @property
+    def few(self) -> bool:
+        """Whether the SMSC accepts so little that `note_accepted` wants to know of all answers."""
+        return self._pace < 1.0
+
+    def note_accepted(self, accepted: int, now: float) -> None:
+        """Note how many segments were accepted in the last second."""
+        self._highest.note(accepted, now)
 
     def note_answers(self, answers: int, throttled: int, sent: int, now: float) -> None:
         """Count answers since the last cut or pause, without those to what was written before the cut.
@@ -146,6 +178,7 @@ class RateControl:
             factor = LOWEST_CUT
         else:
             if answers < LEAST_ANSWERS or now - self._answers_since < CUT_SECONDS:
+                self._go_back(accepted, now)
                 return False
             share = slowing.excess(throttled / answers, answers, now)
             if not share:
@@ -154,13 +187,33 @@ class RateControl:
         before = self.rate
         if slowing.begin(answers, throttled, max(CUT_SECONDS, now - self._answers_since), accepted, now):
             self._rate_before = before
-        lowest = LOWEST_CEILING if accepted else LOWEST_RATE
-        self._set_lower(max(float(accepted), self._current(sent) * factor, lowest), now)
+        self._set_lower(max(self._measure(accepted, now), self._current(sent) * factor), now)
+        measured = max(accepted, self._highest.value(now))
+        self._pace = min(1.0, max(LOWEST_PACE, measured / FULL_PACE)) if measured else 1.0
         return True
 
     def note_throttled(self, now: float) -> None:
         """Let the growth be gentle again, because answers were throttled."""
         self._quiet_since = now
+
+    def _measure(self, accepted: int, now: float) -> float:
+        if self._pace == 1.0:
+            return float(accepted)
+        return max(accepted, self._highest.value(now)) * BELOW_HIGHEST
+
+    def _go_back(self, accepted: int, now: float) -> None:
+        """Have the rate that was accepted lately, where the answers that a cut needs would come too late."""
+        if self._slowing.share(now):
+            return
+        if self._pace < 1.0 and self.rate is not None:
+            self.rate = min(self.rate, max(self._highest.value(now) * BELOW_HIGHEST, self._lowest))
+            self.note_throttled(now)
+        elif not accepted:
+            self.note_throttled(now)
+
+    @property
+    def _lowest(self) -> float:
+        return min(LOWEST_RATE, LOWEST_SHARE * self._ceiling)
 
     def note_congestion(self, state: int, sent: int, now: float) -> None:
         """Use a congestion_state, 0 to 100, that came with a response; aims at 80 to 89."""
@@ -179,7 +232,7 @@ class RateControl:
 
     def _undo_cut(self) -> None:
         """Have the rate that was before the cut that is compared, up to the limit."""
-        before = self._rate_before or self.limit
+        before = self.limit if self.few else self._rate_before or self.limit
         if before is None or self.rate is None:
             self.rate = None
         else:
@@ -191,7 +244,7 @@ class RateControl:
 
     def _set_lower(self, rate: float, now: float) -> None:
         current = self.rate if self.rate is not None else self._ceiling
-        self.rate = min(current, max(rate, min(LOWEST_RATE, self._ceiling)))
+        self.rate = min(current, max(rate, self._lowest))
         self._grown_at = self._cut_at = now
         self._forget_answers(now)
         self.note_throttled(now)

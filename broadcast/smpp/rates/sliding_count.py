@@ -1,4 +1,4 @@
-"""How many events the last moments had, in bounded memory. `now` is passed in."""
+"""How many events the last moments had, and the highest value, in bounded memory. `now` is passed in."""
 
 from collections import deque
 from typing import Final
@@ -51,3 +51,30 @@ class SlidingCount:
         slots, oldest = self._slots, now - self._span
         while slots and slots[0][0] <= oldest:
             self._total -= int(slots.popleft()[1])
+
+
+class SlidingHighest:
+    """The highest of what was noted lately: within the last `span_seconds`, or at least a third of it."""
+
+    __slots__ = ("_before", "_began_at", "_newest", "_third")
+
+    def __init__(self, span_seconds: float) -> None:
+        self._third: Final = span_seconds / 3
+        self._began_at = float("-inf")
+        self._newest = self._before = 0
+
+    def note(self, value: int, now: float) -> None:
+        """Note a value at `now`, which never goes back."""
+        self._turn(now)
+        self._newest = max(self._newest, value)
+
+    def value(self, now: float) -> int:
+        """The highest; 0 for none."""
+        self._turn(now)
+        return max(self._newest, self._before)
+
+    def _turn(self, now: float) -> None:
+        elapsed = now - self._began_at
+        if elapsed >= self._third:
+            self._before = self._newest if elapsed < 2 * self._third else 0
+            self._began_at, self._newest = now, 0

@@ -7,6 +7,8 @@ SETTLE_SECONDS: Final = 1.0
 """An SMSC that counts a second still counts what came before the rate was cut."""
 TEST_SECONDS: Final = 8.0
 """A comparison that is undecided after so long begins anew with the next cut."""
+FEW_TEST_SECONDS: Final = 20.0
+"""So long, where fewer answers have come than are compared."""
 PATIENT_SECONDS: Final = 3.0
 """So long after the first cut answers that are as before it are no reason for another large cut."""
 LEAST_BEFORE: Final = 6
@@ -67,7 +69,8 @@ class Slowing:
 
         `accepted` segments were accepted in the last second.
         """
-        if self._began_at is not None and now - self._began_at < TEST_SECONDS:
+        patience = TEST_SECONDS if self._answers >= LEAST_AFTER else FEW_TEST_SECONDS
+        if self._began_at is not None and now - self._began_at < patience:
             self._limit = max(self._limit, float(accepted))
             return False
         self._began_at = None

@@ -127,6 +127,14 @@ def test_without_a_limit_the_throttled_share_decides() -> None:
     assert found.told == ["end", "raise"]
 
 
+def test_a_minute_in_which_most_answers_are_throttled_is_an_alarm_at_any_rate() -> None:
+    found = AccountInState()
+    found.run(HELD_SECONDS + SPAN_SECONDS, throttled=60, rate=450.0)
+    assert found.told == ["end", "raise"]
+    found.run(SPAN_SECONDS + LOOK_SECONDS, throttled=4, rate=450.0)
+    assert found.told[-1] == "end"
+
+
 @given(
     st.lists(
         st.tuples(st.integers(0, 50), st.integers(0, 50), st.floats(1, 1000) | st.none()), min_size=1, max_size=300

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broadcast.smpp.rates.pacing import SPAN_SECONDS, SPAN_SHARE, Pacing, make_sent_count
-from broadcast.smpp.rates.sliding_count import SLOT_SECONDS, SlidingCount
+from broadcast.smpp.rates.sliding_count import SLOT_SECONDS, SlidingCount, SlidingHighest
 from tests.support.paced_smsc import PacedSmsc, drive
 
 RATES = [10, 13, 20, 50, 99, 100, 500, 1000, 2500, 5000]
@@ -223,3 +223,18 @@ def test_a_sliding_count_never_forgets_too_early_and_little_too_late(events: lis
         below = count.below_at(least // 2, now)
         assert now <= below <= now + 1.0
     assert count.total(now + 1.0 + SLOT_SECONDS) == 0
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 5.0), st.integers(0, 50)), min_size=1, max_size=100))
+def test_the_highest_value_is_one_of_the_last_span_and_no_lower_than_that_of_a_third(
+    values: list[tuple[float, int]],
+) -> None:
+    highest, now = SlidingHighest(6.0), 0.0
+    noted: list[tuple[float, int]] = []
+    for wait, value in values:
+        now += wait
+        highest.note(value, now)
+        noted.append((now, value))
+        found = highest.value(now)
+        assert found >= max(each for at, each in noted if at > now - 2.0 + 1e-9)
+        assert found <= max(each for at, each in noted if at >= now - 6.0 - 1e-9)

@@ -102,13 +102,55 @@ def test_the_pause_does_not_grow_while_throttled_answers_follow_one_another() ->
         now += 3.0
 
 
-def test_the_rate_never_falls_below_one_per_second_and_a_pause_ends() -> None:
-    pacing = Pacing(2.0, 0.0)
-    for second in range(20):
-        pacing.observe(96, 96, second * 10.0)
-        assert pacing.room(second * 10.0 + 5.0) >= 1
-    assert pacing.rate is not None
-    assert pacing.rate >= 1.0
+@pytest.mark.parametrize(("limit", "lowest"), [(500.0, 1.0), (20.0, 1.0), (2.0, 0.1)])
+def test_the_rate_never_falls_below_one_per_second_or_a_twentieth_of_a_low_limit_and_a_pause_ends(
+    limit: float, lowest: float
+) -> None:
+    pacing = Pacing(limit, 0.0)
+    rates = []
+    for second in range(200):
+        pacing.observe(96, 96, float(second))
+        rates.append(pacing.rate or 0.0)
+        assert pacing.next_room_at(second) - second <= 1.1 / lowest
+    assert min(rates) == lowest
+
+
+@pytest.mark.parametrize(
+    ("limit", "allowed"),
+    [(12.0, 3), (20.0, 3), (40.0, 5), (500.0, 5), (10.0, 3), (5.0, 2), (10.0, 1), (1000.0, 1), (None, 3)],
+)
+def test_an_smsc_that_allows_a_few_segments_a_second_is_not_flooded_and_gets_nearly_all_it_takes(
+    limit: float | None, allowed: int
+) -> None:
+    smsc = PacedSmsc(lambda _: allowed)
+    drive([Pacing(limit, 0.0)], smsc, 60.0, window=10)
+    accepted, throttled = smsc.accepted_between(20.0, 60.0), smsc.throttled_between(20.0, 60.0)
+    assert accepted >= (0.8 if allowed > 1 else 0.65) * allowed * 40
+    assert throttled <= (0.2 if allowed > 1 else 0.35) * accepted
+
+
+def test_an_smsc_that_allows_a_few_and_counts_what_it_throttles_too_is_not_flooded() -> None:
+    smsc = PacedSmsc(lambda _: 3, counts_all=True)
+    drive([Pacing(12.0, 0.0)], smsc, 60.0, window=10)
+    accepted, throttled = smsc.accepted_between(20.0, 60.0), smsc.throttled_between(20.0, 60.0)
+    assert accepted >= 0.7 * 3 * 40
+    assert throttled <= 0.3 * accepted
+
+
+@pytest.mark.parametrize("limit", [12.0, 500.0])
+def test_an_smsc_that_takes_nothing_gets_a_probe_now_and_then(limit: float) -> None:
+    smsc = PacedSmsc(lambda _: 0)
+    drive([Pacing(limit, 0.0)], smsc, 60.0, window=10)
+    assert 10 <= smsc.throttled_between(20.0, 60.0) <= 3 * 40
+
+
+@pytest.mark.parametrize(("limit", "before"), [(12.0, 3), (20.0, 3), (40.0, 5), (10.0, 1), (5.0, 2)])
+def test_an_smsc_that_allowed_a_few_a_second_gets_the_whole_rate_within_ten_seconds_after_it_relents(
+    limit: float, before: int
+) -> None:
+    smsc = PacedSmsc(changing(before, limit, at=30.0))
+    drive([Pacing(limit, 0.0)], smsc, 46.0, window=10)
+    assert smsc.accepted_between(40.0, 46.0) >= 0.95 * limit * 6 - 1
 
 
 def test_one_throttled_answer_among_many_hardly_slows() -> None:

@@ -13,10 +13,10 @@ SLOWED_SHARE: Final = 0.9
 """Below this share of the limit an account is slowed; less is how the rate is found."""
 
 HELD_SHARE: Final = 0.5
-"""Below this share of the limit for `HELD_SECONDS` it is held. Without a limit: so many answers are throttled."""
+"""Below this share of the limit for `HELD_SECONDS` it is held, and also while so many of the answers are throttled."""
 
 FREE_SHARE: Final = 0.75
-"""From this share on it is not held any more."""
+"""From this share of the limit on, and of accepted answers, it is not held any more."""
 
 HELD_SECONDS: Final = 60.0
 """So long it must be held before `held` is true, and so long nothing may be throttled before it is false."""
@@ -89,7 +89,7 @@ class Throttling:
             self.held = self._held_since is not None and now - self._held_since >= HELD_SECONDS
 
     def _is_under(self, share: float) -> bool:
-        """Whether the rate is under this share of the limit; without a limit, whether so much is refused."""
-        if self.limit is None:
-            return self.share >= 1 - share
-        return self.rate is not None and self.rate < share * self.limit
+        """Whether the rate is under this share of the limit, or fewer answers than that are accepted."""
+        if self.share >= 1 - share:
+            return True
+        return self.limit is not None and self.rate is not None and self.rate < share * self.limit
