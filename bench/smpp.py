@@ -125,6 +125,9 @@ class FullWindow:
     def on_late(self, _session: Session[int], _responses: list[Response[int]]) -> None:
         raise AssertionError("late response on loopback")
 
+    def on_second(self, _session: Session[int], _responses: list[Response[int]]) -> None:
+        raise AssertionError("second response on loopback")
+
     def on_deliveries(self, session: Session[int], deliveries: list[Delivery]) -> None:
         self._receipts += len(deliveries)
         session.answer([delivery.sequence for delivery in deliveries])

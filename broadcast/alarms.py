@@ -41,6 +41,7 @@ ACCOUNT_THROTTLED = "account_throttled"
 ACCOUNT_LATE = "account_late"
 ROUTES_REFUSED = "routes_refused"
 MESSAGE_REFUSED = "message_refused"
+ACCOUNT_CONTRADICTS = "account_contradicts"
 
 ACCOUNT_KINDS = (BIND_DOWN, SESSION_MUTE, ACCOUNT_STOPPED)
 """What keeps an account from being used; the sender ends these alarms itself when the cause has gone."""
@@ -55,6 +56,7 @@ SENDER_KINDS = (
     ACCOUNT_LATE,
     ROUTES_REFUSED,
     MESSAGE_REFUSED,
+    ACCOUNT_CONTRADICTS,
 )
 KINDS = (
     LOST_TAIL,

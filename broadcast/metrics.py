@@ -76,6 +76,7 @@ account_throttled_ratio = _gauge(
 )
 smpp_throttled = _counter("smpp_throttled", "Submits refused because of rate", "account")
 smpp_late = _counter("smpp_late", "Answers that came after their submit was counted as unanswered", "account")
+smpp_contradictions = _counter("smpp_contradictions", "Submits that the SMSC took although it refused them", "account")
 smpp_unexpected = _counter("smpp_unexpected", "PDUs that nothing asked for or that make no sense", "account", "kind")
 smpp_enquire_link_rtt = _histogram("smpp_enquire_link_rtt_seconds", "enquire_link to its answer", "account")
 link_test_last_success = _gauge(

@@ -10,7 +10,8 @@ class SenderEvents(Protocol):
 
     Who calls what, always on the event loop:
 
-    - `AccountBinds`: `write_ready` when a session has room, `raise_alarm` when one message is refused, `end_process`
+    - `AccountBinds`: `write_ready` when a session has room, `raise_alarm` when one message is refused or an SMSC
+      takes what it refuses, `end_process`
       when answers cannot be settled.
     - `JobReader`: `write_ready` when it has read jobs.
     - `ControlReader`: `write_ready` when control has changed, `put_aside` for a record that it cannot read,

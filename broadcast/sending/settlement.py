@@ -8,15 +8,17 @@ from broadcast.clock import epoch_milliseconds
 from broadcast.pii import number_hasher
 from broadcast.routing import Account, Route
 from broadcast.sending.accounts.health.breaker import Breaker
+from broadcast.sending.answers.copies import Copy
 from broadcast.sending.answers.early_receipts import EarlyReceipts, Pending
 from broadcast.sending.answers.late import LateAnswers
-from broadcast.sending.answers.throttled import Throttled, ThrottledSubmits
+from broadcast.sending.answers.throttled import DOUBTED_FROM, Throttled, ThrottledSubmits
 from broadcast.sending.answers.tokens import Submission, Token
 from broadcast.sending.answers.unanswered import Unanswered
 from broadcast.sending.answers.writing import AnswerWriter
 from broadcast.sending.control import ControlView
 from broadcast.sending.outbox import BeatContent, Outbox, encode_status
 from broadcast.sending.rules import UNANSWERED
+from broadcast.smpp.codec.command_status import ROK
 from broadcast.smpp.codec.message import Delivery
 from broadcast.smpp.window import Response
 from schemas.status import Outcome, Status
@@ -39,7 +41,7 @@ class Settlement:
         self._outbox: Final = outbox
         self._writer: Final = AnswerWriter(route, names, hash_key, outbox, self.unanswered)
         self._early: Final[dict[str, EarlyReceipts]] = {}
-        self._late: Final = LateAnswers(self._writer, self.unanswered, outbox, self._early)
+        self._late: Final = LateAnswers(self._writer, self.unanswered, outbox, self._early, self._settle_again)
 
     def set_accounts(self, accounts: Iterable[Account]) -> None:
         """The accounts of the route are these now: which of them may take what another refuses."""
@@ -72,6 +74,7 @@ class Settlement:
                 del self._in_doubt_of[session]
         if self.unanswered:
             self.unanswered.prune(epoch_milliseconds())
+        self.throttled.prune()
 
     def settle_many(self, responses: Sequence[Response[Token]], message_ids: Sequence[bytes], at: int) -> None:
         """Answers that came together; `message_ids` are theirs, normalised, `at` is milliseconds since the epoch.
@@ -124,8 +127,26 @@ class Settlement:
         """
         if not (command_status and self.throttled.add(token, command_status)):
             self._settle(token, command_status, message_id, at)
+        elif message_id or self.throttled.writes(token) >= DOUBTED_FROM:
+            copy = Copy(token, set(), {token[4]: message_id}, {token[4]})
+            self._late.note_early(self.unanswered.add(copy, ()), at)
 
-    def _settle(self, token: Token, command_status: int, message_id: str, at: int) -> None:
+    def settle_second(self, tokens: Sequence[Token], message_ids: Sequence[bytes], at: int) -> None:
+        """The SMSC accepts submits that it refused before; `message_ids` are theirs, normalised."""
+        for token, message_id in zip(tokens, message_ids, strict=True):
+            self._late.settle_second(token, message_id.decode("latin-1"), at)
+
+    def take_contradictions(self, account: str) -> int:
+        """How many submits an account has taken although it refused them, since the last call."""
+        return self._late.contradictions.pop(account, 0) if self._late.contradictions else 0
+
+    def _settle_again(self, token: Token, message_id: str, at: int, reason: str) -> None:
+        """The SMSC has a submit that it throttled; another that is written already is a possible duplicate."""
+        if not self.throttled.drop(token) or self.throttled.writes(token) > 1:
+            token[1].possible_duplicate = True
+        self._settle(token, ROK, message_id, at, reason)
+
+    def _settle(self, token: Token, command_status: int, message_id: str, at: int, reason: str = "") -> None:
         submission, _, offset, sent, part = token
         if sent is not None:
             if offset not in submission.progress.pending:
@@ -140,10 +161,10 @@ class Settlement:
             self._late.settle(token, command_status, message_id, at)
             return
         self._outbox.content.count_submits(submission.session, len(answers))
-        self._write(token, answers, at)
+        self._write(token, answers, at, reason)
 
-    def _write(self, token: Token, answers: Sequence[tuple[int, str]], at: int) -> None:
-        copy = self._writer.write(token, answers, at)
+    def _write(self, token: Token, answers: Sequence[tuple[int, str]], at: int, reason: str = "") -> None:
+        copy = self._writer.write(token, answers, at, reason)
         if copy is not None:
             self._late.note_early(copy, at)
 

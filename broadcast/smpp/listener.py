@@ -24,6 +24,9 @@ class Listener(Protocol[T]):
     def on_late(self, session: "Session[T]", responses: list[Response[T]], /) -> None:
         """Submits were answered that `on_lost` had given up on this session. At most once for each."""
 
+    def on_second(self, session: "Session[T]", responses: list[Response[T]], /) -> None:
+        """Submits were accepted that this session reported as refused, at most two response timeouts before."""
+
     def on_deliveries(self, session: "Session[T]", deliveries: list[Delivery], /) -> None:
         """Receipts and messages from phones came in, readable or not; `session.answer` them once they are stored."""
 

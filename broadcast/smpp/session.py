@@ -242,6 +242,8 @@ class Session(DeliveryLink, Generic[T]):
             self._listener.on_responses(self, timely)
         if late:
             self._listener.on_late(self, late)
+        if second := self._window.take_second():
+            self._listener.on_second(self, second)
 
     def _observe(self, batch: Batch, timely: list[Response[T]], now: float) -> None:
         """Tell the pacing what the SMSC says about the rate."""

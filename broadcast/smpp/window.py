@@ -15,6 +15,8 @@ _ABSENT: Final = object()
 # Times of writing are kept so many times in each response timeout: a submit is at most that much later overdue.
 MARKS_PER_TIMEOUT: Final = 256
 SMALL_WINDOW_GIVEN_UP: Final = 8
+REFUSALS_LIMIT: Final = 2_000
+"""Refused submits of which a second answer is known; of more the newest are not."""
 
 
 def is_after(sequence: int, other: int) -> bool:
@@ -45,6 +47,10 @@ class Window(Generic[T]):
         "_marks",
         "_overdue",
         "_pending",
+        "_refused",
+        "_refused_before",
+        "_refused_since",
+        "_second",
         "limit",
         "sequences",
         "unexpected",
@@ -60,6 +66,11 @@ class Window(Generic[T]):
         # Both in the order of writing.
         self._pending: dict[int, T] = {}
         self._given_up: dict[int, T] = {}
+        # Refused within the response timeout, and in the one before; accepted by a second answer.
+        self._refused: dict[int, T] = {}
+        self._refused_before: dict[int, T] = {}
+        self._refused_since = 0.0
+        self._second: list[Response[T]] = []
         # (when, the newest pending submit then); the newest submit that is overdue; the newest that was answered.
         self._marks: deque[tuple[float, int]] = deque()
         self._overdue: int | None = None
@@ -105,7 +116,10 @@ class Window(Generic[T]):
     def settle(
         self, sequences: Sequence[int], statuses: Sequence[int], ids: Sequence[bytes]
     ) -> tuple[list[Response[T]], list[Response[T]]]:
-        """Take answered submits out: those in time, and those that came late. Unknown numbers are only counted."""
+        """Take answered submits out: those in time, and those that came late.
+
+        One that was refused and is accepted then is for `take_second`. All other numbers are only counted.
+        """
         pending = self._pending
         before = len(pending)
         tokens = list(map(pending.pop, sequences, repeat(_ABSENT)))
@@ -113,6 +127,8 @@ class Window(Generic[T]):
             if tokens:
                 self._note_answered(max(sequences))
                 self._count_answers(sequences)
+                if any(statuses):
+                    self._keep_refused(sequences, statuses, tokens)  # type: ignore[arg-type]
             return list(zip(tokens, statuses, ids, sequences, strict=True)), []  # type: ignore[arg-type]
         timely: list[Response[T]] = []
         late: list[Response[T]] = []
@@ -120,8 +136,14 @@ class Window(Generic[T]):
             if token is not _ABSENT:
                 timely.append((token, status, message_id, sequence))  # type: ignore[arg-type]
                 self._note_answered(sequence)
+                self._keep_refused([sequence], [status], [token])  # type: ignore[list-item]
             elif sequence in self._given_up:
                 late.append((self._given_up.pop(sequence), status, message_id, sequence))
+                self._keep_refused([sequence], [status], [late[-1][0]])
+            elif not status and sequence in self._refused:
+                self._second.append((self._refused.pop(sequence), status, message_id, sequence))
+            elif not status and sequence in self._refused_before:
+                self._second.append((self._refused_before.pop(sequence), status, message_id, sequence))
             else:
                 self.unexpected += 1
         self._count_answers([sequence for *_, sequence in timely])
@@ -135,6 +157,8 @@ class Window(Generic[T]):
         Called regularly, because ages are counted from the first call after the write. The places stay taken.
         """
         self._mark(now, timeout_seconds)
+        if now - self._refused_since >= timeout_seconds:
+            self._refused_before, self._refused, self._refused_since = self._refused, {}, now
         if self._overdue is None or self._answered is None:
             return []
         end = self._overdue if is_after(self._answered, self._overdue) else self._answered
@@ -152,6 +176,13 @@ class Window(Generic[T]):
         counts, self._answers, self._late = (self._answers, self._late), 0, 0
         return counts
 
+    def take_second(self) -> list[Response[T]]:
+        """Submits that were refused and are accepted by a second answer, since the last call."""
+        if not self._second:
+            return []
+        found, self._second = self._second, []
+        return found
+
     def take_unexpected(self) -> int:
         """How many responses belonged to no submit, since the last call."""
         found, self.unexpected = self.unexpected, 0
@@ -163,7 +194,14 @@ class Window(Generic[T]):
         self._pending.clear()
         self._given_up.clear()
         self._marks.clear()
+        self._refused.clear()
+        self._refused_before.clear()
         return tokens
+
+    def _keep_refused(self, sequences: Sequence[int], statuses: Sequence[int], tokens: Sequence[T]) -> None:
+        for sequence, status, token in zip(sequences, statuses, tokens, strict=True):
+            if status and len(self._refused) < REFUSALS_LIMIT:
+                self._refused[sequence] = token
 
     def _note_answered(self, sequence: int) -> None:
         if self._answered is None or is_after(sequence, self._answered):

@@ -98,6 +98,7 @@ class RecordingListener:
         self.calls: list[str] = []
         self.responses: list[Response[int]] = []
         self.late: list[Response[int]] = []
+        self.second: list[Response[int]] = []
         self.deliveries: list[Delivery] = []
         self.errors: list[SmppError] = []
         self.lost: list[int] = []
@@ -109,6 +110,10 @@ class RecordingListener:
     def on_late(self, _session: Session[int], responses: list[Response[int]]) -> None:
         self.calls.append("late")
         self.late += responses
+
+    def on_second(self, _session: Session[int], responses: list[Response[int]]) -> None:
+        self.calls.append("second")
+        self.second += responses
 
     def on_deliveries(self, _session: Session[int], deliveries: list[Delivery]) -> None:
         self.calls.append("deliveries")
@@ -184,6 +189,7 @@ class RecordingClient:
         self.refused: list[tuple[int, int]] = []
         self.unknown: list[int] = []
         self.late: list[int] = []
+        self.second: list[int] = []
         self.outcomes: Counter[int] = Counter()
         self.deliveries: list[Delivery] = []
         self.errors: list[SmppError] = []
@@ -241,6 +247,9 @@ class RecordingClient:
 
     def on_late(self, _session: Session[int], responses: list[Response[int]]) -> None:
         self.late += [token for token, *_ in responses]
+
+    def on_second(self, _session: Session[int], responses: list[Response[int]]) -> None:
+        self.second += [token for token, *_ in responses]
 
     def on_deliveries(self, session: Session[int], deliveries: list[Delivery]) -> None:
         self.events.append("deliveries")

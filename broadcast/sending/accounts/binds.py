@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from broadcast import metrics
-from broadcast.alarms import MESSAGE_REFUSED
+from broadcast.alarms import ACCOUNT_CONTRADICTS, MESSAGE_REFUSED
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.routing import Account
 from broadcast.sending.accounts.configuration import make_config
@@ -41,6 +41,9 @@ log = structlog.get_logger(__name__)
 
 UNBIND_SECONDS: Final = 0.5
 """For the answer to our unbind: nothing depends on it any more."""
+
+CONTRADICTIONS_SECONDS: Final = 60.0
+"""Between two alarms about an account that takes what it refuses."""
 
 PROBE_SEGMENTS: Final = 10
 """Segments of a probe of an account that did not work: a few jobs, and at least one message."""
@@ -75,6 +78,7 @@ class AccountBinds:
         self._settlement: Final = settlement
         self._forwarder: Final = forwarder
         self._events: Final = events
+        self._contradictions_told_until = 0.0
         settlement.follow_deliveries(account.name, self.pool.tokens)
         settlement.follow_refusals(account.name, self.breaker)
 
@@ -174,11 +178,20 @@ class AccountBinds:
         metrics.smpp_late.labels(self.account.name).inc(len(responses))
         self._settle(responses)
 
+    def on_second(self, session: Session[Token], responses: list[Response[Token]]) -> None:  # noqa: ARG002 - the listener's form
+        try:
+            tokens = [token for token, *_ in responses]
+            self._settlement.settle_second(tokens, self._normalise(responses), epoch_milliseconds())
+        except Exception as error:
+            self._end_process_unsettled(error)
+        self._note_contradictions()
+
     def on_deliveries(self, session: Session[Token], deliveries: list[Delivery]) -> None:
         try:
             self._settlement.note_deliveries(self.account, deliveries, epoch_milliseconds())
         except Exception as error:
             self._end_process_unsettled(error)
+        self._note_contradictions()
         self._forwarder.add(self.account, session, deliveries, self.note_receipts)
 
     def on_room(self, session: Session[Token]) -> None:  # noqa: ARG002 - the listener's form
@@ -227,12 +240,30 @@ class AccountBinds:
 
     def _settle(self, responses: list[Response[Token]]) -> None:
         try:
-            ids = normalise_response_ids(
-                [response[2] for response in responses], self.account.message_id_rule, self.account.message_id_width
-            )
-            self._settlement.settle_many(responses, ids, epoch_milliseconds())
+            self._settlement.settle_many(responses, self._normalise(responses), epoch_milliseconds())
         except Exception as error:
             self._end_process_unsettled(error)
+        self._note_contradictions()
+
+    def _normalise(self, responses: list[Response[Token]]) -> Sequence[bytes]:
+        return normalise_response_ids(
+            [response[2] for response in responses], self.account.message_id_rule, self.account.message_id_width
+        )
+
+    def _note_contradictions(self) -> None:
+        """Count what the SMSC has taken although it refused it, and tell people, once a minute at most."""
+        count = self._settlement.take_contradictions(self.account.name)
+        if not count:
+            return
+        metrics.smpp_contradictions.labels(self.account.name).inc(count)
+        if monotonic() >= self._contradictions_told_until:
+            self._contradictions_told_until = monotonic() + CONTRADICTIONS_SECONDS
+            self._events.raise_alarm(
+                ACCOUNT_CONTRADICTS,
+                self.account.name,
+                f"the SMSC of account {self.account.name} takes submits that it refuses: a second answer or a receipt"
+                " says so. Recipients may get several copies; ask its operator, or give the account the weight 0",
+            )
 
     def _end_process_unsettled(self, error: Exception) -> None:
         # asyncio would drop the link and go on, and answers that the session no longer holds would never be settled.

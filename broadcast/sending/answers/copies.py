@@ -11,8 +11,9 @@ from schemas.job import Job
 class Copy:
     """One copy of a message.
 
-    `unanswered` are the parts that nothing has answered, `refused` those that were refused for now, each with the
-    message id of the answer or an empty one; `missing` are all parts that were not accepted, nor refused for good.
+    `unanswered` are the parts that nothing has answered; `refused` those that the SMSC may have although it refused
+    them, each with the message id of the answer or an empty one; `missing` are all parts that were not accepted, nor
+    refused for good.
     """
 
     __slots__ = ("missing", "refused", "token", "unanswered")
@@ -62,6 +63,10 @@ class Person:
         self.retry: Retry | None = None
         self.written: Job | None = None
         self.accepted = False
+
+    def copies_of(self, job: Job) -> list[Copy]:
+        """What was noted of one attempt: each time that it was written on its session."""
+        return [copy for copy in self.copies if copy.job is job]
 
     def take_retry(self) -> "Retry | None":
         """The next attempt, which is to be withdrawn; None when it was written, or there is none."""

@@ -1,8 +1,8 @@
 """Answers that come after their submit was given up, and receipts that say more than the answer."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, TypeAlias
 
 from broadcast import metrics
 from broadcast.routing import Account
@@ -25,6 +25,12 @@ BY_RECEIPT: Final = "no answer; a receipt says that the SMSC has it"
 BY_RECEIPT_THOUGH_REFUSED: Final = "refused for now; a receipt says that the SMSC has it all the same"
 """The reasons, for people, of acceptances that only a receipt tells."""
 
+BY_SECOND_ANSWER: Final = "the SMSC refused it first and accepted it then"
+"""The reason, for people, of an acceptance by a second answer to the same submit."""
+
+SettleAgain: TypeAlias = Callable[[Token, str, int, str], None]
+"""Settles an acceptance: the submit, its message id, the instant in milliseconds since the epoch, the reason."""
+
 RECEIPTS_LIMIT: Final = 100
 """Receipts from one number that are looked at together; so many say nothing about one submit, and take long to read."""
 
@@ -32,16 +38,25 @@ RECEIPTS_LIMIT: Final = 100
 class LateAnswers:
     """Settles what was unknown before, and withdraws the attempt that was to follow.
 
-    `early` has by account what it delivered while submits had no answer.
+    `early` has by account what it delivered while submits had no answer. `settle_again` settles an acceptance of a
+    submit that has no outcome, because it goes again on its session. `contradictions` are by account the submits that
+    the SMSC has although it refused them.
     """
 
     def __init__(
-        self, writer: AnswerWriter, unanswered: Unanswered, outbox: Outbox, early: Mapping[str, EarlyReceipts]
+        self,
+        writer: AnswerWriter,
+        unanswered: Unanswered,
+        outbox: Outbox,
+        early: Mapping[str, EarlyReceipts],
+        settle_again: SettleAgain,
     ) -> None:
         self._writer: Final = writer
         self._unanswered: Final = unanswered
         self._outbox: Final = outbox
         self._early: Final = early
+        self._settle_again: Final = settle_again
+        self.contradictions: Final[Counter[str]] = Counter()
 
     def settle(self, token: Token, command_status: int, message_id: str, at: int) -> None:
         """Settle an answer to a submit whose job had its outcome before; `UNANSWERED` changes nothing."""
@@ -51,6 +66,9 @@ class LateAnswers:
         found = self._unanswered.find(submission, job, offset)
         if found is not None and part not in found[1].unanswered:
             # A receipt has answered it.
+            return
+        if command_status != ROK and self._unanswered.is_settled(job):
+            # It was written again before the SMSC said that it has the first.
             return
         answer = command_status, message_id
         meaning = meaning_of_answer(command_status, submission.account.command_status)
@@ -65,6 +83,18 @@ class LateAnswers:
             self._add_late(token, answer, outcome_of(meaning, Sequel(Follow.RESEND)), at)
         if found is not None and meaning.follow is Follow.NOTHING:
             self._note_final(*found, part)
+
+    def settle_second(self, token: Token, message_id: str, at: int) -> None:
+        """Settle an acceptance of a submit that the SMSC refused before."""
+        submission, job, offset, _, part = token
+        found = self._unanswered.find_attempt(job)
+        if found is None:
+            copy = Copy(token, set(), {}, {part})
+            found = Person((job.alert_id, job.recipient_id), 0), copy
+            if offset in submission.progress.pending:
+                # Written again because of the rate, perhaps: what that is answered with says less.
+                self._unanswered.add(copy, ())
+        self._settle_taken(Claim(*found, part), message_id, at, BY_SECOND_ANSWER)
 
     def note_receipts(self, account: Account, deliveries: Sequence[Delivery], at: int) -> None:
         """Deliveries of an account that came just now: a receipt may answer a submit that was given up."""
@@ -97,17 +127,32 @@ class LateAnswers:
                     self._settle_by_receipt(claim, message_id.decode("latin-1"), at)
 
     def _settle_by_receipt(self, claim: Claim, message_id: str, at: int) -> None:
+        if claim.part in claim.copy.refused:
+            self._settle_taken(claim, message_id, at, BY_RECEIPT_THOUGH_REFUSED)
+        else:
+            self._settle_late(claim, message_id, at, BY_RECEIPT)
+
+    def _settle_taken(self, claim: Claim, message_id: str, at: int, reason: str) -> None:
+        """Settle what the SMSC has although it refused it."""
         person, copy, part = claim
         submission, job, offset, sent, _ = copy.token
-        token, answer, reason = (submission, job, offset, sent, part), (ROK, message_id), BY_RECEIPT
-        if part in copy.refused:
-            reason = BY_RECEIPT_THOUGH_REFUSED
-            if person.written is not None:
-                # The phone gets both, and nobody knew it when the later one was written.
-                job.possible_duplicate = person.written.possible_duplicate = True
-            elif person.retry is not None and person.retry.moved:
-                # The other route may have written it.
-                job.possible_duplicate = True
+        self.contradictions[submission.account.name] += 1
+        if person.written is not None:
+            # The phone gets both, and nobody knew it when the later one was written.
+            job.possible_duplicate = person.written.possible_duplicate = True
+        elif person.accepted or (person.retry is not None and person.retry.moved):
+            # It was accepted when it was written again; or the other route may have written it.
+            job.possible_duplicate = True
+        if offset in submission.progress.pending:
+            self._settle_again((submission, job, offset, sent, part), message_id, at, reason)
+            self._note_final(person, copy, part)
+        else:
+            self._settle_late(claim, message_id, at, reason)
+
+    def _settle_late(self, claim: Claim, message_id: str, at: int, reason: str) -> None:
+        person, copy, part = claim
+        submission, job, offset, sent, _ = copy.token
+        token, answer = (submission, job, offset, sent, part), (ROK, message_id)
         if offset in submission.held:
             self._settle_held(token, answer, meaning_of_answer(ROK, {}), at, reason)
         else:
@@ -149,8 +194,10 @@ class LateAnswers:
 
     def _note_final(self, person: Person, copy: Copy, part: int) -> None:
         """A part of a copy is accepted, or refused for good; with the last one the resend is withdrawn."""
-        copy.note_final(part)
-        if copy.missing:
+        copies = person.copies_of(copy.job) or [copy]
+        for each in copies:
+            each.note_final(part)
+        if any(each.missing for each in copies):
             return
         retry = person.take_retry()
         if retry is not None:

@@ -102,13 +102,15 @@ def reason_of(command_status: int, own: Mapping[int, str]) -> str:
 def choose_delay(delays: Sequence[int], job: Job, sequel: Sequel, meanings: Sequence[Meaning]) -> int:
     """The pause in seconds before the next attempt: later ones wait longer.
 
-    A resend waits at least the second pause: the answer may only be late. Another account, and one that was submitted
-    to too fast, need no more than the first.
+    A resend waits at least the second pause: the answer may only be late. Another account needs no more than the first,
+    and what was throttled one less than other refusals.
     """
     if sequel.follow is Follow.RESEND:
         step = 1 + job.resends
-    elif sequel.follow is Follow.OTHER_ACCOUNT or all(each.follow is Follow.SAME_SESSION for each in meanings):
+    elif sequel.follow is Follow.OTHER_ACCOUNT:
         step = 0
+    elif all(each.follow is Follow.SAME_SESSION for each in meanings):
+        step = max(0, job.attempt - 2)
     else:
         step = job.attempt - 1
     return delays[min(step, len(delays) - 1)]

@@ -7,6 +7,7 @@ from broadcast.routing import Account
 from broadcast.sending.messages import Message
 from broadcast.sending.progress import Progress
 from broadcast.sending.rules import UNANSWERED
+from broadcast.smpp.codec.command_status import ROK
 from schemas.job import Job
 
 
@@ -40,11 +41,17 @@ class SegmentAnswers:
         self.left = segments
 
     def add(self, part: int, answer: tuple[int, str]) -> bool:
-        """Keep the answer to a segment, a late one too; whether all segments have one."""
+        """Keep the answer to a segment, a late one too, but no refusal after an acceptance; whether all have one."""
         if self.answers[part] is None:
             self.left -= 1
-        self.answers[part] = answer
+        if not self.has_taken(part):
+            self.answers[part] = answer
         return self.left == 0
+
+    def has_taken(self, part: int) -> bool:
+        """Whether the SMSC has accepted a segment."""
+        answer = self.answers[part]
+        return answer is not None and answer[0] == ROK
 
     def all(self) -> list[tuple[int, str]]:
         """The answers of all segments, those that did not come as `UNANSWERED`."""

@@ -1,7 +1,7 @@
 """The messages of which nobody knows whether the SMSC has them, until a late answer or a receipt tells it.
 
-Nothing has answered them, or the SMSC refused them for now, which some do although they have taken them. Empty in
-normal operation: nothing here is asked for a submit that is accepted in time.
+Nothing has answered them, or the SMSC refused them so that they are written again, which some do although they have
+taken them. Empty in normal operation: nothing here is asked for a submit that is accepted in time.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +22,9 @@ from schemas.job import Job
 
 PEOPLE_LIMIT: Final = 20_000
 """Recipients kept; beyond it the oldest are forgotten, and their resends are not withdrawn."""
+
+PLAIN_LIMIT: Final = 2_000
+"""Of these, those that were refused without any doubt: only a second answer, which comes soon, could say otherwise."""
 
 WITHDRAWN_LIMIT: Final = 100_000
 
@@ -46,6 +49,8 @@ class Unanswered:
         self.people: Final[dict[tuple[str, int], Person]] = {}
         self.withdrawn: Final[dict[JobKey, None]] = {}
         self._numbers: Final[dict[Number, list[Person]]] = {}
+        # Of people whose refusals leave no doubt: until when they are kept, in milliseconds since the epoch.
+        self._plain: Final[dict[tuple[str, int], int]] = {}
 
     def __bool__(self) -> bool:
         return bool(self.people)
@@ -60,10 +65,27 @@ class Unanswered:
             person = self.people[key] = Person(key, copy.submission.message.control.expires_at)
         person.copies.append(copy)
         person.ids.update(ids)
+        self._plain.pop(key, None)
         people = self._numbers.setdefault(_number_of(copy), [])
         if person not in people:
             people.append(person)
         return copy
+
+    def add_plain(self, copy: Copy, until: int) -> None:
+        """A copy that the SMSC refused without any doubt, and that is written again; kept until then at most."""
+        key = copy.job.alert_id, copy.job.recipient_id
+        known = key in self.people and key not in self._plain
+        self.add(copy, ())
+        if not known:
+            self._plain[key] = until
+            if len(self._plain) > PLAIN_LIMIT:
+                self._forget(self.people[next(iter(self._plain))])
+
+    def is_settled(self, job: Job) -> bool:
+        """Whether a receipt or a second answer has said that the SMSC has this copy, which it refused before."""
+        person = self.people.get((job.alert_id, job.recipient_id))
+        copies = person.copies_of(job) if person else []
+        return bool(copies) and not any(copy.missing for copy in copies)
 
     def find(self, submission: Submission, job: Job, offset: int) -> tuple[Person, Copy] | None:
         """The copy of a submit, if it was not answered in time."""
@@ -72,6 +94,12 @@ class Unanswered:
             if copy.submission is submission and copy.token[2] == offset:
                 return person, copy  # type: ignore[return-value]  # a copy has its person
         return None
+
+    def find_attempt(self, job: Job) -> tuple[Person, Copy] | None:
+        """The last copy that was noted of an attempt."""
+        person = self.people.get((job.alert_id, job.recipient_id))
+        copies = person.copies_of(job) if person else []
+        return (person, copies[-1]) if person and copies else None
 
     def note_retry(self, job: Job, to: TopicPartition) -> None:
         """The next attempt at a job was put on a delay topic."""
@@ -111,7 +139,10 @@ class Unanswered:
             for person in people:
                 person.ids.add(message_id.decode("latin-1"))
             person_of_job = self.people.get((job.alert_id, job.recipient_id)) if command_status == ROK else None
-            if person_of_job is not None and all(copy.job.attempt < job.attempt for copy in person_of_job.copies):
+            if person_of_job is not None and all(
+                copy.job.attempt < job.attempt or (copy.job is job and token[3] is None)
+                for copy in person_of_job.copies
+            ):
                 self._note_accepted(person_of_job)
 
     def awaits(self, account: str, source: str) -> bool:
@@ -145,7 +176,8 @@ class Unanswered:
                 and fits(receipt, arrived_at=arrived_at, written_at=copy.submission.at)
                 and not self.alerts.may_be_other(account, copy.job.alert_id, copy.submission.at)
             ]
-        if len(found) != 1:
+        if len({(claim.person.key, claim.copy.job.attempt, claim.part) for claim in found}) != 1:
+            # Copies of one attempt, written again because of the rate, may be meant all the same.
             return None
         found[0].person.ids.add(message_id)
         return found[0]
@@ -158,6 +190,7 @@ class Unanswered:
         self._leave_numbers(person)
         if not any(copy.unanswered for copy in person.copies):
             self.people.pop(person.key, None)
+            self._plain.pop(person.key, None)
 
     def withdraw(self, job: Job) -> None:
         """A job is not to be written, if it comes up here."""
@@ -167,6 +200,8 @@ class Unanswered:
 
     def prune(self, now: int) -> None:
         """Forget the oldest whose alerts have expired; `now` in milliseconds since the epoch."""
+        for key in [key for key, until in self._plain.items() if until <= now]:
+            self._forget(self.people[key])
         for person in tuple(self._expired(now)):
             self._forget(person)
 
@@ -179,6 +214,7 @@ class Unanswered:
     def _forget(self, person: Person) -> None:
         self._leave_numbers(person)
         self.people.pop(person.key, None)
+        self._plain.pop(person.key, None)
 
     def _leave_numbers(self, person: Person) -> None:
         for copy in person.copies:

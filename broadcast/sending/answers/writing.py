@@ -32,8 +32,8 @@ from schemas.job import HIGHEST_ATTEMPT, Job
 from schemas.status import Outcome, Status
 from schemas.topics import Names
 
-_DOUBTFUL: Final = frozenset([OutcomeClass.UNKNOWN, OutcomeClass.FOR_NOW])
-"""Some SMSCs deliver what they have answered with a system error."""
+_DOUBTFUL: Final = frozenset([OutcomeClass.UNKNOWN, OutcomeClass.FOR_NOW, OutcomeClass.THROTTLED])
+"""Some SMSCs deliver what they have answered with a system error, or throttled."""
 
 
 class AnswerWriter:
@@ -65,9 +65,11 @@ class AnswerWriter:
         token: Token,
         answers: Sequence[tuple[int, str]],
         at: int,
+        reason: str = "",
     ) -> Copy | None:
         """Write the statuses of one job, by the answers to all its segments, and what follows them.
 
+        `reason` says why it counts as accepted, where no answer alone says so.
         The copy, if nobody knows of some of it whether the SMSC has it.
         """
         submission, job, offset, *_ = token
@@ -76,7 +78,9 @@ class AnswerWriter:
             self._outbox.content.handovers[message.lane].append((at - submission.recorded_at) / 1000)
         if not any(command_status for command_status, _ in answers):
             for number, answer in zip(message.numbers, answers, strict=True):
-                status = self.make_status(submission, job, number, answer, outcome=Outcome.ACCEPTED, at=at)
+                status = self.make_status(
+                    submission, job, number, answer, outcome=Outcome.ACCEPTED, at=at, reason=reason
+                )
                 self._outbox.add_status(status, message.lane)
             return None
         meanings, sequel = self.decide(submission, job, answers)
@@ -86,7 +90,14 @@ class AnswerWriter:
             self._outbox.add_status(status, message.lane)
         copy = None
         if any(meaning.outcome_class in _DOUBTFUL for meaning in meanings):
-            copy = self._note_doubtful(token, answers, meanings)
+            copy = self._unanswered.add(*_find_doubtful(token, answers, meanings))
+        elif sequel.follow is not Follow.NOTHING:
+            # The SMSC may still answer otherwise; one that gives an id with a refusal may have taken it.
+            refused, ids = _find_doubtful(token, answers, meanings)
+            if refused.refused:
+                copy = self._unanswered.add(refused, ids)
+            else:
+                self._unanswered.add_plain(refused, at + int(submission.account.response_timeout_seconds * 1000))
         if sequel.held:
             submission.held.add(offset)
             if any(meaning.follow in RETRIABLE for meaning in meanings):
@@ -184,11 +195,16 @@ class AnswerWriter:
             submission.bind,
         )
 
-    def _note_doubtful(self, token: Token, answers: Sequence[tuple[int, str]], meanings: Sequence[Meaning]) -> Copy:
-        classes = [meaning.outcome_class for meaning in meanings]
-        unanswered = {part for part, each in enumerate(classes) if each is OutcomeClass.UNKNOWN}
-        accepted = {part for part, each in enumerate(classes) if each is OutcomeClass.ACCEPTED}
-        missing = {part for part, each in enumerate(meanings) if each.follow is not Follow.NOTHING}
-        refused = {part: answers[part][1] for part, each in enumerate(classes) if each is OutcomeClass.FOR_NOW}
-        ids = [message_id for part, (_, message_id) in enumerate(answers) if part in accepted]
-        return self._unanswered.add(Copy(token, unanswered, refused, missing), ids)
+
+def _find_doubtful(
+    token: Token, answers: Sequence[tuple[int, str]], meanings: Sequence[Meaning]
+) -> tuple[Copy, list[str]]:
+    """What of a copy the SMSC may have or lacks, and the message ids of its accepted parts."""
+    classes = [meaning.outcome_class for meaning in meanings]
+    unanswered = {part for part, each in enumerate(classes) if each is OutcomeClass.UNKNOWN}
+    accepted = {part for part, each in enumerate(classes) if each is OutcomeClass.ACCEPTED}
+    missing = {part for part, each in enumerate(meanings) if each.follow is not Follow.NOTHING}
+    refused = {
+        part: answers[part][1] for part in missing - unanswered if classes[part] in _DOUBTFUL or answers[part][1]
+    }
+    return Copy(token, unanswered, refused, missing), [answers[part][1] for part in sorted(accepted)]

@@ -157,11 +157,17 @@ def test_a_resend_never_takes_the_shortest_pause_and_each_waits_longer(resends: 
     assert choose_delay((5,), given_job, sequel(UNANSWERED, given=given_job, limit=9), [meaning]) == 5
 
 
-@pytest.mark.parametrize(("status", "elsewhere"), [(RTHROTTLED, False), (RINVSRCADR, True)])
-def test_another_account_and_another_session_need_only_the_shortest_pause(status: int, elsewhere: bool) -> None:
-    [(_, meaning)] = meanings(status)
+def test_another_account_needs_only_the_shortest_pause() -> None:
+    [(_, meaning)] = meanings(RINVSRCADR)
     given_job = job(attempt=7)
-    assert choose_delay(DELAYS, given_job, sequel(status, given=given_job, elsewhere=elsewhere), [meaning]) == 5
+    assert choose_delay(DELAYS, given_job, sequel(RINVSRCADR, given=given_job, elsewhere=True), [meaning]) == 5
+
+
+@pytest.mark.parametrize(("attempt", "delay"), [(1, 5), (2, 5), (3, 30), (4, 120), (9, 120)])
+def test_what_an_smsc_always_throttles_waits_longer_each_time(attempt: int, delay: int) -> None:
+    [(_, meaning)] = meanings(RTHROTTLED)
+    given_job = job(attempt=attempt)
+    assert choose_delay(DELAYS, given_job, sequel(RTHROTTLED, given=given_job), [meaning]) == delay
 
 
 def test_the_next_attempt_carries_everything_on() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcast.smpp.codec.pdu import LAST, SequenceCounter
-from broadcast.smpp.window import MARKS_PER_TIMEOUT, Window, limit_given_up
+from broadcast.smpp.window import MARKS_PER_TIMEOUT, REFUSALS_LIMIT, Window, limit_given_up
 
 TIMEOUT = 10.0
 
@@ -172,3 +172,43 @@ def test_answers_after_the_response_timeout_are_counted_also_when_they_come_in_o
     assert window.give_up(TIMEOUT + 0.2, TIMEOUT) == [9]
     window.settle(old[9:], [0], [b""])
     assert window.take_answers() == (1, 1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from([0, 8, 0x58])), max_size=30), st.booleans())
+def test_only_the_first_acceptance_after_a_refusal_is_a_second_answer(
+    answers: list[tuple[int, int]], together: bool
+) -> None:
+    window: Window[int] = Window(6)
+    sequences = window.register(range(6))
+    expected: list[int] = []
+    first: dict[int, int] = {}
+    for token, status in answers:
+        known = first.setdefault(token, status)
+        if known and not status:
+            expected.append(token)
+            first[token] = 0
+    for batch in [answers] if together else [[each] for each in answers]:
+        window.settle([sequences[token] for token, _ in batch], [status for _, status in batch], [b""] * len(batch))
+    assert [token for token, *_ in window.take_second()] == expected
+    assert window.take_second() == []
+    assert window.take_unexpected() == len(answers) - len(first) - len(expected)
+
+
+def test_a_refusal_is_known_for_the_response_timeout_at_least_and_twice_that_at_most() -> None:
+    window: Window[str] = Window(4)
+    one, two = window.register(["one", "two"])
+    window.give_up(100.0, 10.0)
+    window.settle([one, two], [8, 8], [b"", b""])
+    window.give_up(110.0, 10.0)
+    window.settle([one], [0], [b"x"])
+    assert window.take_second() == [("one", 0, b"x", one)]
+    window.give_up(120.0, 10.0)
+    window.settle([two], [0], [b"x"])
+    assert window.take_second() == []
+
+
+def test_an_smsc_that_refuses_everything_makes_no_memory_grow() -> None:
+    window: Window[int] = Window(1_000)
+    for _ in range(20):
+        window.settle(window.register(range(1_000)), [8] * 1_000, [b""] * 1_000)
+    assert len(window._refused) == REFUSALS_LIMIT
