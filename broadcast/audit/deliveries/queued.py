@@ -27,17 +27,19 @@ _WAITING = [code for code in CODE_OF_OUTCOME.values() if STATE_OF_CODES[code, No
 
 @dataclass(frozen=True, slots=True)
 class QueuedRoute:
-    """A route with recipients who are queued; `accounts` may carry them: its own, and those of its fallback route."""
+    """A route with so many `queued` recipients; `accounts` may carry them: its own, and those of its fallback route."""
 
     route: str
     prefixes: tuple[str, ...]
     accounts: tuple[str, ...]
+    queued: int
 
 
 async def find_queued_routes(connection: Connection, alert_id: UUID, routes: tuple[Route, ...]) -> list[QueuedRoute]:
     """The routes of the queued recipients, those of most of them first; raises `UnknownAlertError`.
 
-    Of an alert with more than `CHUNKS_MAX` chunks a route may be missing that has few recipients.
+    Of an alert with more than `CHUNKS_MAX` chunks only those of so many chunks are counted, and a route may be missing
+    that has few recipients.
     """
     alert = await connection.fetchrow("SELECT status, chunks FROM alerts WHERE alert_id = $1", alert_id)
     if alert is None:
@@ -49,7 +51,7 @@ async def find_queued_routes(connection: Connection, alert_id: UUID, routes: tup
     for row, index in zip(rows, indexes, strict=True):
         if index != NO_ROUTE:
             counts[index] += row["count"]
-    return [_describe(routes[index], routes) for index, _ in counts.most_common()]
+    return [_describe(routes[index], routes, queued) for index, queued in counts.most_common()]
 
 
 def choose_chunks(chunks: int) -> list[int]:
@@ -57,7 +59,7 @@ def choose_chunks(chunks: int) -> list[int]:
     return sorted({number * chunks // min(chunks, CHUNKS_MAX) for number in range(min(chunks, CHUNKS_MAX))})
 
 
-def _describe(route: Route, routes: tuple[Route, ...]) -> QueuedRoute:
+def _describe(route: Route, routes: tuple[Route, ...], queued: int) -> QueuedRoute:
     carriers = [route, *(other for other in routes if other.name == route.fallback_route)]
     accounts = tuple(account.name for carrier in carriers for account in carrier.accounts)
-    return QueuedRoute(route.name, route.prefixes, accounts)
+    return QueuedRoute(route.name, route.prefixes, accounts, queued)

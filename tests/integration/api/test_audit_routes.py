@@ -124,5 +124,6 @@ async def test_the_routes_of_the_queued_are_told_with_prefixes_and_accounts_and_
     async with served(settings, api.token) as other:
         await other.until_ready()
         body = (await other.http.get(f"/v1/alerts/{alert_id}/queued-routes")).json()
-        assert body == {"routes": [{"route": "british", "prefixes": ["+44"], "accounts": ["british-1"]}]}
+        british = {"route": "british", "prefixes": ["+44"], "accounts": ["british-1"], "queued": 10}
+        assert body == {"routes": [british]}
         assert (await other.http.get(f"/v1/alerts/{uuid4()}/queued-routes")).status_code == 404

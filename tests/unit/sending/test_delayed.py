@@ -275,3 +275,19 @@ async def test_what_a_dead_sender_may_have_sent_is_unknown_after_a_stop_or_an_ex
     assert [status.possible_duplicate for status in sender.statuses()] == [True] * 3 + [False] * 3
     assert "an earlier sender may have sent it" in sender.statuses()[0].reason
     assert not source.progress.pending
+
+
+async def test_what_waits_anew_keeps_its_mark_if_a_dead_sender_may_have_sent_it() -> None:
+    sender = SenderUnderTest("one", "two")
+    one = sender.bind("one")
+    found = Position(0, 0, (), 2, "dead")
+    source = sender.make_source("p.jobs.r.immediate.delay.5s.v1", DELAY_MS * 6 // 5, found)
+    sender.dispatch.sources = (source,)
+    refused = [job(number, attempt=2, refused_by=("one",)) for number in range(4)]
+    contents = one.binds.breaker.contents
+    contents.note([content_of(refused[0])], (), monotonic(), other_faults=False)
+    contents.note((), [("b" * 36, 0, "")], monotonic(), other_faults=False)
+    sender.feed(source, refused)
+    sender.write_ready()
+    assert one.take() == []
+    assert [each.possible_duplicate for each in sender.retries()] == [True, True, False, False]

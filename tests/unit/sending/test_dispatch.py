@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,7 @@ from schemas.job import Job
 from schemas.lane import Lane
 from schemas.status import Outcome, Status
 from schemas.topics import Names
-from tests.support.dispatch import assemble_dispatch
+from tests.support.dispatch import SenderUnderTest, assemble_dispatch, job
 from tests.support.sender_events import RecordedEvents
 from tests.support.smpp import MemoryTransport
 
@@ -181,3 +182,20 @@ async def test_a_retry_that_is_due_goes_before_less_urgent_ones_and_one_that_is_
     early = delayed(Lane.IMMEDIATE, now + 1_000)
     sender.dispatch.sources = (routine, early, immediate)
     assert sender.dispatch._chooser.ordered(now) == [immediate, routine]
+
+
+async def test_partitions_of_a_lane_take_turns() -> None:
+    sender = SenderUnderTest(window=4)
+    bound = sender.bind()
+    sources = [sender.make_source(f"p.jobs.r.immediate.v1-{number}", 0) for number in range(3)]
+    sender.dispatch.sources = tuple(sources)
+    for number, source in enumerate(sources):
+        sender.feed(source, [job(100 * number + each) for each in range(50)])
+    written: list[str] = []
+    while len(written) < 45:
+        sender.write_ready()
+        written += bound.take()
+        bound.answer(*[0] * len(bound.open))
+        sender.beat(*sources)
+    by_partition = Counter(int(number) % 1_000 // 100 for number in written)
+    assert min(by_partition[number] for number in range(3)) >= 8

@@ -2,6 +2,7 @@
 
 import pytest
 
+from broadcast.sending.answers.late import BY_RECEIPT
 from broadcast.sending.answers.tokens import Token
 from broadcast.sending.rules import UNANSWERED
 from broadcast.smpp.codec.command_status import RINVBNDSTS, RINVDSTADR, RINVMSGLEN, RINVSRCADR, RMSGQFUL, RSYSERR
@@ -242,3 +243,43 @@ def test_a_segment_whose_answer_comes_late_is_not_counted_for_another() -> None:
         (Outcome.ACCEPTED, "one"),
         (Outcome.ACCEPTED, "two"),
     ]
+
+
+def test_late_answers_to_all_segments_of_what_is_not_resent_are_written_each_for_its_own_segment() -> None:
+    given = SettlementUnderTest(Lane.ROUTINE, segments=3)
+    given.settlement.settle_unanswered(given.tokens[0], AT)
+    given.settlement.settle(given.tokens[0][2], RSYSERR, "c", AT + 1_000)
+    assert not [status for status in given.statuses() if status.late], "a new copy would send the others again"
+    given.settlement.settle(given.tokens[0][1], 0, "b", AT + 2_000)
+    given.settlement.settle(given.tokens[0][0], RINVDSTADR, "", AT + 3_000)
+    assert [(s.segment, s.outcome, s.message_id) for s in given.statuses() if s.late] == [
+        (2, Outcome.ACCEPTED, "b"),
+        (1, Outcome.REFUSED, ""),
+        (3, Outcome.REFUSED_FOR_NOW, "c"),
+    ]
+    assert [(job.attempt, job.segments) for job in given.jobs()] == [(2, (3,))]
+
+
+def test_only_the_segment_that_a_receipt_is_of_is_said_to_be_known_by_it() -> None:
+    given = SettlementUnderTest(Lane.ROUTINE, segments=2)
+    given.settlement.settle_unanswered(given.tokens[0], AT)
+    given.settlement.settle(given.tokens[0][0], RSYSERR, "a", AT + 1_000)
+    delivery = receipt("r2", "447700900100", "260101120000", "260101120003")
+    given.settlement.note_deliveries(ACCOUNT, [delivery], AT + 4_000)
+    late = [status for status in given.statuses() if status.late]
+    assert [(s.segment, s.outcome, s.message_id) for s in late] == [
+        (1, Outcome.REFUSED_FOR_NOW, "a"),
+        (2, Outcome.ACCEPTED, "r2"),
+    ]
+    assert [BY_RECEIPT in status.reason for status in late] == [False, True]
+
+
+def test_an_answer_after_the_receipt_of_the_same_segment_changes_nothing() -> None:
+    given = SettlementUnderTest(Lane.IMMEDIATE, segments=2)
+    given.settlement.settle_unanswered(given.tokens[0], AT)
+    delivery = receipt("r1", "447700900100", "260101120000", "260101120003")
+    given.settlement.note_deliveries(ACCOUNT, [delivery], AT + 4_000)
+    given.settlement.settle(given.tokens[0][0], RSYSERR, "", AT + 5_000)
+    given.settlement.settle(given.tokens[0][1], 0, "b", AT + 6_000)
+    assert [(s.segment, s.message_id) for s in given.statuses() if s.late] == [(1, "r1"), (2, "b")]
+    assert given.withdrawn() == [(100, 2)]

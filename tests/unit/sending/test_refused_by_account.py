@@ -209,3 +209,20 @@ async def test_a_probe_after_silence_is_one_message() -> None:
     by_one, by_two = write_all(sender, one, two)
     assert len(by_one) == 1
     assert sorted(by_one + by_two) == list(map(number_of, range(30)))
+
+
+async def test_a_poor_account_gets_a_tenth_of_the_segments_of_a_good_one() -> None:
+    sender = SenderUnderTest("good", "poor", window=20)
+    good, poor = sender.bind("good"), sender.bind("poor")
+    poor.binds.poor = True
+    sender.feed(sender.jobs, map(job, range(900)))
+    counts = [0, 0]
+    for _ in range(200):
+        sender.write_ready()
+        for index, each in enumerate((good, poor)):
+            written = each.take()
+            counts[index] += len(written)
+            each.answer(*[0] * len(written))
+        sender.beat()
+    assert sum(counts) == 900
+    assert 0.05 <= counts[1] / counts[0] <= 0.15

@@ -1,15 +1,22 @@
 """How much an account is throttled: shown at once, an alarm when it is held under half its rate for a minute."""
 
+from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcast import metrics
 from broadcast.alarms import ACCOUNT_THROTTLED
 from broadcast.health import Health
+from broadcast.routing import Account
+from broadcast.sending.accounts.health.breaker import Breaker
+from broadcast.sending.accounts.health.observation import AnswerObserver
 from broadcast.sending.accounts.health.throttling import HELD_SECONDS, SPAN_SECONDS, Throttling
+from broadcast.sending.accounts.selection import Measures
 from broadcast.sending.accounts.watch.throttle_watch import RENEW_SECONDS, ThrottleWatch
+from broadcast.smpp.codec.command_status import RMSGQFUL, ROK, RTHROTTLED
 
 LOOK_SECONDS = 0.5
 LIMIT = 500.0
@@ -157,3 +164,15 @@ def test_values_stay_in_their_bounds_and_held_needs_a_minute_of_looks(
             assert now >= HELD_SECONDS
         assert "slowed to" in found.describe()
     assert not found.held or since < len(looks) * LOOK_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("own", "share"), [({}, 0.75), ({RMSGQFUL: "throttled"}, 0.75), ({RTHROTTLED: "for_now"}, 0.25)]
+)
+def test_full_queues_count_as_throttling_once_however_the_account_calls_them(own: dict[int, str], share: float) -> None:
+    account = Account(name="acc", host="h", port=1, system_id="s").model_copy(update={"command_status": own})
+    throttling = Throttling()
+    observer = AnswerObserver(Breaker(10), Measures(), throttling)
+    observer.observe(account, Counter({ROK: 2, RMSGQFUL: 2, RTHROTTLED: 4}), [], 0.0)
+    throttling.look(0.0, LIMIT, LIMIT)
+    assert throttling.share == share
