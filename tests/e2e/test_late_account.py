@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 from asyncio.subprocess import Process
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,8 @@ async def test_late_answers_and_silence_are_one_alarm_each_wherever_an_operator_
         await asyncio.sleep(10)
         assert len(await alarms("slow-1")) == len(await alarms("mute-1")) == 1, "raised once"
         assert {one["cleared_by"] for one in [*await alarms("slow-1"), *await alarms("mute-1")]} == {"sender"}
-        watching.terminate()
+        with suppress(ProcessLookupError):
+            watching.terminate()
         await watching.wait()
         assert process.returncode is None
     finally:

@@ -283,3 +283,18 @@ def test_an_answer_after_the_receipt_of_the_same_segment_changes_nothing() -> No
     given.settlement.settle(given.tokens[0][1], 0, "b", AT + 6_000)
     assert [(s.segment, s.message_id) for s in given.statuses() if s.late] == [(1, "r1"), (2, "b")]
     assert given.withdrawn() == [(100, 2)]
+
+
+def test_the_receipt_of_a_late_refusal_for_now_settles_the_submit_by_its_id() -> None:
+    given = SettlementUnderTest(Lane.IMMEDIATE)
+    given.settlement.settle_unanswered([given.tokens[0][0]], AT)
+    given.settlement.settle(given.tokens[0][0], RSYSERR, "a", AT + 1_000)
+    assert given.withdrawn() == []
+    # Its dates say nothing: only the id does.
+    delivery = receipt("a", "447700900100", "2601011200", "2601011200")
+    given.settlement.note_deliveries(ACCOUNT, [delivery], AT + 4_000)
+    assert [(s.outcome, s.message_id) for s in given.statuses() if s.late] == [
+        (Outcome.REFUSED_FOR_NOW, "a"),
+        (Outcome.ACCEPTED, "a"),
+    ]
+    assert given.withdrawn() == [(100, 2)]
