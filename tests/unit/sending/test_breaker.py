@@ -244,3 +244,19 @@ def test_an_account_that_refuses_less_than_half_is_never_stopped(batches: list[i
         faults = int(number * share)
         breaker.note_answers(number, faults, NUMBERS[:faults], "ESME_RINVSRCADR", 0.0)
     assert breaker.state is State.CLOSED
+
+
+def test_losses_of_sessions_before_a_good_probe_count_no_more() -> None:
+    breaker = Breaker(PROBE)
+    for loss in range(LOSSES):
+        breaker.note_loss("closed by the SMSC", 10.0 * loss, unanswered=10, mute=False)
+    now = breaker.next_probe_at
+    assert breaker.tick(now)
+    breaker.probe.note_written(1)
+    breaker.note_answers(1, 0, (), "", now)
+    breaker.tick(now + FIRST_PAUSE_SECONDS)
+    states = []
+    for loss in range(LOSSES):
+        states.append(breaker.state)
+        breaker.note_loss("closed by the SMSC", now + 100.0 + 10.0 * loss, unanswered=10, mute=False)
+    assert [*states, breaker.state] == [*[State.CLOSED] * LOSSES, State.OPEN]

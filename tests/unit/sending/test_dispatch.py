@@ -199,3 +199,14 @@ async def test_partitions_of_a_lane_take_turns() -> None:
         sender.beat(*sources)
     by_partition = Counter(int(number) % 1_000 // 100 for number in written)
     assert min(by_partition[number] for number in range(3)) >= 8
+
+
+async def test_only_a_message_of_several_submits_keeps_the_answers_to_each() -> None:
+    for text, submits in (("short", 1), ("x" * 200, 2)):
+        sender = SenderUnderTest(text=text)
+        bound = sender.bind()
+        sender.feed(sender.jobs, [job(1)])
+        sender.write_ready()
+        assert len(bound.take()) == submits
+        [token] = sender.jobs.progress.unanswered()
+        assert (token[3] is not None) is (submits > 1)

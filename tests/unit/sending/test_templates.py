@@ -171,7 +171,9 @@ def test_a_user_message_reference_ties_copies_of_a_segment_and_no_others() -> No
     own = account(user_message_reference=True)
 
     def references(given: Message, now: int = NOW) -> list[bytes]:
-        return [parse_tlvs(part.optional)[USER_MESSAGE_REFERENCE] for part in submits(given, own, now)]
+        found = [parse_tlvs(part.optional)[USER_MESSAGE_REFERENCE] for part in submits(given, own, now)]
+        assert {len(each) for each in found} == {2}, "SMPP 3.4, 5.3.2.17"
+        return found
 
     first = references(message(LONG))
     assert first == references(message(LONG), NOW + 600_000)
