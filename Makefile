@@ -13,6 +13,9 @@ COMPILE := $(UV) pip compile --universal --generate-hashes --no-emit-index-url -
 DEMO := $(VENV)/.installed-demo
 DEV := $(VENV)/.installed-dev
 
+# Each process of a stage, and each worker of the tests, would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test retest fault fuzz bench bench-smpp bench-accounts compare docs lint format wheel lock clean
 
