@@ -9,12 +9,16 @@ import httpx
 from broadcast.errors import InputError, SettingsError, UnavailableError
 from broadcast.network.addresses import hide_login
 from broadcast.network.tls import make_client_context
-from broadcast.settings import Settings
+from broadcast.settings import STACK_FILE, Settings, is_of_stack
 
 TIMEOUT_SECONDS = 15.0
 """Three times what the API itself waits for Kafka or PostgreSQL."""
 
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+WHERE = ("api_url", "api_host", "api_port", "database_url")
+"""Fields of which a person who runs the stages by other means than `broadcast up` has set one."""
 
 
 def url_of(settings: Settings) -> str:
@@ -28,7 +32,13 @@ def url_of(settings: Settings) -> str:
 
 @contextmanager
 def open_client(settings: Settings) -> Iterator["Client"]:
-    """A client with the key of the settings; raises SettingsError without one."""
+    """A client with the key of the settings.
+
+    Without a key: UnavailableError if nobody has named an API, so that none can run here, else SettingsError.
+    """
+    of_stack = all(is_of_stack(settings, field) for field in WHERE)
+    if settings.api_key is None and of_stack and not (settings.data_dir / STACK_FILE).exists():
+        raise _nothing_runs(settings)
     if settings.api_key is None:
         raise SettingsError(
             "BROADCAST_API_KEY is not set: run the command in the directory of `broadcast up`, which has "
@@ -43,14 +53,24 @@ def open_client(settings: Settings) -> Iterator["Client"]:
         timeout=TIMEOUT_SECONDS,
         verify=make_client_context("BROADCAST_API", settings.api_ca_file) if settings.api_ca_file else True,
     ) as http:
-        yield Client(http)
+        yield Client(http, settings if of_stack else None)
+
+
+def _nothing_runs(settings: Settings, error: Exception | None = None) -> UnavailableError:
+    why = "" if error is None else f" ({error})"
+    return UnavailableError(
+        f"nothing runs in the data directory {settings.data_dir}{why}: start it with `broadcast up`, or name the "
+        "directory of one that runs in BROADCAST_DATA_DIR; for an API elsewhere set BROADCAST_API_URL and "
+        "BROADCAST_API_KEY"
+    )
 
 
 class Client:
     """Requests to the API; a problem document becomes an InputError or an UnavailableError with its findings."""
 
-    def __init__(self, http: httpx.Client) -> None:
-        self._http = http
+    def __init__(self, http: httpx.Client, of_stack: Settings | None = None) -> None:
+        """`of_stack`: settings whose address is that of a stack on this machine, if it is."""
+        self._http, self._of_stack = http, of_stack
 
     def get(self, path: str, **parameters: Any) -> dict[str, Any]:
         """The JSON of a GET; parameters that are None are left out."""
@@ -72,6 +92,8 @@ class Client:
         try:
             response = self._http.request(method, path, **request)
         except httpx.TransportError as error:
+            if self._of_stack is not None and isinstance(error, httpx.ConnectError):
+                raise _nothing_runs(self._of_stack, error) from error
             address = hide_login(str(self._http.base_url))
             raise UnavailableError(
                 f"the API at {address} cannot be reached ({error}); start it, or set BROADCAST_API_URL"
