@@ -16,8 +16,9 @@ from rich.markup import escape
 from broadcast.cli.terminal.display import Display, table_of
 from broadcast.cli.terminal.interruption import InterruptedRunError, run_interruptible
 from broadcast.clock import monotonic
-from broadcast.embedded.demonstration import Demonstration, Limits, Reconciliation, simulator_stats
+from broadcast.embedded.demonstration import Demonstration, Reconciliation, simulator_stats
 from broadcast.embedded.keyed_stack import start_with_key
+from broadcast.embedded.limits import Limits
 from broadcast.embedded.options import StackOptions
 from broadcast.embedded.profiled import LIMITS, ProfiledResult
 from broadcast.embedded.stack import Stack

@@ -1,7 +1,6 @@
 """The demo: import synthetic recipients, publish a flood alert over HTTP, wait for the last receipt, reconcile."""
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,8 +18,10 @@ from broadcast.cap import MEDIA_TYPE, freshen, read_cap, write_cap
 from broadcast.clock import monotonic, utc_now
 from broadcast.database import Connection, connect
 from broadcast.embedded.errors import EmbeddedError
+from broadcast.embedded.limits import Limits, longest_resend_seconds, states_stand, unfinished
 from broadcast.embedded.stack import Stack
 from broadcast.embedded.steps import Progress, Report, discard
+from broadcast.routes_file import load_routes
 from schemas.alert import Alert
 from schemas.status import DeliveryState
 
@@ -78,8 +79,6 @@ EXAMPLE = Path(__file__).with_name("flood.xml")
 """A link to `examples/flood.xml`; in a wheel it is a file."""
 LIFETIME_SECONDS = 3600
 POLL_SECONDS = 0.1
-STALL_SECONDS = 60.0
-"""Nothing changed for so long: something is broken, and the demo says what stands."""
 HTTP_SECONDS = 10.0
 
 States = Mapping[str, int]
@@ -89,29 +88,6 @@ Watch = Callable[[int, States], None]
 
 class DemonstrationError(EmbeddedError):
     """The demo could not go on: at which step, and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long the demo waits for the last recipient; with `ends` it then ends and tells what stands.
-
-    `unbound_seconds`: how long while everybody is queued and a stage misses something, such as a bind.
-    """
-
-    stall_seconds: float = STALL_SECONDS
-    most_seconds: float = math.inf
-    unbound_seconds: float = math.inf
-    ends: bool = False
-
-    def exceeded(self, waited: float, unchanged: float, *, unbound: bool = False) -> str | None:
-        """Why the demo waits no longer, or None."""
-        if unbound and unchanged > self.unbound_seconds:
-            return f"nobody could be sent anything for {self.unbound_seconds:.0f} s"
-        if unchanged > self.stall_seconds:
-            return f"nothing changed for {self.stall_seconds:.0f} s"
-        if waited > self.most_seconds:
-            return f"it was not over after {self.most_seconds:.0f} s"
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +110,7 @@ class Demonstration:
     watch: Watch = lambda _audience, _states: None
     steps: list[tuple[str, float]] = field(default_factory=list)
     alert_id: str = ""
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     end: End = End()
 
     async def run(self) -> Reconciliation:
@@ -182,6 +158,7 @@ class Demonstration:
         states: States = {}
         missing: Mapping[str, str] = {}
         unable = False
+        resend_seconds = longest_resend_seconds(load_routes(self.stack.settings))
         began_at = changed_at = monotonic()
         while True:
             answer = await client.get(f"/v1/alerts/{self.alert_id}/summary")
@@ -190,7 +167,8 @@ class Demonstration:
                 if body["counts"] != states:
                     states, changed_at = body["counts"], monotonic()
                     self.watch(body["audience"] or 0, states)
-                if body["audience"] and not _unfinished(states):
+                unchanged = monotonic() - changed_at
+                if body["audience"] and states_stand(states, unchanged, resend_seconds):
                     self.end = End(marked=body["possible_duplicates"])
                     return states
                 if body["state"] in {"refused", "expired"}:
@@ -198,9 +176,9 @@ class Demonstration:
                 if self.limits.ends:
                     state = await self.stack.read_state()
                     missing, unable = (state.missing, bool(state.holds)) if state is not None else ({}, False)
-                waited, unchanged = monotonic() - began_at, monotonic() - changed_at
                 unbound = unable and states.get(DeliveryState.QUEUED, 0) == body["audience"]
-                why = self.limits.exceeded(waited, unchanged, unbound=unbound)
+                stalled = unchanged if unfinished(states) or not body["audience"] else 0.0
+                why = self.limits.exceeded(monotonic() - began_at, stalled, unbound=unbound)
                 if why is not None:
                     if not self.limits.ends:
                         raise DemonstrationError(f"{why}; the states are {dict(states)}")
@@ -261,7 +239,3 @@ async def simulator_numbers(url: str) -> dict[int, int]:
     async with httpx.AsyncClient(timeout=60.0) as client:
         lines = (await client.get(f"{url}/numbers")).raise_for_status().text.splitlines()
     return {int(number): int(count) for number, count in map(str.split, lines)}
-
-
-def _unfinished(states: States) -> int:
-    return states.get(DeliveryState.QUEUED, 0) + states.get(DeliveryState.SUBMITTED, 0)

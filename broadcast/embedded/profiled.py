@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from broadcast.embedded.demonstration import End, Limits, Reconciliation
+from broadcast.embedded.demonstration import End, Reconciliation
+from broadcast.embedded.limits import Limits
 from schemas.status import DeliveryState
 
 LIMITS = Limits(stall_seconds=60.0, most_seconds=300.0, unbound_seconds=15.0, ends=True)

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from broadcast.embedded.demonstration import End, Limits, reconcile
+from broadcast.embedded.demonstration import End, reconcile
 from broadcast.embedded.errors import EmbeddedError
+from broadcast.embedded.limits import Limits
 from broadcast.embedded.options import make_routes
 from broadcast.embedded.profiled import ProfiledResult
 from broadcast.routing import read_routes
