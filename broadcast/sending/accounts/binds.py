@@ -130,8 +130,6 @@ class AccountBinds:
         All segments of a job are taken, or none. PduError, with nothing taken, for a number that is no address.
         """
         if self.breaker.state is State.HALF_OPEN:
-            if self.breaker.probe.one_message:
-                jobs, offsets = jobs[:1], offsets[:1]
             self.breaker.probe.note_message(content_of(jobs[0]))
         submission.message = submission.message.carried_by(self.account)
         templates = submission.message.templates(self.account, submission.at)

@@ -210,3 +210,24 @@ async def test_only_a_message_of_several_submits_keeps_the_answers_to_each() -> 
         assert len(bound.take()) == submits
         [token] = sender.jobs.progress.unanswered()
         assert (token[3] is not None) is (submits > 1)
+
+
+async def test_a_worker_without_a_share_of_the_partitions_keeps_the_rate_that_it_had() -> None:
+    sender = SenderUnderTest(rate_per_second=100)
+    [binds] = sender.accounts.in_force
+    for share, rate in ((0.5, 50), (0.0, 50), (0.25, 25)):
+        sender.accounts.set_share(share)
+        assert binds.pool.allowed_rate() == pytest.approx(rate)
+
+
+async def test_jobs_that_were_put_back_are_no_measure_of_how_long_a_message_waited() -> None:
+    sender = SenderUnderTest()
+    bound = sender.bind()
+    sender.feed(sender.jobs, map(job, range(3)))
+    jobs, offsets = sender.jobs.cut(3)
+    sender.jobs.put_back(jobs, offsets)
+    sender.write_ready()
+    bound.take()
+    bound.answer(0, 0, 0)
+    assert len(sender.statuses()) == 3
+    assert not sender.outbox.content.handovers

@@ -143,7 +143,7 @@ def test_what_was_measured_counts_for_less_as_time_passes() -> None:
     measured.note_answers(100, 0, 60.0)
     assert measured.read(60.0) == Measure(125, 0.2)
     measured.note_receipts([10.0] * 50, 60.0)
-    measured.note_receipts([100.0] * 5, 61.0)
+    measured.note_receipts([1.0, 100.0, 100.0, 100.0, 1_000.0], 61.0)
     assert measured.read(61.0).receipt_delay == pytest.approx(19.0)
     assert measured.read(1_000.0).receipt_delay is None
 
