@@ -34,6 +34,7 @@ JOBS_FAILED = "jobs_failed"
 JOBS_DELETED_UNSENT = "jobs_deleted_unsent"
 JOBS_LOST_THEIR_TAIL = "jobs_lost_their_tail"
 CONTROL_LOST_ITS_TAIL = "control_lost_its_tail"
+CONTROL_FULL = "control_full"
 BIND_DOWN = "bind_down"
 SESSION_MUTE = "session_mute"
 ACCOUNT_STOPPED = "account_stopped"
@@ -51,6 +52,7 @@ SENDER_KINDS = (
     JOBS_DELETED_UNSENT,
     JOBS_LOST_THEIR_TAIL,
     CONTROL_LOST_ITS_TAIL,
+    CONTROL_FULL,
     *ACCOUNT_KINDS,
     ACCOUNT_THROTTLED,
     ACCOUNT_LATE,

@@ -100,6 +100,12 @@ class Settings(BaseSettings):
     in_doubt_limit: int = Field(
         default=2_000, ge=1, description="Most messages that may be sent twice when a sender is killed."
     )
+    control_megabytes: int = Field(
+        default=64,
+        ge=1,
+        le=100_000,
+        description="Most memory, in MiB, of the alerts and stops that the sender of one route knows.",
+    )
     beat_seconds: float = Field(default=0.03, gt=0, description="Shortest time between two beats of a busy sender.")
     idle_beat_seconds: float = Field(default=1.0, gt=0, description="Time between two beats of a sender without jobs.")
     number_hash_key: SecretStr | None = Field(

@@ -41,7 +41,10 @@ Offset = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Octet = Annotated[int, Meta(ge=0, le=255)]
 VariantIndex = Annotated[int, Meta(ge=0, lt=VARIANTS_MAX)]
 
-AlertId = Annotated[str, Meta(max_length=36)]
+ALERT_ID_LENGTH_MAX = 36
+"""Of a UUID, as text."""
+
+AlertId = Annotated[str, Meta(max_length=ALERT_ID_LENGTH_MAX)]
 Name = Annotated[str, Meta(max_length=NAME_LENGTH_MAX)]
 """A short text: the name of an account, route, rule or stage, or a phone number."""
 

@@ -15,7 +15,7 @@ class SenderEvents(Protocol):
       when answers cannot be settled.
     - `JobReader`: `write_ready` when it has read jobs.
     - `ControlReader`: `write_ready` when control has changed, `put_aside` for a record that it cannot read,
-      `raise_alarm` when Kafka has lost control records.
+      `raise_alarm` when Kafka has lost control records, or one has no room.
     - `RouteAccounts`: `write_ready` when an account begins a probe, is stopped, or has changed.
     - `Dispatch`: `may_write` before it submits, `beat_now` when a beat makes room for more.
     - `JobChooser`, `DelayedJobs`: `beat_now` when only a beat makes room for the next job.

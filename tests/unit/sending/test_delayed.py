@@ -153,7 +153,7 @@ async def test_what_was_set_aside_is_cancelled_by_a_stop() -> None:
     one.session.pause_writing()
     sender.feed(sender.delayed, [job(1, attempt=2, segments=(2,), session=one.session.identity)])
     sender.write_ready()
-    sender.view.stopped.add(ALERT)
+    sender.view.stopped[ALERT] = 1
     sender.dispatch.settle_unsent()
     assert sender.outcomes() == [(1, Outcome.CANCELLED)]
     assert sender.delayed.empty
@@ -264,7 +264,7 @@ async def test_what_a_dead_sender_may_have_sent_is_unknown_after_a_stop_or_an_ex
     sender.dispatch.sources = (source,)
     sender.feed(source, [job(number) for number in range(7)])
     if end == "stop":
-        sender.view.stopped.add(ALERT)
+        sender.view.stopped[ALERT] = 1
     else:
         sender.view.controls[ALERT] = msgspec.structs.replace(sender.view.controls[ALERT], expires_at=1)
     sender.dispatch.settle_unsent()

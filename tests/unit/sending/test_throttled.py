@@ -93,7 +93,7 @@ async def test_a_throttled_submit_of_a_stopped_alert_does_not_go_again() -> None
     bound.take()
     bound.session._writing_paused = True
     bound.answer(RTHROTTLED)
-    sender.view.stopped.add(ALERT)
+    sender.view.stopped[ALERT] = 1
     allow_all(bound)
     sender.write_ready()
     assert bound.take() == []
