@@ -13,7 +13,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from broadcast.kafka.fetches import read_any_header
+from broadcast.kafka.fetches.partition_records import read_safely
 from broadcast.kafka.transactions import TransactionalProducer
 from broadcast.network.tls import make_client_context
 from broadcast.retry import retry
@@ -23,12 +23,15 @@ from broadcast.settings import Settings
 # makes our records no larger.
 sys.modules[DefaultRecordBatchBuilder.__module__].lz4_encode = partial(lz4_encode, level=1)  # type: ignore[attr-defined]
 
-read_any_header()
+read_safely()
 
 AWAY: tuple[type[BaseException], ...] = (KafkaError, OSError)
 """What a client raises when the brokers are away or not ready: worth waiting for. A timeout is an OSError too."""
 
 C = TypeVar("C")
+
+POLL_RECORDS_MAX = 10_000
+"""Most records of one poll, where the reader does not ask for fewer: a batch may hold a million small ones."""
 
 REQUEST_TIMEOUT_MS = 10_000
 FETCH_WAIT_MS = 50
@@ -115,6 +118,7 @@ def make_consumer(settings: Settings, *topics: str, **overrides: Any) -> Consume
         "heartbeat_interval_ms": int(settings.heartbeat_interval_seconds * 1000),
         "fetch_max_wait_ms": FETCH_WAIT_MS,
         "max_partition_fetch_bytes": 1024 * 1024,
+        "max_poll_records": POLL_RECORDS_MAX,
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
     }
     return Consumer(*topics, **(keywords | overrides))
