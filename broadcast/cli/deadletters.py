@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from contextlib import aclosing
 from datetime import UTC, datetime
 
 import click
@@ -10,9 +11,10 @@ import click
 from broadcast.cli.terminal.ids import ID
 from broadcast.clock import instant_of
 from broadcast.deadletters.deciding import dismiss_deadletter, replay_deadletter
-from broadcast.deadletters.reading import Found, find_deadletter, read_deadletters
+from broadcast.deadletters.letters import Found
+from broadcast.deadletters.reading import find_deadletter, stream_deadletters
 from broadcast.logs import mask_numbers
-from broadcast.settings import load_settings
+from broadcast.settings import Settings, load_settings
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, nothing else.")
 
@@ -23,19 +25,36 @@ def command() -> None:
 
 
 @command.command("list")
+@click.option("--since", type=ID, default=0, show_default=True, help="Offset of the first.")
+@click.option("--limit", type=click.IntRange(min=1), help="Most of them; if not set, all.")
 @as_json_option
-def show_all(as_json: bool) -> None:
-    """All dead letters that are kept, oldest first."""
-    letters = asyncio.run(read_deadletters(load_settings()))
+def show_all(since: int, limit: int | None, as_json: bool) -> None:
+    """Dead letters that are kept, oldest first."""
+    asyncio.run(_show_all(load_settings(), since, limit, as_json=as_json))
+
+
+async def _show_all(settings: Settings, since: int, limit: int | None, *, as_json: bool) -> None:
+    count = 0
+    async with aclosing(stream_deadletters(settings, since=since)) as letters:
+        async for found in letters:
+            if count == limit:
+                break
+            _show_line(found, first=not count, as_json=as_json)
+            count += 1
     if as_json:
-        click.echo(json.dumps([_content(found) for found in letters]))
+        click.echo("]" if count else "[]")
+    else:
+        click.echo(f"{count} dead letters")
+
+
+def _show_line(found: Found, *, first: bool, as_json: bool) -> None:
+    if as_json:
+        click.echo(("[" if first else ", ") + json.dumps(_content(found)), nl=False)
         return
-    for found in letters:
-        mark = "replayed" if found.replayed else "dismissed" if found.dismissed else ""
-        where = f"{found.letter.topic} {found.letter.partition}/{found.letter.offset}"
-        click.echo(f"{found.offset:>8}  {_instant(found)}  {found.letter.stage:<9} {mark:<9} {where}")
-        click.echo(f"{'':>10}{mask_numbers(found.letter.error)}")
-    click.echo(f"{len(letters)} dead letters")
+    mark = "replayed" if found.replayed else "dismissed" if found.dismissed else ""
+    where = f"{found.letter.topic} {found.letter.partition}/{found.letter.offset}"
+    click.echo(f"{found.offset:>8}  {_instant(found)}  {found.letter.stage:<9} {mark:<9} {where}")
+    click.echo(f"{'':>10}{mask_numbers(found.letter.error)}")
 
 
 @command.command("show")

@@ -7,13 +7,8 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, KafkaError
 
-from broadcast.deadletters.reading import (
-    DISMISSED_HEADER,
-    REPLAYED_HEADER,
-    Found,
-    find_deadletter,
-    reaching_letters,
-)
+from broadcast.deadletters.letters import DISMISSED_HEADER, REPLAYED_HEADER, Found
+from broadcast.deadletters.reading import find_deadletter, reaching_letters
 from broadcast.deadletters.writing import REPLAY_HEADER
 from broadcast.errors import InputError
 from broadcast.kafka.clients import make_producer

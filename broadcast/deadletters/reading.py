@@ -1,92 +1,54 @@
-"""Reading dead letters: all that are kept, what was decided about each, and how many are open."""
+"""Reading dead letters, one after another: memory does not grow with their number."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from broadcast.deadletters.letters import Found, Marks, is_note, read_letter
 from broadcast.errors import FencedError, InputError, UnavailableError
 from broadcast.kafka.clients import make_consumer
 from broadcast.kafka.events import FENCED
 from broadcast.settings import Settings
-from schemas.deadletter import DeadLetter
 from schemas.topics import Names
-
-REPLAYED_HEADER = "tocsin_replay_of"
-"""On the note that a replay leaves among the dead letters: the offset of the one that was put back."""
-
-DISMISSED_HEADER = "tocsin_dismissal_of"
-"""On the note that a dismissal leaves: the offset of the one that nobody need look at again."""
 
 READ_BUDGET_SECONDS = 10.0
 """For the next batch of dead letters: far above a broker's answer, below a person's patience."""
 
-OFFSET_DIGITS = 19
-"""Of the largest offset; a longer number in a header is no offset, and Python refuses to read one of 5,000 digits."""
 
-_decoder = msgspec.json.Decoder(DeadLetter)
+async def stream_deadletters(settings: Settings, *, since: int = 0) -> AsyncIterator[Found]:
+    """The dead letters from an offset on, oldest first, those that were replayed or dismissed marked so.
 
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One dead letter with its offset; `replayed` once it was put back, `dismissed` once it was laid aside."""
-
-    offset: int
-    letter: DeadLetter
-    replayed: bool = False
-    dismissed: bool = False
-
-    @property
-    def open(self) -> bool:
-        """Whether somebody is still to look at it."""
-        return not (self.replayed or self.dismissed)
-
-
-async def read_deadletters(settings: Settings) -> list[Found]:
-    """Every dead letter that is kept, oldest first, those that were replayed or dismissed marked so.
-
-    UnavailableError, here and below, when Kafka or the topic of dead letters is away.
+    The topic is read twice, because what was decided about a letter stands behind it. UnavailableError, here and below,
+    when Kafka or the topic of dead letters is away.
     """
-    letters: dict[int, Found] = {}
-    async with reaching_letters(settings):
-        await follow_letters(settings, letters, 0)
-    return list(letters.values())
+    async with reaching_letters(settings), open_log(settings) as log:
+        marks = Marks(max(log.begin, since), log.end)
+        async for record in log.read(since):
+            marks.note(record)
+        async for record in log.read(since):
+            if not is_note(record):
+                yield read_letter(record, marks)
 
 
 async def find_deadletter(settings: Settings, offset: int) -> Found:
     """The dead letter at an offset; InputError when there is none."""
-    for found in await read_deadletters(settings):
-        if found.offset == offset:
-            return found
-    raise InputError(
-        f"offset {offset}: no dead letter is kept there; `broadcast deadletters list` shows those that are"
-    )
-
-
-class OpenLetters:
-    """How many dead letters somebody is still to look at, by topic; each `count` reads only what is new."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._letters: dict[int, Found] = {}
-        self._next = 0
-
-    async def count(self) -> Counter[str]:
-        """The numbers as they are now."""
-        self._next = await follow_letters(self._settings, self._letters, self._next)
-        # Only where each came from is needed from here on.
-        self._letters = {
-            offset: replace(found, letter=msgspec.structs.replace(found.letter, key=None, value=None))
-            for offset, found in self._letters.items()
-            if found.open
-        }
-        return Counter(found.letter.topic for found in self._letters.values())
+    found = None
+    async with reaching_letters(settings), open_log(settings) as log:
+        marks = Marks(offset, offset + 1)
+        async for record in log.read(offset):
+            marks.note(record)
+            if record.offset == offset and not is_note(record):
+                found = record
+    if found is None:
+        raise InputError(
+            f"offset {offset}: no dead letter is kept there; `broadcast deadletters list` shows those that are"
+        )
+    return read_letter(found, marks)
 
 
 @asynccontextmanager
@@ -103,11 +65,27 @@ async def reaching_letters(settings: Settings) -> AsyncIterator[None]:
         ) from error
 
 
-async def follow_letters(settings: Settings, letters: dict[int, Found], since: int) -> int:
-    """Bring `letters` up to date with what came from offset `since` on; returns the offset after.
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The topic of dead letters as it was when it was opened: the offsets from `begin` to before `end`."""
 
-    Letters that Kafka has deleted leave it.
-    """
+    consumer: AIOKafkaConsumer
+    partition: TopicPartition
+    begin: int
+    end: int
+
+    async def read(self, since: int) -> AsyncIterator[Any]:
+        """The records from an offset on."""
+        self.consumer.seek(self.partition, max(self.begin, since))
+        while await asyncio.wait_for(self.consumer.position(self.partition), READ_BUDGET_SECONDS) < self.end:
+            for records in (await self.consumer.getmany(self.partition, timeout_ms=200)).values():
+                for record in records:
+                    yield record
+
+
+@asynccontextmanager
+async def open_log(settings: Settings) -> AsyncIterator[Log]:
+    """Connect, and find where the topic of dead letters begins and ends."""
     partition = TopicPartition(Names(settings.topic_prefix).deadletters, 0)
     consumer = make_consumer(settings, auto_offset_reset="earliest")
     consumer.assign([partition])
@@ -115,35 +93,6 @@ async def follow_letters(settings: Settings, letters: dict[int, Found], since: i
         await consumer.start()
         begin = (await consumer.beginning_offsets([partition]))[partition]
         end = (await consumer.end_offsets([partition]))[partition]
-        if end < since:  # Kafka's data is not what it was
-            letters.clear()
-            since = begin
-        for offset in [offset for offset in letters if offset < begin]:
-            del letters[offset]
-        consumer.seek(partition, max(begin, since))
-        while (at := await asyncio.wait_for(consumer.position(partition), READ_BUDGET_SECONDS)) < end:
-            for records in (await consumer.getmany(partition, timeout_ms=200)).values():
-                for record in records:
-                    _apply(letters, record)
+        yield Log(consumer, partition, begin, end)
     finally:
         await consumer.stop()
-    return int(at)
-
-
-def _apply(letters: dict[int, Found], record: Any) -> None:
-    headers = dict(record.headers)
-    for header in (REPLAYED_HEADER, DISMISSED_HEADER):
-        if header in headers:
-            mark = headers[header] or b""
-            known = letters.get(int(mark)) if mark.isdigit() and len(mark) <= OFFSET_DIGITS else None
-            if known is not None:
-                replayed = known.replayed or header == REPLAYED_HEADER
-                dismissed = known.dismissed or header == DISMISSED_HEADER
-                letters[known.offset] = replace(known, replayed=replayed, dismissed=dismissed)
-            return
-    value = record.value or b""
-    try:
-        letter = _decoder.decode(value)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        letter = DeadLetter(record.topic, 0, record.offset, "", f"not a dead letter: {error}", 0, value=value)
-    letters[record.offset] = Found(record.offset, letter)

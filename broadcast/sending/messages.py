@@ -1,7 +1,7 @@
 """Texts of alerts as submit_sm templates, one per account and segment."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from broadcast.routing import Account
 from broadcast.routing.fields import LongMessages
@@ -12,7 +12,10 @@ from schemas.control import Control
 from schemas.lane import Lane
 
 CACHE_LIMIT: Final = 2_000
-"""Messages kept, a few megabytes at most; beyond it, all are made anew."""
+"""Messages kept, a few megabytes at most, and as many texts without one; beyond it, all are made anew."""
+
+
+_Key: TypeAlias = tuple[str, int, str, tuple[int, ...]]
 
 
 class MessageError(ValueError):
@@ -62,12 +65,14 @@ class Message:
 class MessageCache:
     """Messages by alert, variant, own text and segments; a control record that changes makes new ones.
 
-    `highest` is the most segments of a message.
+    `highest` is the most segments of a message. What has no message is remembered too: to find out that a text is too
+    long takes as long as to split it.
     """
 
     def __init__(self, highest_segments: int) -> None:
         self.highest: Final = highest_segments
-        self._messages: Final[dict[tuple[str, int, str, tuple[int, ...]], Message]] = {}
+        self._messages: Final[dict[_Key, Message]] = {}
+        self._faults: Final[dict[_Key, tuple[Control, str]]] = {}
 
     def find(self, control: Control, variant: int, text: str, segments: tuple[int, ...]) -> Message:
         """The message of a job; MessageError when the job names a variant or segment that does not exist."""
@@ -75,7 +80,16 @@ class MessageCache:
         message = self._messages.get(key)
         if message is not None and message.control is control:
             return message
-        message = self._make(control, variant, text, segments)
+        known, fault = self._faults.get(key, (None, ""))
+        if known is control:
+            raise MessageError(fault)
+        try:
+            message = self._make(control, variant, text, segments)
+        except MessageError as error:
+            if len(self._faults) >= CACHE_LIMIT:
+                self._faults.clear()
+            self._faults[key] = (control, str(error))
+            raise
         if len(self._messages) >= CACHE_LIMIT:
             self._messages.clear()
         self._messages[key] = message
@@ -84,6 +98,7 @@ class MessageCache:
     def clear(self) -> None:
         """Make all messages anew: accounts have changed, and templates hold fields of theirs."""
         self._messages.clear()
+        self._faults.clear()
 
     def _make(self, control: Control, variant: int, text: str, segments: tuple[int, ...]) -> Message:
         if not text:

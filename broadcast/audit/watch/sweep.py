@@ -20,7 +20,7 @@ from broadcast.audit.watch.lag import work_left
 from broadcast.audit.watch.unmatched_receipts import alarm_unmatched, show_unmatched
 from broadcast.clock import utc_now
 from broadcast.database.pool import AWAY, wait_for_database
-from broadcast.deadletters.reading import OpenLetters
+from broadcast.deadletters.open_letters import OpenLetters
 from broadcast.lifecycle import FINAL_STATES, AlertState, Transition, may_happen, next_state
 from broadcast.retry import Backoff
 from broadcast.settings import Settings

@@ -13,7 +13,9 @@ from broadcast.audit.attempts.decoding import Poison
 from broadcast.audit.attempts.poison import PoisonWriter
 from broadcast.audit.evidence.chain import RawRecord
 from broadcast.deadletters.deciding import deciding_letter, dismiss_deadletter, replay_deadletter
-from broadcast.deadletters.reading import OpenLetters, find_deadletter, read_deadletters
+from broadcast.deadletters.letters import Found
+from broadcast.deadletters.open_letters import OpenLetters
+from broadcast.deadletters.reading import find_deadletter, stream_deadletters
 from broadcast.deadletters.writing import REPLAY_HEADER, encode_letter
 from broadcast.errors import FencedError, InputError
 from broadcast.kafka.batches import Record
@@ -34,6 +36,10 @@ ROUTES = [
         accounts=({"name": "a", "host": "127.0.0.1", "port": 2775, "system_id": "a"},),
     )
 ]
+
+
+async def read_deadletters(settings: Settings) -> list[Found]:
+    return [found async for found in stream_deadletters(settings)]
 
 
 @pytest.fixture
@@ -152,6 +158,12 @@ async def test_the_command_lists_shows_and_replays(poisoned: Settings) -> None:
     offset = str(listed[0]["offset"])
     assert json.loads(await _run(poisoned, "show", offset, "--json"))["text"] == "not json"
     assert "not json" in await _run(poisoned, "show", offset)
+    assert [found["offset"] for found in json.loads(await _run(poisoned, "list", "--json", "--limit", "1"))] == [
+        int(offset)
+    ]
+    since = json.loads(await _run(poisoned, "list", "--json", "--since", str(int(offset) + 1)))
+    assert since == listed[1:]
+    assert json.loads(await _run(poisoned, "list", "--json", "--since", "1000")) == []
     assert "again" in await _run(poisoned, "replay", offset)
     assert "replayed" in await _run(poisoned, "list")
     assert "was put back before" in await _run(poisoned, "replay", offset, code=1)
