@@ -1,8 +1,8 @@
 """Statuses: one submit result or local outcome each, on `statuses.v1`; and what they say of a recipient."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import Annotated, TypeAlias
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -112,8 +112,19 @@ def state_of_attempt(outcome: Outcome, receipt: ReceiptState | None) -> Delivery
     return STATE_OF_OUTCOME[outcome]
 
 
-Fact: TypeAlias = tuple[int, object, int, int, DeliveryState]
-"""Attempt, submitted at, segment, segments, state; segment 0 speaks of the whole message."""
+class Fact(NamedTuple):
+    """What the state of a recipient needs of one status; segment 0 speaks of the whole message.
+
+    `at` is when it was submitted, `accepted` whether an SMSC took it, whatever a receipt says since.
+    """
+
+    attempt: int
+    at: object
+    segment: int
+    segments: int
+    state: DeliveryState
+    account: object = None
+    accepted: bool = False
 
 
 def state_of_recipient(attempts: Iterable[Fact]) -> DeliveryState:
@@ -124,56 +135,72 @@ def state_of_recipient(attempts: Iterable[Fact]) -> DeliveryState:
     queued. Unknown does not count where the very submit was answered after all.
     """
     facts = list(attempts)
-    answered = {fact[:3] for fact in facts if fact[4] is not DeliveryState.UNKNOWN}
-    facts = [fact for fact in facts if fact[4] is not DeliveryState.UNKNOWN or fact[:3] not in answered]
+    answered = {(fact[:3], fact.account) for fact in facts if fact.state is not DeliveryState.UNKNOWN}
+    facts = [
+        fact for fact in facts if fact.state is not DeliveryState.UNKNOWN or (fact[:3], fact.account) not in answered
+    ]
     if len({fact[:2] for fact in facts}) > 1:
-        return RANKING[min(map(_rank_copy, _copies(facts)))]
+        return RANKING[min(_rank_copy(facts[place] for place in places) for places in group_copies(facts))]
     return RANKING[_rank_copy(facts)]
+
+
+def group_copies(facts: Sequence[Fact]) -> list[list[int]]:
+    """The places of the facts of each copy, oldest first, and by themselves those of the whole message.
+
+    An attempt at some of the segments only, by the account of the copy before it and at none that this copy has
+    accepted, is the rest of that copy: the sender sends what is left on the same session. Every other attempt is a
+    copy, though perhaps not all of its statuses are there.
+    """
+    copies: list[list[int]] = []
+    attempts: dict[tuple[int, str], list[int]] = {}
+    for place, fact in enumerate(facts):
+        if fact.segment == 0:
+            copies.append([place])
+        else:
+            attempts.setdefault((fact.attempt, str(fact.account)), []).append(place)
+    newest: list[int] | None = None
+    for key in sorted(attempts):
+        for places in _by_instant(facts, attempts[key]):
+            if newest is not None and _is_rest(facts, places, newest):
+                newest += places
+            else:
+                newest = places
+                copies.append(newest)
+    return copies
+
+
+def _is_rest(facts: Sequence[Fact], places: list[int], copy: list[int]) -> bool:
+    segments = {facts[place].segment for place in places}
+    return (
+        facts[places[0]].account == facts[copy[0]].account
+        and len(segments) < max(facts[place].segments for place in places)
+        and not any(facts[place].accepted and facts[place].segment in segments for place in copy)
+    )
+
+
+def _by_instant(facts: Sequence[Fact], places: list[int]) -> list[list[int]]:
+    """The copies of one attempt by one account: two where a killed sender had written its segments before.
+
+    Then a segment is there twice, and the instants tell the copies apart. Else they say nothing: the segments of a copy
+    may be written one after another.
+    """
+    if len({facts[place][1:3] for place in places}) == len({facts[place].segment for place in places}):
+        return [places]
+    together: dict[object, list[int]] = {}
+    for place in places:
+        together.setdefault(facts[place].at, []).append(place)
+    return [together[at] for at in sorted(together, key=str)]
 
 
 def _rank_copy(facts: Iterable[Fact]) -> int:
     whole = RANK[DeliveryState.QUEUED]
     best: dict[int, int] = {}
     count = 1
-    for _, _, segment, segments, state in facts:
-        rank = RANK[state]
-        if segment == 0:
+    for fact in facts:
+        rank = RANK[fact.state]
+        if fact.segment == 0:
             whole = min(whole, rank)
         else:
-            best[segment] = min(best.get(segment, rank), rank)
-            count = max(count, segments)
+            best[fact.segment] = min(best.get(fact.segment, rank), rank)
+            count = max(count, fact.segments)
     return max(min(whole, best.get(segment, whole)) for segment in range(1, count + 1))
-
-
-def _copies(facts: Iterable[Fact]) -> list[list[Fact]]:
-    """The facts of each copy, and by themselves those of the whole message.
-
-    An attempt at some of the segments only is the rest of the copy before it: its sender sends the others on no other
-    session.
-    """
-    copies: list[list[Fact]] = []
-    by_attempt: dict[int, list[Fact]] = {}
-    for fact in facts:
-        if fact[2] == 0:
-            copies.append([fact])
-        else:
-            by_attempt.setdefault(fact[0], []).append(fact)
-    newest: list[Fact] | None = None
-    for attempt in sorted(by_attempt):
-        for written in _by_instant(by_attempt[attempt]):
-            if newest is not None and len({fact[2] for fact in written}) < max(fact[3] for fact in written):
-                newest += written
-            else:
-                newest = written
-                copies.append(newest)
-    return copies
-
-
-def _by_instant(facts: list[Fact]) -> Iterable[list[Fact]]:
-    """The copies of one attempt: two where a killed sender had written its segments before, at another instant."""
-    if len({fact[1:3] for fact in facts}) == len({fact[2] for fact in facts}):
-        return [facts]
-    together: dict[object, list[Fact]] = {}
-    for fact in facts:
-        together.setdefault(fact[1], []).append(fact)
-    return [together[at] for at in sorted(together, key=str)]

@@ -34,7 +34,7 @@ _ALERTS = "SELECT alert_id::text, state, lane, expires_at FROM alerts WHERE aler
 
 _ATTEMPTS = """
 SELECT t.alert_id, t.recipient_id, a.attempt, a.submitted_at, a.segment, a.segments, a.outcome,
-    a.receipt_state AS receipt, CASE WHEN a.receipt_covers_message THEN a.account END AS covering
+    a.receipt_state AS receipt, a.account, a.receipt_covers_message AS covers
 FROM unnest($1::text[], $2::bigint[]) AS t(alert_id, recipient_id) CROSS JOIN LATERAL (
     SELECT * FROM attempts b WHERE b.alert_id = t.alert_id::uuid AND b.recipient_id = t.recipient_id OFFSET 0
 ) a

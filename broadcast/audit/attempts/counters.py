@@ -20,7 +20,7 @@ LOCK_CLASS = 0xA0D1
 _ATTEMPTS = """
 SELECT recipient_id, evidence_id, attempt, segment, segments, message_key, submitted_at, outcome,
     receipt_state AS receipt, possible_duplicate, only_attempt,
-    CASE WHEN receipt_covers_message THEN account END AS covering
+    account, receipt_covers_message AS covers
 FROM attempts WHERE alert_id = $1::text::uuid AND recipient_id = ANY ($2::bigint[])
 """
 

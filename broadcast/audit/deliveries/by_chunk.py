@@ -26,7 +26,7 @@ WHERE alert_id = $1 AND recipient_id > $2 AND recipient_id <= $3
 
 _COUNTED = """
 SELECT recipient_id, segment, segments, outcome, receipt_state, possible_duplicate, submitted_at < $4 AS old,
-    attempt, submitted_at, CASE WHEN receipt_covers_message THEN account END AS covering
+    attempt, submitted_at, account, receipt_covers_message
 FROM attempts WHERE alert_id = $1 AND recipient_id > $2 AND recipient_id <= $3
 """
 
@@ -82,7 +82,7 @@ def _count_attempts(result: Count, attempts: list[list[Any]]) -> None:
         if len(facts) == 1 and facts[0][1] <= 1 and facts[0][2] == 1:
             state = STATE_OF_CODES[facts[0][3], facts[0][4]]
         else:
-            state = state_of_parts([Part._make((fact[7], fact[8], *fact[1:5], fact[9])) for fact in facts])
+            state = state_of_parts([Part._make((fact[7], fact[8], *fact[1:5], *fact[9:11])) for fact in facts])
         result.states[state] += 1
         result.possible_duplicates += any(fact[5] for fact in facts)
         if state is DeliveryState.SUBMITTED:

@@ -36,9 +36,8 @@ class Attempt(NamedTuple):
     @property
     def part(self) -> Part:
         """What the state of its recipient needs of it."""
-        covering = self.account if self.receipt_covers_message else None
         submit = self.attempt, self.submitted_at, self.segment, self.segments, self.outcome
-        return Part(*submit, self.receipt_state, covering)
+        return Part(*submit, self.receipt_state, self.account, self.receipt_covers_message)
 
     @property
     def state(self) -> DeliveryState:

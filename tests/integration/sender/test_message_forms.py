@@ -13,7 +13,8 @@ from schemas.deadletter import DeadLetter
 from schemas.job import Job
 from schemas.lane import Lane
 from schemas.receipt import Receipt, ReceiptState
-from schemas.status import DeliveryState, Outcome, state_of_attempt, state_of_recipient
+from schemas.status import DeliveryState, Fact, Outcome, state_of_attempt, state_of_recipient
+from tests.support.facts import fact_of
 from tests.support.sender_setup import ROUTE, open_route
 from tests.support.waiting import found_first
 
@@ -49,13 +50,11 @@ async def test_a_long_text_in_each_form_is_retried_until_it_is_delivered(
             (each.account, each.message_id): each for each in await route.records(route.names.receipts, Receipt)
         }
         assert Counter(each.state for each in receipts.values()) == {ReceiptState.DELIVERED: 300 * submits}
-        found: dict[int, list[tuple[int, int, int, int, DeliveryState]]] = {}
+        found: dict[int, list[Fact]] = {}
         for status in await route.statuses():
             receipt = receipts.get((status.account, status.message_id)) if status.message_id else None
             state = state_of_attempt(status.outcome, receipt.state if receipt else None)
-            found.setdefault(status.recipient_id, []).append(
-                (status.attempt, status.submitted_at, status.segment, status.segments, state)
-            )
+            found.setdefault(status.recipient_id, []).append(fact_of(status, state))
         assert {status.segments for status in await route.statuses()} == {3}
         assert Counter(status.segment for status in await route.statuses()).keys() == set(segments)
         assert Counter(map(state_of_recipient, found.values())) == {DeliveryState.DELIVERED: 300}

@@ -60,7 +60,7 @@ async def test_one_receipt_for_all_parts_makes_the_message_delivered(kafka_setti
         for status in await route.statuses():
             messages[status.recipient_id].append(part_of(status, receipts))
         assert {state_of_parts(parts) for parts in messages.values()} == {DeliveryState.DELIVERED}
-        each_for_itself = [[part._replace(covering=None) for part in parts] for parts in messages.values()]
+        each_for_itself = [[part._replace(covers=False) for part in parts] for parts in messages.values()]
         assert set(map(state_of_parts, each_for_itself)) == {DeliveryState.SUBMITTED}
 
 
@@ -74,5 +74,6 @@ def part_of(status: Status, receipts: dict[str, ReceiptState]) -> Part:
         status.segments,
         CODE_OF_OUTCOME[status.outcome],
         None if state is None else CODE_OF_RECEIPT[state],
-        1 if status.receipt_covers_message else None,
+        1,
+        status.receipt_covers_message,
     )

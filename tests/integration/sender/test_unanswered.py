@@ -12,6 +12,7 @@ from broadcast.settings import Settings
 from broadcast.smpp.codec.command_status import RINVDSTADR
 from schemas.lane import Lane
 from schemas.status import DeliveryState, Outcome, Status, state_of_attempt, state_of_recipient
+from tests.support.facts import fact_of
 from tests.support.sender_setup import RouteUnderTest, number_of, open_route
 from tests.support.waiting import eventually
 
@@ -56,9 +57,7 @@ async def statuses_of(route: RouteUnderTest, alert: str) -> dict[int, list[Statu
 
 
 def state(statuses: list[Status]) -> DeliveryState:
-    return state_of_recipient(
-        (s.attempt, s.submitted_at, s.segment, s.segments, state_of_attempt(s.outcome, None)) for s in statuses
-    )
+    return state_of_recipient(fact_of(s, state_of_attempt(s.outcome, None)) for s in statuses)
 
 
 async def all_submitted(route: RouteUnderTest, alert: str) -> None:

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadcast.audit.codes import CODE_OF_OUTCOME, CODE_OF_RECEIPT
+from broadcast.audit.codes import CODE_OF_OUTCOME, CODE_OF_RECEIPT, STATE_OF_CODES
+from broadcast.audit.coverage import Part, spread_receipts, state_of_parts
 from broadcast.audit.deliveries.state import Attempt, deliveries_of
 from schemas.receipt import ReceiptState
-from schemas.status import DeliveryState, Outcome
+from schemas.status import RANK, DeliveryState, Fact, Outcome, group_copies, state_of_recipient
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ACCEPTED = CODE_OF_OUTCOME[Outcome.ACCEPTED]
 LATER = NOW + timedelta(seconds=1)
 instants = st.integers(0, 3).map(lambda number: NOW + timedelta(seconds=number))
 
@@ -259,3 +261,36 @@ def test_the_attempt_that_is_shown_has_the_receipt_itself() -> None:
     (delivery,) = deliveries_of([1], {}, {1: copy_of_three(None, None, DELIVERED)}, overdue_before=LATER)
     assert delivery.attempt is not None
     assert (delivery.attempt.segment, delivery.receipt_overdue) == (3, False)
+
+
+PARTS = st.lists(
+    st.builds(
+        Part,
+        attempt=st.integers(1, 3),
+        submitted_at=instants,
+        segment=st.integers(0, 3),
+        segments=st.just(3),
+        outcome=st.sampled_from(sorted(CODE_OF_OUTCOME.values())),
+        receipt=st.none() | st.sampled_from(sorted(CODE_OF_RECEIPT.values())),
+        account=st.integers(1, 2),
+        covers=st.booleans(),
+    ),
+    max_size=10,
+)
+
+
+@given(PARTS)
+def test_a_receipt_speaks_for_parts_of_the_very_copy_that_the_state_is_of(parts: list[Part]) -> None:
+    spread = spread_receipts(parts)
+    facts = [
+        Fact(*part[:4], STATE_OF_CODES[part.outcome, receipt], part.account, part.outcome == ACCEPTED)
+        for part, receipt in zip(parts, spread, strict=True)
+    ]
+    copies = group_copies(facts)
+    for copy in copies:
+        own = {parts[place].receipt for place in copy if parts[place].covers}
+        assert all(spread[place] == parts[place].receipt or spread[place] in own for place in copy)
+    unknown_answered = {fact[:3] for fact in facts if fact.state is DeliveryState.UNKNOWN}
+    if not unknown_answered:
+        best = min(RANK[state_of_recipient([facts[place] for place in copy])] for copy in copies or [[]])
+        assert RANK[state_of_parts(parts)] == best

@@ -52,7 +52,7 @@ def part(
     segments: int = 1,
 ) -> Part:
     code = None if receipt is None else CODE_OF_RECEIPT[receipt]
-    return Part(attempt, NOW, segment, segments, CODE_OF_OUTCOME[outcome], code, None)
+    return Part(attempt, NOW, segment, segments, CODE_OF_OUTCOME[outcome], code, 1, False)
 
 
 def test_every_state_has_a_decision() -> None:

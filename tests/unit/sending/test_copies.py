@@ -23,6 +23,7 @@ from schemas.job import Job
 from schemas.lane import Lane
 from schemas.status import RANK, DeliveryState, Outcome, Status, state_of_attempt, state_of_recipient
 from schemas.topics import Names
+from tests.support.facts import fact_of
 
 AT = 1_800_000_000_000
 ALERT = "a" * 36
@@ -121,9 +122,7 @@ class Smsc:
                     self.waiting.append(job)
 
     def state(self) -> DeliveryState:
-        return state_of_recipient(
-            (s.attempt, s.submitted_at, s.segment, s.segments, state_of_attempt(s.outcome, None)) for s in self.statuses
-        )
+        return state_of_recipient(fact_of(s, state_of_attempt(s.outcome, None)) for s in self.statuses)
 
 
 STATUSES = st.sampled_from([ROK, RSYSERR, RMSGQFUL, RINVDSTADR, RINVSRCADR])
