@@ -1,7 +1,7 @@
 """Reading dead letters, one after another: memory does not grow with their number."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ READ_BUDGET_SECONDS = 10.0
 """For the next batch of dead letters: far above a broker's answer, below a person's patience."""
 
 
-async def stream_deadletters(settings: Settings, *, since: int = 0) -> AsyncIterator[Found]:
+async def stream_deadletters(settings: Settings, *, since: int = 0) -> AsyncGenerator[Found, None]:
     """The dead letters from an offset on, oldest first, those that were replayed or dismissed marked so.
 
     The topic is read twice, because what was decided about a letter stands behind it. UnavailableError, here and below,

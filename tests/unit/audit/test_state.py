@@ -14,7 +14,6 @@ from schemas.receipt import ReceiptState
 from schemas.status import RANK, DeliveryState, Fact, Outcome, group_copies, state_of_recipient
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-ACCEPTED = CODE_OF_OUTCOME[Outcome.ACCEPTED]
 LATER = NOW + timedelta(seconds=1)
 instants = st.integers(0, 3).map(lambda number: NOW + timedelta(seconds=number))
 
@@ -283,7 +282,7 @@ PARTS = st.lists(
 def test_a_receipt_speaks_for_parts_of_the_very_copy_that_the_state_is_of(parts: list[Part]) -> None:
     spread = spread_receipts(parts)
     facts = [
-        Fact(*part[:4], STATE_OF_CODES[part.outcome, receipt], part.account, part.outcome == ACCEPTED)
+        Fact(*part[:4], STATE_OF_CODES[part.outcome, receipt], part.account, part.outcome == CODE_OF_OUTCOME[ACCEPTED])
         for part, receipt in zip(parts, spread, strict=True)
     ]
     copies = group_copies(facts)

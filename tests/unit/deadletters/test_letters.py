@@ -1,6 +1,7 @@
 """What stands on the topic of dead letters, whatever anybody wrote on it, and what is counted of it."""
 
 from collections import Counter
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,9 +15,9 @@ from broadcast.deadletters.open_letters import OTHER_TOPICS, TOPICS_MAX, LetterC
 from schemas.deadletter import DeadLetter
 
 
-def letter(offset: int, topic: str = "jobs", **headers: bytes | None) -> Any:
+def letter(offset: int, topic: str = "jobs", headers: Mapping[str, bytes | None] | None = None) -> Any:
     value = msgspec.json.encode(DeadLetter(topic, 0, 5, "sender", "no job", 0))
-    return SimpleNamespace(topic="deadletters", offset=offset, headers=tuple(headers.items()), value=value)
+    return SimpleNamespace(topic="deadletters", offset=offset, headers=tuple((headers or {}).items()), value=value)
 
 
 def read_all(records: list[Any]) -> list[Found]:
@@ -29,7 +30,7 @@ def read_all(records: list[Any]) -> list[Found]:
 @pytest.mark.parametrize("header", [REPLAYED_HEADER, DISMISSED_HEADER])
 @pytest.mark.parametrize("mark", [b"9" * 5_000, b"\xff\xfe", b"-1", b"", None, b"6", b"8", b"9", b"10"])
 def test_a_note_about_no_letter_changes_nothing(header: str, mark: bytes | None) -> None:
-    records = [letter(7), letter(9, **{header: mark}), letter(10)]
+    records = [letter(7), letter(9, headers={header: mark}), letter(10)]
     assert [(found.offset, found.replayed, found.dismissed) for found in read_all(records)] == [
         (7, False, False),
         (10, False, False),
@@ -37,7 +38,7 @@ def test_a_note_about_no_letter_changes_nothing(header: str, mark: bytes | None)
 
 
 def test_a_note_about_a_letter_closes_it() -> None:
-    first, second = read_all([letter(7), letter(8), letter(9, **{REPLAYED_HEADER: b"7", DISMISSED_HEADER: b"7"})])
+    first, second = read_all([letter(7), letter(8), letter(9, headers={REPLAYED_HEADER: b"7", DISMISSED_HEADER: b"7"})])
     assert (first.replayed, first.dismissed) == (True, True)
     assert (second.replayed, second.dismissed) == (False, False)
 
@@ -60,8 +61,8 @@ def test_the_counts_are_those_of_all_letters_that_are_kept_and_open(
     records, offset = [], 0
     for gap, topic, mark in steps:
         offset += gap
-        headers = {} if mark is None else {DISMISSED_HEADER: b"%d" % mark}
-        records.append(letter(offset, topic, **headers))
+        note = None if mark is None else {DISMISSED_HEADER: b"%d" % mark}
+        records.append(letter(offset, topic, note))
     counts, end = LetterCounts(), offset + 1
     counts.begin_at(0, end)
     for record in records:

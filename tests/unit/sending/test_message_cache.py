@@ -1,13 +1,12 @@
 """Messages are made once, and so is the finding that a text has none."""
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
 
-from broadcast.sending import messages
 from broadcast.sending.messages import MessageCache, MessageError
+from broadcast.text import split as split_text
 from schemas.control import Control, Variant
 from schemas.lane import Lane
 
@@ -19,13 +18,12 @@ LONG = Control(ALERT, Lane.ROUTINE, "Actual", 1, (Variant("en", "x" * 100_000), 
 def splits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The texts that were split."""
     found: list[str] = []
-    split: Callable[..., Any] = messages.split
 
     def count(text: str, **options: Any) -> Any:
         found.append(text)
-        return split(text, **options)
+        return split_text(text, **options)
 
-    monkeypatch.setattr(messages, "split", count)
+    monkeypatch.setattr("broadcast.sending.messages.split", count)
     return found
 
 
