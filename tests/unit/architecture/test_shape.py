@@ -29,10 +29,7 @@ IO_CALLS = {"open", "print", "input"}
 SAME_NAMES = {
     "accounts": "the accounts of SMSCs that a room knows",
     "alarms": "alarms, and the commands about them",
-    "alert": "an alert, and the commands about it",
     "app": "the application object of a framework",
-    "audit": "questions to the audit: HTTP routes and commands",
-    "control": "the control topic: its records, and who reads them",
     "errors": "the exceptions of a room",
     "groups": "groups of recipients: rows, HTTP routes and commands",
     "keys": "API keys, and the commands about them",

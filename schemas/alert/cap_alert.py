@@ -1,26 +1,20 @@
-"""CAP 1.2's alert, whole, and the alert event that carries it on `broadcast.alerts.v1`.
+"""CAP 1.2's alert, whole.
 
 Field names in JSON are CAP's element names (OASIS CAP-v1.2, sections 3.2.1 to 3.2.4); in Python they are the same in
 snake_case. `groups` is ours: target groups beside those named in `addresses`. What one value must look like stands in
 `schemas/scalar.py`; what values say about each other stands here. Rules that only warn stand in `broadcast.cap`.
 """
 
-import json
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC
 from decimal import Decimal
-from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 from uuid import UUID, uuid5
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.alias_generators import to_camel
-from pydantic_core import ErrorDetails
 
-from schemas.bounds import ALERT_BYTES_MAX
 from schemas.enumeration import Category, Certainty, MsgType, ResponseType, Scope, Severity, Status, Urgency
 from schemas.scalar import (
-    YEARS,
     Base64,
     Circle,
     GroupName,
@@ -35,45 +29,12 @@ from schemas.scalar import (
     Text,
     broken,
     check_id,
-    check_year,
     read_instant,
     split_names,
     write_instant,
 )
-from schemas.wording import explain, quote
-
-__all__ = [
-    "ALERT_BYTES_MAX",
-    "Alert",
-    "AlertAction",
-    "AlertEvent",
-    "AlertInvalidError",
-    "Area",
-    "Category",
-    "Certainty",
-    "Info",
-    "MsgType",
-    "Reference",
-    "Resource",
-    "ResponseType",
-    "Scope",
-    "Severity",
-    "Status",
-    "Urgency",
-    "ValuePair",
-    "alert_id_of",
-    "alert_id_of_key",
-    "read_alert",
-    "read_event",
-    "write_alert",
-    "write_event",
-]
-
-PROBLEMS_MAX = 100
-"""Most faults that one error names."""
 
 _ALERTS = UUID("6f1c9f3e-3c0b-5a55-9b3d-0c2f6f3f7a10")
-_KEYS = UUID("b0a8a7f2-61f2-5f0a-8a2e-5f4a6f1f9d21")
 
 
 class _Element(BaseModel):
@@ -236,81 +197,6 @@ class Alert(_Element):
         return split_names(self.addresses) if self.addresses else ()
 
 
-class AlertAction(StrEnum):
-    """What is asked for an alert."""
-
-    SUBMITTED = "submitted"
-    APPROVED = "approved"
-    REJECTED = "rejected"
-    RETURNED = "returned"
-    CANCELLED = "cancelled"
-
-
-class AlertEvent(BaseModel):
-    """The value of `broadcast.alerts.v1`: who asks what for which alert.
-
-    `actor` is the name of an API key, or `kafka` for a bare alert that another client put on the topic.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    event: AlertAction
-    alert_id: UUID
-    alert: Alert | None = None
-    at: datetime
-    actor: RequiredText
-    reason: OptionalText = None
-
-    @field_validator("at")
-    @classmethod
-    def _check_at(cls, value: datetime) -> datetime:
-        if value.tzinfo is None:
-            raise broken("R2", "at has no offset from UTC")
-        return check_year(value)
-
-    @model_validator(mode="after")
-    def _check_alert(self) -> Self:
-        if self.event is AlertAction.SUBMITTED and self.alert is None:
-            raise broken("event", "a submitted event needs the alert")
-        return self
-
-
-class AlertInvalidError(ValueError):
-    """An alert or alert event that cannot be read: `problems` holds (field, rule, message) of each fault."""
-
-    def __init__(self, problems: Iterable[tuple[str, str, str]]) -> None:
-        self.problems = tuple(problems)[:PROBLEMS_MAX]
-        self.field, self.rule, message = self.problems[0]
-        more = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
-        super().__init__(f"{self.field or 'alert'}: {message} [{self.rule}]{more}")
-
-
-def problems_of(error: ValidationError) -> list[tuple[str, str, str]]:
-    """Pydantic's faults as (field, rule, message); a field is a path such as `info[0].area[1].polygon[0]`."""
-    return [
-        (
-            "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip("."),
-            fault.get("ctx", {}).get("rule") or _RULES.get(fault["type"], "6.1"),
-            _message_of(fault),
-        )
-        for fault in error.errors(include_url=False)
-    ]
-
-
-_RULES = {"missing": "6.1", "enum": "6.2", "extra_forbidden": "R21"}
-
-
-def _message_of(fault: ErrorDetails) -> str:
-    if fault["type"] == "extra_forbidden":
-        return "no such field; check its spelling"
-    if fault["type"] == "model_type":
-        return "must be an object; write its fields in braces"
-    context = fault.get("ctx", {})
-    message = context["reason"] if "reason" in context else "; ".join(explain(fault) or (fault["msg"],))
-    value = quote(fault["input"])
-    return f"{value}: {message}" if value else message
-
-
 def read_references(text: str) -> tuple[Reference, ...]:
     """White-space separated `sender,identifier,sent` (R6)."""
     references = []
@@ -326,87 +212,3 @@ def read_references(text: str) -> tuple[Reference, ...]:
 def alert_id_of(alert: Alert) -> UUID:
     """The id of an alert, from what makes it the same alert: CAP sender, identifier and sent (as an instant)."""
     return alert.reference.alert_id
-
-
-def alert_id_of_key(owner: str, idempotency_key: str) -> UUID:
-    """The id of an alert that an API key's owner published under an `Idempotency-Key`."""
-    return uuid5(_KEYS, f"{len(owner)}:{owner}{idempotency_key}")
-
-
-def read_alert(value: bytes | str) -> Alert:
-    """An alert from its JSON; raises `AlertInvalidError`. Fields that CAP does not know are refused."""
-    return _read_alert(_read_object(value))
-
-
-def write_alert(alert: Alert) -> bytes:
-    """An alert as JSON with CAP's names, without what is absent."""
-    return alert.model_dump_json(by_alias=True, exclude_none=True, exclude_defaults=True).encode()
-
-
-def write_event(event: AlertEvent) -> bytes:
-    """An alert event as the value of its Kafka record."""
-    return event.model_dump_json(by_alias=True, exclude_none=True, exclude_defaults=True).encode()
-
-
-def read_event(
-    value: bytes | None,
-    key: bytes | None = None,
-    headers: Iterable[tuple[str, bytes | None]] = (),
-    *,
-    received_at: datetime | None = None,
-) -> AlertEvent:
-    """The alert event of a Kafka record; raises `AlertInvalidError` (for a dead letter).
-
-    A bare alert (an object without `event`) is `submitted` by `kafka` under its derived id. Times that the record does
-    not give come from the `ce_time` header, else from `received_at` (the record's timestamp), else from `sent`; so one
-    record reads the same however often it is read.
-    """
-    content = _read_object(value or b"")
-    if "event" not in content:
-        alert = _read_alert(content)
-        at = _time_of(headers) or received_at or alert.sent
-        return AlertEvent(event=AlertAction.SUBMITTED, alert_id=alert_id_of(alert), alert=alert, at=at, actor="kafka")
-    content.setdefault("actor", "kafka")
-    content.setdefault("at", _time_of(headers) or received_at)
-    if content.get("alert_id") is None and content["event"] == AlertAction.SUBMITTED and "alert" in content:
-        try:
-            content["alert_id"] = alert_id_of(Alert.model_validate(content["alert"]))
-        except ValidationError as error:
-            raise AlertInvalidError((f"alert.{f}".rstrip("."), r, m) for f, r, m in problems_of(error)) from None
-    if content.get("alert_id") is None and key is not None:
-        content["alert_id"] = key.decode(errors="replace")
-    try:
-        return AlertEvent.model_validate(content)
-    except ValidationError as error:
-        raise AlertInvalidError(problems_of(error)) from None
-
-
-def _read_alert(content: dict[str, Any]) -> Alert:
-    try:
-        return Alert.model_validate(content, extra="forbid")
-    except ValidationError as error:
-        raise AlertInvalidError(problems_of(error)) from None
-
-
-def _read_object(value: bytes | str) -> dict[str, Any]:
-    size = len(value)
-    if size > ALERT_BYTES_MAX:
-        raise AlertInvalidError([("", "R22", f"has {size} bytes, more than {ALERT_BYTES_MAX}")])
-    try:
-        content = json.loads(value)
-    except (ValueError, RecursionError) as error:
-        raise AlertInvalidError([("", "json", f"is not JSON: {error}")]) from None
-    if not isinstance(content, dict):
-        raise AlertInvalidError([("", "json", "must be a JSON object: an alert, or an alert event")])
-    return content
-
-
-def _time_of(headers: Iterable[tuple[str, bytes | None]]) -> datetime | None:
-    for name, value in headers:
-        if name == "ce_time" and value:
-            try:
-                at = datetime.fromisoformat(value.decode())
-            except ValueError:
-                return None
-            return at if at.tzinfo and at.year in YEARS else None
-    return None

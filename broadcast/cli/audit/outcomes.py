@@ -1,0 +1,132 @@
+"""`broadcast audit summary`, `deliveries`, `history`: who was reached, when, by which route."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+import click
+from rich.console import Console
+from rich.table import Table
+
+from broadcast.audit import Event, history, summary
+from broadcast.audit.deliveries.export import FORMATS, write_deliveries
+from broadcast.audit.deliveries.summary import Summary
+from broadcast.cli.terminal.audit_connection import plain, with_audit
+from broadcast.cli.terminal.display import print_table
+from broadcast.cli.terminal.ids import ID
+from broadcast.settings import Settings
+from schemas.status import DeliveryState
+
+
+@click.command(name="summary")
+@click.argument("alert", type=click.UUID)
+@click.option("--exact", is_flag=True, help="Count every recipient anew and compare with the counters.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def summary_command(alert: UUID, exact: bool, as_json: bool) -> None:
+    """How many recipients of ALERT are in which state. Exit code 1 if the sum is not the audience."""
+
+    async def work(connection: asyncpg.Connection, settings: Settings) -> Summary:
+        deadline = timedelta(seconds=settings.receipt_deadline_seconds)
+        return await summary(connection, alert, exact=exact, receipt_deadline=deadline)
+
+    found = with_audit(work)
+    if as_json:
+        click.echo(json.dumps(asdict(found) | {"sound": found.sound}, default=plain))
+    else:
+        _show_summary(found)
+    sys.exit(0 if found.sound else 1)
+
+
+def _show_summary(found: Summary) -> None:
+    console = Console(highlight=False)
+    console.print(f"alert {found.alert_id}  {found.state}, lane {found.lane}")
+    if found.audience is None:
+        console.print("its audience is not resolved yet")
+        return
+    table = Table(box=None, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    for state, number in found.counts.items():
+        if number:
+            table.add_row(state.value, f"{number:,}")
+    table.add_row("sum", f"{sum(found.counts.values()):,}")
+    table.add_row("audience", f"{found.audience:,}")
+    console.print(table)
+    if found.possible_duplicates:
+        console.print(f"{found.possible_duplicates:,} recipients may have got it twice (possible_duplicate)")
+    if found.receipt_overdue:
+        console.print(f"{found.receipt_overdue:,} submitted, and the receipt is overdue")
+    if found.gap:
+        console.print(f"[red]gap: {found.gap:,} recipients are not accounted for[/red]")
+    for name, (counter, counted) in found.differences.items():
+        console.print(f"[red]{name}: the counter says {counter:,}, counting gives {counted:,}[/red]")
+    if found.outside_audience:
+        console.print(f"[red]{found.outside_audience:,} recipients with an attempt are not in the audience[/red]")
+    if found.exact and found.sound:
+        console.print("counted: every recipient is accounted for, and the counters are right")
+
+
+@click.command()
+@click.argument("alert", type=click.UUID)
+@click.option("--state", type=click.Choice([state.value for state in DeliveryState]), help="Only this state.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option("--cursor", type=ID, help="Begin after this recipient id.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many; the cursor of the next goes to stderr.")
+@click.option("--numbers", is_flag=True, help="With phone numbers from the directory.")
+def deliveries(  # noqa: PLR0917 (click passes keywords)
+    alert: UUID, state: str | None, form: str, cursor: int | None, limit: int | None, numbers: bool
+) -> None:
+    """What became of ALERT for each recipient, as it is read; any number of them."""
+
+    async def work(connection: asyncpg.Connection, settings: Settings) -> int | None:
+        return await write_deliveries(
+            connection,
+            alert,
+            sys.stdout,
+            form=form,
+            state=DeliveryState(state) if state else None,
+            cursor=cursor,
+            limit=limit,
+            numbers=numbers,
+            receipt_deadline=timedelta(seconds=settings.receipt_deadline_seconds),
+        )
+
+    next_cursor = with_audit(work)
+    if next_cursor is not None:
+        click.echo(f"next: --cursor {next_cursor}", err=True)
+
+
+@click.command(name="history")
+@click.argument("alert", type=click.UUID)
+@click.argument("recipient", type=ID)
+@click.option("--json", "as_json", is_flag=True, help="One JSON array on stdout, with the raw records.")
+def history_command(alert: UUID, recipient: int, as_json: bool) -> None:
+    """Everything that happened to RECIPIENT for ALERT, from the evidence. Exit code 1 if not in the audience."""
+
+    async def work(connection: asyncpg.Connection, _: Settings) -> tuple[list[Event], bool]:
+        resolved = await connection.fetchval("SELECT audience IS NOT NULL FROM alerts WHERE alert_id = $1", alert)
+        return await history(connection, alert, recipient), bool(resolved)
+
+    events, resolved = with_audit(work)
+    if as_json:
+        click.echo(json.dumps([asdict(event) for event in events], default=plain, ensure_ascii=False))
+    else:
+        _show_history(events)
+    if all(event.kind == "alert" for event in events):
+        why = "is not in the audience" if resolved else "is in no audience yet: it is not resolved"
+        click.echo(f"recipient {recipient} of alert {alert} {why}", err=True)
+        sys.exit(1)
+
+
+def _show_history(events: Sequence[Event]) -> None:
+    table = Table("at", "what", "facts", "evidence", box=None)
+    for event in events:
+        facts = ", ".join(f"{name} {value}" for name, value in event.facts.items())
+        source = event.source
+        place = f"{source['topic']}/{source['partition']}@{source['offset']}" if "offset" in source else ""
+        table.add_row(event.at.isoformat(timespec="milliseconds"), event.kind, facts, place)
+    print_table(table)
