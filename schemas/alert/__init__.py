@@ -10,7 +10,7 @@ from schemas.alert.event import (
     write_alert,
     write_event,
 )
-from schemas.alert.faults import PROBLEMS_MAX, AlertInvalidError, problems_of
+from schemas.alert.invalid import PROBLEMS_MAX, AlertInvalidError, problems_of
 from schemas.bounds import ALERT_BYTES_MAX
 from schemas.enumeration import Category, Certainty, MsgType, ResponseType, Scope, Severity, Status, Urgency
 

@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from schemas.alert.cap_alert import Alert, alert_id_of
-from schemas.alert.faults import AlertInvalidError, problems_of
+from schemas.alert.invalid import AlertInvalidError, problems_of
 from schemas.bounds import ALERT_BYTES_MAX
 from schemas.scalar import (
     YEARS,

@@ -29,9 +29,9 @@ _int32_of_java = struct.Struct(">i").unpack_from
 
 
 def size_within(compression: int, data: memoryview, limit: int) -> int | None:
-    """At most so many bytes the decompressed data has; None if that may be more than `limit`, or never comes out.
+    """At most so many bytes the decompressed data has; None if that may be more than `limit`.
 
-    Takes at most `limit` bytes of memory.
+    None as well for what cannot be decompressed. Takes at most `limit` bytes of memory.
     """
     if compression == NONE:
         return len(data)

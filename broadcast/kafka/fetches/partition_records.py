@@ -48,7 +48,7 @@ class UnreadRecord:
 
 
 class UnreadBatch:
-    """A batch that is too large to be read; of all that it holds it gives one record, with the last offset."""
+    """A batch that is too large to be read. It gives one record, with the last offset of the batch."""
 
     def __init__(self, batch: Any) -> None:
         self._batch = batch

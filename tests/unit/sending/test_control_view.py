@@ -229,15 +229,15 @@ def test_a_view_with_little_room_stops_whatever_one_without_a_limit_stops(
         for stopped, at in large.stopped.items():
             if max(at, expiries.get(stopped, 0)) >= now - KEPT_MS and expiries.get(stopped, now) >= now - KEPT_MS:
                 assert stopped in small.stopped
-    alone = ControlView(limit_bytes=1 << 30)
+    anew = ControlView(limit_bytes=1 << 30)
     for alert_id in small.seen:
-        apply_alert(alone, alert_id, now, now)
-        alone.apply(alert_id.encode(), None, now)
+        apply_alert(anew, alert_id, now, now)
+        anew.apply(alert_id.encode(), None, now)
     for kept in small.controls.values():
-        alone.apply(kept.alert_id.encode(), encode(kept), 0)
+        anew.apply(kept.alert_id.encode(), encode(kept), 0)
     for alert_id in small.stopped:
-        alone.apply(stop_key(alert_id).encode(), b"{}", now)
-    assert small.counted_bytes == alone.counted_bytes <= 12_000
+        anew.apply(stop_key(alert_id).encode(), b"{}", now)
+    assert small.counted_bytes == anew.counted_bytes <= 12_000
 
 
 def test_what_is_counted_is_what_is_taken() -> None:
