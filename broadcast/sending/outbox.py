@@ -65,7 +65,7 @@ class Outbox:
     def add_unsent(self, jobs: Sequence[Job], outcome: Outcome, reason: str, lane: Lane, at: int) -> None:
         """Statuses of jobs that are not submitted; `at` in milliseconds since the epoch."""
         for job in jobs:
-            status = Status(job.alert_id, job.recipient_id, job.attempt, outcome, 0, reason=reason, at=at)
+            status = Status(job.alert_id, job.recipient_id, job.attempt, outcome, segment=0, reason=reason, at=at)
             self.content.statuses.append((b"%d" % job.recipient_id, _ENCODE(status)))
         self.content.outcomes[lane, outcome] += len(jobs)
 
@@ -77,7 +77,7 @@ class Outbox:
                 job.recipient_id,
                 job.attempt,
                 Outcome.UNKNOWN,
-                0,
+                segment=0,
                 reason=reason,
                 at=at,
                 possible_duplicate=True,
