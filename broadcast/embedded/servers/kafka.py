@@ -14,8 +14,9 @@ from aiokafka.errors import KafkaError
 from broadcast.embedded.errors import StartError
 from broadcast.embedded.ports import LOOPBACK, Ports
 from broadcast.embedded.processes.child import Process
-from broadcast.embedded.servers.jars import fetch_jars
+from broadcast.embedded.servers.jars import LOCK_FILE, cache_directory, fetch_jars
 from broadcast.embedded.servers.server import Server
+from broadcast.embedded.servers.storage import StorageFormat, is_formatted
 from broadcast.embedded.steps import Report, discard
 
 READY_SECONDS = 60.0
@@ -138,7 +139,10 @@ class Kafka(Server):
         )
 
     async def _format(self, java: Sequence[str]) -> None:
-        if (self.log_directory / "meta.properties").exists():
+        if is_formatted(self.log_directory):
+            return
+        storage = StorageFormat(cache_directory(), LOCK_FILE.read_bytes(), PROPERTIES.encode())
+        if storage.copy_to(self.log_directory):
             return
         cluster_id = uuid4().hex[: CLUSTER_ID_BYTES + 6]  # Kafka reads any 22 characters of URL-safe base64
         formatting = Process(
@@ -156,6 +160,7 @@ class Kafka(Server):
             await formatting.kill_all()
         if code != 0:
             raise StartError(f"{formatting.name} failed with code {code}: {formatting.explain()}")
+        storage.keep(self.log_directory)
 
     async def _wait_ready(self) -> None:
         try:
