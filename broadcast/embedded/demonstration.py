@@ -78,7 +78,9 @@ def reconcile(states: Mapping[str, int], audience: Iterable[int], seen: Mapping[
 EXAMPLE = Path(__file__).with_name("flood.xml")
 """A link to `examples/flood.xml`; in a wheel it is a file."""
 LIFETIME_SECONDS = 3600
-POLL_SECONDS = 0.1
+POLL_SECONDS, LONGEST_POLL_SECONDS = 0.1, 1.0
+POLLED_SHARE = 0.1
+"""The next look follows after this share of the time in which nothing changed: a look costs API and stages their CPU."""
 HTTP_SECONDS = 10.0
 
 States = Mapping[str, int]
@@ -188,7 +190,8 @@ class Demonstration:
                 raise DemonstrationError(
                     f"the API has answered {answer.status_code} for a long time: {answer.text[:500]}"
                 )
-            await asyncio.sleep(POLL_SECONDS)
+            unchanged = monotonic() - changed_at
+            await asyncio.sleep(min(max(POLL_SECONDS, POLLED_SHARE * unchanged), LONGEST_POLL_SECONDS))
 
     async def _reconcile(self, states: States) -> Reconciliation:
         connection = await connect(self.stack.settings)
