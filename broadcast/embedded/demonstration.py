@@ -80,7 +80,7 @@ EXAMPLE = Path(__file__).with_name("flood.xml")
 LIFETIME_SECONDS = 3600
 POLL_SECONDS, LONGEST_POLL_SECONDS = 0.1, 1.0
 POLLED_SHARE = 0.1
-"""The next look follows after this share of the time in which nothing changed: a look costs API and stages their CPU."""
+"""The next look comes after this share of the time in which nothing changed: a look costs API and stages CPU."""
 HTTP_SECONDS = 10.0
 
 States = Mapping[str, int]
