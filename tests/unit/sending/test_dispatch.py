@@ -231,3 +231,15 @@ async def test_jobs_that_were_put_back_are_no_measure_of_how_long_a_message_wait
     bound.answer(0, 0, 0)
     assert len(sender.statuses()) == 3
     assert not sender.outbox.content.handovers
+
+
+async def test_what_a_beat_commits_leaves_the_rest_of_a_session_in_doubt() -> None:
+    sender = SenderUnderTest()
+    bound = sender.bind()
+    sender.feed(sender.jobs, map(job, range(5)))
+    sender.write_ready()
+    bound.take()
+    for answered, left in ((2, 3), (1, 2), (2, 0)):
+        bound.answer(*[0] * answered)
+        sender.beat()
+        assert sender.settlement.in_doubt_of(bound.session.identity) == sender.settlement.in_doubt == left

@@ -11,10 +11,11 @@ from broadcast.clock import monotonic
 from broadcast.pii import blank_numbers, number_hash
 from broadcast.routing import Account
 from broadcast.sending.arrivals.encoding import DeliveryEncoder
+from broadcast.sending.arrivals.phone_messages import read_inbound
 from broadcast.sending.arrivals.raw_deliveries import LONGEST_PART
 from broadcast.sending.arrivals.turns import RUN_DELIVERIES, RUN_OCTETS, TURN_SECONDS, Turn, split_deliveries
 from broadcast.smpp.codec.command_status import RINVCMDLEN
-from broadcast.smpp.codec.message import Delivery, Fault, octets_of
+from broadcast.smpp.codec.message import UDHI, Delivery, Fault, octets_of
 from broadcast.smpp.codec.message_ids import MessageIdRule
 from broadcast.smpp.codec.receipt_text import Unclassified
 from schemas.receipt import Receipt
@@ -201,3 +202,15 @@ async def test_all_other_tasks_run_when_a_turn_is_over() -> None:
     await turn.give_way()
     other.cancel()
     assert turns == 5
+
+
+@pytest.mark.parametrize(
+    ("coding", "text"),
+    [(0, b"Thanks"), (3, b"Thanks"), (8, "Thanks".encode("utf-16-be"))],
+)
+@pytest.mark.parametrize("header", [b"", b"\x05\x00\x03\x2a\x02\x01", b"\x06\x08\x04\x01\x2a\x02\x01"])
+def test_the_text_of_a_phone_begins_after_its_user_data_header(coding: int, text: bytes, header: bytes) -> None:
+    esm_class = UDHI if header else 0
+    delivery = Delivery(1, esm_class, b"447700900100", b"4477", coding, header + text, b"")
+    inbound = read_inbound(delivery, "r", "acc", 9)
+    assert (inbound.text, inbound.route, inbound.account) == ("Thanks", "r", "acc")

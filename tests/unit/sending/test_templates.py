@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from broadcast.kafka.position import fresh_position
 from broadcast.routing import Account, Route
-from broadcast.sending.accounts.templates import write_absolute, write_relative
+from broadcast.sending.accounts.templates import WHOLE, write_absolute, write_relative
 from broadcast.sending.answers.tokens import Submission, Token
 from broadcast.sending.control import ControlView
 from broadcast.sending.messages import Message, MessageCache
@@ -232,3 +232,11 @@ def test_templates_are_kept_for_a_minute_and_made_anew_for_a_changed_account() -
     changed = own.model_copy(update={"service_type": "CMT"})
     assert given.templates(own, NOW) is not given.templates(changed, NOW)
     assert submits(given, changed)[0].service_type == b"CMT"
+
+
+@pytest.mark.parametrize(
+    ("segments", "numbers"), [((), (1, 2, 3)), ((2,), (2,)), ((1, 3), (1, 3)), ((WHOLE,), (1, 2, 3))]
+)
+def test_a_message_has_the_segments_that_its_job_names(segments: tuple[int, ...], numbers: tuple[int, ...]) -> None:
+    found = MessageCache(6).find(message("x" * 400).control, 0, "", segments)
+    assert (found.numbers, found.total) == (numbers, 3)
