@@ -3,11 +3,15 @@
 import random
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from broadcast.smpp.account import AccountConfig, BindMode
 from broadcast.smpp.codec.command_status import RALYBND
 from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.errors import BindError, MuteSessionError
+
+TURN_SECONDS: Final = 0.1
+"""After a pause of the account its binds try so far apart, the one that was refused last at the end."""
 
 
 class BindPhase(StrEnum):
@@ -40,6 +44,43 @@ class BindState:
     error: SmppError | None = None
     failures: int = 0
     next_attempt_at: int | None = None
+
+
+class AccountPause:
+    """Until when no bind of an account is tried, because one of them was refused what all of them ask for.
+
+    `now` is in seconds of any clock that does not go back.
+    """
+
+    __slots__ = ("_refused", "_until", "refusal")
+
+    def __init__(self) -> None:
+        self._until = float("-inf")
+        # Names of binds, the one that was refused last at the end.
+        self._refused: list[str] = []
+        self.refusal: BindError | None = None
+        """The newest refusal that asks for a pause."""
+
+    def note(self, bind: str, error: SmppError | None, delay: float, now: float) -> None:
+        """A bind failed or ended, and the next attempt is to be after so many seconds.
+
+        A refused login and RALYBND hold for all binds of the account; anything else only for this one.
+        """
+        if not isinstance(error, BindError) or (error.retryable and error.command_status != RALYBND):
+            return
+        self.refusal = error
+        self._until = max(self._until, now + delay)
+        self._refused = [*(each for each in self._refused if each != bind), bind]
+
+    def left(self, bind: str, now: float) -> float:
+        """Seconds for which this bind is not tried; 0.0 for none.
+
+        Those that were refused longest ago are the first to try: one that is always refused keeps none from trying.
+        """
+        if now >= self._until:
+            return 0.0
+        place = 1 + self._refused.index(bind) if bind in self._refused else 0
+        return self._until - now + place * TURN_SECONDS
 
 
 def choose_delay(config: AccountConfig, error: SmppError | None, failures: int, jitter: random.Random) -> float:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Generic, TypeVar
 
@@ -13,7 +13,7 @@ from prometheus_client import Gauge, Histogram
 from broadcast import metrics
 from broadcast.clock import epoch_milliseconds
 from broadcast.smpp.account import AccountConfig, BindConfig
-from broadcast.smpp.bind_state import BindPhase, BindState, choose_delay, count_failures
+from broadcast.smpp.bind_state import AccountPause, BindPhase, BindState, choose_delay, count_failures
 from broadcast.smpp.binding import connect
 from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.errors import BindError
@@ -32,8 +32,7 @@ SETTLED_SECONDS: Final = 10.0
 class AccountBinding(Generic[T]):
     """What the binds of one account share.
 
-    `attempts` caps how many bind at once. A login that was refused is refused for all: none tries before
-    `refused_until`, on `clock`.
+    `attempts` caps how many bind at once. What one of them was refused for all, none tries before `pause` is over.
     """
 
     config: AccountConfig
@@ -44,8 +43,7 @@ class AccountBinding(Generic[T]):
     attempts: asyncio.Semaphore
     number_of: Callable[[T], Hashable] | None
     on_change: "Callable[[KeptBind[T]], None]"
-    refusal: BindError | None = None
-    refused_until: float = 0.0
+    pause: AccountPause = field(default_factory=AccountPause)
 
 
 class KeptBind(Generic[T]):
@@ -122,7 +120,7 @@ class KeptBind(Generic[T]):
         while True:
             self._change(BindPhase.CONNECTING)
             async with shared.attempts:
-                delay = shared.refused_until - shared.clock()
+                delay = shared.pause.left(self.name, shared.clock())
                 if delay <= 0:
                     return await connect(
                         self.config,
@@ -131,8 +129,8 @@ class KeptBind(Generic[T]):
                         account_pacing=shared.pacing,
                         number_of=shared.number_of,
                     )
-            # Another bind with the same login was refused.
-            self._change(BindPhase.REFUSED, error=shared.refusal, delay=delay)
+            # Another bind of the account was refused.
+            self._change(_phase_of(shared.pause.refusal), error=shared.pause.refusal, delay=delay)
             await asyncio.sleep(delay)
 
     async def _until_closed(self, session: Session[T]) -> SmppError | None:
@@ -159,12 +157,11 @@ class KeptBind(Generic[T]):
     async def _wait(self, error: SmppError | None, failures: int) -> None:
         shared = self._shared
         delay = choose_delay(shared.config, error, failures, shared.jitter)
-        phase = BindPhase.WAITING
+        shared.pause.note(self.name, error, delay, shared.clock())
+        delay = max(delay, shared.pause.left(self.name, shared.clock()))
+        phase = _phase_of(error)
         if isinstance(error, BindError):
-            write = log.warning
-            if not error.retryable:
-                phase, write = BindPhase.REFUSED, log.error
-                shared.refusal, shared.refused_until = error, shared.clock() + delay
+            write = log.warning if error.retryable else log.error
             write(
                 "bind_failed",
                 account=self.state.account,
@@ -198,6 +195,11 @@ class KeptBind(Generic[T]):
     def _report_unexpected(self, session: Session[T]) -> None:
         for kind, count in session.take_unexpected().items():
             metrics.smpp_unexpected.labels(self.state.account, kind).inc(count)
+
+
+def _phase_of(error: SmppError | None) -> BindPhase:
+    """What a bind does after this error, until its next attempt."""
+    return BindPhase.REFUSED if isinstance(error, BindError) and not error.retryable else BindPhase.WAITING
 
 
 def _observe_enquire_link(latencies: Histogram, answered: Gauge, seconds: float) -> None:

@@ -6,12 +6,14 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from broadcast.clock import epoch_milliseconds
 from broadcast.smpp.account import AccountConfig, BindConfig, BindMode, BindModes
-from broadcast.smpp.bind_state import BindPhase, BindState, choose_delay, count_failures
-from broadcast.smpp.codec.command_status import RALYBND, RBINDFAIL, RINVPASWD, RINVSYSID
+from broadcast.smpp.bind_state import TURN_SECONDS, AccountPause, BindPhase, BindState, choose_delay, count_failures
+from broadcast.smpp.codec.command_status import BIND_REFUSED, RALYBND, RBINDFAIL, RINVPASWD, RINVSYSID, RSYSERR
 from broadcast.smpp.codec.template import SubmitTemplate
 from broadcast.smpp.errors import BindError, LinkLostError, MuteSessionError
 from broadcast.smpp.pool import Pool
@@ -192,6 +194,72 @@ async def test_the_state_of_each_bind_is_told_to_people(start: StartClient) -> N
         BindPhase.BOUND,
         BindPhase.UNBINDING,
     ]
+
+
+async def test_after_ralybnd_no_bind_of_the_account_tries_before_the_pause_is_over(start: StartClient) -> None:
+    client = await start(max_binds=1)
+    config = replace(account(client.smsc.port, binds=4), already_bound_backoff_seconds=2.0)
+    pool = Pool(config, client)
+    pool.start()
+    metrics = client.smsc.simulator.state.metrics
+    await eventually(lambda: metrics.binds_refused == 1)
+    await eventually(lambda: [state.phase for state in pool.bind_states()].count(BindPhase.WAITING) == 3)
+    assert all(
+        "ESME_RALYBND" in str(state.error) and state.next_attempt_at is not None
+        for state in pool.bind_states()
+        if state.phase is BindPhase.WAITING
+    )
+    assert (metrics.binds_refused, len(pool.sessions)) == (1, 1)
+    # Each pause has one attempt; without the shared one each of three binds would try in it.
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await eventually(lambda: metrics.binds_refused == 4)
+    assert loop.time() - began >= 3 * 2.0 - 1.0
+    # There is a place again: it is taken by whichever bind waits, not only by the one that was refused last.
+    client.change_behaviour(max_binds=0)
+    await eventually(lambda: len(pool.sessions) == 4)
+    await pool.drain(1.0)
+
+
+def test_a_bind_that_is_always_refused_does_not_keep_the_others_from_trying() -> None:
+    pause, taken = AccountPause(), BindError("x", retryable=True, command_status=RALYBND)
+    tries_at = dict.fromkeys(("one", "two", "three"), 0.0)
+    tried: list[str] = []
+    while len(tried) < 9:
+        name = min(tries_at, key=tries_at.__getitem__)
+        now = tries_at[name]
+        if not pause.left(name, now):
+            tried.append(name)
+            pause.note(name, taken, 10.0, now)
+        tries_at[name] = now + pause.left(name, now)
+    assert tried == ["one", "two", "three"] * 3
+
+
+@given(
+    failures=st.lists(
+        st.tuples(
+            st.floats(0, 30),
+            st.sampled_from(["0", "1", "2"]),
+            st.sampled_from([None, RALYBND, RINVPASWD, RBINDFAIL, RSYSERR]),
+            st.floats(0.1, 90),
+        )
+    )
+)
+def test_a_pause_of_the_account_is_as_long_as_the_longest_that_a_refusal_asks_for(
+    failures: list[tuple[float, str, int | None, float]],
+) -> None:
+    pause, now, until = AccountPause(), 0.0, 0.0
+    for passed, bind, status, delay in failures:
+        now += passed
+        pause.note(bind, BindError("x", retryable=status not in BIND_REFUSED, command_status=status), delay, now)
+        if status in {RALYBND, RINVPASWD, RBINDFAIL}:
+            until = max(until, now + delay)
+        left = [pause.left(each, now) for each in ("0", "1", "2")]
+        if now < until:
+            assert all(until - now - 1e-6 <= each <= until - now + 3 * TURN_SECONDS + 1e-6 for each in left)
+            assert len(set(left)) >= 2
+        else:
+            assert left == [0.0, 0.0, 0.0]
 
 
 async def test_the_rate_that_an_smsc_allows_is_told_beside_the_one_that_is_set(start: StartClient) -> None:
