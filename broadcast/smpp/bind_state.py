@@ -47,7 +47,7 @@ class BindState:
 
 
 class AccountPause:
-    """Until when no bind of an account is tried, because one of them was refused what all of them ask for.
+    """Until when no bind of an account is tried, because one was refused what all ask for.
 
     `now` is in seconds of any clock that does not go back.
     """
