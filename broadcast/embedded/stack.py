@@ -3,13 +3,11 @@
 import asyncio
 import contextlib
 import os
-import signal
-import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from broadcast.clock import monotonic
 from broadcast.database import migrate
@@ -17,35 +15,19 @@ from broadcast.embedded.directory import DataDirectory
 from broadcast.embedded.errors import EmbeddedError, first_error
 from broadcast.embedded.options import StackOptions, write_routes
 from broadcast.embedded.ports import LOOPBACK, Ports
-from broadcast.embedded.processes.child import Check, Process
-from broadcast.embedded.processes.probes import answers_ok, has_started, read_report
+from broadcast.embedded.processes.probes import answers_ok, has_started
 from broadcast.embedded.processes.supervisor import Restart, Supervised, keep_server
 from broadcast.embedded.servers.kafka import Kafka
 from broadcast.embedded.servers.postgres import Postgres
+from broadcast.embedded.stage_processes import SIMULATOR, StageProcesses, StageState
 from broadcast.embedded.steps import Progress, Report, discard
 from broadcast.kafka.topics import create_topics
 from broadcast.routes_file import load_routes
 from broadcast.settings import STACK_FILE, Settings
 from broadcast.smsc.profile.reading import load_profile
 from broadcast.smsc.profile.tables import Profile
-from broadcast.stages import API, STOP_ORDER, STREAMS, arguments_of
+from broadcast.stages import API, arguments_of
 
-
-class StageState(NamedTuple):
-    """What stages say on `/readyz`, by name: what keeps them from working, what limits them, and facts."""
-
-    holds: dict[str, str]
-    degraded: dict[str, str]
-    facts: dict[str, str]
-
-    @property
-    def missing(self) -> dict[str, str]:
-        """What keeps the stages from working, and what limits them."""
-        return self.holds | self.degraded
-
-
-PACKAGES = Path(__file__).parents[2]
-SIMULATOR = "smsc"
 LOOPBACK_HOSTS = {LOOPBACK, "localhost", "::1"}
 """Names of this machine in a routes file."""
 
@@ -77,7 +59,7 @@ class Stack:
         # Read before anything is started, so that an error in it is told at once.
         self.profile: Profile | None = None if self.options.profile is None else load_profile(self.options.profile)
         self._ports: Ports | None = None
-        self._supervised: dict[str, Supervised] = {}
+        self._processes = StageProcesses(self.data_dir, self._report_restart)
         self._keeping: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -105,7 +87,7 @@ class Stack:
         for stage in self.options.stages:
             self.start_stage(stage)
         async with self._step("stages"):
-            await asyncio.gather(*(process.wait_ready() for process in self._supervised.values()))
+            await self._processes.wait_ready()
 
     async def start_brokers(self) -> None:
         """Start Apache Kafka and PostgreSQL side by side, as far as they are ours.
@@ -148,7 +130,8 @@ class Stack:
         words = ["-m", "broadcast", "smsc", "--host", LOOPBACK, "--port", str(port), "--stats-port", str(stats_port)]
         if self.options.profile is not None:
             words += ["--profile", self.options.profile]
-        return self._supervise(SIMULATOR, [*words, *self.options.simulator_arguments], answers_ok(stats_port, "/stats"))
+        words += self.options.simulator_arguments
+        return self._processes.start(SIMULATOR, words, answers_ok(stats_port, "/stats"), self.environment)
 
     def start_stage(
         self, stage: str, *, name: str | None = None, slot: str = "1", environment: Mapping[str, str] | None = None
@@ -159,37 +142,24 @@ class Stack:
         changes = {"BROADCAST_SLOT": slot, "BROADCAST_METRICS_PORT": str(port), **(environment or {})}
         if stage == API:
             changes["BROADCAST_API_PORT"] = str(port)
-        return self._supervise(name, arguments_of(stage), has_started(port), changes)
+        return self._processes.start(name, arguments_of(stage), has_started(port), self.environment | changes)
 
     async def read_state(self) -> StageState | None:
         """What all stages say of themselves; None while one does not answer."""
-        state = StageState({}, {}, {})
-        for name in self._supervised:
-            if name in STREAMS:
-                report = await read_report(self._port(f"{name}_metrics"))
-                if report is None:
-                    return None
-                state.holds.update(report["holds"])
-                state.degraded.update(report["degraded"])
-                state.facts.update(report["facts"])
-        return state
+        return await self._processes.read_state(lambda name: self._port(f"{name}_metrics"))
 
     def reload_routes(self) -> None:
         """Have the senders read the routes file again, without a restart."""
-        for supervised in self._supervised.values():
-            if supervised.process.command[1:] == list(arguments_of("sender")) and supervised.running:
-                supervised.kill(signal.SIGHUP)
+        self._processes.reload_routes()
 
     def stage(self, name: str) -> Supervised:
         """The supervised process of that name."""
-        if name not in self._supervised:
-            raise EmbeddedError(f"no stage {name!r} was started; there are: {', '.join(self._supervised) or 'none'}")
-        return self._supervised[name]
+        return self._processes.find(name)
 
     @property
     def stages(self) -> Mapping[str, Supervised]:
         """All supervised processes, the simulator among them."""
-        return self._supervised
+        return self._processes.by_name
 
     @property
     def smsc(self) -> Supervised:
@@ -266,10 +236,7 @@ class Stack:
             task.cancel()
         await asyncio.gather(*self._keeping, return_exceptions=True)
         try:
-            known = {name for group in STOP_ORDER for name in group} | {SIMULATOR}
-            extra = tuple(name for name in self._supervised if name not in known)
-            for group in (extra, *STOP_ORDER, (SIMULATOR,)):
-                await asyncio.gather(*(self._supervised[name].stop() for name in group if name in self._supervised))
+            await self._processes.stop()
             await asyncio.gather(*(server.stop() for server in (self.kafka, self.postgres) if server is not None))
         finally:
             await self._kill_remains()
@@ -279,9 +246,7 @@ class Stack:
 
     async def _kill_remains(self) -> None:
         """What a stop that was interrupted left behind."""
-        for supervised in self._supervised.values():
-            if supervised.running:
-                await supervised.process.kill_all()
+        await self._processes.kill_remains()
         for server in (self.kafka, self.postgres):
             if server is not None and server.running:
                 await server.kill9()
@@ -289,22 +254,6 @@ class Stack:
     async def _start_server(self, step: str, server: Kafka | Postgres) -> None:
         async with self._step(step):
             await server.start()
-
-    def _supervise(
-        self, name: str, words: Sequence[str], check: Check, changes: Mapping[str, str] | None = None
-    ) -> Supervised:
-        path = os.pathsep.join(filter(None, [str(PACKAGES), os.environ.get("PYTHONPATH")]))
-        process = Process(
-            name,
-            [sys.executable, *words],
-            log_file=self.data_dir / "logs" / f"{name}.log",
-            environment={**os.environ, **self.environment, **(changes or {}), "PYTHONPATH": path},
-            directory=self.data_dir,
-        )
-        supervised = Supervised(process, check, on_restart=self._report_restart)
-        self._supervised[name] = supervised
-        supervised.start()
-        return supervised
 
     def _check_options(self) -> None:
         self._port("api", self.options.api_port)

@@ -23,7 +23,8 @@ from broadcast.embedded.keyed_stack import start_with_key
 from broadcast.embedded.options import StackOptions
 from broadcast.embedded.ports import LOOPBACK
 from broadcast.embedded.processes.child import Process
-from broadcast.embedded.stack import PACKAGES, Stack
+from broadcast.embedded.stack import Stack
+from broadcast.embedded.stage_processes import PACKAGES
 from broadcast.kafka.clients import make_producer
 from broadcast.stages import STAGES
 from schemas.alert import (
