@@ -18,6 +18,7 @@ from broadcast.audience.source import Source
 from broadcast.clock import monotonic
 from broadcast.database import Connection
 from broadcast.errors import InputError
+from broadcast.text.printable import csv_cell
 
 HEADER = ("line", "field", "value", "loaded", "reason")
 
@@ -52,7 +53,7 @@ class Report:
                 csv.writer(self._file).writerow(HEADER)
             loaded = "yes" if finding.loaded else "no"
             row = (finding.line, finding.field, finding.value, loaded, finding.reason)
-            csv.writer(self._file).writerow(row)
+            csv.writer(self._file).writerow(map(csv_cell, row))
             self.findings += 1
             self.refused += not finding.loaded
 

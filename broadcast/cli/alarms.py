@@ -4,11 +4,10 @@ import json
 import os
 
 import click
-from rich.table import Table
 
 from broadcast.alarms import Alarm, clear_alarms, list_alarms, runbook_of
 from broadcast.cli.terminal.audit_connection import with_audit
-from broadcast.cli.terminal.display import print_table
+from broadcast.cli.terminal.display import Table, print_table
 from broadcast.cli.terminal.ids import ID
 
 

@@ -8,13 +8,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import click
-from rich.table import Column, Table
+from rich.table import Column
 
 from broadcast.api.client import Client, open_client
-from broadcast.cli.terminal.display import print_table
+from broadcast.cli.terminal.display import Table, print_table
 from broadcast.cli.terminal.watching import watch_alert
 from broadcast.errors import InputError
 from broadcast.settings import load_settings
+from broadcast.text.printable import printable
 from schemas.alert import ALERT_BYTES_MAX
 
 PAGE = 500
@@ -49,7 +50,7 @@ def publish(
     if reissued:
         content, changes = _reissue(content, media_type)
         for line in changes:
-            click.echo(f"  {line}", err=True)
+            click.echo(f"  {printable(line)}", err=True)
     if print_only:
         _print(content)
         return

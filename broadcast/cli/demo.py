@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.markup import escape
 
-from broadcast.cli.terminal.display import Display, table_of
+from broadcast.cli.terminal.display import Display, shown, table_of
 from broadcast.cli.terminal.interruption import InterruptedRunError, run_interruptible
 from broadcast.clock import monotonic
 from broadcast.embedded.demonstration import Demonstration, Reconciliation, simulator_stats
@@ -170,12 +169,12 @@ def _show(result: Reconciliation | ProfiledResult, steps: list[tuple[str, float]
     if isinstance(result, ProfiledResult):
         exact = result.exact
         for statement in result.statements():
-            display.console.print(f"[yellow]•[/yellow] {escape(statement)}", soft_wrap=True)
+            display.console.print(f"[yellow]•[/yellow] {shown(statement)}", soft_wrap=True)
     for problem in result.problems():
-        display.console.print(f"[red]✗[/red] {problem}")
+        display.console.print(f"[red]✗[/red] {shown(problem)}")
     if not result.problems():
         once = ", and was reached exactly once" if exact else ""
-        display.console.print(f"[green]✓[/green] every recipient is accounted for{once}")
+        display.console.print(f"[green]✓[/green] every recipient is accounted for{shown(once)}")
 
 
 @contextmanager

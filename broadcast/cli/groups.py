@@ -8,10 +8,9 @@ from typing import TypeVar
 
 import asyncpg
 import click
-from rich.table import Table
 
 from broadcast.audience.groups import list_groups, nest_group, show_group, unnest_group
-from broadcast.cli.terminal.display import print_table
+from broadcast.cli.terminal.display import Table, print_table
 from broadcast.database.connection import open_connection
 from broadcast.settings import load_settings
 

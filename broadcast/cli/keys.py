@@ -8,9 +8,8 @@ from typing import TypeVar
 
 import asyncpg
 import click
-from rich.table import Table
 
-from broadcast.cli.terminal.display import print_table
+from broadcast.cli.terminal.display import Table, print_table
 from broadcast.database.connection import open_connection
 from broadcast.keys import Key, create_key, list_keys, revoke_key
 from broadcast.settings import load_settings

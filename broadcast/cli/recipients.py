@@ -9,13 +9,12 @@ import asyncpg
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from broadcast.audience.importing import ImportResult, import_recipients
 from broadcast.audience.people import erase_recipient, show_recipient, suppress_recipient
 from broadcast.audience.rows import ALIASES, mask
 from broadcast.cli.groups import with_directory
-from broadcast.cli.terminal.display import print_table
+from broadcast.cli.terminal.display import Table, print_table
 from broadcast.cli.terminal.ids import ID
 from broadcast.settings import load_settings
 

@@ -11,6 +11,7 @@ from broadcast.cli.terminal.trial_attempts import MEANINGS, NEXT_STEPS, describe
 from broadcast.cli.terminal.watching import NO_ACCOUNTS, read_accounts, read_routes
 from broadcast.errors import InputError
 from broadcast.settings import load_settings
+from broadcast.text.printable import printable
 
 POLL_SECONDS = 0.25
 WAIT_SECONDS = 30.0
@@ -50,9 +51,9 @@ def command(number: str, account: str | None, text: str | None, wait_seconds: fl
         click.echo(json.dumps(sent | accounts | found))
     else:
         for line in describe_attempts(attempts):
-            click.echo(line, err=True)
+            click.echo(printable(line), err=True)
         for alarm in (*accounts["unusable_accounts"], *accounts["slow_accounts"]):
-            click.echo(f"account {alarm['subject']}: {alarm['detail']}", err=True)
+            click.echo(printable(f"account {alarm['subject']}: {alarm['detail']}"), err=True)
         click.echo(state)
         if state in MEANINGS:
             click.echo(MEANINGS[state], err=True)

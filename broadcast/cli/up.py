@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
-from rich.markup import escape
 
-from broadcast.cli.terminal.display import Display
+from broadcast.cli.terminal.display import Display, shown
 from broadcast.cli.terminal.interruption import InterruptedRunError, has_terminal, run_interruptible
 from broadcast.cli.terminal.stage_news import StageNews
 from broadcast.clock import utc_now
@@ -115,5 +114,5 @@ async def _tell_news(stack: Stack, display: Display) -> NoReturn:
         state = await stack.read_state()
         if state is not None:
             for mark, line in news.tell(state.missing, state.facts, utc_now()):
-                display.console.print(f"[{MARKS[mark]}]{mark}[/] {escape(line)}", soft_wrap=True)
+                display.console.print(f"[{MARKS[mark]}]{mark}[/] {shown(line)}", soft_wrap=True)
         await asyncio.sleep(LOOK_SECONDS)

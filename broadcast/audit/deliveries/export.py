@@ -13,6 +13,7 @@ from broadcast.audit.deliveries.pages import stream_deliveries
 from broadcast.audit.deliveries.state import Delivery, receipt_name
 from broadcast.audit.deliveries.summary import DEFAULT_RECEIPT_DEADLINE
 from broadcast.database import Connection
+from broadcast.text.printable import csv_cell, printable
 from schemas.status import DeliveryState
 
 FORMATS = ("table", "json", "csv")
@@ -97,14 +98,14 @@ def _writer(form: str, columns: tuple[str, ...], out: TextIO) -> Callable[[dict[
     if form == "csv":
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(columns)
-        return lambda row: writer.writerow([row[name] for name in columns])
+        return lambda row: writer.writerow([csv_cell(row[name]) for name in columns])
     print(_line({name: name for name in columns}, columns), file=out)
     return lambda row: print(_line(row, columns), file=out)
 
 
 def _line(row: Mapping[str, Any], columns: tuple[str, ...]) -> str:
-    words = (("" if row[name] in (None, False) else str(row[name])).ljust(_WIDTHS.get(name, 14)) for name in columns)
-    return "  ".join(words).rstrip()
+    words = {name: "" if row[name] in (None, False) else printable(str(row[name])) for name in columns}
+    return "  ".join([word.ljust(_WIDTHS.get(name, 14)) for name, word in words.items()]).rstrip()
 
 
 async def _batches(found: AsyncIterator[Delivery]) -> AsyncIterator[list[Delivery]]:

@@ -10,13 +10,12 @@ from uuid import UUID
 import asyncpg
 import click
 from rich.console import Console
-from rich.table import Table
 
 from broadcast.audit import Event, history, summary
 from broadcast.audit.deliveries.export import FORMATS, write_deliveries
 from broadcast.audit.deliveries.summary import Summary
 from broadcast.cli.terminal.audit_connection import plain, with_audit
-from broadcast.cli.terminal.display import print_table
+from broadcast.cli.terminal.display import Table, print_table, shown
 from broadcast.cli.terminal.ids import ID
 from broadcast.settings import Settings
 from schemas.status import DeliveryState
@@ -43,7 +42,7 @@ def summary_command(alert: UUID, exact: bool, as_json: bool) -> None:
 
 def _show_summary(found: Summary) -> None:
     console = Console(highlight=False)
-    console.print(f"alert {found.alert_id}  {found.state}, lane {found.lane}")
+    console.print(f"alert {shown(found.alert_id)}  {shown(found.state)}, lane {shown(found.lane)}")
     if found.audience is None:
         console.print("its audience is not resolved yet")
         return
@@ -63,7 +62,7 @@ def _show_summary(found: Summary) -> None:
     if found.gap:
         console.print(f"[red]gap: {found.gap:,} recipients are not accounted for[/red]")
     for name, (counter, counted) in found.differences.items():
-        console.print(f"[red]{name}: the counter says {counter:,}, counting gives {counted:,}[/red]")
+        console.print(f"[red]{shown(name)}: the counter says {counter:,}, counting gives {counted:,}[/red]")
     if found.outside_audience:
         console.print(f"[red]{found.outside_audience:,} recipients with an attempt are not in the audience[/red]")
     if found.exact and found.sound:

@@ -15,6 +15,7 @@ from broadcast.audit import Verification, rebuild_check, verify
 from broadcast.audit.evidence.verification import note_verification
 from broadcast.cli.terminal.audit_connection import with_audit
 from broadcast.settings import Settings
+from broadcast.text.printable import printable
 
 
 @click.command(name="verify")
@@ -37,7 +38,7 @@ def verify_command(alert: UUID | None, as_json: bool) -> None:
         for name, head in found.heads.items():
             click.echo(f"  {name}  epoch {found.epochs[name]}  head {head}")
         for fault in found.faults:
-            click.echo(f"FAULT {fault}")
+            click.echo(f"FAULT {printable(str(fault))}")
         click.echo("sound" if found.sound else "NOT sound")
     sys.exit(0 if found.sound else 1)
 
@@ -59,7 +60,7 @@ def rebuild(check: bool, as_json: bool) -> None:
         if found.unreadable:
             click.echo(f"{found.unreadable:,} deliveries could not be read: `broadcast audit unreadable` lists them")
         for fault in found.faults:
-            click.echo(f"FAULT {fault}")
+            click.echo(f"FAULT {printable(str(fault))}")
         click.echo("equal" if found.sound else "NOT equal")
     sys.exit(0 if found.sound else 1)
 

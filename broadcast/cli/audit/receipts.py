@@ -7,19 +7,18 @@ from dataclasses import asdict
 import asyncpg
 import click
 import msgspec
-from rich.markup import escape
-from rich.table import Table
 
 from broadcast.audit.attempts.accounts import account_names
 from broadcast.audit.receipts.unmatched import count_waiting, find_unmatched
 from broadcast.audit.receipts.unmatched_account import Unmatched
 from broadcast.audit.receipts.unreadable import UnreadableDelivery, list_unreadable
 from broadcast.cli.terminal.audit_connection import plain, with_audit
-from broadcast.cli.terminal.display import print_table
+from broadcast.cli.terminal.display import Table, print_table
 from broadcast.clock import utc_now
 from broadcast.errors import SettingsError
 from broadcast.routes_file import load_routes
 from broadcast.settings import Settings
+from broadcast.text.printable import printable
 
 
 @click.command(name="unreadable")
@@ -46,7 +45,7 @@ def unreadable_command(account: str | None, limit: int, as_json: bool) -> None:
         table.add_row(
             *(f"{one.received_at:%Y-%m-%d %H:%M:%S}", one.account, raw.reason),
             *(f"0x{raw.esm_class:02X}", f"{raw.data_coding}", f"{raw.octets:,}"),
-            *(escape(_printable(raw.text + raw.parameters + raw.body)), f"{one.topic}/{one.partition}@{one.offset}"),
+            *(_dotted(raw.text + raw.parameters + raw.body), f"{one.topic}/{one.partition}@{one.offset}"),
         )
     print_table(table)
     click.echo(
@@ -84,7 +83,7 @@ def unmatched_command(account: str | None, as_json: bool) -> None:
         )
         for rule, count in one.rules:
             click.echo(f"  {rule.name} would match {count:,} of the newest {one.sampled:,}")
-        click.echo(f"  {one.advice}")
+        click.echo(f"  {printable(one.advice)}")
 
 
 async def _check_account(connection: asyncpg.Connection, settings: Settings, account: str | None) -> None:
@@ -120,5 +119,5 @@ def _described(delivery: UnreadableDelivery) -> dict[str, object]:
     return asdict(delivery) | {"raw": msgspec.structs.asdict(delivery.raw) | octets}
 
 
-def _printable(octets: bytes) -> str:
+def _dotted(octets: bytes) -> str:
     return "".join(chr(octet) if 32 <= octet < 127 else "." for octet in octets)

@@ -2,20 +2,34 @@
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bars
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from broadcast.clock import utc_now
 from broadcast.embedded.steps import Progress
+from broadcast.text.printable import printable
 
 PIPED_COLUMNS = 240
 """Where there is no terminal whose width counts, nothing may be cut or folded: somebody greps it."""
+
+
+class Table(RichTable):
+    """A table whose strings are shown as they are: nothing in them is markup or moves the cursor."""
+
+    def add_row(self, *cells: object, **options: Any) -> None:
+        super().add_row(*[Text(printable(each)) if isinstance(each, str) else each for each in cells], **options)  # type: ignore[arg-type]
+
+
+def shown(text: object) -> str:
+    """What others wrote, for a line with markup: it has none itself, and moves no cursor."""
+    return escape(printable(str(text)))
 
 
 def print_table(table: Table) -> None:
@@ -73,7 +87,7 @@ class Display:
         elif news.phase == "advanced":
             self._advance(news)
         elif news.step == "restart":
-            self.console.print(f"[yellow]![/yellow] {utc_now():%H:%M:%S} UTC {news.message}")
+            self.console.print(f"[yellow]![/yellow] {utc_now():%H:%M:%S} UTC {shown(news.message)}")
         else:
             self._end(news)
 
@@ -103,7 +117,7 @@ class Display:
         if task_id is not None:
             self._steps.remove_task(task_id)  # type: ignore[arg-type]
         mark = "[green]✓[/green]" if news.phase == "ended" else "[red]✗[/red]"
-        self.console.print(f"{mark} {news.step:<28}{news.seconds:7.2f} s {news.message}")
+        self.console.print(f"{mark} {news.step:<28}{news.seconds:7.2f} s {shown(news.message)}")
 
 
 def table_of(title: str, rows: list[tuple[str, str]]) -> Table:

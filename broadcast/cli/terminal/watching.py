@@ -11,13 +11,14 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from broadcast.alarms import ACCOUNT_KINDS, ACCOUNT_LATE, ACCOUNT_THROTTLED
 from broadcast.api.client import Client
+from broadcast.cli.terminal.display import Table
 from broadcast.clock import utc_now
 from broadcast.lifecycle import FINAL_STATES, AlertState
+from broadcast.text.printable import printable
 
 POLL_SECONDS = 0.25
 ALARM_POLLS = 8
@@ -196,9 +197,9 @@ def _table(progress: dict[str, Any]) -> Table:
         if number:
             share = number / audience if audience else 0.0
             bar = "█" * round(share * BAR_WIDTH)
-            table.add_row(state, f"{number:,}", f"[{STYLES.get(state, 'red')}]{bar}[/] {share:.1%}")
+            table.add_row(state, f"{number:,}", Text.assemble((bar, STYLES.get(state, "red")), f" {share:.1%}"))
             for remark in remarks_of(progress, state):
-                table.add_row("", "", f"[red]{escape(remark)}[/]")
+                table.add_row("", "", Text(printable(remark), "red"))
     table.add_row("audience", f"{audience:,}", "")
     for name in ("possible_duplicates", "receipt_overdue", "gap"):
         if progress[name]:
