@@ -10,6 +10,9 @@ from broadcast.smpp.codec.pdu import DELIVER_SM, HEADER_LENGTH, iterate_runs
 
 LEAST: Final = 4
 """Fewer are read one by one at less cost."""
+
+FIRST: Final = 2 * LEAST
+"""Read at first: of a run that ends soon, no more than four times what fits is read in vain."""
 _ADDRESS_TYPE_LENGTH: Final = 2
 
 
@@ -27,10 +30,14 @@ def read_alike(data: bytes, offset: int, length: int, first: Delivery, deliverie
     digits, text, optional = len(first.source), len(first.short_message), len(first.optional)
     between = length - HEADER_LENGTH - before - digits - text - optional
     head, middle = data[body : body + before], data[body + before + digits : body + before + digits + between]
+    for place in (0, LEAST - 1):
+        at = offset + place * length + HEADER_LENGTH
+        if not (data.startswith(head, at) and data.startswith(middle, at + before + digits)):
+            return 0
     layout = _make_layout(before, digits, between, text, optional)
     esm_class, destination, data_coding = map(repeat, (first.esm_class, first.destination, first.data_coding))
     read = 0
-    for count, columns in iterate_runs(data, offset, length, layout, DELIVER_SM, most=most):
+    for count, columns in iterate_runs(data, offset, length, layout, DELIVER_SM, most=most, first=FIRST):
         _, _, sequences, heads, sources, middles, texts, optionals = columns
         fitting = count
         if heads.count(head) != count or middles.count(middle) != count or 0 in b"".join(sources):

@@ -115,24 +115,32 @@ def encode_acknowledgements(command: int, status: int, sequences: Sequence[int])
 _SEQUENCE: Final = struct.Struct(">I")
 # command_length and command_id.
 _KIND: Final = struct.Struct(">II")
-_FIRST_RUN: Final = 64
+FIRST_RUN: Final = 64
 _LONGEST_RUN: Final = 4096
 UNLIMITED: Final = 1 << 62
 """More PDUs than any buffer has."""
 
 
 def iterate_runs(
-    data: bytes, offset: int, length: int, layout: struct.Struct, command: int, *, most: int = UNLIMITED
+    data: bytes,
+    offset: int,
+    length: int,
+    layout: struct.Struct,
+    command: int,
+    *,
+    most: int = UNLIMITED,
+    first: int = FIRST_RUN,
 ) -> Iterator[tuple[int, list[tuple[Any, ...]]]]:
     """Columns of at most so many consecutive PDUs of one length and command: yields (count, columns) until their end.
 
+    The first time they are at most `first`, then up to four times as many each time.
     `layout` unpacks one PDU and begins with the four header fields. struct and zip do the work for a whole run at once:
     a response then costs a tenth of what it costs in a loop over headers.
     """
     end = min(len(data), offset + most * length)
     view = memoryview(data)
     # A wrong guess costs no more than four times what was read before: else a buffer of mixed PDUs takes seconds.
-    limit = _FIRST_RUN
+    limit = first
     while (size := _guess_run(data, offset, length, min(limit, (end - offset) // length), command)) > 0:
         limit = min(limit * 4, _LONGEST_RUN)
         columns: list[tuple[Any, ...]] = list(

@@ -1,7 +1,9 @@
 """The codec: what is encoded is read back, however the stream is cut."""
 
 import struct
+from collections.abc import Sequence
 from itertools import pairwise
+from time import thread_time
 
 import pytest
 from hypothesis import given
@@ -275,3 +277,32 @@ def test_a_large_buffer_of_pdus_of_which_each_differs_from_the_next_is_read_in_a
     # A tenth of the lease of a sender on a quiet machine; quadratic reading takes ten seconds and more.
     assert monotonic() - began < 2.5
     assert len(batch.sequences) + len(batch.deliveries) in {12_000, 6_000}
+
+
+def seconds_to_read(runs: Sequence[tuple[bytes, int]]) -> float:
+    """The least of three times to read 6,000 deliver_sm: so many of each service_type, again and again."""
+    kinds = [service_type for service_type, count in runs for _ in range(count)]
+    stream = b"".join(
+        encode_pdu(DELIVER_SM, 0, 1 + number, encode_message(ShortMessage(service_type=kinds[number % len(kinds)])))
+        for number in range(6_000)
+    )
+    seconds = []
+    for _ in range(3):
+        began = thread_time()
+        assert len(Reader().feed(stream).deliveries) == 6_000
+        seconds.append(thread_time() - began)
+    return min(seconds)
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [(b"A", 1), (b"B", 1)],
+        [(b"A", 4), (b"B", 1)],
+        [(b"A", 5), (b"B", 4)],
+        [(b"A", 9), (b"B", 1)],
+        [(b"A", 20), (b"B", 3)],
+    ],
+)
+def test_deliveries_whose_heads_change_are_read_at_the_cost_of_single_ones(runs: list[tuple[bytes, int]]) -> None:
+    assert seconds_to_read(runs) < 3 * seconds_to_read([(b"A", 1), (b"BB", 1)]), "those of two lengths are no runs"
