@@ -16,6 +16,7 @@ from broadcast.alarms.alarm_rows import (
 )
 from broadcast.alarms.kinds import (
     ACCOUNT_CONTRADICTS,
+    ACCOUNT_COSTLY,
     ACCOUNT_KINDS,
     ACCOUNT_LATE,
     ACCOUNT_STOPPED,
@@ -45,6 +46,7 @@ from broadcast.alarms.sender_alarms import Alarms, keep_alarms
 
 __all__ = [
     "ACCOUNT_CONTRADICTS",
+    "ACCOUNT_COSTLY",
     "ACCOUNT_KINDS",
     "ACCOUNT_LATE",
     "ACCOUNT_STOPPED",

@@ -23,6 +23,7 @@ ACCOUNT_LATE = "account_late"
 ROUTES_REFUSED = "routes_refused"
 MESSAGE_REFUSED = "message_refused"
 ACCOUNT_CONTRADICTS = "account_contradicts"
+ACCOUNT_COSTLY = "account_costly"
 
 ACCOUNT_KINDS = (BIND_DOWN, SESSION_MUTE, ACCOUNT_STOPPED)
 """What keeps an account from being used; the sender ends these alarms itself when the cause has gone."""
@@ -39,6 +40,7 @@ SENDER_KINDS = (
     ROUTES_REFUSED,
     MESSAGE_REFUSED,
     ACCOUNT_CONTRADICTS,
+    ACCOUNT_COSTLY,
 )
 KINDS = (
     LOST_TAIL,

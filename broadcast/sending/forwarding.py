@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from time import thread_time
 from typing import Any, Final
 from zlib import crc32
 
@@ -35,8 +36,9 @@ OCTETS_LIMIT: Final = 4 * 1024 * 1024
 
 STOP_SECONDS: Final = 2.0
 
-NoteDelays = Callable[[Sequence[float]], None]
-"""Is told how many seconds receipts needed that came together, from submit to done date."""
+NoteDelays = Callable[[Sequence[float], float, int], None]
+"""Is told how many seconds receipts needed that came together, from submit to done date; and the work, in seconds, for
+how many deliveries."""
 
 Arrival = tuple[Account, Session[Any], list[Delivery], NoteDelays]
 
@@ -139,10 +141,14 @@ class Forwarder:
             deliveries_left -= len(deliveries)
             records = receipts.setdefault(partition_of_account(account.name, self._partitions), [])
             for run in split_deliveries(deliveries):
-                await turn.give_way()
-                before = len(inbound)
-                note_delays(self._encoder.encode(account, run, now, receipts=records, inbound=inbound))
-                octets_left -= sum([len(value) for _, value in inbound[before:]])
+                left = run
+                while left:
+                    await turn.give_way()
+                    before, began = len(inbound), thread_time()
+                    delays = self._encoder.encode(account, turn.take(left), now, receipts=records, inbound=inbound)
+                    note_delays(delays, thread_time() - began, turn.taken)
+                    octets_left -= sum([len(value) for _, value in inbound[before:]])
+                    left = left[turn.taken :]
         return arrivals
 
     async def _replace_producer(self) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from broadcast import metrics
-from broadcast.alarms import ACCOUNT_CONTRADICTS, MESSAGE_REFUSED
+from broadcast.alarms import ACCOUNT_CONTRADICTS, ACCOUNT_COSTLY, MESSAGE_REFUSED
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.routing import Account
 from broadcast.sending.accounts.configuration import make_config
@@ -20,6 +20,7 @@ from broadcast.sending.accounts.health.observation import AnswerObserver
 from broadcast.sending.accounts.health.throttling import Throttling
 from broadcast.sending.accounts.selection import POOR_SHARE, Measures
 from broadcast.sending.answers.tokens import SegmentAnswers, Submission, Token
+from broadcast.sending.arrivals.turns import ArrivalCost
 from broadcast.sending.forwarding import Forwarder
 from broadcast.sending.metrics import count_answers
 from broadcast.sending.protocol import SenderEvents
@@ -79,6 +80,7 @@ class AccountBinds:
         self._forwarder: Final = forwarder
         self._events: Final = events
         self._contradictions_told_until = 0.0
+        self._cost: Final = ArrivalCost()
         settlement.follow_deliveries(account.name, self.pool.tokens)
         settlement.follow_refusals(account.name, self.breaker)
 
@@ -164,9 +166,18 @@ class AccountBinds:
             self._note_written(count)
         return count
 
-    def note_receipts(self, delays: Sequence[float]) -> None:
-        """Note how many seconds receipts needed that came together, by the SMSC's clock."""
-        self.measures.note_receipts(delays, monotonic())
+    def note_receipts(self, delays: Sequence[float], seconds: float, deliveries: int) -> None:
+        """Note how many seconds receipts needed that came together, by the SMSC's clock, and the work for them."""
+        now = monotonic()
+        self.measures.note_receipts(delays, now)
+        each = self._cost.note(seconds, deliveries, now)
+        if each is not None:
+            self._events.raise_alarm(
+                ACCOUNT_COSTLY,
+                self.account.name,
+                f"what the SMSC of account {self.account.name} delivers takes {each * 1000:.0f} ms each to read: the "
+                "other accounts go on, but it may mean harm. Ask its operator, and report it with a dump of the PDUs",
+            )
 
     def on_responses(self, session: Session[Token], responses: list[Response[Token]]) -> None:  # noqa: ARG002 - the listener's form
         self._observe(count_answers(self.account.name, map(itemgetter(1), responses)), responses)

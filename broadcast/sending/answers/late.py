@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from broadcast import metrics
+from broadcast.clock import monotonic
 from broadcast.routing import Account
 from broadcast.sending.answers.copies import Claim, Copy, Person
 from broadcast.sending.answers.early_receipts import Arrived, EarlyReceipts
@@ -30,6 +31,9 @@ BY_SECOND_ANSWER: Final = "the SMSC refused it first and accepted it then"
 
 SettleAgain: TypeAlias = Callable[[Token, str, int, str], None]
 """Settles an acceptance: the submit, its message id, the instant in milliseconds since the epoch, the reason."""
+
+LOOK_SECONDS: Final = 0.05
+"""For all receipts that came together: what is not looked at settles nothing, and at worst a copy too many is sent."""
 
 RECEIPTS_LIMIT: Final = 100
 """Receipts from one number that are looked at together; so many say nothing about one submit, and take long to read."""
@@ -109,11 +113,14 @@ class LateAnswers:
 
     def _note_arrived(self, account: Account, arrivals: Iterable[Arrived], at: int) -> None:
         looked_at: Counter[str] = Counter()
+        until = monotonic() + LOOK_SECONDS
         for arrived_at, delivery in arrivals:
             source = delivery.source.decode("latin-1")
             if looked_at[source] >= RECEIPTS_LIMIT or not self._unanswered.awaits(account.name, source):
                 continue
             looked_at[source] += 1
+            if monotonic() >= until:
+                return
             try:
                 receipt = parse_receipt(delivery, account.receipts_without_esm_class)
             except (PduError, ValueError):

@@ -1,6 +1,6 @@
 """What one session delivered, as records for Kafka."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -33,7 +33,7 @@ class DeliveryEncoder:
     def encode(
         self,
         account: Account,
-        deliveries: Sequence[Delivery],
+        deliveries: Iterable[Delivery],
         now: int,
         *,
         receipts: list[KeyValue],

@@ -11,7 +11,7 @@ from broadcast.smpp.codec.pdu import DELIVER_SM, HEADER_LENGTH, iterate_runs
 LEAST: Final = 4
 """Fewer are read one by one at less cost."""
 
-FIRST: Final = 2 * LEAST
+FIRST: Final = LEAST
 """Read at first: of a run that ends soon, no more than four times what fits is read in vain."""
 _ADDRESS_TYPE_LENGTH: Final = 2
 

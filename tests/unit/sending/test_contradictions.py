@@ -2,7 +2,7 @@
 
 import pytest
 
-from broadcast.alarms import ACCOUNT_CONTRADICTS
+from broadcast.alarms import ACCOUNT_CONTRADICTS, ACCOUNT_COSTLY
 from broadcast.sending.answers.throttled import MOST_WRITES
 from broadcast.sending.answers.tokens import Token
 from broadcast.smpp.codec.command_status import RINVDSTADR, RINVSRCADR, RMSGQFUL, RSYSERR, RTHROTTLED
@@ -215,3 +215,13 @@ async def test_a_submit_that_is_always_throttled_is_written_a_few_times_and_is_a
     assert writes == MOST_WRITES
     assert sender.outcomes() == [(1, Outcome.REFUSED_FOR_NOW)]
     assert [each.attempt for each in sender.retries()] == [2]
+
+
+async def test_an_account_whose_deliveries_cost_much_is_named() -> None:
+    sender = SenderUnderTest()
+    binds = sender.accounts.in_force[0]
+    binds.note_receipts([], 0.002, 100)
+    assert sender.alarms == []
+    binds.note_receipts([], 0.4, 2)
+    binds.note_receipts([], 0.4, 2)
+    assert [(kind, subject) for kind, subject, _ in sender.alarms] == [(ACCOUNT_COSTLY, "acc")]

@@ -13,7 +13,15 @@ from broadcast.routing import Account
 from broadcast.sending.arrivals.encoding import DeliveryEncoder
 from broadcast.sending.arrivals.phone_messages import read_inbound
 from broadcast.sending.arrivals.raw_deliveries import LONGEST_PART
-from broadcast.sending.arrivals.turns import RUN_DELIVERIES, RUN_OCTETS, TURN_SECONDS, Turn, split_deliveries
+from broadcast.sending.arrivals.turns import (
+    COSTLY_SECONDS,
+    RUN_DELIVERIES,
+    RUN_OCTETS,
+    TURN_SECONDS,
+    ArrivalCost,
+    Turn,
+    split_deliveries,
+)
 from broadcast.smpp.codec.command_status import RINVCMDLEN
 from broadcast.smpp.codec.message import UDHI, Delivery, Fault, octets_of
 from broadcast.smpp.codec.message_ids import MessageIdRule
@@ -214,3 +222,40 @@ def test_the_text_of_a_phone_begins_after_its_user_data_header(coding: int, text
     delivery = Delivery(1, esm_class, b"447700900100", b"4477", coding, header + text, b"")
     inbound = read_inbound(delivery, "r", "acc", 9)
     assert (inbound.text, inbound.route, inbound.account) == ("Thanks", "r", "acc")
+
+
+def test_a_turn_is_over_in_the_middle_of_a_run_whatever_one_delivery_costs() -> None:
+    turn = Turn()
+    for _ in range(2):
+        taken = []
+        for delivery in turn.take([GOOD] * 5):
+            began = monotonic()
+            while monotonic() - began < TURN_SECONDS:
+                pass
+            taken.append(delivery)
+        assert taken == [GOOD], "one at least, and no more when the time is over"
+        assert turn.taken == 1
+
+
+def test_what_costs_little_is_taken_whole() -> None:
+    turn = Turn()
+    assert list(turn.take(iter([GOOD] * 3))) == [GOOD] * 3
+    assert turn.taken == 3
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.integers(1, 1_000)), max_size=30))
+def test_an_account_is_named_once_a_minute_and_only_if_each_delivery_costs_much(
+    works: list[tuple[float, int]],
+) -> None:
+    cost, told = ArrivalCost(), []
+    for second, (seconds, count) in enumerate(works):
+        each = cost.note(seconds, count, 100.0 + second)
+        if each is not None:
+            told.append(each)
+    assert len(told) <= 1
+    assert all(each >= COSTLY_SECONDS * 0.999 for each in told)
+    usual = ArrivalCost()
+    assert all(usual.note(count * 0.00002, count, 100.0) is None for _, count in works)
+    assert usual.note(0.3, 1, 200.0) == 0.3
+    assert usual.note(0.3, 1, 201.0) is None
+    assert usual.note(0.3, 1, 260.0) == 0.3
