@@ -58,9 +58,13 @@ class DeliveryPageBody(BaseModel):
 
 
 class QueuedRoutesBody(BaseModel):
-    """The routes of the queued recipients, those of most of them first; null while the routes file cannot be read."""
+    """The routes of the queued recipients, those of most of them first; null while the routes file cannot be read.
+
+    `complete` is false where only a part of a large audience was read: a route of few queued recipients may be missing.
+    """
 
     routes: list[QueuedRoute] | None
+    complete: bool
 
 
 class HistoryEventBody(BaseModel):
@@ -103,9 +107,10 @@ async def show_queued_routes(request: Request, alert_id: UUID, services: Backing
     try:
         routes = load_routes(services.settings)
     except SettingsError:
-        return QueuedRoutesBody(routes=None)
+        return QueuedRoutesBody(routes=None, complete=False)
     async with _evidence(request, alert_id, services) as connection:
-        return QueuedRoutesBody(routes=await find_queued_routes(connection, alert_id, routes))
+        found = await find_queued_routes(connection, alert_id, routes)
+    return QueuedRoutesBody(routes=found.routes, complete=found.complete)
 
 
 @router.get("/deliveries", response_model=DeliveryPageBody, responses=problems(404, 422))

@@ -35,23 +35,32 @@ class QueuedRoute:
     queued: int
 
 
-async def find_queued_routes(connection: Connection, alert_id: UUID, routes: tuple[Route, ...]) -> list[QueuedRoute]:
-    """The routes of the queued recipients, those of most of them first; raises `UnknownAlertError`.
+@dataclass(frozen=True, slots=True)
+class QueuedRoutes:
+    """Routes, those with most queued recipients first; `complete` if all chunks of the audience were read.
 
-    Of an alert with more than `CHUNKS_MAX` chunks only those of so many chunks are counted, and a route may be missing
-    that has few recipients.
+    Else a route may be missing that has few recipients, and `queued` counts those of `CHUNKS_MAX` chunks only.
     """
+
+    routes: list[QueuedRoute]
+    complete: bool
+
+
+async def find_queued_routes(connection: Connection, alert_id: UUID, routes: tuple[Route, ...]) -> QueuedRoutes:
+    """The routes of the queued recipients; raises `UnknownAlertError`."""
     alert = await connection.fetchrow("SELECT status, chunks FROM alerts WHERE alert_id = $1", alert_id)
     if alert is None:
         raise UnknownAlertError(alert_id)
     length = max(len(prefix) for route in routes for prefix in route.prefixes)
-    rows = await connection.fetch(_HEADS, alert_id, choose_chunks(alert["chunks"] or 0), length, _WAITING)
+    chunks = alert["chunks"] or 0
+    rows = await connection.fetch(_HEADS, alert_id, choose_chunks(chunks), length, _WAITING)
     indexes = RouteTable(routes).routes_of([row["head"] for row in rows], alert["status"])
     counts: Counter[int] = Counter()
     for row, index in zip(rows, indexes, strict=True):
         if index != NO_ROUTE:
             counts[index] += row["count"]
-    return [_describe(routes[index], routes, queued) for index, queued in counts.most_common()]
+    found = [_describe(routes[index], routes, queued) for index, queued in counts.most_common()]
+    return QueuedRoutes(found, chunks <= CHUNKS_MAX)
 
 
 def choose_chunks(chunks: int) -> list[int]:

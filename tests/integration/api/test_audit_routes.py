@@ -96,6 +96,14 @@ async def test_unknown_alert_is_404_in_the_audit(api: Api) -> None:
         assert (response.status_code, response.json()["type"]) == (404, "urn:tocsin:problem:alert-unknown")
 
 
+async def other_chunks(api: Api, alert_id: UUID, chunks: int) -> None:
+    connection = await asyncpg.connect(api.settings.database_url.get_secret_value())
+    try:
+        await connection.execute("UPDATE alerts SET chunks = $2 WHERE alert_id = $1", alert_id, chunks)
+    finally:
+        await connection.close()
+
+
 async def test_the_routes_of_the_queued_are_told_with_prefixes_and_accounts_and_no_other(
     api: Api, alert_id: UUID, served: Served, tmp_path: Path
 ) -> None:
@@ -125,5 +133,8 @@ async def test_the_routes_of_the_queued_are_told_with_prefixes_and_accounts_and_
         await other.until_ready()
         body = (await other.http.get(f"/v1/alerts/{alert_id}/queued-routes")).json()
         british = {"route": "british", "prefixes": ["+44"], "accounts": ["british-1"], "queued": 10}
-        assert body == {"routes": [british]}
+        assert body == {"routes": [british], "complete": True}
+        await other_chunks(api, alert_id, 21)
+        body = (await other.http.get(f"/v1/alerts/{alert_id}/queued-routes")).json()
+        assert body["complete"] is False, "of 21 chunks 20 are read"
         assert (await other.http.get(f"/v1/alerts/{uuid4()}/queued-routes")).status_code == 404
