@@ -1,7 +1,6 @@
 """The id rule by which an account works: that of its newest receipt, whether it matched or not."""
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from typing import Final, TypeVar
 
 import msgspec
@@ -14,18 +13,19 @@ from schemas.receipt import Receipt
 
 T = TypeVar("T")
 
+SEGMENTS_MAX: Final = 50
+"""Segments that are looked through for a receipt of the account, the newest first."""
+
 _PARKED = """
-SELECT evidence_id, to_timestamp(received_at / 1000.0) AS received_at FROM parked_receipts p
-WHERE account = $1 ORDER BY p.received_at DESC LIMIT 1
+SELECT evidence_id FROM parked_receipts p WHERE account = $1 ORDER BY p.received_at DESC LIMIT 1
 """
 
-_MATCHED = """
-SELECT receipt_evidence FROM attempts
-WHERE account = $1 AND submitted_at > $2::timestamptz - interval '1 day' AND receipt_at >= $2
-ORDER BY receipt_at DESC LIMIT 1
+_NEWEST = """
+SELECT e.id FROM evidence e JOIN evidence parked ON parked.topic = e.topic AND parked.partition = e.partition
+WHERE parked.id = $1 ORDER BY e.epoch DESC, e.from_offset DESC LIMIT $2
 """
-"""Nearly all receipts come within a day of their submit. Ids of segments say nothing about time: each recorder reserves
-many at once."""
+"""All receipts of an account are on one partition, because the account is their key. Ids of segments say nothing about
+time: each recorder reserves many at once."""
 
 decode_receipt: Final = msgspec.json.Decoder(Receipt).decode
 
@@ -34,19 +34,19 @@ async def read_rule_in_force(connection: Connection, number: int, name: str) -> 
     """The name of the rule with which the newest receipt of an account was read; empty for `as_is`.
 
     `number` is the account's in the audit. An account of which no receipt was parked has no rule here: it is empty.
+    How many attempts there are makes no difference. Of an account that sent none in the newest `SEGMENTS_MAX` segments
+    of its partition, the newest parked receipt counts.
     """
-    parked = await connection.fetchrow(_PARKED, number)
+    parked: int | None = await connection.fetchval(_PARKED, number)
     if parked is None:
         return ""
-    segments = {parked["evidence_id"]}
-    newest: datetime = parked["received_at"]
-    segments.update(await connection.fetchval(_MATCHED, number, newest) or ())
-    at, rule = 0, ""
-    for segment in segments:
-        for receipt in decode_each(await read_records(connection, segment), decode_receipt):
-            if receipt.account == name and receipt.raw is None and receipt.received_at >= at:
-                at, rule = receipt.received_at, receipt.id_rule
-    return rule
+    newest = [row["id"] for row in await connection.fetch(_NEWEST, parked, SEGMENTS_MAX)]
+    for segment in (*newest, parked):
+        read = decode_each(await read_records(connection, segment), decode_receipt)
+        of_account = [receipt for receipt in read if receipt.account == name and receipt.raw is None]
+        if of_account:
+            return max(of_account, key=lambda receipt: receipt.received_at).id_rule
+    return ""
 
 
 def decode_each(records: Iterable[RawRecord], decode: Callable[[bytes], T]) -> Iterable[T]:
