@@ -18,8 +18,9 @@ from broadcast.smpp.codec.message import Delivery, ShortMessage, encode_message,
 from broadcast.smpp.codec.message_ids import MessageIdRule, normalise_receipt_ids, normalise_response_ids
 from broadcast.smpp.codec.pdu import HEADER_LENGTH, encode_pdu
 from broadcast.smpp.codec.reader import Batch, Reader
+from broadcast.smpp.codec.receipt_dates import seconds_between
 from broadcast.smpp.codec.receipt_text import Unclassified
-from broadcast.smpp.codec.receipts import is_phone_message, parse_receipt, seconds_between
+from broadcast.smpp.codec.receipts import is_phone_message, parse_receipt
 from broadcast.smpp.codec.tlv import encode_tlvs, parse_tlvs
 from tests.support.smpp import SessionInMemory
 

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from broadcast.smpp.codec.receipts import ReceiptContent, read_date, seconds_between
+from broadcast.smpp.codec.receipt_dates import has_seconds, read_date, seconds_between
+from broadcast.smpp.codec.receipts import ReceiptContent
 from schemas.receipt import ReceiptState
 
 SLACK_SECONDS: Final = 10.0
@@ -19,7 +20,6 @@ EAST_SECONDS: Final = 14 * 3600
 """The time zones that are furthest behind UTC, and before it."""
 
 _TAKEN: Final = frozenset([ReceiptState.DELIVERED, ReceiptState.ACCEPTED, ReceiptState.ENROUTE])
-_WITH_SECONDS: Final = 12
 
 
 def says_taken(receipt: ReceiptContent) -> bool:
@@ -36,7 +36,7 @@ def fits(receipt: ReceiptContent, *, arrived_at: int, written_at: int) -> bool:
     """
     if arrived_at < written_at or not says_taken(receipt):
         return False
-    if not len(receipt.submitted) == len(receipt.done) == _WITH_SECONDS:
+    if not (has_seconds(receipt.submitted) and has_seconds(receipt.done)):
         return False
     submitted, seconds = read_date(receipt.submitted), seconds_between(receipt.submitted, receipt.done)
     if submitted is None or seconds is None or not _is_instant_of(submitted, written_at / 1000):

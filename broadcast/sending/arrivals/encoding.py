@@ -15,7 +15,8 @@ from broadcast.sending.arrivals.raw_deliveries import make_raw_delivery, reason_
 from broadcast.smpp.codec.errors import PduError
 from broadcast.smpp.codec.message import Delivery
 from broadcast.smpp.codec.message_ids import MessageIdRule, name_rule, normalise_receipt_ids
-from broadcast.smpp.codec.receipts import is_phone_message, parse_receipt, seconds_between
+from broadcast.smpp.codec.receipt_dates import seconds_between
+from broadcast.smpp.codec.receipts import is_phone_message, parse_receipt
 from schemas.receipt import Receipt, ReceiptState
 
 log = structlog.get_logger(__name__)

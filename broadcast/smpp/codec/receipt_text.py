@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 
 from broadcast.smpp.codec.message_ids import LONGEST_ID
+from broadcast.smpp.codec.receipt_dates import ISO_DATE, is_date, normal_date
 
 ReceiptFields: TypeAlias = tuple[bytes, bytes, bytes, bytes, bytes]
 """Message id, word of the state, error, submit date and done date; empty where the text does not have it."""
@@ -50,33 +51,34 @@ class Unclassified(StrEnum):
 
 # Exactly Appendix B, as most receipts are: four times as fast as the general forms below.
 _EXACT: Final = re.compile(
-    rb"id:([^\s,;:]{1,%d}) sub:[0-9]* dlvrd:[0-9]* submit date:([0-9]*) done date:([0-9]*)"
-    rb" stat:([A-Z]+) err:([^\s,;:]*)(?: |$)" % LONGEST_ID
+    rb"id:([^\s,;:]{1,%d}) sub:[0-9]* dlvrd:[0-9]* submit date:([0-9]{0,12}) done date:([0-9]{0,12})"
+    rb" stat:([A-Z]+) err:([^\s,;:\0]*)(?: |$)" % LONGEST_ID
 )
-# The common order; every field but the id may be missing. All quantifiers are possessive: what one has taken, no other
-# tries again, so that the time for a text that does not match grows with its length only.
+# The common order, and nothing behind it but the copied text; every field but the id and the state may be missing. All
+# quantifiers are possessive: what one has taken, no other tries again, so that the time for a text that does not match
+# grows with its length only.
 _BEFORE: Final = rb"[\s,;]++"
 # An empty field has the name of the next one behind its blanks.
 _VALUE: Final = rb"(?:\s*+(?!(?:%b):)%b)?+"
 _NEXT: Final = rb"sub|dlvrd|submit[ _]date|done[ _]date|stat"
 _ANYTHING: Final = _VALUE % (_NEXT, rb"[^\s,;]*+")
-_DIGITS: Final = _VALUE % (_NEXT, rb"([0-9]*+)[^\s,;]*+")
-_ERROR: Final = _VALUE % (rb"text", rb"([^\s,;]*+)")
+_DATE: Final = _VALUE % (_NEXT, rb"(%b|[0-9]{0,12}+)(?![^\s,;])" % ISO_DATE)
+_ERROR: Final = _VALUE % (rb"text", rb"([^\s,;\0]*+)")
 _COMMON: Final = re.compile(
     rb"\s*+id:\s*+(?!(?:sub|dlvrd|submit|done|stat):?)([^\s,;]{1,%d}+)" % LONGEST_ID
     + rb"(?:%bsub:%b)?+(?:%bdlvrd:%b)?+" % (_BEFORE, _ANYTHING, _BEFORE, _ANYTHING)
-    + rb"(?:%bsubmit[ _]date:%b)?+(?:%bdone[ _]date:%b)?+" % (_BEFORE, _DIGITS, _BEFORE, _DIGITS)
-    + rb"%bstat:\s*+([A-Za-z]++)(?:%berr:%b)?+" % (_BEFORE, _BEFORE, _ERROR),
+    + rb"(?:%bsubmit[ _]date:%b)?+(?:%bdone[ _]date:%b)?+" % (_BEFORE, _DATE, _BEFORE, _DATE)
+    + rb"%bstat:\s*+([A-Za-z]++)(?:%berr:%b)?+[\s,;\0]*+(?:text:|$)" % (_BEFORE, _BEFORE, _ERROR),
     re.IGNORECASE,
 )
 _NAMES: Final = (
     rb"(?:message[ _]?|msg[ _]?)?id|sub|dlvrd|submit[\s_]?date|done[\s_]?date|stat(?:us|e)?|err(?:or)?(?:[ _]?code)?"
 )
 _FIELD: Final = re.compile(
-    rb"(?<![A-Za-z0-9_])(%b)\s*[:=]\s*(?!(?:%b|text)\s*[:=])([^\s,;|]*)" % (_NAMES, _NAMES), re.IGNORECASE
+    rb"(?<![A-Za-z0-9_])(%b)\s*[:=]\s*(?!(?:%b|text)\s*[:=])(%b|[^\s,;|\0]*)" % (_NAMES, _NAMES, ISO_DATE),
+    re.IGNORECASE,
 )
 _COPIED_TEXT: Final = re.compile(rb"\btext\s*[:=]", re.IGNORECASE)
-_DATE: Final = re.compile(rb"[0-9]{10}(?:[0-9]{2}){0,2}")
 _ID_ALONE: Final = re.compile(rb"[^\s:=]{1,%d}" % LONGEST_ID)
 # Nobody writes this by chance: from beginning to end, in its order, with both dates.
 _UNMISTAKABLE: Final = re.compile(
@@ -84,6 +86,8 @@ _UNMISTAKABLE: Final = re.compile(
     rb" stat:([A-Z]{6,13})(?: err:[0-9A-Za-z]{0,8})?(?: text:.*)?\s*" % LONGEST_ID,
     re.IGNORECASE | re.DOTALL,
 )
+_LONGEST_DATE: Final = 12
+"""Digits of a date of Appendix B with seconds; a longer one is in another form."""
 _UCS2: Final = 8
 _LOOKED_AT: Final = 512
 """Characters of a text; a receipt has less, and a hostile one must not keep the patterns busy."""
@@ -94,8 +98,10 @@ def read_fields(text: bytes) -> ReceiptFields | None:
     found = _EXACT.match(text) or _COMMON.match(text, 0, _LOOKED_AT)
     if found is None:
         return None
-    message_id, submitted, done, stat, error = found.groups()
-    return message_id, stat.upper(), error or b"", submitted or b"", done or b""
+    message_id, submitted, done, stat, error = found.groups(b"")
+    if len(submitted) > _LONGEST_DATE or len(done) > _LONGEST_DATE:
+        submitted, done = normal_date(submitted), normal_date(done)
+    return message_id, stat.upper(), error, submitted, done
 
 
 def read_unusual_fields(text: bytes, payload: bytes, data_coding: int, *, header: bool) -> ReceiptFields:
@@ -160,13 +166,9 @@ def _read_named(text: bytes) -> ReceiptFields | None:
         message_id,
         fields.get(b"stat", b"").upper(),
         fields.get(b"err", b""),
-        _leading_digits(fields.get(b"submit", b"")),
-        _leading_digits(fields.get(b"done", b"")),
+        normal_date(fields.get(b"submit", b"")),
+        normal_date(fields.get(b"done", b"")),
     )
-
-
-def _leading_digits(date: bytes) -> bytes:
-    return date[: len(date) - len(date.lstrip(b"0123456789"))]
 
 
 def _short_name(name: bytes) -> bytes:
@@ -182,10 +184,11 @@ def _read_separated(text: bytes) -> ReceiptFields | None:
     at = next((at for at, value in enumerate(values) if at and value.isalpha() and value.upper() in STATE_WORDS), 0)
     if not at or not _ID_ALONE.fullmatch(values[0]):
         return None
-    dates = [value for value in values[1:at] if _DATE.fullmatch(value)] or [
-        value for value in values[at + 1 :] if _DATE.fullmatch(value)
+    dates = [value for value in values[1:at] if is_date(value)] or [
+        value for value in values[at + 1 :] if is_date(value)
     ]
-    rest = [value for value in values[at + 1 :] if not _DATE.fullmatch(value)]
+    rest = [value for value in values[at + 1 :] if not is_date(value)]
     error = rest[0] if rest and len(rest[0]) <= 8 and b" " not in rest[0] else b""
+    dates = [normal_date(date) for date in dates]
     submitted, done = (dates[0], dates[-1]) if len(dates) > 1 else (b"", b"".join(dates))
     return values[0], values[at].upper(), error, submitted, done

@@ -1,9 +1,7 @@
 """Delivery receipts: TLVs where there are any, else the text in all forms that SMSCs send."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from enum import IntEnum
-from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -72,7 +70,8 @@ FINAL_STATES: Final = frozenset(
 
 
 class ReceiptContent(msgspec.Struct, frozen=True, gc=False):
-    """The content of a receipt; fields that it does not have are empty. Dates are raw, without a time zone.
+    """The content of a receipt; fields that it does not have are empty. Dates are YYMMDDhhmm or
+    with ss, of an unknown time zone; in UTC where the SMSC states the zone.
 
     `by_text`: only its text says that it is a receipt, so that somebody may have written it on a phone.
     """
@@ -95,7 +94,6 @@ _BY_WORD: Final[Mapping[bytes, MessageState]] = {word: MessageState(number) for 
 _RECEIPT_CLASSES: Final = frozenset([RECEIPT_CLASS, INTERMEDIATE_CLASS])
 _ID_FIRST: Final = RECEIPTED_MESSAGE_ID.to_bytes(2, "big") + b"\0"
 _STATE_LAST: Final = MESSAGE_STATE.to_bytes(2, "big") + b"\0\1"
-_DATE_FORMATS: Final = {10: "%y%m%d%H%M", 12: "%y%m%d%H%M%S"}
 
 
 def parse_receipt(delivery: Delivery, unclassified: Unclassified = Unclassified.EXACT) -> ReceiptContent | None:
@@ -149,24 +147,6 @@ def parse_receipt(delivery: Delivery, unclassified: Unclassified = Unclassified.
 def is_phone_message(delivery: Delivery) -> bool:
     """Whether what is no receipt is a message from a phone (esm_class bits 5 to 2, 5.2.12)."""
     return not delivery.esm_class & MESSAGE_TYPE and RECEIPTED_MESSAGE_ID not in read_tlvs(delivery.optional)
-
-
-@lru_cache(maxsize=4096)
-def seconds_between(submitted: bytes, done: bytes) -> float | None:
-    """Seconds from a receipt's submit date to its done date (YYMMDDhhmm, or with ss); None where one is missing.
-
-    Both are of one clock, so that their difference needs no time zone. Many SMSCs give whole minutes.
-    """
-    began, ended = read_date(submitted), read_date(done)
-    return None if began is None or ended is None or ended < began else ended - began
-
-
-def read_date(date: bytes) -> float | None:
-    """A receipt's date in seconds since the epoch, read as UTC; None for what is no date."""
-    try:
-        return datetime.strptime(date.decode(), _DATE_FORMATS[len(date)]).replace(tzinfo=UTC).timestamp()
-    except (ValueError, KeyError):
-        return None
 
 
 def read_tlvs(optional: bytes) -> Mapping[int, bytes]:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcast.sending.answers.receipt_match import SLACK_SECONDS, TOLERANCE_SECONDS, fits
-from broadcast.smpp.codec.receipts import MessageState, ReceiptContent
+from broadcast.smpp.codec.message import Delivery
+from broadcast.smpp.codec.receipts import MessageState, ReceiptContent, parse_receipt
 from tests.support.settlement import AT
 
 QUARTERS = st.integers(-48, 56)
@@ -38,6 +39,14 @@ def test_the_receipt_of_a_submit_fits_it_in_every_time_zone(
     done_at = submitted_at + lasted
     receipt = content(date(submitted_at, quarters), date(done_at, quarters), state)
     assert fits(receipt, arrived_at=done_at + travelled, written_at=written_at)
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S+02:00", "%Y%m%d%H%M%S"])
+def test_a_receipt_fits_whatever_form_its_dates_have(form: str) -> None:
+    text = b"id:r1 submit date:%b done date:%b stat:DELIVRD" % (date(AT, form=form), date(AT + 1_000, form=form))
+    receipt = parse_receipt(Delivery(1, 4, b"49151", b"TOCSIN", 0, text, b""))
+    assert receipt is not None
+    assert fits(receipt, arrived_at=AT + 2_000, written_at=AT)
 
 
 @given(

@@ -1,5 +1,6 @@
 """Receipts as SMSCs really write them, and ids in two number bases."""
 
+from datetime import datetime, timedelta, timezone
 from time import process_time, thread_time
 
 import pytest
@@ -8,13 +9,13 @@ from hypothesis import strategies as st
 
 from broadcast.smpp.codec.message import Delivery
 from broadcast.smpp.codec.reader import Reader
-from broadcast.smpp.codec.receipt_text import Unclassified
+from broadcast.smpp.codec.receipt_dates import has_seconds, normal_date, read_date, seconds_between
+from broadcast.smpp.codec.receipt_text import STATE_WORDS, Unclassified
 from broadcast.smpp.codec.receipts import (
     RECEIPT_STATES,
     MessageState,
     is_phone_message,
     parse_receipt,
-    seconds_between,
 )
 from broadcast.smpp.codec.tlv import (
     MESSAGE_PAYLOAD,
@@ -31,6 +32,8 @@ def deliver(
 ) -> Delivery:
     return Delivery(1, esm_class, b"49151", b"TOCSIN", data_coding, text, encode_tlvs(tlvs))
 
+
+APPENDIX_B = b"id:7F3A20011 sub:001 dlvrd:001 submit date:2609261530 done date:2609261531 stat:DELIVRD err:000 text:"
 
 D, U, X = MessageState.DELIVERED, MessageState.UNDELIVERABLE, MessageState.UNKNOWN
 
@@ -77,8 +80,17 @@ D, U, X = MessageState.DELIVERED, MessageState.UNDELIVERABLE, MessageState.UNKNO
         # dates as absolute times of 7.1.1, names on two lines
         (
             b"id:rdwj sub:000 dlvrd:000 submit date:180711070003912+ done\ndate:180711070000012+ stat:UNDELIV err:000",
-            *(b"rdwj", U, "000", b"180711070000012"),
+            *(b"rdwj", U, "000", b"180711040000"),
         ),
+        # other orders, with fields behind the state
+        (b"id:1 stat:UNDELIV sub:001 err:042", b"1", U, "042", b""),
+        (
+            b"id:1 sub:001 dlvrd:001 stat:UNDELIV submit date:251127100000 done date:251127100100 err:042",
+            *(b"1", U, "042", b"251127100100"),
+        ),
+        # a zero octet at the end
+        (b"id:1 stat:UNDELIV err:042\0", b"1", U, "042", b""),
+        (APPENDIX_B.removesuffix(b" text:") + b"\0", b"7F3A20011", D, "000", b"2609261531"),
         # an id that begins like the name of a field
         (b"id:sub-7 stat:DELIVRD", b"sub-7", D, "", b""),
         # a state that no standard knows: UNKNOWN, which is no failure
@@ -93,6 +105,85 @@ def test_texts_of_the_field(text: bytes, message_id: bytes, state: int, error: s
     assert (receipt.message_id, receipt.state, receipt.error) == (message_id, state, error)
     if done is not None:
         assert receipt.done == done
+
+
+FIELDS_OF_THE_STANDARD = {
+    b"id": st.text("0123456789abcdefABCDEF-", min_size=1, max_size=64),
+    b"sub": st.text("0123456789", max_size=3),
+    b"dlvrd": st.text("0123456789", max_size=3),
+    b"submit date": st.datetimes().map(lambda at: at.strftime("%y%m%d%H%M%S")),
+    b"done date": st.datetimes().map(lambda at: at.strftime("%y%m%d%H%M")),
+    b"stat": st.sampled_from(["DELIVRD", "UNDELIV", "EXPIRED", "DELETED", "ACCEPTD", "UNKNOWN", "REJECTD", "ENROUTE"]),
+    b"err": st.text("0123456789ABCDEF", max_size=3),
+}
+
+
+@given(
+    st.fixed_dictionaries(FIELDS_OF_THE_STANDARD),
+    st.permutations(list(FIELDS_OF_THE_STANDARD)),
+    st.sets(st.sampled_from(sorted(FIELDS_OF_THE_STANDARD.keys() - {b"id"}))),
+    st.sampled_from([b"", b" text:", b" Text:id:666 stat:DELIVRD err:9"]),
+)
+def test_the_fields_of_a_receipt_may_be_in_any_order_and_some_missing(
+    values: dict[bytes, str], order: list[bytes], missing: set[bytes], copied: bytes
+) -> None:
+    values = {name: "" if name in missing else value for name, value in values.items()}
+    text = b" ".join(b"%b:%b" % (name, values[name].encode()) for name in order if name not in missing)
+    receipt = parse_receipt(deliver(text + copied))
+    assert receipt is not None
+    assert receipt.message_id == values[b"id"].encode()
+    assert receipt.state == (STATE_WORDS[values[b"stat"].encode()] if values[b"stat"] else X)
+    assert (receipt.error, receipt.submitted.decode(), receipt.done.decode()) == (
+        *(values[b"err"], values[b"submit date"], values[b"done date"]),
+    )
+
+
+ISO = b"id:1 sub:001 dlvrd:001 submit date:%b done date:%b stat:DELIVRD err:000 text:Hi"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (b"2025-11-27T10:00:59Z", b"251127100059"),
+        (b"2025-11-27t10:00:59z", b"251127100059"),
+        (b"2025-11-27 10:00:59", b"251127100059"),
+        (b"2025-11-27T10:00:59", b"251127100059"),
+        (b"2025-11-27T10:00", b"2511271000"),
+        (b"2025-11-27T10:00Z", b"2511271000"),
+        (b"2025-11-27T10:00:59.123Z", b"251127100059"),
+        (b"2025-11-27T10:00:59.123456+01:00", b"251127090059"),
+        (b"2025-11-27 10:00:59+0100", b"251127090059"),
+        (b"2025-11-27 10:00:59 -03:30", b"251127133059"),
+        (b"2025-12-31T23:30:00-01", b"260101003000"),
+        # absolute time of 7.1.1: local time, quarters of an hour before or behind UTC
+        (b"251127100059904+", b"251127090059"),
+        (b"251127100059004-", b"251127110059"),
+        (b"20251127100059", b"251127100059"),
+        # no date
+        (b"2025-13-27T10:00:59Z", b""),
+        (b"0001-01-01T00:00:00+14:00", b""),
+        (b"251327100059004-", b""),
+        (b"0", b"0"),
+    ],
+)
+def test_dates_are_read_in_all_forms(written: bytes, read: bytes) -> None:
+    for text in (
+        ISO % (written, written),
+        b"stat:DELIVRD id:1 done_date:%b err:000 submit_date=%b" % (written, written),
+        b"id:1|stat:DELIVRD|submit date:%b|done date:%b|err:000" % (written, written),
+    ):
+        receipt = parse_receipt(deliver(text))
+        assert receipt is not None
+        assert (receipt.submitted, receipt.done) == (read, read)
+        assert (receipt.message_id, receipt.state, receipt.error) == (b"1", D, "000")
+        assert (receipt.submitted and read_date(receipt.submitted)) == (read and read_date(read))
+
+
+@given(st.integers(0, 3_100_000_000), st.integers(-48, 56), st.booleans())
+def test_a_date_in_any_time_zone_is_the_same_instant(at: int, quarters: int, blank: bool) -> None:
+    local = datetime.fromtimestamp(at, timezone(timedelta(minutes=15 * quarters)))
+    read = normal_date(local.isoformat(" " if blank else "T").encode())
+    assert (read_date(read), has_seconds(read)) == (at, True)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +241,6 @@ def test_an_intermediate_notification_is_a_receipt_that_is_not_final() -> None:
     assert receipt.receipt_state is ReceiptState.ENROUTE
 
 
-APPENDIX_B = b"id:7F3A20011 sub:001 dlvrd:001 submit date:2609261530 done date:2609261531 stat:DELIVRD err:000 text:"
 IN_UCS2 = APPENDIX_B.decode().encode("utf-16-be")
 HEADER_OF_TWO_PARTS = b"\5\0\3\1\2\1"
 
@@ -184,6 +274,11 @@ def test_a_part_of_a_receipt_without_its_state_is_none() -> None:
     cut = APPENDIX_B.index(b"stat:")
     assert parse_receipt(deliver(HEADER_OF_TWO_PARTS + APPENDIX_B[:cut], 0x44)) is None
     assert parse_receipt(deliver(HEADER_OF_TWO_PARTS + APPENDIX_B[cut:], 0x44)) is None
+    # One whose parameters say the state is whole.
+    tagged = deliver(HEADER_OF_TWO_PARTS + APPENDIX_B[:cut], 0x44, ((MESSAGE_STATE, b"\5"),))
+    receipt = parse_receipt(tagged)
+    assert receipt is not None
+    assert (receipt.message_id, receipt.state) == (b"7F3A20011", U)
 
 
 def test_a_deliver_sm_in_ucs2_as_it_is_on_the_wire() -> None:
@@ -214,6 +309,13 @@ def test_latin_1_and_other_letters_in_the_copied_text_do_no_harm() -> None:
         (b"7F3A;UNDELIV;2609261531;12", (b"7F3A", U, "12", b"2609261531")),
         (b'"7F3A","EXPIRED"', (b"7F3A", 3, "", b"")),
         (b"7F3A|delivrd|2609261530|2609261531|0", (b"7F3A", D, "0", b"2609261531")),
+        # more than two dates: the first and the last
+        (b"7F3A,2609261530,2609261531,2609261532,DELIVRD,0", (b"7F3A", D, "0", b"2609261532")),
+        (b"7F3A,2026-09-26T15:30:00Z,2026-09-26T15:31:00Z,DELIVRD,0", (b"7F3A", D, "0", b"260926153100")),
+        (b"7F3A,20260926153000,20260926153100,DELIVRD,0", (b"7F3A", D, "0", b"260926153100")),
+        # an error has no more than 8 characters; what is longer is the copied text
+        (b"7F3A,UNDELIV,ABSENT_8", (b"7F3A", U, "ABSENT_8", b"")),
+        (b"7F3A,UNDELIV,EVACUATED", (b"7F3A", U, "", b"")),
     ],
 )
 def test_comma_separated_receipts(text: bytes, expected: tuple[bytes, int, str, bytes]) -> None:
