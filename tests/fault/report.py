@@ -5,10 +5,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench import fault_page
 from bench.machine import describe_machine
 from tests.fault.accounting import Account
-
-FILE = Path(__file__).parents[2] / "bench" / "results" / "fault.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +58,7 @@ def table() -> list[str]:
 
 
 def write() -> Path | None:
-    """Write the report if the long form is on it; where."""
+    """Write the report, and its table on the page, if the long form is on it; where the report is."""
     if not any(entry.long for entry in entries):
         return None
     content = {
@@ -67,6 +66,7 @@ def write() -> Path | None:
         "machine": describe_machine(),
         "tests": [asdict(entry) for entry in entries],
     }
-    FILE.parent.mkdir(parents=True, exist_ok=True)
-    FILE.write_text(json.dumps(content, indent=2) + "\n")
-    return FILE
+    fault_page.REPORT.parent.mkdir(parents=True, exist_ok=True)
+    fault_page.REPORT.write_text(json.dumps(content, indent=2) + "\n")
+    fault_page.write()
+    return fault_page.REPORT
