@@ -144,7 +144,7 @@ class AnswerWriter:
         return any(breaker is not None and breaker.contents.accepts_beside(content, now) for breaker in refused_by)
 
     def retry(self, submission: Submission, job: Job, sequel: Sequel, meanings: Sequence[Meaning], at: int) -> bool:
-        """Write the next attempt, or that the alert expires before it; whether there is one."""
+        """Write the next attempt, or that it expires without one; whether there is one."""
         message = submission.message
         delay = choose_delay(self._route.delays_seconds, job, sequel, meanings)
         due_at = at + int(delay * 1000 * (1 + self._random.uniform(0, JITTER_SHARE)))
@@ -158,7 +158,9 @@ class AnswerWriter:
                 self._unanswered.note_retry(following, to)
             return True
         if any(meaning.follow in RETRIABLE for meaning in meanings):
-            self._outbox.add_unsent([following], Outcome.EXPIRED, "expires before the next attempt", message.lane, at)
+            last = following.attempt >= HIGHEST_ATTEMPT
+            reason = f"it was tried {job.attempt:,} times" if last else "expires before the next attempt"
+            self._outbox.add_unsent([following], Outcome.EXPIRED, reason, message.lane, at)
         return False
 
     def make_status(

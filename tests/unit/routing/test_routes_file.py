@@ -287,6 +287,8 @@ def test_how_often_a_message_that_nothing_answered_is_sent_again_is_a_setting_by
 def test_an_account_says_what_its_smsc_means_by_a_command_status() -> None:
     [route] = read_routes(write(more='command_status = { "0x0401" = "number_for_now", "1026" = "number_for_good" }'))
     assert route.accounts[0].command_status == {0x401: "number_for_now", 1026: "number_for_good"}
+    [route] = read_routes(write(more='command_status = { "0x1" = "of_account", "0xFFFFFFFF" = "throttled" }'))
+    assert route.accounts[0].command_status == {1: "of_account", 0xFFFFFFFF: "throttled"}
 
 
 @pytest.mark.parametrize(

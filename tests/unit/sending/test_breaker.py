@@ -2,6 +2,7 @@
 
 from itertools import product
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +11,9 @@ from broadcast.sending.accounts.health.breaker import (
     LEAST_MUTE,
     LEAST_NUMBERS,
     LONGEST_PAUSE_SECONDS,
+    LOSS_SECONDS,
     LOSSES,
+    SETTLING_ANSWERS,
     STEADY_SECONDS,
     THROTTLED_SECONDS,
     TRANSITIONS,
@@ -19,6 +22,7 @@ from broadcast.sending.accounts.health.breaker import (
     Event,
     State,
 )
+from broadcast.sending.accounts.health.probe import NOTHING_MORE_SECONDS
 
 NUMBERS = [f"+4477009{number:05d}" for number in range(100)]
 PROBE = 10
@@ -56,6 +60,47 @@ def test_an_account_that_begins_to_refuse_after_a_million_acceptances_is_stopped
     breaker.note_answers(20, 20, NUMBERS[:20], "ESME_RINVSRCADR", 1.0)
     breaker.note_answers(20, 20, NUMBERS[20:40], "ESME_RINVSRCADR", 1.0)
     assert breaker.state is State.OPEN
+
+
+@pytest.mark.parametrize("accepted", [40, 100, 500, 10_000])
+def test_twenty_refusals_after_any_number_of_acceptances_stop_the_account(accepted: int) -> None:
+    breaker = Breaker(PROBE)
+    breaker.note_answers(accepted, 0, (), "", 0.0)
+    breaker.note_answers(19, 19, NUMBERS[:19], "ESME_RINVSRCADR", 1.0)
+    assert breaker.room == UNLIMITED, "less than half"
+    breaker.note_answers(20, 20, NUMBERS[:20], "ESME_RINVSRCADR", 1.0)
+    assert breaker.state is State.OPEN
+    one_by_one = Breaker(PROBE)
+    one_by_one.note_answers(accepted, 0, (), "", 0.0)
+    for number in NUMBERS[:20]:
+        one_by_one.note_answers(1, 1, [number], "ESME_RINVSRCADR", 1.0)
+    assert one_by_one.state is State.OPEN
+
+
+@given(st.integers(40, 5_000), st.floats(0, 1), st.integers(0, 5_000))
+def test_of_a_large_batch_the_share_counts_and_nothing_before_it(answers: int, share: float, accepted: int) -> None:
+    breaker, faults = Breaker(PROBE), round(answers * share)
+    breaker.note_answers(accepted, 0, (), "", 0.0)
+    breaker.note_answers(answers, faults, NUMBERS[: min(faults, 100)], "ESME_RINVSRCADR", 1.0)
+    if abs(2 * faults - answers) > 1:
+        assert (breaker.state is State.OPEN) is (2 * faults > answers and faults >= LEAST_NUMBERS)
+
+
+def test_exactly_half_is_enough_to_stop_an_account_and_to_fail_a_probe() -> None:
+    breaker = Breaker(PROBE)
+    breaker.note_answers(39, 19, NUMBERS[:19], "ESME_RINVSRCADR", 0.0)
+    assert breaker.room == UNLIMITED
+    breaker = Breaker(PROBE)
+    breaker.note_answers(40, 20, NUMBERS[:20], "ESME_RINVSRCADR", 0.0)
+    assert breaker.room == 0
+    breaker.tick(breaker.next_probe_at)
+    breaker.probe.note_written(4)
+    breaker.note_answers(4, 2, NUMBERS[:2], "ESME_RINVSRCADR", 6.0)
+    assert breaker.room == 0
+    breaker.tick(breaker.next_probe_at)
+    breaker.probe.note_written(5)
+    breaker.note_answers(5, 2, NUMBERS[:2], "ESME_RINVSRCADR", 20.0)
+    assert breaker.room == UNLIMITED
 
 
 def test_one_number_that_is_refused_again_and_again_stops_no_account() -> None:
@@ -141,7 +186,9 @@ def test_a_probe_after_silence_begins_with_one_message_and_goes_on_when_that_is_
 def test_a_probe_after_silence_succeeds_by_one_message_when_there_is_no_more_to_send() -> None:
     breaker = silent()
     breaker.note_answers(3, 0, (), "", 8.0)
-    breaker.tick(8.0 + FIRST_PAUSE_SECONDS)
+    breaker.tick(8.0 + NOTHING_MORE_SECONDS - 0.1)
+    assert breaker.state is State.HALF_OPEN
+    breaker.tick(8.0 + NOTHING_MORE_SECONDS)
     assert (breaker.state, breaker.reason) == (State.CLOSED, "")
 
 
@@ -195,6 +242,38 @@ def test_sessions_that_end_one_after_the_other_stop_the_account_and_a_restart_of
         busy.note_loss("closed by the SMSC", 10.0 * loss, unanswered=10, mute=False)
         busy.note_answers(100, 0, (), "", 10.0 * loss + 5)
     assert busy.state is State.CLOSED, "between the losses it has answered"
+
+
+def test_good_answers_before_a_loss_do_not_count_as_after_it() -> None:
+    breaker = Breaker(PROBE)
+    for at in (10.0, 20.0, 30.0):
+        assert breaker.state is State.CLOSED
+        breaker.note_answers(SETTLING_ANSWERS - 1, 0, (), "", at - 5)
+        breaker.note_loss("closed by the SMSC", at, unanswered=10, mute=False)
+    assert breaker.state is State.OPEN
+
+
+def test_sessions_that_end_exactly_a_second_apart_are_one_loss() -> None:
+    breaker = Breaker(PROBE)
+    for loss in range(2 * LOSSES):
+        breaker.note_loss("closed by the SMSC", loss * LOSS_SECONDS, unanswered=10, mute=False)
+    assert breaker.state is State.CLOSED
+
+
+def test_an_account_that_works_again_begins_anew() -> None:
+    breaker = Breaker(PROBE)
+    breaker.note_throttled(4, 4, 0.0)
+    for at in (10.0, 20.0, 30.0):
+        breaker.note_loss("closed by the SMSC", at, unanswered=10, mute=False)
+    assert breaker.room == 0
+    assert not breaker.throttles_all(30.0 + THROTTLED_SECONDS), "what was before says nothing"
+    breaker.tick(breaker.next_probe_at)
+    for written in (1, PROBE):
+        breaker.probe.note_written(written)
+        breaker.note_answers(written, 0, (), "", 40.0)
+    assert breaker.room == UNLIMITED
+    breaker.note_loss("closed by the SMSC", 50.0, unanswered=10, mute=False)
+    assert breaker.room == UNLIMITED, "the first loss of a new count"
 
 
 steps = st.lists(

@@ -170,6 +170,12 @@ def test_what_an_smsc_always_throttles_waits_longer_each_time(attempt: int, dela
     assert choose_delay(DELAYS, given_job, sequel(RTHROTTLED, given=given_job), [meaning]) == delay
 
 
+def test_a_job_with_one_part_that_was_submitted_too_fast_waits_for_its_other_part() -> None:
+    given_job = job(attempt=2)
+    found = [meaning for _, meaning in meanings(RTHROTTLED, RSYSERR)]
+    assert choose_delay(DELAYS, given_job, sequel(RTHROTTLED, RSYSERR, given=given_job), found) == 30
+
+
 def test_the_next_attempt_carries_everything_on() -> None:
     given_job = Job("a", 7, "+447700900123", 1, 2, "own", (1, 2), 5, False, 1, 2, ("b",))
     found = next_job(given_job, Sequel(Follow.NEXT_ATTEMPT, (2,)), account="a", session="s", due_at=9)

@@ -7,7 +7,8 @@ from broadcast.clock import monotonic
 from broadcast.pii import number_hash, number_hasher
 from broadcast.sending.accounts.health.breaker import Breaker
 from broadcast.sending.accounts.health.contents import content_of
-from broadcast.smpp.codec.command_status import RINVDSTADR, RINVSRCADR, RSYSERR, RTHROTTLED
+from broadcast.smpp.codec.command_status import RINVDSTADR, RINVSRCADR, RSYSERR, RTHROTTLED, explain_status
+from schemas.job import HIGHEST_ATTEMPT
 from schemas.lane import Lane
 from schemas.status import Outcome, Status
 from tests.support.settlement import ACCOUNT, AT, KEY, ROUTE, TWO_ACCOUNTS, SettlementUnderTest
@@ -98,6 +99,36 @@ def test_the_raw_number_of_a_vendor_status_is_in_the_status_record(command_statu
         (Outcome.REFUSED_FOR_NOW, command_status)
     ]
     assert len(given.jobs()) == 1
+
+
+def test_the_reason_of_a_status_is_what_the_account_means_by_it() -> None:
+    own = ACCOUNT.model_copy(update={"command_status": {0x401: "of_message"}})
+    given = SettlementUnderTest(route=ROUTE.model_copy(update={"accounts": (own,)}))
+    given.settlement.settle(given.tokens[0][0], 0x401, "", AT)
+    [status] = given.statuses()
+    assert status.outcome is Outcome.REFUSED
+    assert status.reason == explain_status(0x401, {0x401: "of_message"}) != explain_status(0x401)
+
+
+@pytest.mark.parametrize(("later", "tried_again"), [(0, False), (1, True)])
+def test_what_is_due_when_the_alert_expires_is_not_tried_again(later: int, tried_again: bool) -> None:
+    first = SettlementUnderTest()
+    first.settlement._writer._random.seed(1)
+    first.settlement.settle(first.tokens[0][0], RSYSERR, "", AT)
+    [due] = [job.due_at for job in first.jobs()]
+    given = SettlementUnderTest(expires_in=due + later - AT)
+    given.settlement._writer._random.seed(1)
+    given.settlement.settle(given.tokens[0][0], RSYSERR, "", AT)
+    assert bool(given.jobs()) is tried_again
+    assert (Outcome.EXPIRED in [status.outcome for status in given.statuses()]) is not tried_again
+
+
+def test_the_last_attempt_that_a_job_may_have_says_so() -> None:
+    given = SettlementUnderTest(attempt=HIGHEST_ATTEMPT - 1)
+    given.settlement.settle(given.tokens[0][0], RSYSERR, "", AT)
+    assert given.jobs() == []
+    [expired] = [status for status in given.statuses() if status.outcome is Outcome.EXPIRED]
+    assert expired.reason == f"it was tried {HIGHEST_ATTEMPT - 1:,} times"
 
 
 def test_refused_for_good_is_not_tried_again() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broadcast.smpp.codec.command_status import RSYSERR
 from broadcast.smpp.codec.receipts import MessageState
 from broadcast.smsc.behaviour import Behaviour
 from broadcast.smsc.counts.violations import Violation
@@ -115,6 +116,25 @@ def test_accounts_draw_for_themselves() -> None:
     toml = "[[rules]]\nshare = 0.5\nanswer.status = 8"
     plans = [[planner(toml, account=name).plan(number, 1, 0, 0.0) for number in range(64)] for name in ("a", "b")]
     assert plans[0] != plans[1]
+
+
+def test_a_rule_keeps_what_the_shares_of_the_behaviour_say_of_each_submit() -> None:
+    rules = read_profile("[[rules]]\nreceipt.times = 2", "p.toml").rules
+    behaviour = Behaviour(error_shares={"rsyserr": 0.5})
+    planned = RulePlanner(1, "a", behaviour, rules)
+    plans = [planned.plan(number, 1, 0, 0.0) for number in range(64)]
+    alone = RulePlanner(1, "a", behaviour, ())
+    assert [plan.status for plan in plans] == [alone.plan(number, 1, 0, 0.0).status for number in range(64)]
+    assert {plan.status for plan in plans} == {0, RSYSERR}
+    assert {plan.receipt.times for plan in plans} == {2}
+
+
+def test_the_delays_of_an_answer_and_of_its_receipt_are_drawn_independently() -> None:
+    uniform = "delay_seconds = { uniform = [0, 1] }"
+    rules = planner(f"[[rules]]\nanswer.{uniform}\nreceipt.{uniform}")
+    plans = [rules.plan(number, 1, 0, 0.0) for number in range(500)]
+    pairs = [(plan.delay - 0.5, plan.receipt.delay - 0.5) for plan in plans]
+    assert abs(sum(one * other for one, other in pairs)) < 10, "500 / 12 if they are the same"
 
 
 def test_the_first_rule_that_names_a_field_decides_it() -> None:

@@ -42,7 +42,10 @@ LEAST_ANSWERS: Final = 20
 """Recent answers below which their share says nothing."""
 
 RECENT_ANSWERS: Final = 40
-"""Above so many, older answers count less: an account that has begun to refuse is found within a few of them."""
+"""So many answers count at most, and those before the newest batch as half of them at most.
+
+So an account that has begun to refuse is found within a few answers. Of a larger batch the share counts.
+"""
 
 LEAST_NUMBERS: Final = 10
 """Different numbers that must be refused: one number that comes back again and again is not the account."""
@@ -112,7 +115,7 @@ class Breaker:
 
     def tick(self, now: float) -> bool:
         """Begin a probe when the pause is over; whether one began."""
-        if self.state is State.HALF_OPEN and self.probe.is_over(now, FIRST_PAUSE_SECONDS):
+        if self.state is State.HALF_OPEN and self.probe.is_over(now):
             # There is no more to send: the one message is all that can be known.
             self._close(now)
         if self.state is not State.OPEN or now < self.next_probe_at:
@@ -133,11 +136,10 @@ class Breaker:
         self._without_fault = self._without_fault + answers if not faults else 0
         if self._without_fault >= SETTLING_ANSWERS:
             self._losses = 0
-        if self._answers > RECENT_ANSWERS / 2:
-            kept = RECENT_ANSWERS / 2 / self._answers
-            self._answers, self._faults = self._answers * kept, self._faults * kept
-        self._answers += answers
-        self._faults += faults
+        newest = min(answers, RECENT_ANSWERS)
+        older = min(self._answers, RECENT_ANSWERS / 2, RECENT_ANSWERS - newest)
+        self._faults = self._faults * older / max(self._answers, 1) + faults * newest / max(answers, 1)
+        self._answers = older + newest
         if not faults:
             if self._faults < 1:
                 self._numbers.clear()

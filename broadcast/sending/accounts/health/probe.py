@@ -11,6 +11,9 @@ from broadcast.sending.accounts.health.contents import Content
 PROBE_ANSWERS: Final = 5
 """Answers to a probe that are enough to decide on it."""
 
+NOTHING_MORE_SECONDS: Final = 5.0
+"""When nothing else comes to be sent for so long, one message that was answered after silence decides."""
+
 FAULT_SHARE: Final = 0.5
 """From this share of faults on, among answers that count, the account does not work."""
 
@@ -78,9 +81,9 @@ class Probe:
         wanted = self._written if all_count and self._faults else min(PROBE_ANSWERS, self._written)
         return bool(self._written) and self._answers >= wanted
 
-    def is_over(self, now: float, seconds: float) -> bool:
-        """Whether its one message was answered well `seconds` ago, and there is no more to send."""
-        return not self._written and now - self._first_answered_at >= seconds
+    def is_over(self, now: float) -> bool:
+        """Whether its one message was answered well, and for `NOTHING_MORE_SECONDS` there was no more to send."""
+        return not self._written and now - self._first_answered_at >= NOTHING_MORE_SECONDS
 
     @property
     def failed(self) -> str:
