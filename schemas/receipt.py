@@ -54,10 +54,10 @@ class RawDelivery(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
 class Receipt(msgspec.Struct, omit_defaults=True, gc=False):
     """A receipt as the sender received it: not joined to its message, without a phone number.
 
-    Key on Kafka: the account. `message_id` is normalised by the account's rule, `number_hash` is the
-    keyed signed 64-bit hash of the number, instants are milliseconds since the epoch (0: not given),
-    `error` is the network's or SMSC's own code as text. `id_rule` is the rule, where it is not `as_is`. `by_text`: only
-    the text said that it is a receipt. With `raw` it could not be read: then it has no message id and no state.
+    Key on Kafka: the account. `message_id` is normalised by the account's rule, `number_hash` is the keyed signed
+    64-bit hash of the number, `received_at` is milliseconds since the epoch, `error` is the network's or SMSC's own
+    code as text. `id_rule` is the rule, where it is not `as_is`. `by_text`: only the text said that it is a receipt.
+    With `raw` it could not be read: then it has no message id and no state.
     """
 
     account: Name
@@ -65,7 +65,6 @@ class Receipt(msgspec.Struct, omit_defaults=True, gc=False):
     state: ReceiptState
     number_hash: Signed64 = 0
     error: str = ""
-    done_at: Milliseconds = 0
     received_at: Milliseconds = 0
     id_rule: Name = ""
     by_text: bool = False

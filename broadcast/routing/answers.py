@@ -15,7 +15,7 @@ OwnMeaning: TypeAlias = Literal[
 """What an account may say of a command_status; the keys of `OWN_MEANINGS`."""
 
 _RENAMED: Final[Mapping[str, OwnMeaning]] = {"of_number": "number_for_now", "invalid_number": "number_for_good"}
-"""Names that older files have."""
+"""Names that a file may have by mistake, and what is meant."""
 
 _HIGHEST = 0xFFFFFFFF
 

@@ -5,7 +5,8 @@ from typing import Final, NamedTuple
 from broadcast.smpp.codec.receipts import MessageState
 from broadcast.smsc.behaviour import Behaviour
 
-_MASK: Final = 0xFFFFFFFFFFFFFFFF
+MASK: Final = (1 << 64) - 1
+"""Of words of 64 bits."""
 WORD: Final = 1 << 32
 
 
@@ -14,7 +15,7 @@ class ReceiptForm(NamedTuple):
 
     `pdu` deliver_sm or data_sm; `text` standard (Appendix B), csv, seconds, no_dates, short, garbage or none; `coding`
     default, latin1 or ucs2; `payload`: the text in message_payload; `tlvs` standard, none, unknown, malformed or
-    state_only; `esm_class` None: the one of a receipt; `id`: how the message id is written; `sub` of `of` parts.
+    state_only; `esm_class` None: the one of a receipt; `id`: how the message id is written.
     """
 
     pdu: str = "deliver_sm"
@@ -80,9 +81,9 @@ STANDARD_PLAN: Final = SubmitPlan()
 
 def mix(value: int) -> int:
     """splitmix64: 64 well mixed bits from any integer."""
-    value = (value + 0x9E3779B97F4A7C15) & _MASK
-    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
+    value = (value + 0x9E3779B97F4A7C15) & MASK
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & MASK
     return value ^ (value >> 31)
 
 

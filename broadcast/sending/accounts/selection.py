@@ -7,7 +7,7 @@ from typing import Final, Protocol, TypeVar
 POOR_SHARE: Final = 0.1
 """A poor account counts with this share of its weight: enough to see whether it is good again."""
 
-LEAST_ANSWERS: Final = 50
+LEAST_COMPARED: Final = 50
 """Answers below which their errors say nothing."""
 
 MEMORY_SECONDS: Final = 30.0
@@ -167,4 +167,4 @@ def find_slow(measures: Mapping[str, Measure], slow: frozenset[str]) -> frozense
 
 
 def _is_known(measure: Measure) -> bool:
-    return measure.answers >= LEAST_ANSWERS
+    return measure.answers >= LEAST_COMPARED

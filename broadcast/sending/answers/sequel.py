@@ -99,7 +99,7 @@ def reason_of(command_status: int, own: Mapping[int, str]) -> str:
     return explain_status(command_status, own) if command_status else ""
 
 
-def choose_delay(delays: Sequence[int], job: Job, sequel: Sequel, meanings: Sequence[Meaning]) -> int:
+def choose_pause(delays: Sequence[int], job: Job, sequel: Sequel, meanings: Sequence[Meaning]) -> int:
     """The pause in seconds before the next attempt: later ones wait longer.
 
     A resend waits at least the second pause: the answer may only be late. Another account needs no more than the first,

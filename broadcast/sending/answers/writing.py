@@ -16,7 +16,7 @@ from broadcast.sending.answers.copies import Copy
 from broadcast.sending.answers.sequel import (
     RETRIABLE,
     Sequel,
-    choose_delay,
+    choose_pause,
     decide,
     meaning_of_answer,
     next_job,
@@ -146,7 +146,7 @@ class AnswerWriter:
     def retry(self, submission: Submission, job: Job, sequel: Sequel, meanings: Sequence[Meaning], at: int) -> bool:
         """Write the next attempt, or that it expires without one; whether there is one."""
         message = submission.message
-        delay = choose_delay(self._route.delays_seconds, job, sequel, meanings)
+        delay = choose_pause(self._route.delays_seconds, job, sequel, meanings)
         due_at = at + int(delay * 1000 * (1 + self._random.uniform(0, JITTER_SHARE)))
         following = next_job(job, sequel, account=submission.account.name, session=submission.session, due_at=due_at)
         if due_at < message.control.expires_at and following.attempt < HIGHEST_ATTEMPT:

@@ -72,24 +72,17 @@ class DeliveryEncoder:
         if rule == MessageIdRule.AS_IS:
             rule = ""
         for (receipt, source), message_id in zip(parsed, ids, strict=True):
-            receipts.append(
-                (
-                    key,
-                    _ENCODE(
-                        Receipt(
-                            account.name,
-                            message_id.decode("latin-1"),
-                            receipt.receipt_state,
-                            self._hash(source),
-                            receipt.error,
-                            0,
-                            now,
-                            rule,
-                            receipt.by_text,
-                        )
-                    ),
-                )
+            record = Receipt(
+                account.name,
+                message_id.decode("latin-1"),
+                receipt.receipt_state,
+                self._hash(source),
+                receipt.error,
+                now,
+                rule,
+                receipt.by_text,
             )
+            receipts.append((key, _ENCODE(record)))
         if unreadable:
             self._add_unreadable(account, unreadable, now, receipts)
         return delays

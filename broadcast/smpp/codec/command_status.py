@@ -17,10 +17,9 @@ RBINDFAIL: Final = 0x0D
 RINVPASWD: Final = 0x0E
 RINVSYSID: Final = 0x0F
 RMSGQFUL: Final = 0x14
-RSUBMITFAIL: Final = 0x45
+RINVSYSTYP: Final = 0x53
 RTHROTTLED: Final = 0x58
 RX_T_APPN: Final = 0x64
-RX_P_APPN: Final = 0x65
 RINVOPTPARSTREAM: Final = 0xC0
 RUNKNOWNERR: Final = 0xFF
 
@@ -164,7 +163,7 @@ OWN_MEANINGS: Final[Mapping[str, Meaning]] = {
 STATUS_NAMES: Final[Mapping[int, str]] = {value: meaning.name for value, meaning in MEANINGS.items()}
 
 # A new attempt soon would lock accounts and fill the operator's log.
-BIND_REFUSED: Final = frozenset([RBINDFAIL, RINVPASWD, RINVSYSID, 0x53])
+BIND_REFUSED: Final = frozenset([RBINDFAIL, RINVPASWD, RINVSYSID, RINVSYSTYP])
 
 
 def meaning_of(command_status: int, own: Mapping[int, str] | None = None) -> Meaning:

@@ -89,7 +89,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
 
 
 def octets_of(deliveries: Sequence[Delivery]) -> int:
-    """Octets that deliveries hold beyond their short_message, which has at most 255."""
+    """Octets of optional parameters, and of the bodies of what cannot be read; a short_message has at most 255."""
     return sum([len(each.optional) if each.fault is None else len(each.fault.body) for each in deliveries])
 
 

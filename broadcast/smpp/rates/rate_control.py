@@ -33,7 +33,7 @@ DOUBT_ANSWERS: Final = 4
 CLEAR_SHARE: Final = 0.3
 """Such a share of throttled answers cuts to what is accepted, again and again until it is less."""
 CUT_SECONDS: Final = 1.0
-LEAST_ANSWERS: Final = 20
+LEAST_ANSWERS_TO_CUT: Final = 20
 """For a smaller share cuts are so far apart, by so many answers at least, and by that share."""
 MOST_ANSWERS: Final = 2_000
 """Of more answers since the last cut the older ones count half."""
@@ -177,7 +177,7 @@ class RateControl:
                 return False
             factor = LOWEST_CUT
         else:
-            if answers < LEAST_ANSWERS or now - self._answers_since < CUT_SECONDS:
+            if answers < LEAST_ANSWERS_TO_CUT or now - self._answers_since < CUT_SECONDS:
                 self._go_back(accepted, now)
                 return False
             share = slowing.excess(throttled / answers, answers, now)

@@ -7,12 +7,11 @@ from typing import Final, Protocol
 
 from broadcast.smpp.codec.command_status import ROK
 from broadcast.smpp.codec.pdu import GENERIC_NACK, HEADER, HEADER_LENGTH, SUBMIT_SM_RESP, encode_pdu
-from broadcast.smpp.codec.tlv import SC_INTERFACE_VERSION, encode_tlvs
+from broadcast.smpp.codec.tlv import CONGESTION_STATE, SC_INTERFACE_VERSION, encode_tlvs
 from broadcast.smsc.behaviour import Behaviour
 from broadcast.smsc.pdus.receipt_texts import MALFORMED_TLV, UNKNOWN_TAG, format_ids
 from broadcast.smsc.submit_plan import SubmitPlan
 
-CONGESTION_STATE: Final = 0x0428
 # Of congestion_state, SMPP 5.0: 80 to 89 is the best, 90 to 99 says that congestion is near.
 _CONGESTION_AT_RATE: Final = 90
 _TLVS: Final = {"none": b"", "unknown": encode_tlvs([(UNKNOWN_TAG, b"unknown")]), "malformed": MALFORMED_TLV}

@@ -73,12 +73,6 @@ class Part(NamedTuple):
     reference: int
 
 
-def identify_text(message: ShortMessage) -> TextKey:
-    """The text without its UDH, and the segment's number; so the same message sent again has the same key."""
-    part = read_part(message)
-    return TextKey(part.digest, part.number)
-
-
 def read_part(message: ShortMessage) -> Part:
     """Which part of which message this is, by UDH or by the sar_* parameters."""
     tlvs = parse_tlvs(message.optional)

@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from broadcast.smsc.profile.tables import Rule
-from broadcast.smsc.submit_plan import WORD, mix
-
-MASK: Final = (1 << 64) - 1
+from broadcast.smsc.submit_plan import MASK, WORD, mix
 
 
 def is_active(rule: Rule, elapsed: float) -> bool:

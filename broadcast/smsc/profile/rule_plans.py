@@ -7,9 +7,9 @@ from zlib import crc32
 
 from broadcast.smsc.behaviour import Behaviour, parse_status
 from broadcast.smsc.profile.delays import Delay, draw
-from broadcast.smsc.profile.matching import MASK, Matcher, draw_word, is_active, next_change, number_word
+from broadcast.smsc.profile.matching import Matcher, draw_word, is_active, next_change, number_word
 from broadcast.smsc.profile.tables import Rule, state_of
-from broadcast.smsc.submit_plan import STANDARD_FORM, STANDARD_PLAN, SubmitPlan, SubmitPlanner, mix
+from broadcast.smsc.submit_plan import MASK, STANDARD_FORM, STANDARD_PLAN, SubmitPlan, SubmitPlanner, mix
 
 _RECEIPT_FIELDS: Final = ("times", "early", "unknown_too")
 _FORM_FIELDS: Final = ("pdu", "text", "coding", "payload", "tlvs", "esm_class", "id", "error")

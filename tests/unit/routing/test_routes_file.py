@@ -278,6 +278,13 @@ def test_a_password_longer_than_the_standard_has_it_is_taken() -> None:
     assert route.accounts[0].password == SecretStr("twelve-chars")
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/sender.md", "docs/explanation/guarantees-and-limits.md"])
+def test_pages_say_how_often_a_message_that_nothing_answered_is_sent_again_by_default(page: str) -> None:
+    words = " ".join((Path(__file__).parents[3] / page).read_text(encoding="utf-8").split())
+    assert {ResendUnanswered().of(lane) for lane in Lane} == {1}, "then correct the pages, and this test"
+    assert re.search(r"\(once by default\)|by default once in each lane|once by default in each lane", words)
+
+
 def test_how_often_a_message_that_nothing_answered_is_sent_again_is_a_setting_by_lane() -> None:
     assert [ResendUnanswered().of(lane) for lane in Lane] == [1, 1, 1], "everybody is to be reached"
     (route,) = read_routes(write(more="resend_unanswered = { immediate = 3, routine = 2 }"))

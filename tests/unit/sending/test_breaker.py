@@ -17,12 +17,12 @@ from broadcast.sending.accounts.health.breaker import (
     STEADY_SECONDS,
     THROTTLED_SECONDS,
     TRANSITIONS,
-    UNLIMITED,
     Breaker,
     Event,
     State,
 )
 from broadcast.sending.accounts.health.probe import NOTHING_MORE_SECONDS
+from broadcast.smpp.rates.pacing import UNLIMITED
 
 NUMBERS = [f"+4477009{number:05d}" for number in range(100)]
 PROBE = 10

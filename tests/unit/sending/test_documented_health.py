@@ -14,7 +14,7 @@ from broadcast.sending.accounts.selection import (
     ERRORS_FACTOR,
     ERRORS_GOOD,
     ERRORS_POOR,
-    LEAST_ANSWERS,
+    LEAST_COMPARED,
     POOR_SHARE,
 )
 from tests.support.sources import ROOT
@@ -26,12 +26,15 @@ ACCOUNTS, ALARMS = "docs/accounts.md", "docs/how-to/alarms.md"
     ("page", "sentence", "constants", "told"),
     [
         (ACCOUNTS, "gets only a tenth of its share", [POOR_SHARE], [0.1]),
-        (ACCOUNTS, "20 % of at least 50, and twice those", [ERRORS_POOR, LEAST_ANSWERS, ERRORS_FACTOR], [0.2, 50, 2]),
+        (ACCOUNTS, "20 % of at least 50, and twice those", [ERRORS_POOR, LEAST_COMPARED, ERRORS_FACTOR], [0.2, 50, 2]),
         (ACCOUNTS, "| 5 %, or no more than the best account", [ERRORS_GOOD], [0.05]),
         (ACCOUNTS, "| 60 s, and four times that of the best", [DELAY_POOR_SECONDS, DELAY_POOR_FACTOR], [60, 4]),
         (ACCOUNTS, "| 30 s, or twice that of the best", [DELAY_GOOD_SECONDS, DELAY_GOOD_FACTOR], [30, 2]),
-        (ACCOUNTS, "a probe: 10 segments", [PROBE_SEGMENTS], [10]),
-        (ACCOUNTS, "half of the answers or more are faults", [probe.FAULT_SHARE], [0.5]),
+        (ACCOUNTS, "a probe: as many segments as `BROADCAST_HIGHEST_SEGMENTS`, at least 10", [PROBE_SEGMENTS], [10]),
+        (ACCOUNTS, "of the first 5 answers, or all", [probe.PROBE_ANSWERS], [5]),
+        (ACCOUNTS, "half or more are faults", [probe.FAULT_SHARE], [0.5]),
+        (ACCOUNTS, "has succeeded 5 s after its answer", [probe.NOTHING_MORE_SECONDS], [5]),
+        (ACCOUNTS, "more than 40 count as 40 by their share", [breaker.RECENT_ANSWERS], [40]),
         (ACCOUNTS, "of the last 20 to 40 answers", [breaker.LEAST_ANSWERS, breaker.RECENT_ANSWERS], [20, 40]),
         (ACCOUNTS, "to at least 10 different numbers", [breaker.LEAST_NUMBERS], [10]),
         (ACCOUNTS, "left three submits or more unanswered", [breaker.LEAST_MUTE], [3]),

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from broadcast.sending.answers.sequel import (
     Sequel,
-    choose_delay,
+    choose_pause,
     decide,
     meaning_of_answer,
     next_job,
@@ -146,34 +146,34 @@ def test_what_concerns_a_number_the_smsc_or_the_only_account_waits_longer_with_e
 ) -> None:
     given_job = job(attempt=attempt)
     [(_, meaning)] = meanings(status)
-    assert choose_delay(DELAYS, given_job, sequel(status, given=given_job), [meaning]) == delay
+    assert choose_pause(DELAYS, given_job, sequel(status, given=given_job), [meaning]) == delay
 
 
 @pytest.mark.parametrize(("resends", "delay"), [(0, 30), (1, 120), (2, 120)])
 def test_a_resend_never_takes_the_shortest_pause_and_each_waits_longer(resends: int, delay: int) -> None:
     given_job = job(resends=resends, attempt=resends + 1)
     [(_, meaning)] = meanings(UNANSWERED)
-    assert choose_delay(DELAYS, given_job, sequel(UNANSWERED, given=given_job, limit=9), [meaning]) == delay
-    assert choose_delay((5,), given_job, sequel(UNANSWERED, given=given_job, limit=9), [meaning]) == 5
+    assert choose_pause(DELAYS, given_job, sequel(UNANSWERED, given=given_job, limit=9), [meaning]) == delay
+    assert choose_pause((5,), given_job, sequel(UNANSWERED, given=given_job, limit=9), [meaning]) == 5
 
 
 def test_another_account_needs_only_the_shortest_pause() -> None:
     [(_, meaning)] = meanings(RINVSRCADR)
     given_job = job(attempt=7)
-    assert choose_delay(DELAYS, given_job, sequel(RINVSRCADR, given=given_job, elsewhere=True), [meaning]) == 5
+    assert choose_pause(DELAYS, given_job, sequel(RINVSRCADR, given=given_job, elsewhere=True), [meaning]) == 5
 
 
 @pytest.mark.parametrize(("attempt", "delay"), [(1, 5), (2, 5), (3, 30), (4, 120), (9, 120)])
 def test_what_an_smsc_always_throttles_waits_longer_each_time(attempt: int, delay: int) -> None:
     [(_, meaning)] = meanings(RTHROTTLED)
     given_job = job(attempt=attempt)
-    assert choose_delay(DELAYS, given_job, sequel(RTHROTTLED, given=given_job), [meaning]) == delay
+    assert choose_pause(DELAYS, given_job, sequel(RTHROTTLED, given=given_job), [meaning]) == delay
 
 
 def test_a_job_with_one_part_that_was_submitted_too_fast_waits_for_its_other_part() -> None:
     given_job = job(attempt=2)
     found = [meaning for _, meaning in meanings(RTHROTTLED, RSYSERR)]
-    assert choose_delay(DELAYS, given_job, sequel(RTHROTTLED, RSYSERR, given=given_job), found) == 30
+    assert choose_pause(DELAYS, given_job, sequel(RTHROTTLED, RSYSERR, given=given_job), found) == 30
 
 
 def test_the_next_attempt_carries_everything_on() -> None:

@@ -15,7 +15,8 @@ from broadcast.sending.accounts.health.breaker import Breaker
 from broadcast.sending.accounts.health.observation import AnswerObserver
 from broadcast.sending.accounts.health.throttling import HELD_SECONDS, SPAN_SECONDS, Throttling
 from broadcast.sending.accounts.selection import Measures
-from broadcast.sending.accounts.watch.throttle_watch import RENEW_SECONDS, ThrottleWatch
+from broadcast.sending.accounts.watch.account_alarms import RENEW_SECONDS
+from broadcast.sending.accounts.watch.throttle_watch import ThrottleWatch
 from broadcast.smpp.codec.command_status import RMSGQFUL, ROK, RTHROTTLED
 
 LOOK_SECONDS = 0.5

@@ -123,8 +123,8 @@ def test_a_rule_keeps_what_the_shares_of_the_behaviour_say_of_each_submit() -> N
     behaviour = Behaviour(error_shares={"rsyserr": 0.5})
     planned = RulePlanner(1, "a", behaviour, rules)
     plans = [planned.plan(number, 1, 0, 0.0) for number in range(64)]
-    alone = RulePlanner(1, "a", behaviour, ())
-    assert [plan.status for plan in plans] == [alone.plan(number, 1, 0, 0.0).status for number in range(64)]
+    without = RulePlanner(1, "a", behaviour, ())
+    assert [plan.status for plan in plans] == [without.plan(number, 1, 0, 0.0).status for number in range(64)]
     assert {plan.status for plan in plans} == {0, RSYSERR}
     assert {plan.receipt.times for plan in plans} == {2}
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from broadcast.sending.accounts.health.contents import CONTENTS_LIMIT, Content, RefusedContents
 from broadcast.sending.accounts.health.probe import FAULT_SHARE, Probe
+from broadcast.smpp.rates.pacing import UNLIMITED
 
 
 class State(StrEnum):
@@ -35,8 +36,6 @@ TRANSITIONS: Final[Mapping[tuple[State, Event], State]] = {
     (State.HALF_OPEN, Event.PROBE_ACCEPTED): State.CLOSED,
 }
 """The state after an event; an event without a line changes nothing."""
-
-UNLIMITED: Final = 1 << 30
 
 LEAST_ANSWERS: Final = 20
 """Recent answers below which their share says nothing."""

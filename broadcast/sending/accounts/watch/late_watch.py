@@ -5,18 +5,14 @@ from typing import Final
 from broadcast.alarms import ACCOUNT_LATE, Alarms
 from broadcast.sending.accounts.binds import AccountBinds
 from broadcast.sending.accounts.health.breaker import State
-
-RENEW_SECONDS: Final = 15.0
-"""The figures of an open alarm are so old at most."""
+from broadcast.sending.accounts.watch.account_alarms import AccountAlarms
 
 
 class LateWatch:
     """Looks at the answers of accounts; `slot` names this sender among the others of the route."""
 
     def __init__(self, slot: str, alarms: Alarms) -> None:
-        self._slot: Final = slot
-        self._alarms: Final = alarms
-        self._renewed_at: Final[dict[str, float | None]] = {}
+        self._alarms: Final = AccountAlarms(ACCOUNT_LATE, slot, alarms)
 
     def look(self, binds: AccountBinds, now: float) -> None:
         """Assess an account at `now`, monotonic seconds; while it is down or stopped, other alarms say so."""
@@ -34,25 +30,8 @@ class LateWatch:
                 silent_seconds=silent.unanswered_seconds(),
                 timeout=binds.account.response_timeout_seconds,
             )
-        if not lateness.late:
-            # Without an entry: one that this slot has raised in a run before may be open, and nobody else ends it.
-            if self._renewed_at.get(name, now) is not None:
-                self._alarms.end_soon(ACCOUNT_LATE, self._subject(name))
-            self._renewed_at[name] = None
-            return
-        renewed_at = self._renewed_at.get(name)
-        if renewed_at is None:
-            self._alarms.raise_soon(ACCOUNT_LATE, self._subject(name), lateness.describe(name))
-        elif now - renewed_at < RENEW_SECONDS:
-            return
-        else:
-            self._alarms.renew_soon(ACCOUNT_LATE, self._subject(name), lateness.describe(name))
-        self._renewed_at[name] = now
+        self._alarms.tell(name, lateness.describe(name) if lateness.late else "", now)
 
     def forget(self, name: str) -> None:
         """End the alarm of an account that is removed."""
-        if self._renewed_at.pop(name, None) is not None:
-            self._alarms.end_soon(ACCOUNT_LATE, self._subject(name))
-
-    def _subject(self, account: str) -> str:
-        return f"{account}, sender {self._slot}"
+        self._alarms.forget(name)
