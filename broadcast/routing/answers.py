@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from broadcast.network.addresses import hide_login
+from broadcast.routing.fields import LONGEST_SECONDS
 from broadcast.smpp.codec.command_status import ROK
 from schemas.lane import Lane
 
@@ -50,6 +51,25 @@ OwnStatuses: TypeAlias = Annotated[
     WithJsonSchema({"type": "object"}),
 ]
 """What the SMSC of an account means by some command_status values."""
+
+
+def _read_pauses(given: Any) -> Any:
+    if not isinstance(given, Mapping):
+        return given
+    for key, value in given.items():
+        if type(value) is not int or not 1 <= value <= LONGEST_SECONDS:
+            shown = hide_login(str(value))
+            raise ValueError(f"{key!r} = {shown} is no pause; write whole seconds from 1 to {LONGEST_SECONDS}")
+    return {_read_value(str(key)): value for key, value in given.items()}
+
+
+OwnPauses: TypeAlias = Annotated[
+    dict[int, int],
+    BeforeValidator(_read_pauses),
+    Field(max_length=1_000),
+    WithJsonSchema({"type": "object"}),
+]
+"""Least pauses in seconds after some command_status values."""
 
 Resends: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=10)]
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, StrictBool, field_validator
+from pydantic import Field, StrictBool, ValidationInfo, field_validator
 
 from broadcast.routing.fields import LONGEST_SECONDS, Name, Prefix, refuse
 from broadcast.routing.smsc_account import Account, Table
@@ -55,7 +55,11 @@ class Route(Table):
 
     @field_validator("accounts")
     @classmethod
-    def _check_accounts(cls, value: tuple[Account, ...]) -> tuple[Account, ...]:
+    def _check_accounts(cls, value: tuple[Account, ...], info: ValidationInfo) -> tuple[Account, ...]:
         if not any(account.weight and not account.fallback for account in value):
             raise refuse("has no account that sends", "give one a weight above 0, without fallback")
+        longest = max((pause for account in value for pause in account.pause_seconds.values()), default=0)
+        if "delays_seconds" in info.data and longest > info.data["delays_seconds"][-1]:
+            step = f"add {longest} to delays_seconds"
+            raise refuse(f"has pause_seconds of {longest}, longer than all delays_seconds of the route", step)
         return value

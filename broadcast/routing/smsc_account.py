@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool, model_validator
 
-from broadcast.routing.answers import OwnStatuses, ResendUnanswered
+from broadcast.routing.answers import OwnPauses, OwnStatuses, ResendUnanswered
 from broadcast.routing.contradictions import ContradictionsError, find_contradictions
 from broadcast.routing.fields import (
     PRIORITY_LIMIT,
@@ -219,6 +219,11 @@ class Account(Table):
         description="What this SMSC means by a command_status, before the table of `docs/sender.md`: "
         "`of_message`, `number_for_now`, `number_for_good`, `of_account`, `for_now`, `throttled`, `session` or "
         "`unknown`.",
+    )
+    pause_seconds: OwnPauses = Field(
+        default={},
+        description="Least pause after a command_status before a message goes again by this account: the next of "
+        "`delays_seconds` that is as long, where the attempt would go sooner.",
     )
     congestion_state: StrictBool = Field(
         default=True,

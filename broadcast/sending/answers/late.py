@@ -189,7 +189,7 @@ class LateAnswers:
                 self._add_late(written, number_answer, outcome_of(each_meaning, sequel), at, why)
         if sequel.follow is not Follow.NOTHING:
             submission.held.discard(offset)
-            self._writer.retry(submission, job, sequel, meanings, at)
+            self._writer.retry(submission, job, sequel, meanings, answers, at=at)
 
     def _add_late(self, token: Token, answer: tuple[int, str], outcome: Outcome, at: int, reason: str = "") -> None:
         submission, job, _, _, part = token

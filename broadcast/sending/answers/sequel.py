@@ -99,11 +99,13 @@ def reason_of(command_status: int, own: Mapping[int, str]) -> str:
     return explain_status(command_status, own) if command_status else ""
 
 
-def choose_pause(delays: Sequence[int], job: Job, sequel: Sequel, meanings: Sequence[Meaning]) -> int:
+def choose_pause(
+    delays: Sequence[int], job: Job, sequel: Sequel, meanings: Sequence[Meaning], *, least: int = 0
+) -> int:
     """The pause in seconds before the next attempt: later ones wait longer.
 
     A resend waits at least the second pause: the answer may only be late. Another account needs no more than the first,
-    and what was throttled one less than other refusals.
+    and what was throttled one less than other refusals. `least` is what the account asks for after such an answer.
     """
     if sequel.follow is Follow.RESEND:
         step = 1 + job.resends
@@ -113,7 +115,10 @@ def choose_pause(delays: Sequence[int], job: Job, sequel: Sequel, meanings: Sequ
         step = max(0, job.attempt - 2)
     else:
         step = job.attempt - 1
-    return delays[min(step, len(delays) - 1)]
+    pause = delays[min(step, len(delays) - 1)]
+    if pause >= least or sequel.follow is Follow.OTHER_ACCOUNT:
+        return pause
+    return next((each for each in delays if each >= least), delays[-1])
 
 
 def next_job(job: Job, sequel: Sequel, *, account: str, session: str, due_at: int) -> Job:

@@ -104,7 +104,7 @@ class AnswerWriter:
                 reason = "a segment was not answered, and is not sent again"
                 self._outbox.add_unsent([job], Outcome.UNKNOWN, reason, message.lane, at)
         elif sequel.follow is not Follow.NOTHING:
-            retried = self.retry(submission, job, sequel, meanings, at)
+            retried = self.retry(submission, job, sequel, meanings, answers, at=at)
             if sequel.follow is Follow.RESEND and not retried:
                 submission.held.add(offset)
         return copy
@@ -143,10 +143,21 @@ class AnswerWriter:
         refused_by = (self._breakers.get(name) for name in (account, *job.refused_by))
         return any(breaker is not None and breaker.contents.accepts_beside(content, now) for breaker in refused_by)
 
-    def retry(self, submission: Submission, job: Job, sequel: Sequel, meanings: Sequence[Meaning], at: int) -> bool:
+    def retry(
+        self,
+        submission: Submission,
+        job: Job,
+        sequel: Sequel,
+        meanings: Sequence[Meaning],
+        answers: Sequence[tuple[int, str]],
+        *,
+        at: int,
+    ) -> bool:
         """Write the next attempt, or that it expires without one; whether there is one."""
         message = submission.message
-        delay = choose_pause(self._route.delays_seconds, job, sequel, meanings)
+        pauses = submission.account.pause_seconds
+        least = max(pauses.get(command_status, 0) for command_status, _ in answers) if pauses else 0
+        delay = choose_pause(self._route.delays_seconds, job, sequel, meanings, least=least)
         due_at = at + int(delay * 1000 * (1 + self._random.uniform(0, JITTER_SHARE)))
         following = next_job(job, sequel, account=submission.account.name, session=submission.session, due_at=due_at)
         if due_at < message.control.expires_at and following.attempt < HIGHEST_ATTEMPT:

@@ -105,6 +105,8 @@ def test_a_fault_of_a_route_names_line_field_value_and_step(text: str, line: int
             "command_status = { '0x0401' = 'blocked' }",
             "command_status: '0x0401' = 'blocked' is no meaning; write one of of_message,",
         ),
+        ("pause_seconds = { '0x0401' = 0 }", "pause_seconds: '0x0401' = 0 is no pause; write whole seconds from 1 to"),
+        ("pause_seconds = { '0x0' = 60 }", "pause_seconds: '0x0' is not 0x00000001 to 0xFFFFFFFF"),
         ("command_status = { '0x' = 'number_for_now' }", "command_status: '0x' is no command_status; write it like"),
         ("command_status = { '0x0' = 'number_for_now' }", "command_status: '0x0' is not 0x00000001 to 0xFFFFFFFF"),
         ("tls = true", "tls = true: must be a table; write it as a table, { name = value }"),
@@ -276,6 +278,13 @@ def test_no_fault_holds_a_password(written: str) -> None:
 def test_a_password_longer_than_the_standard_has_it_is_taken() -> None:
     (route,) = read_routes(write(more="password = 'twelve-chars'"))
     assert route.accounts[0].password == SecretStr("twelve-chars")
+
+
+def test_a_pause_after_a_command_status_is_at_most_the_longest_delay_of_the_route() -> None:
+    [route] = read_routes(write(more='pause_seconds = { "0x0401" = 120 }'))
+    assert route.accounts[0].pause_seconds == {0x401: 120}
+    (found,) = faults(write(more='pause_seconds = { "0x0401" = 121 }'))
+    assert "accounts: has pause_seconds of 121, longer than all delays_seconds of the route; add 121 to" in found
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/sender.md", "docs/explanation/guarantees-and-limits.md"])

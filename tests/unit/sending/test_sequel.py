@@ -176,6 +176,17 @@ def test_a_job_with_one_part_that_was_submitted_too_fast_waits_for_its_other_par
     assert choose_pause(DELAYS, given_job, sequel(RTHROTTLED, RSYSERR, given=given_job), found) == 30
 
 
+@given(st.sampled_from([RSYSERR, RMSGQFUL, RTHROTTLED, UNANSWERED]), st.integers(1, 9), st.integers(0, 120))
+def test_the_pause_is_at_least_what_the_account_asks_for_after_an_answer(status: int, attempt: int, least: int) -> None:
+    given_job, found = job(attempt=attempt), [meaning_of_answer(status, {})]
+    follows = sequel(status, given=given_job)
+    usual = choose_pause(DELAYS, given_job, follows, found)
+    pause = choose_pause(DELAYS, given_job, follows, found, least=least)
+    assert pause == min(each for each in DELAYS if each >= max(least, usual))
+    other = sequel(RINVSRCADR, given=given_job, elsewhere=True)
+    assert choose_pause(DELAYS, given_job, other, [meaning_of_answer(RINVSRCADR, {})], least=least) == 5
+
+
 def test_the_next_attempt_carries_everything_on() -> None:
     given_job = Job("a", 7, "+447700900123", 1, 2, "own", (1, 2), 5, False, 1, 2, ("b",))
     found = next_job(given_job, Sequel(Follow.NEXT_ATTEMPT, (2,)), account="a", session="s", due_at=9)

@@ -110,6 +110,15 @@ def test_the_reason_of_a_status_is_what_the_account_means_by_it() -> None:
     assert status.reason == explain_status(0x401, {0x401: "of_message"}) != explain_status(0x401)
 
 
+def test_an_account_says_how_long_to_wait_after_an_error_of_its_own() -> None:
+    account = ACCOUNT.model_copy(update={"pause_seconds": {0x401: 6}})
+    given = SettlementUnderTest(jobs=2, route=ROUTE.model_copy(update={"accounts": (account,)}))
+    for tokens, status in zip(given.tokens, (0x401, 0x402), strict=True):
+        given.settlement.settle(tokens[0], status, "", AT)
+    pauses = {to.topic: [job.recipient_id for job in jobs] for to, jobs in given.retries().items()}
+    assert pauses == {"p.jobs.r.routine.delay.30s.v1": [100], "p.jobs.r.routine.delay.5s.v1": [101]}
+
+
 @pytest.mark.parametrize(("later", "tried_again"), [(0, False), (1, True)])
 def test_what_is_due_when_the_alert_expires_is_not_tried_again(later: int, tried_again: bool) -> None:
     first = SettlementUnderTest()
