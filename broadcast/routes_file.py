@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from broadcast.errors import SettingsError
@@ -61,12 +61,29 @@ def check_file(
         rule = f"has the octet 0x{octets[error.start]:02X}, which is not UTF-8"
         fault = Fault(line, "", "", "", rule, "save the file as UTF-8")
         return CheckedFile(path, (), (fault,), NO_PLACES)
-    reading = check_routes(text, environment)
+    reading = _from_directory(check_routes(text, environment), path.absolute().parent)
     found = [*reading.faults, *_check_limits(reading, settings)]
     if with_files:
         found += _check_tls_files(reading)
     faults = tuple(sorted(found, key=lambda fault: fault.line))
     return CheckedFile(path, () if faults else reading.routes, faults, reading.places)
+
+
+def _from_directory(reading: Reading, directory: Path) -> Reading:
+    """With the files of TLS as seen from the routes file: each process has a working directory of its own."""
+    routes = []
+    for route in reading.routes:
+        accounts = tuple(
+            account if account.tls is None else account.model_copy(update={"tls": _resolve(account.tls, directory)})
+            for account in route.accounts
+        )
+        routes.append(route.model_copy(update={"accounts": accounts}))
+    return replace(reading, routes=tuple(routes))
+
+
+def _resolve(tls: Tls, directory: Path) -> Tls:
+    files = {"ca_file": tls.ca_file, "certificate_file": tls.certificate_file, "key_file": tls.key_file}
+    return tls.model_copy(update={field: directory / path for field, path in files.items() if path is not None})
 
 
 def _check_limits(reading: Reading, settings: Settings) -> Iterator[Fault]:

@@ -176,6 +176,10 @@ def explain_empty(groups: Sequence[str], missing: Sequence[str], *, participants
     if missing:
         return f"addresses: no group {', '.join(missing)} is known any more; import it, and publish anew"
     nobody = _nobody_in(groups, only_participants=participants_only)
+    if participants_only:
+        return (
+            f"addresses: {nobody}; set participant = yes for its members in the CSV, and import it (docs/accounts.md)"
+        )
     return f"addresses: {nobody}; name a group that has members"
 
 

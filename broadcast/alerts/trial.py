@@ -35,7 +35,7 @@ ACCOUNT_PARAMETER = "tocsin-account"
 """The CAP parameter of a test message that names the one account that may take it."""
 
 TEXT = "Test message. No action is needed."
-TEXT_LENGTH_MAX = 300
+TEXT_LENGTH_MAX = 1_000
 
 
 def require_route(routes: tuple[Route, ...], msisdn: str) -> Route:

@@ -66,7 +66,7 @@ def publish(
             for warning in accepted["warnings"]:
                 click.echo(f"  {warning['field']}: {warning['message']} [{warning['rule']}]", err=True)
         if watch:
-            _exit_refused(watch_alert(api, accepted["alert_id"], as_json=as_json))
+            _exit_refused(watch_alert(api, accepted["alert_id"], as_json=as_json, beside=True))
 
 
 @command.command(name="list")

@@ -43,7 +43,7 @@ class Table(BaseModel):
 
 
 class Tls(Table):
-    """TLS to the SMSC, always with verification; `ca_file` for a CA of its own, `server_name` if not the host."""
+    """TLS to the SMSC, always with verification. Files with a relative path are seen from the routes file."""
 
     ca_file: Path | None = Field(default=None, description="CA of the SMSC's certificate; if not set, the system's.")
     certificate_file: Path | None = Field(default=None, description="Certificate of this client, for mutual TLS.")

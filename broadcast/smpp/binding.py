@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Hashable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from broadcast.smpp.account import BindConfig
 from broadcast.smpp.codec.bind import BindRequest, encode_bind, parse_bind_response
@@ -46,7 +46,7 @@ async def connect(
     try:
         await _open(loop, session)
     except ssl.SSLError as error:
-        raise BindError(f"TLS with {where} failed: {error}; check tls.ca_file", retryable=True) from error
+        raise BindError(f"TLS with {where} failed: {error}; check {_tls_field(error)}", retryable=True) from error
     except UnicodeError as error:
         raise BindError(f"host {config.host!r} is not a host name ({error}); correct it", retryable=False) from error
     except (OSError, TimeoutError) as error:
@@ -108,3 +108,16 @@ def _status_of(response: Pdu) -> int:
     if response.command & ~RESPONSE in BINDS:
         return response.status
     return response.status or RUNKNOWNERR
+
+
+HOSTNAME_MISMATCH: Final = 62
+IP_ADDRESS_MISMATCH: Final = 64
+"""X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL: the certificate has another name."""
+
+
+def _tls_field(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code in (HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH):
+            return "tls.server_name: the certificate is for another name"
+        return "tls.ca_file"
+    return "whether the port is one for TLS, and tls.certificate_file"

@@ -1,6 +1,7 @@
 """Evidence in PostgreSQL: where each partition's evidence ends, and adding to it. It is the recorder's offset store."""
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -11,6 +12,9 @@ from broadcast.database import Connection
 from broadcast.errors import FencedError
 
 _IDS_AT_ONCE = 1000
+_READ_AT_ONCE = 100
+_FEW_RECORDS = 1000
+"""Segments with more are read one by one, so that few are in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,28 @@ async def read_positions(
 async def read_records(connection: Connection, segment_id: int) -> list[RawRecord]:
     """The records of one segment, as they were read from Kafka."""
     return unpack(await connection.fetchval("SELECT records FROM evidence WHERE id = $1", segment_id))
+
+
+async def read_each(
+    connection: Connection, segment_ids: Sequence[int], most_records: int
+) -> AsyncIterator[list[RawRecord]]:
+    """The records of each segment, in this order, until so many are read.
+
+    The segment that reaches `most_records` is the last. Others may run between two segments.
+    """
+    for first in range(0, len(segment_ids), _READ_AT_ONCE):
+        ids = segment_ids[first : first + _READ_AT_ONCE]
+        found = await connection.fetch("SELECT id, count FROM evidence WHERE id = ANY ($1::bigint[])", ids)
+        counts: dict[int, int] = {row["id"]: row["count"] for row in found}
+        few = [one for one in ids if counts.get(one, 0) <= _FEW_RECORDS]
+        found = await connection.fetch("SELECT id, records FROM evidence WHERE id = ANY ($1::bigint[])", few)
+        packed: dict[int, bytes] = {row["id"]: row["records"] for row in found}
+        for segment in ids:
+            yield unpack(packed[segment]) if segment in packed else await read_records(connection, segment)
+            most_records -= counts.get(segment, 0)
+            if most_records <= 0:
+                return
+            await asyncio.sleep(0)
 
 
 async def add_segments(connection: asyncpg.Connection, segments: Sequence[Segment]) -> None:

@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 
 from broadcast.audit.codes import CODE_OF_OUTCOME, LOWEST_FINAL_RECEIPT
-from broadcast.audit.evidence.segments import read_records
+from broadcast.audit.evidence.segments import read_each
 from broadcast.audit.message_key import message_key
 from broadcast.audit.receipt_owner import LONGEST_WAIT, REUSED_AFTER, same_number
 from broadcast.audit.receipts.id_rules import SeenId, count_matches, read_rule
@@ -22,9 +22,11 @@ from schemas.status import Outcome, Status
 SAMPLE: Final = 500
 """Receipts of one account that are looked at, the newest."""
 
-RECEIPT_SEGMENTS: Final = 50
-STATUS_SEGMENTS: Final = 10
-"""Evidence segments that are read for one account: they hold up to 8,000 records each."""
+STATUS_SEGMENTS: Final = 1_000
+"""Evidence segments with answers to the same numbers that are looked at."""
+
+RECORDS_READ: Final = 200_000
+"""Of the segments with receipts, and of those with answers, so many records are read for one account."""
 
 ANSWER_MAY_COME: Final = timedelta(minutes=1)
 """A receipt that waits for its submit's answer finds it within this time."""
@@ -59,7 +61,7 @@ _ACCEPTED = f"""
 SELECT evidence_id, count(*) AS count FROM attempts
 WHERE account = $1 AND outcome = {CODE_OF_OUTCOME[Outcome.ACCEPTED]} AND receipt_state IS NULL
     AND number_hash = ANY ($2::bigint[]) AND submitted_at > $3::timestamptz - $5::interval AND submitted_at < $4
-GROUP BY 1 ORDER BY 2 DESC, 1 DESC LIMIT {STATUS_SEGMENTS}
+GROUP BY 1 ORDER BY 2 DESC, max(submitted_at) DESC, 1 DESC LIMIT {STATUS_SEGMENTS}
 """
 
 _PARTS = f"""
@@ -126,12 +128,13 @@ async def _look_at(connection: Connection, now: datetime, row: asyncpg.Record) -
 
 
 async def _read_newest(connection: Connection, sampled: Sequence[asyncpg.Record]) -> dict[SeenId, Receipt]:
-    """The receipts at these places, the newest first: of so few segments that reading them ends soon."""
+    """The receipts at these places, the newest first."""
     wanted = {(one["message_key"], one["number_hash"]) for one in sampled}
     hashes = {number_hash for _, number_hash in wanted}
     found: list[Receipt] = []
-    for segment in list(dict.fromkeys(one["evidence_id"] for one in sampled))[:RECEIPT_SEGMENTS]:
-        for receipt in decode_each(await read_records(connection, segment), decode_receipt):
+    segments = list(dict.fromkeys(one["evidence_id"] for one in sampled))
+    async for records in read_each(connection, segments, RECORDS_READ):
+        for receipt in decode_each(records, decode_receipt):
             if receipt.number_hash not in hashes:
                 continue
             if (message_key(receipt.account, receipt.message_id), receipt.number_hash) in wanted:
@@ -149,8 +152,9 @@ async def _accepted(  # noqa: PLR0917 (called once)
     """Ids of accepted submits without a receipt to the same numbers."""
     hashes = {one.number_hash for one in receipts}
     found = []
-    for row in await connection.fetch(_ACCEPTED, number, list(hashes), oldest, newest, LONGEST_WAIT):
-        for status in decode_each(await read_records(connection, row["evidence_id"]), _decode_status):
+    rows = await connection.fetch(_ACCEPTED, number, list(hashes), oldest, newest, LONGEST_WAIT)
+    async for records in read_each(connection, [row["evidence_id"] for row in rows], RECORDS_READ):
+        for status in decode_each(records, _decode_status):
             if status.number_hash in hashes and status.account == name and status.outcome is Outcome.ACCEPTED:
                 found.append(SeenId(status.message_id, status.number_hash))
     return found

@@ -98,7 +98,8 @@ class Unmatched:
             )
         line = (
             f"{looked} none matched with {self.current.name}, {self.rules[0][1]:,} would with {fitting[0].name}: "
-            f"write {fitting[0].fields} into account {self.account} of the routes file"
+            f"write {fitting[0].fields} into account {self.account} of the routes file; if it stands there already, "
+            "wait for the next receipt, which shows it"
         )
         if self.current != IdRule(fitting[0].rule) and len(fitting) > 1 and self.current.name != "as_is":
             others = ", ".join(rule.name for rule in fitting[1:])

@@ -16,6 +16,9 @@ LOOKED_AT: Final = timedelta(minutes=10)
 SUBMITTED_WITHIN: Final = timedelta(days=1)
 """Of the submits whose receipts are counted: nearly all receipts come within a day."""
 
+ENDED_BY: Final = "recorder"
+"""Who has cleared an alarm because the receipts match since."""
+
 FEWEST: Final = 20
 LARGE_SHARE: Final = 0.2
 """Of an account's receipts; a sender that is killed loses fewer answers than that."""
@@ -44,6 +47,14 @@ SELECT count(*) AS sampled, count(*) FILTER (WHERE {NAMES_NO_ATTEMPT}) AS namele
 ) p
 """
 
+_SINCE = "SELECT count(*) FROM parked_receipts WHERE account = $1 AND parked_at BETWEEN $2 AND $3"
+
+_END = "UPDATE alarms SET cleared_at = now(), cleared_by = $2 WHERE id = $1 AND cleared_at IS NULL"
+
+_OPEN = "SELECT id, subject FROM alarms WHERE kind = $1 AND cleared_at IS NULL"
+
+_CLEARED = "SELECT subject, max(cleared_at) AS cleared_at FROM alarms WHERE kind = $1 AND cleared_at > $2 GROUP BY 1"
+
 _MATCHED = """
 SELECT count(*) FROM (
     SELECT FROM attempts
@@ -65,16 +76,24 @@ async def show_unmatched(connection: asyncpg.Connection, now: datetime) -> None:
 async def alarm_unmatched(connection: asyncpg.Connection, now: datetime) -> None:
     """Raise an alarm for each account that has too many receipts which name no message for a minute.
 
-    One that is open gets the newest counts and advice. Receipts from before another rule was set raise none.
+    One that is open gets the newest counts and advice, and ends when few were read with the rule in force.
+    Receipts from before another rule was set raise none, nor do those from before an alarm of the account was cleared.
     """
+    await _end_alarms(connection, now)
     begin, end = now - LOOKED_AT, now - ANSWER_MAY_COME
+    rows = await connection.fetch(_CLEARED, RECEIPTS_UNMATCHED, begin)
+    cleared = {row["subject"]: row["cleared_at"] for row in rows}
     for row in await connection.fetch(_RECENT, begin, end, FEWEST):
-        [(sampled, nameless)] = await connection.fetch(_NAMELESS, row["account"], begin, end)
-        count = row["count"] * nameless // max(sampled, 1)
+        since = max(begin, cleared.get(row["name"], begin))
+        recent = row["count"]
+        if since > begin:
+            recent = await connection.fetchval(_SINCE, row["account"], since, end)
+        [(sampled, nameless)] = await connection.fetch(_NAMELESS, row["account"], since, end)
+        count = recent * nameless // max(sampled, 1)
         if count < FEWEST:
             continue
         enough = int(count / LARGE_SHARE)
-        matched = await connection.fetchval(_MATCHED, row["account"], now - SUBMITTED_WITHIN, begin, end, enough)
+        matched = await connection.fetchval(_MATCHED, row["account"], now - SUBMITTED_WITHIN, since, end, enough)
         if count < LARGE_SHARE * (count + matched):
             continue
         for found in await find_unmatched(connection, now, row["name"]):
@@ -89,3 +108,10 @@ async def alarm_unmatched(connection: asyncpg.Connection, now: datetime) -> None
                 f"{count} receipts of account {row['name']} within {LOOKED_AT.seconds // 60} minutes name no message "
                 f"that was sent, {matched} do: {found.advice}. See `broadcast audit unmatched`.",
             )
+
+
+async def _end_alarms(connection: asyncpg.Connection, now: datetime) -> None:
+    for row in await connection.fetch(_OPEN, RECEIPTS_UNMATCHED):
+        found = await find_unmatched(connection, now, row["subject"])
+        if all(one.earlier and one.by_rule_in_force < FEWEST for one in found):
+            await connection.execute(_END, row["id"], ENDED_BY)

@@ -1,7 +1,6 @@
 """Watching one alert: a line for a log, a table for a terminal, an object a line for a program."""
 
 import json
-import re
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -29,8 +28,6 @@ SILENT_STEP_SECONDS = 5
 """Without a change for so long, while recipients are queued, the watcher is told."""
 LINE_SECONDS = 10.0
 """In a pipe, values that change are written again after so long."""
-VALUES = re.compile(r"(?<![\w-])[0-9][0-9:.,]*")
-"""Numbers in a remark, which alone are no news; those within a name are."""
 BAR_WIDTH = 40
 Routes = list[dict[str, Any]] | None
 """The routes of the queued recipients; None while the API cannot read its routes file."""
@@ -40,20 +37,21 @@ NO_ACCOUNTS: dict[str, Any] = {"queued_routes": []} | {key: [] for key in KINDS_
 STYLES = {"delivered": "green", "submitted": "cyan", "queued": "dim", "unknown": "yellow"}
 
 
-def watch_alert(api: Client, alert_id: str, *, as_json: bool) -> AlertState:
+def watch_alert(api: Client, alert_id: str, *, as_json: bool, beside: bool = False) -> AlertState:
     """Show an alert until it has ended and nobody is queued or waits for a receipt that may still come.
 
-    A terminal gets a table, a pipe one line for each change, with the time of day. Returns the alert's last state.
+    A terminal gets a table, a pipe one line for each change, with the time of day; on stderr with `beside`, where
+    stdout has something else. Returns the alert's last state.
     """
     last: dict[str, Any] = {}
     lines = Lines()
-    console = Console(stderr=True)
+    console = Console(stderr=beside)
     if as_json or not console.is_terminal:
         for progress in _follow(api, alert_id):
             if as_json and progress != last:
                 click.echo(json.dumps(progress))
             elif not as_json and (lines.are_due(progress, time.monotonic()) or is_over(progress)):
-                click.echo(write_line(progress, utc_now()), err=True)
+                click.echo(write_line(progress, utc_now()), err=beside)
             last = progress
         return AlertState(last["state"])
     with Live(console=console, refresh_per_second=4, transient=False) as live:
@@ -87,21 +85,25 @@ def remarks_of(progress: dict[str, Any], state: str) -> Iterator[str]:
 
 
 class Lines:
-    """Which progress is worth a line: another meaning at once, other values after `LINE_SECONDS`."""
+    """Which progress is worth a line: other states at once, other remarks and values after `LINE_SECONDS`.
+
+    States that come back within `LINE_SECONDS` wait too.
+    """
 
     def __init__(self) -> None:
         self._last: dict[str, Any] = {}
-        self._meaning = ""
-        self._at = 0.0
+        self._written: dict[tuple[str, ...], float] = {}
+        self._at = float("-inf")
 
     def are_due(self, progress: dict[str, Any], now: float) -> bool:
         """Whether to write a line at `now`, monotonic seconds; each is taken as written."""
         states = [state for state, number in progress["counts"].items() if number]
-        remarks = [remark for state in states for remark in remarks_of(progress, state)]
-        meaning = VALUES.sub("#", "; ".join((progress["state"], progress["reason"] or "", *states, *remarks)))
-        if meaning == self._meaning and (progress == self._last or now - self._at < LINE_SECONDS):
+        meaning = (progress["state"], progress["reason"] or "", *states)
+        recent = now - self._at < LINE_SECONDS
+        if progress == self._last or (recent and now - self._written.get(meaning, float("-inf")) < LINE_SECONDS):
             return False
-        self._last, self._meaning, self._at = progress, meaning, now
+        self._last, self._at = progress, now
+        self._written = {each: at for each, at in self._written.items() if now - at < LINE_SECONDS} | {meaning: now}
         return True
 
 

@@ -107,9 +107,9 @@ async def test_a_file_of_tls_that_went_away_is_named_and_is_no_missing_connectio
 async def test_tls_is_verified(start: StartClient) -> None:
     client = await start(SmscConfig(tls_certificate=CERTIFICATE, tls_key=KEY))
     client.offer(500)
-    with pytest.raises(BindError, match=r"TLS with .* failed"):
+    with pytest.raises(BindError, match=r"TLS with .* failed: .*; check tls\.ca_file$"):
         await client.connect(tls=Tls())
-    with pytest.raises(BindError, match=r"TLS with .* failed"):
+    with pytest.raises(BindError, match=r"; check tls\.server_name: the certificate is for another name$"):
         await client.connect(tls=Tls(ca_file=CERTIFICATE, server_name="elsewhere.example"))
     await client.connect(tls=Tls(ca_file=CERTIFICATE, server_name="localhost"))
     await eventually(lambda: len(client.deliveries) == 500)

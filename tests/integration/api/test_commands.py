@@ -121,7 +121,7 @@ async def test_list_show_and_cancel(api: Api, run: Run, tmp_path: Path, new_aler
     watched = (await run("alert", "watch", refused, "--json")).stdout.splitlines()
     assert [json.loads(line)["state"] for line in watched] == ["refused"]
     shown = await run("alert", "watch", refused)
-    assert "refused" in shown.stderr
+    assert "refused" in shown.stdout
     assert shown.exit_code == 1
 
 

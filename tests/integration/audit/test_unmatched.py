@@ -144,6 +144,49 @@ async def test_what_was_counted_and_what_was_looked_at_are_said_apart(
     assert found.advice.startswith("of the newest 500 looked at none matched with as_is, 500 would with hex_to_decimal")
 
 
+async def test_receipts_and_answers_that_came_one_by_one_are_all_looked_at(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection, traffic: Traffic
+) -> None:
+    for number, message_id in ids_of(range(1, 121)).items():
+        await traffic.record(recorder, alerts, {number: message_id}, MessageIdRule.AS_IS, number)
+    await minutes_pass(connection)
+    [found] = await find_unmatched(connection, now())
+    assert (found.count, found.sampled) == (120, 120)
+    assert found.rules[0][1] == 120, "the answer to each of them is found"
+    assert found.advice.startswith("of the newest 120 looked at none matched with as_is, 120 would with hex_to_decimal")
+
+
+async def test_the_alarm_is_not_raised_again_by_what_came_before_it_was_cleared(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection, traffic: Traffic
+) -> None:
+    await traffic.record(recorder, alerts, ids_of(range(1, 41)), MessageIdRule.AS_IS, 0)
+    await minutes_pass(connection)
+    await sweep(connection, now(), full=True)
+    assert len(await alarms(connection)) == 1
+    await connection.execute("UPDATE alarms SET cleared_at = now(), cleared_by = 'a person'")
+    await sweep(connection, now(), full=True)
+    assert len(await alarms(connection)) == 1, "no receipt came since"
+    await traffic.record(recorder, alerts, ids_of(range(41, 81)), MessageIdRule.AS_IS, 1_000)
+    await connection.execute("UPDATE alarms SET cleared_at = cleared_at - interval '3 minutes'")
+    await minutes_pass(connection)
+    await sweep(connection, now(), full=True)
+    _, (_, detail) = await alarms(connection)
+    assert "40 receipts of account sim" in detail, "those that came since"
+
+
+async def test_the_alarm_ends_when_receipts_match_with_the_rule_that_was_set(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection, traffic: Traffic
+) -> None:
+    await traffic.record(recorder, alerts, ids_of(range(1, 41)), MessageIdRule.AS_IS, 0)
+    await minutes_pass(connection)
+    await sweep(connection, now(), full=True)
+    await traffic.record(recorder, alerts, ids_of(range(41, 44)), MessageIdRule.HEX_TO_DECIMAL, 1_000)
+    await sweep(connection, now(), full=True)
+    assert await connection.fetchval("SELECT cleared_by FROM alarms") == "recorder"
+    await sweep(connection, now(), full=True)
+    assert len(await alarms(connection)) == 1
+
+
 async def test_a_wrong_rule_gets_the_same_advice_from_the_alarm_and_from_the_command(
     recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection, traffic: Traffic
 ) -> None:

@@ -200,7 +200,12 @@ def test_content_is_what_the_alert_says() -> None:
     [
         (["b"], False, "addresses: no group b is known any more; import it, and publish anew"),
         ([], False, "addresses: no recipient is in a, b; name a group that has members"),
-        ([], True, "addresses: no marked participant is in a, b; name a group that has members"),
+        (
+            [],
+            True,
+            "addresses: no marked participant is in a, b; set participant = yes for its members in the CSV, and import "
+            "it (docs/accounts.md)",
+        ),
     ],
 )
 def test_an_empty_audience_says_why(missing: list[str], participants_only: bool, reason: str) -> None:

@@ -159,3 +159,18 @@ def test_a_named_pipe_is_refused_before_it_is_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "r.toml")
     with pytest.raises(SettingsError, match=r"r\.toml: is a named pipe"):
         load_routes(Settings(routes_file=tmp_path / "r.toml"))
+
+
+def test_files_of_tls_are_looked_for_from_the_directory_of_the_routes_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tls").mkdir()
+    (tmp_path / "tls" / "ca.pem").write_bytes(Path(CERTIFICATE).read_bytes())
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    routes = tmp_path / "r.toml"
+    assert check(routes, f"{TEXT}[routes.accounts.tls]\nca_file = 'tls/ca.pem'\n").exit_code == 0
+    [route] = check_file(routes, Settings(), {}).routes
+    tls = route.accounts[0].tls
+    assert tls is not None
+    assert tls.ca_file == tmp_path / "tls" / "ca.pem"

@@ -100,3 +100,9 @@ def test_a_pipe_gets_a_line_when_the_meaning_changes_and_values_now_and_then() -
     assert lines.are_due(progress_of(7, silent_seconds=5), 3 * LINE_SECONDS + 0.1), "that nothing is answered is new"
     assert not lines.are_due(progress_of(7, silent_seconds=10), 3 * LINE_SECONDS + 5), "for how long is a value"
     assert lines.are_due(progress_of(0), 3 * LINE_SECONDS + 5.1), "nobody is queued"
+
+
+def test_states_that_come_and_go_are_one_line_each_in_ten_seconds() -> None:
+    lines = Lines()
+    written = [lines.are_due(progress_of(turn % 2, silent_seconds=turn), turn / 4) for turn in range(40)]
+    assert sum(written) == 2

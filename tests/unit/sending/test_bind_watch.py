@@ -170,6 +170,24 @@ def test_an_smsc_that_answers_late_is_told_and_the_account_still_works() -> None
     assert sender.health.degraded == {}
 
 
+def test_the_alarm_says_whether_anything_of_the_route_is_sent_meanwhile() -> None:
+    single = WatchUnderTest("a")
+    single.accounts[0].pool.error, single.accounts[0].pool.wait = REFUSED, 60.0
+    single.look()
+    single.look(GRACE_SECONDS)
+    assert "meanwhile nothing of this route is sent" in single.alarms.calls[-1][2]
+    sender = WatchUnderTest("a", "b")
+    sender.accounts[0].pool.error, sender.accounts[0].pool.wait = REFUSED, 60.0
+    sender.accounts[1].pool.sessions.append(SessionInState())
+    sender.look()
+    sender.look(GRACE_SECONDS)
+    assert "meanwhile other accounts of the route take the work" in sender.alarms.calls[-1][2]
+    sender.accounts[1].pool.sessions.clear()
+    sender.look(1)
+    [detail] = [detail for _, subject, detail in sender.alarms.calls[-1:] if subject.startswith("a,")]
+    assert "meanwhile nothing of this route is sent" in detail, "an open alarm says what is so now"
+
+
 def test_a_bind_that_is_down_for_some_seconds_is_an_alarm_that_ends_when_it_is_bound() -> None:
     sender = WatchUnderTest("a")
     pool = sender.accounts[0].pool

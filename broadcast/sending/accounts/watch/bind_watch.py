@@ -15,7 +15,7 @@ from broadcast.smpp.bind_state import BindPhase
 
 GRACE_SECONDS: Final = 5.0
 """A bind that is down for longer is an alarm: most that are lost are bound again within a second."""
-ADVICE: Final = "Look the reason up in docs/how-to/bind-down.md; meanwhile other accounts of the route take the work"
+ADVICE: Final = "Look the reason up in docs/how-to/bind-down.md; meanwhile"
 NEWS_MS: Final = 1_500
 """A next try that is later by more is news; less is another bind of the same account."""
 
@@ -104,6 +104,15 @@ def is_news(report: BindReport, told: BindReport) -> bool:
     return later > NEWS_MS or (report.reason, report.bound) != (told.reason, told.bound)
 
 
+def _explain_meanwhile(report: BindReport, reports: Sequence[BindReport]) -> str:
+    """Who takes the work while not all binds of an account are bound."""
+    if any(other.working for other in reports if other.account != report.account):
+        return "other accounts of the route take the work"
+    if report.working:
+        return "the binds of this account that are bound take the work"
+    return "nothing of this route is sent: no other account of it works"
+
+
 class BindWatch:
     """Watches the accounts of a route: without any that is bound, the process is not ready."""
 
@@ -115,6 +124,7 @@ class BindWatch:
         self._alarms: Final = alarms
         self._down_since: Final[dict[str, float]] = {}
         self._raised: Final[dict[str, BindReport | None]] = {}
+        self._meanwhile: Final[dict[str, str]] = {}
         self._shown: Final[set[str]] = set()
 
     def look(self, now: float) -> None:
@@ -123,7 +133,7 @@ class BindWatch:
         working = any(report.working for report in reports)
         for report in reports:
             self._show(report, working=working)
-            self._alarm(report, now)
+            self._alarm(report, _explain_meanwhile(report, reports), now)
         for account in self._shown - {report.account for report in reports}:
             self._forget(account)
 
@@ -137,7 +147,7 @@ class BindWatch:
         else:
             self._health.hold(name, report.describe(), outside=bool(report.reason or report.stopped))
 
-    def _alarm(self, report: BindReport, now: float) -> None:
+    def _alarm(self, report: BindReport, meanwhile: str, now: float) -> None:
         account, subject = report.account, self._subject(report.account)
         if report.complete:
             self._down_since.pop(account, None)
@@ -148,19 +158,20 @@ class BindWatch:
             return
         if now - self._down_since.setdefault(account, now) < GRACE_SECONDS or not report.reason:
             return
-        raised = self._raised.get(account)
+        raised, detail = self._raised.get(account), f"{report.describe()}. {ADVICE} {meanwhile}"
         if raised is None:
-            self._alarms.raise_soon(BIND_DOWN, subject, f"{report.describe()}. {ADVICE}")
-        elif not is_news(report, raised):
+            self._alarms.raise_soon(BIND_DOWN, subject, detail)
+        elif not is_news(report, raised) and self._meanwhile.get(account) == meanwhile:
             return
         else:
-            self._alarms.renew_soon(BIND_DOWN, subject, f"{report.describe()}. {ADVICE}")
-        self._raised[account] = report
+            self._alarms.renew_soon(BIND_DOWN, subject, detail)
+        self._raised[account], self._meanwhile[account] = report, meanwhile
 
     def _forget(self, account: str) -> None:
         self._shown.discard(account)
         self._health.release(f"account {account}")
         self._down_since.pop(account, None)
+        self._meanwhile.pop(account, None)
         if self._raised.pop(account, None) is not None:
             self._alarms.end_soon(BIND_DOWN, self._subject(account))
 
