@@ -178,7 +178,7 @@ class RateControl:
             factor = LOWEST_CUT
         else:
             if answers < LEAST_ANSWERS_TO_CUT or now - self._answers_since < CUT_SECONDS:
-                self._go_back(accepted, now)
+                self._go_back(answers, throttled, accepted, now)
                 return False
             share = slowing.excess(throttled / answers, answers, now)
             if not share:
@@ -201,10 +201,15 @@ class RateControl:
             return float(accepted)
         return max(accepted, self._highest.value(now)) * BELOW_HIGHEST
 
-    def _go_back(self, accepted: int, now: float) -> None:
+    def _go_back(self, answers: int, throttled: int, accepted: int, now: float) -> None:
         """Have the rate that was accepted lately, where the answers that a cut needs would come too late."""
-        if self._slowing.share(now):
+        slowing = self._slowing
+        if slowing.share(now):
             return
+        if self._pace < 1.0 and slowing.begin(
+            answers, throttled, max(CUT_SECONDS, now - self._answers_since), accepted, now
+        ):
+            self._rate_before = self.rate
         if self._pace < 1.0 and self.rate is not None:
             self.rate = min(self.rate, max(self._highest.value(now) * BELOW_HIGHEST, self._lowest))
             self.note_throttled(now)

@@ -12,12 +12,14 @@ FEW_TEST_SECONDS: Final = 20.0
 PATIENT_SECONDS: Final = 3.0
 """So long after the first cut answers that are as before it are no reason for another large cut."""
 LEAST_BEFORE: Final = 6
-LEAST_AFTER: Final = 20
+LEAST_AFTER: Final = 12
 """Answers without which nothing is compared."""
 SIGMAS: Final = 3.0
 """So many standard deviations are no chance."""
 BELOW_LIMIT: Final = 0.9
-"""Of what was accepted in a second before the cut."""
+"""Below such a share of what was accepted in a second before the cut, an SMSC with a limit does not throttle."""
+WHOLE_LIMIT: Final = 9.0
+"""Up to so many segments in a second the whole number counts: 0.9 of it could not be met in whole segments."""
 HIGHEST_SHARE: Final = 0.9
 """Of a higher throttled share nothing is concluded: too little is accepted to compare."""
 KNOWN_SECONDS: Final = 30.0
@@ -31,7 +33,17 @@ class Slowing:
     accepts the same share: then `share` is that of the throttled, for a time, and the cut was of no use.
     """
 
-    __slots__ = ("_accepted_share", "_answers", "_began_at", "_doubt", "_known_until", "_limit", "_share", "_throttled")
+    __slots__ = (
+        "_accepted_share",
+        "_answers",
+        "_began_at",
+        "_doubt",
+        "_known_inverse",
+        "_known_until",
+        "_limit",
+        "_share",
+        "_throttled",
+    )
 
     def __init__(self) -> None:
         self._began_at: float | None = None
@@ -42,6 +54,8 @@ class Slowing:
         # After the cut.
         self._answers = self._throttled = 0
         self._share = 0.0
+        # 1 / the answers that the share was measured with.
+        self._known_inverse = 0.0
 
     @property
     def comparing(self) -> bool:
@@ -53,6 +67,11 @@ class Slowing:
         """Whether a comparison is under way and has throttled answers since the cut."""
         return self._began_at is not None and self._throttled > 0
 
+    @property
+    def _safe(self) -> float:
+        """So many segments in a second an SMSC with a limit has no reason to throttle."""
+        return max(BELOW_LIMIT * self._limit, min(self._limit, WHOLE_LIMIT))
+
     def share(self, now: float) -> float:
         """The share of answers that is throttled at any rate; 0 when none is known."""
         return self._share if now < self._known_until else 0.0
@@ -62,7 +81,8 @@ class Slowing:
         known = self.share(now)
         if not known:
             return share
-        return max(0.0, (share - known - _deviation(known, 1 / max(1, answers))) / (1.0 - known))
+        inverse = 1 / max(1, answers) + self._known_inverse
+        return max(0.0, (share - known - _deviation(known, inverse)) / (1.0 - known))
 
     def begin(self, answers: int, throttled: int, seconds: float, accepted: int, now: float) -> bool:
         """A cut follows these answers of so many seconds; whether a comparison begins, and not one goes on.
@@ -96,12 +116,13 @@ class Slowing:
         `sent` segments were sent in the last second. Only where they are fewer than an SMSC with a limit takes, it has
         no reason to throttle.
         """
-        if self._began_at is None or now < self._began_at + SETTLE_SECONDS or sent > BELOW_LIMIT * self._limit:
+        if self._began_at is None or now < self._began_at + SETTLE_SECONDS or sent > self._safe:
             return False
         self._answers += answers
         self._throttled += throttled
         before, after = self._accepted_share, 1.0 - self._throttled / self._answers
-        noise = _deviation(after, 1 / self._answers)
+        # By the share before too: few answers that are all accepted would seem to be certain.
+        noise = max(_deviation(after, 1 / self._answers), _deviation(before, 1 / self._answers))
         as_before = before - self._doubt - noise <= after <= before + self._doubt + noise
         if self._answers < LEAST_AFTER or (as_before and after + noise >= 1.0):
             return False
@@ -109,6 +130,7 @@ class Slowing:
         if not as_before:
             return False
         self._share = 1.0 - after
+        self._known_inverse = 1 / self._answers
         self._known_until = now + KNOWN_SECONDS * after
         return True
 

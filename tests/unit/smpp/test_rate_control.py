@@ -11,6 +11,7 @@ from broadcast.smpp.codec.reader import Reader
 from broadcast.smpp.codec.tlv import CONGESTION_STATE, encode_tlvs
 from broadcast.smpp.rates.full_queues import KNOWN_LIMIT, KNOWN_SECONDS, LEAST_NUMBERS, FullQueues
 from broadcast.smpp.rates.pacing import Pacing
+from broadcast.smpp.rates.slowing import Slowing
 from tests.support.paced_smsc import PacedSmsc, drive
 
 
@@ -61,12 +62,23 @@ def test_an_smsc_that_throttles_a_share_of_whatever_comes_still_gets_seventy_per
     assert smsc.accepted_between(5.0, 15.0) >= 0.7 * 1000 * (1 - share) * 10
 
 
-@pytest.mark.parametrize(("limit", "share"), [(300.0, 0.2), (100.0, 0.2), (None, 0.2), (1000.0, 0.5), (1000.0, 0.05)])
+@pytest.mark.parametrize(
+    ("limit", "share"), [(300.0, 0.2), (100.0, 0.2), (None, 0.2), (1000.0, 0.5), (1000.0, 0.05), (50.0, 0.4)]
+)
 def test_slowing_down_that_does_not_help_is_undone(limit: float | None, share: float) -> None:
     smsc = PacedSmsc(lambda _: 1e9)
     smsc.random_share = share
     drive([Pacing(limit, 0.0)], smsc, 40.0, window=64)
     assert smsc.accepted_between(10.0, 40.0) >= 0.8 * (limit or 3200) * (1 - share) * 30
+
+
+def test_few_answers_that_were_all_accepted_by_chance_do_not_end_a_comparison() -> None:
+    slowing = Slowing()
+    assert slowing.begin(1_000, 50, 1.0, 950, 0.0)
+    assert not slowing.count(14, 0, 500, 2.0)
+    assert slowing.comparing
+    assert slowing.count(400, 20, 500, 3.0)
+    assert slowing.share(3.0) == pytest.approx(20 / 414)
 
 
 def test_an_smsc_that_has_a_limit_and_also_throttles_by_chance_is_used_up_to_its_limit() -> None:
