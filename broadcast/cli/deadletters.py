@@ -15,6 +15,7 @@ from broadcast.deadletters.letters import Found
 from broadcast.deadletters.reading import find_deadletter, stream_deadletters
 from broadcast.logs import mask_numbers
 from broadcast.settings import Settings, load_settings
+from broadcast.text.printable import printable, printable_lines
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, nothing else.")
 
@@ -54,7 +55,7 @@ def _show_line(found: Found, *, first: bool, as_json: bool) -> None:
     mark = "replayed" if found.replayed else "dismissed" if found.dismissed else ""
     where = f"{found.letter.topic} {found.letter.partition}/{found.letter.offset}"
     click.echo(f"{found.offset:>8}  {_instant(found)}  {found.letter.stage:<9} {mark:<9} {where}")
-    click.echo(f"{'':>10}{mask_numbers(found.letter.error)}")
+    click.echo(f"{'':>10}{printable(mask_numbers(found.letter.error))}")
 
 
 @command.command("show")
@@ -67,8 +68,8 @@ def show_one(offset: int, as_json: bool) -> None:
         click.echo(json.dumps(_content(found) | _raw(found)))
         return
     for name, value in _content(found).items():
-        click.echo(f"{name}: {value}")
-    click.echo(found.letter.preview(length=len(found.letter.value or b"")))
+        click.echo(printable(f"{name}: {value}"))
+    click.echo(printable_lines(found.letter.preview(length=len(found.letter.value or b""))))
 
 
 @command.command("replay")

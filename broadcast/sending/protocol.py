@@ -10,9 +10,8 @@ class SenderEvents(Protocol):
 
     Who calls what, always on the event loop:
 
-    - `AccountBinds`: `write_ready` when a session has room, `raise_alarm` when one message is refused or an SMSC
-      takes what it refuses, `end_process`
-      when answers cannot be settled.
+    - `AccountBinds`: `write_ready` when a session has room, `raise_alarm` when one message is refused, when an SMSC
+      takes what it refuses or delivers what costs much, `end_process` when answers cannot be settled.
     - `JobReader`: `write_ready` when it has read jobs.
     - `ControlReader`: `write_ready` when control has changed, `put_aside` for a record that it cannot read,
       `raise_alarm` when Kafka has lost control records, or one has no room.

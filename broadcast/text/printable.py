@@ -17,6 +17,11 @@ def printable(text: str) -> str:
     return "".join([each if each.isprintable() else _escape(each) for each in text])
 
 
+def printable_lines(text: str) -> str:
+    """The text of several lines, each of them as `printable`."""
+    return "\n".join([printable(line) for line in text.split("\n")])
+
+
 def csv_cell(value: object) -> object:
     """A cell of CSV that no spreadsheet takes for a formula: an apostrophe stands in front of one. Numbers stay."""
     if not isinstance(value, str):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadcast.text.printable import csv_cell, printable
+from broadcast.text.printable import csv_cell, printable, printable_lines
 
 
 @given(st.text())
@@ -21,6 +21,13 @@ def test_nothing_moves_the_cursor_changes_colours_or_begins_a_line(text: str) ->
 def test_what_is_printable_stays_as_it_is() -> None:
     assert printable("Überflutung, Straße 5: 100 %") == "Überflutung, Straße 5: 100 %"
     assert printable("\x1b[2J\x9b31m\n\u202ex") == r"\x1b[2J\x9b31m\n\u202ex"
+
+
+@given(st.text())
+def test_a_text_of_several_lines_keeps_them_and_nothing_else(text: str) -> None:
+    lines = printable_lines(text).split("\n")
+    assert len(lines) == text.count("\n") + 1
+    assert all(line.isprintable() for line in lines)
 
 
 @pytest.mark.parametrize("text", ['=HYPERLINK("http://x")', "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)"])
