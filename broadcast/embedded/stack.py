@@ -12,6 +12,7 @@ from typing import Self
 from broadcast.clock import monotonic
 from broadcast.database import migrate
 from broadcast.embedded.directory import DataDirectory
+from broadcast.embedded.environment import OWN_FILE, without_own, write_variables
 from broadcast.embedded.errors import EmbeddedError, first_error
 from broadcast.embedded.options import StackOptions, write_routes
 from broadcast.embedded.ports import LOOPBACK, Ports
@@ -40,7 +41,8 @@ class Stack:
     """`async with Stack(directory) as stack: await stack.start()`; everything has ended when the block is left.
 
     With BROADCAST_KAFKA_BOOTSTRAP or BROADCAST_DATABASE_URL in the environment that server is used, and `kafka` or
-    `postgres` is None. It holds the data directory from `async with` on.
+    `postgres` is None, unless a stack itself has left that value in `stack.env`. It holds the data directory from
+    `async with` on.
     """
 
     def __init__(self, data_dir: Path, options: StackOptions | None = None, *, report: Report = discard) -> None:
@@ -49,12 +51,12 @@ class Stack:
         self.directory = DataDirectory(data_dir)
         self.data_dir = self.directory.path
         self._report = report
-        given = {**os.environ, **self.options.environment}
+        self._given = {**without_own(os.environ, self.data_dir), **self.options.environment}
         self.kafka: Kafka | None = None
         self.postgres: Postgres | None = None
-        if not given.get("BROADCAST_KAFKA_BOOTSTRAP"):
+        if not self._given.get("BROADCAST_KAFKA_BOOTSTRAP"):
             self.kafka = Kafka(self.data_dir / "kafka", port=self.options.kafka_port, report=report)
-        if not given.get("BROADCAST_DATABASE_URL"):
+        if not self._given.get("BROADCAST_DATABASE_URL"):
             self.postgres = Postgres(self.data_dir / "postgres", port=self.options.postgres_port)
         # Read before anything is started, so that an error in it is told at once.
         self.profile: Profile | None = None if self.options.profile is None else load_profile(self.options.profile)
@@ -210,11 +212,7 @@ class Stack:
             "BROADCAST_API_URL": self.api_url,
             "BROADCAST_METRICS_HOST": LOOPBACK,
         }
-        if self.kafka is not None:
-            ours["BROADCAST_KAFKA_BOOTSTRAP"] = self.kafka.bootstrap
-        if self.postgres is not None:
-            ours["BROADCAST_DATABASE_URL"] = self.postgres.dsn
-        return ours | dict(self.options.environment)
+        return ours | self._own_variables() | dict(self.options.environment)
 
     @property
     def settings(self) -> Settings:
@@ -225,9 +223,9 @@ class Stack:
 
     def write_environment(self, **more: str) -> Path:
         """Leave the addresses (and `more`, as `BROADCAST_API_KEY`) for commands of another terminal; mode 0600."""
-        lines = [f"{name}='{value}'\n" for name, value in sorted((self.environment | more).items())]
+        write_variables(self.data_dir / OWN_FILE, self._own_variables())
         file = self.data_dir / STACK_FILE
-        self.directory.write_private(file, "".join(lines))
+        write_variables(file, self.environment | more)
         return file
 
     async def stop(self) -> None:
@@ -265,10 +263,25 @@ class Stack:
         message = f"{restart.stage} ended with code {restart.code}; restarted after {restart.pause_seconds:g} s"
         self._report(Progress("restart", "failed", restart.restarts, message=message))
 
+    def _own_variables(self) -> dict[str, str]:
+        """The servers and the routes file that this stack has made, of nobody else."""
+        own: dict[str, str] = {}
+        if self.kafka is not None:
+            own["BROADCAST_KAFKA_BOOTSTRAP"] = self.kafka.bootstrap
+        if self.postgres is not None:
+            own["BROADCAST_DATABASE_URL"] = self.postgres.dsn
+        if self._given_routes_file() is None:
+            own["BROADCAST_ROUTES_FILE"] = str(self._routes_file())
+        return own
+
+    def _given_routes_file(self) -> Path | None:
+        given = self.options.routes_file or self._given.get("BROADCAST_ROUTES_FILE")
+        return Path(given).absolute() if given else None
+
     def _routes_file(self) -> Path:
-        given = self.options.routes_file or os.environ.get("BROADCAST_ROUTES_FILE")
-        if given:
-            return Path(given).absolute()
+        given = self._given_routes_file()
+        if given is not None:
+            return given
         file = self.data_dir / "routes.toml"
         write_routes(file, self.simulator_port, self.profile)
         return file

@@ -1,4 +1,7 @@
-"""A day with `broadcast up`: every way to publish, a stop in flight, the audit's commands, and the same data again."""
+"""A day with `broadcast up`: every way to publish, a stop in flight, the audit's commands, and the same data again.
+
+The second start is from a shell that has read the addresses of the first one.
+"""
 
 import asyncio
 import json
@@ -65,6 +68,14 @@ def alert_for(group: str, identifier: str) -> Alert:
     return freshen(alert, identifier, datetime.now(UTC), 3600).model_copy(update={"addresses": group})
 
 
+def read_stack_file(person: Person, data: Path) -> None:
+    """`set -a; . data/stack.env; set +a`: the shell keeps the addresses after the stop."""
+    lines = (data / "stack.env").read_text().splitlines()
+    pairs = [line.partition("=") for line in lines]
+    person.environment |= {name: value.strip("'") for name, _, value in pairs}
+    assert {"BROADCAST_DATABASE_URL", "BROADCAST_KAFKA_BOOTSTRAP"} <= person.environment.keys()
+
+
 def write_recipients(file: Path) -> None:
     """Small groups `g0` to `g4`, a crowd, and a line that cannot be read."""
     lines = [f"P{n},+4915007{n:06d},de,g{n % GROUPS}" for n in range(GROUPS * GROUP_SIZE)]
@@ -99,6 +110,7 @@ async def test_a_day_with_the_stack(tmp_path: Path) -> None:
             await check_metrics(addresses["metrics"])
         await check_audit(person, published[0])
         before = await person.ask("audit", "verify", "--json")
+        read_stack_file(person, data)
     async with up(person, data) as again:
         assert again == addresses
         after = await person.ask("audit", "verify", "--json")
