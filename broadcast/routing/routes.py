@@ -1,5 +1,6 @@
 """A route with its accounts, as the routes file describes it (`examples/routes.toml`)."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field, StrictBool, ValidationInfo, field_validator
@@ -63,3 +64,9 @@ class Route(Table):
             step = f"add {longest} to delays_seconds"
             raise refuse(f"has pause_seconds of {longest}, longer than all delays_seconds of the route", step)
         return value
+
+
+def choose_delay(delays: Sequence[int], step: int, least: int = 0) -> int:
+    """The delay in seconds of a step, counted from 0: the last one ever after, and `least` if there is one so long."""
+    delay = delays[min(step, len(delays) - 1)]
+    return delay if delay >= least else next((each for each in delays if each >= least), delays[-1])

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
@@ -29,6 +29,8 @@ SILENT_STEP_SECONDS = 5
 LINE_SECONDS = 10.0
 """In a pipe, values that change are written again after so long."""
 BAR_WIDTH = 40
+MOST_REASONS = 3
+"""Reasons to wait for a new try that are named, those of most recipients."""
 Routes = list[dict[str, Any]] | None
 """The routes of the queued recipients; None while the API cannot read its routes file."""
 KINDS_OF = {"unusable_accounts": ACCOUNT_KINDS, "slow_accounts": (ACCOUNT_THROTTLED, ACCOUNT_LATE)}
@@ -66,7 +68,8 @@ def write_line(progress: dict[str, Any], now: datetime) -> str:
     states = [state for state, number in progress["counts"].items() if number]
     counts = ", ".join(f"{state} {progress['counts'][state]:,}" for state in states)
     parts = [f"{progress['state']}{': ' if counts else ''}{counts}", progress["reason"] or ""]
-    parts += [f"{state}: {remark}" for state in states for remark in remarks_of(progress, state)]
+    remarks = {state: ", ".join(remarks_of(progress, state)) for state in states}
+    parts += [f"{state}: {remark}" for state, remark in remarks.items() if remark]
     return f"{now:%H:%M:%S} UTC alert {progress['alert_id']}: {'; '.join(filter(None, parts))}"
 
 
@@ -80,8 +83,19 @@ def remarks_of(progress: dict[str, Any], state: str) -> Iterator[str]:
             yield f"no answer for {progress['silent_seconds']} s"
         for route in progress["queued_routes"] or ():
             yield f"by route {route['route']} ({', '.join(route['prefixes'])})"
+            yield from _waiting_of(route)
         for alarm in (*progress["unusable_accounts"], *progress["slow_accounts"]):
             yield f"account {alarm['subject']}: {alarm['detail']}"
+
+
+def _waiting_of(route: dict[str, Any]) -> Iterator[str]:
+    """Who waits for a new try, since when an SMSC refused them for now."""
+    least = "" if route.get("complete", True) else "at least "
+    for each in route.get("waiting", ())[:MOST_REASONS]:
+        number = each["recipients"]
+        next_try_at = datetime.fromisoformat(each["next_try_at"]).astimezone(UTC)
+        verb = "waits" if number == 1 else "wait"
+        yield f"{least}{number:,} {verb} for a new try, not before {next_try_at:%H:%M:%S} UTC: {each['reason']}"
 
 
 class Lines:
@@ -155,8 +169,8 @@ def _follow(api: Client, alert_id: str) -> Iterator[dict[str, Any]]:
 
 def read_routes(api: Client, alert_id: str) -> Routes:
     """The routes that carry the queued recipients of an alert, with their prefixes and accounts."""
-    routes: Routes = api.get(f"/v1/alerts/{alert_id}/queued-routes")["routes"]
-    return routes
+    found = api.get(f"/v1/alerts/{alert_id}/queued-routes")
+    return None if found["routes"] is None else [route | {"complete": found["complete"]} for route in found["routes"]]
 
 
 def read_accounts(api: Client, routes: Routes) -> dict[str, Any]:

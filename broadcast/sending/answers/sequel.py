@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from broadcast.routing.routes import choose_delay
 from broadcast.sending.accounts.templates import WHOLE
 from broadcast.sending.rules import UNANSWERED
 from broadcast.smpp.codec.command_status import (
@@ -115,10 +116,7 @@ def choose_pause(
         step = max(0, job.attempt - 2)
     else:
         step = job.attempt - 1
-    pause = delays[min(step, len(delays) - 1)]
-    if pause >= least or sequel.follow is Follow.OTHER_ACCOUNT:
-        return pause
-    return next((each for each in delays if each >= least), delays[-1])
+    return choose_delay(delays, step, 0 if sequel.follow is Follow.OTHER_ACCOUNT else least)
 
 
 def next_job(job: Job, sequel: Sequel, *, account: str, session: str, due_at: int) -> Job:

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from broadcast.audience import resolve
+from broadcast.smpp.codec.command_status import RMSGQFUL
 
 from .conftest import Api, Served
 
@@ -120,6 +121,19 @@ async def test_the_routes_of_the_queued_are_told_with_prefixes_and_accounts_and_
             """,
             alert_id,
         )
+        # One of the British was refused for now twice, because its queue is full.
+        await connection.execute("INSERT INTO accounts (name) VALUES ('british-1')")
+        await connection.execute(
+            """
+            INSERT INTO attempts (alert_id, recipient_id, number_hash, evidence_id, error, answered_at, attempt,
+                                  segment, segments, outcome, possible_duplicate, only_attempt, account, reason)
+            SELECT $1, min(id), 0, 1, $2, '2026-01-02T03:04:00Z'::timestamptz + tried * interval '10 s', tried,
+                   1, 1, 3, false, false, (SELECT id FROM accounts), 'the queue is full'
+            FROM recipients, generate_series(1, 2) AS tried WHERE msisdn LIKE '+44%' GROUP BY tried
+            """,
+            alert_id,
+            RMSGQFUL,
+        )
     finally:
         await connection.close()
     routes = "".join(
@@ -132,7 +146,9 @@ async def test_the_routes_of_the_queued_are_told_with_prefixes_and_accounts_and_
     async with served(settings, api.token) as other:
         await other.until_ready()
         body = (await other.http.get(f"/v1/alerts/{alert_id}/queued-routes")).json()
-        british = {"route": "british", "prefixes": ["+44"], "accounts": ["british-1"], "queued": 10}
+        waiting = {"reason": "the queue is full", "recipients": 1, "next_try_at": "2026-01-02T03:04:50Z"}
+        british: dict[str, object] = {"route": "british", "prefixes": ["+44"], "accounts": ["british-1"]}
+        british |= {"queued": 10, "waiting": [waiting]}
         assert body == {"routes": [british], "complete": True}
         await other_chunks(api, alert_id, 21)
         body = (await other.http.get(f"/v1/alerts/{alert_id}/queued-routes")).json()

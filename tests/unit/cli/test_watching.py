@@ -69,17 +69,30 @@ def test_an_smsc_that_does_not_answer_is_told_after_seconds() -> None:
 def test_a_pipe_gets_one_line_with_the_time_of_day() -> None:
     line = write_line(progress_of(7, 5, 1), datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
     assert line == (
-        f"03:04:05 UTC alert a: active: queued 7, delivered 2, failed 1; queued: no answer for 5 s; "
-        f"queued: by route home (+49, +43); "
-        f"queued: account operator, sender a: {DETAIL}; queued: account other, sender a: {THROTTLED}; "
+        f"03:04:05 UTC alert a: active: queued 7, delivered 2, failed 1; queued: no answer for 5 s, "
+        f"by route home (+49, +43), "
+        f"account operator, sender a: {DETAIL}, account other, sender a: {THROTTLED}; "
         f"failed: 1: {UNROUTED}"
     )
+
+
+def test_who_waits_for_a_new_try_is_told_with_the_next_try_and_the_reason() -> None:
+    progress = progress_of(7)
+    [route] = progress["queued_routes"]
+    full = {"reason": "ESME_RMSGQFUL: the queue is full", "next_try_at": "2026-01-02T03:04:30Z"}
+    route["waiting"] = [full | {"recipients": 1}]
+    words = "waits for a new try, not before 03:04:30 UTC: ESME_RMSGQFUL: the queue is full"
+    assert f", 1 {words}" in write_line(progress, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    route["complete"] = False
+    route["waiting"] = [full | {"recipients": 1_200}]
+    words = words.replace("waits", "wait")
+    assert f", at least 1,200 {words}" in write_line(progress, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
 
 
 def test_only_accounts_of_the_routes_of_the_queued_are_named_also_one_that_answers_nothing() -> None:
     alarms = [
         {"kind": "bind_down", "subject": "beta-1, sender a", "detail": "refused"},
-        {"kind": "account_late", "subject": "gamma-1, sender a", "detail": "gamma-1 has answered none of 50 submits"},
+        {"kind": "account_late", "subject": "gamma-1, sender a", "detail": "has answered none of 50 submits"},
         {"kind": "account_stopped", "subject": "gamma-10, sender a", "detail": "refused"},
         {"kind": "sum_gap", "subject": "gamma-1", "detail": "one too many"},
     ]

@@ -163,7 +163,7 @@ def test_an_smsc_that_answers_late_is_told_and_the_account_still_works() -> None
     assert sender.health.degraded == {}
     sender.accounts[0].lateness.look(0.0, answers=0, overdue=0, pending=8, silent_seconds=7.4, timeout=30.0)
     sender.look()
-    assert sender.health.degraded == {"account a": "a has answered none of 8 submits for 7 s"}
+    assert sender.health.degraded == {"account a": "has answered none of 8 submits for 7 s"}
     assert sender.health.ready()
     sender.accounts[0].lateness.clear()
     sender.look()

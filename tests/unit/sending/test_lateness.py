@@ -22,9 +22,9 @@ def look(lateness: Lateness, now: float, answers: int = 0, overdue: int = 0, sil
 def test_submits_without_any_answer_for_seconds_are_told_with_their_number() -> None:
     lateness = Lateness()
     look(lateness, 4.9, silent=SILENT_SECONDS - 0.1)
-    assert lateness.describe("gamma-1") == ""
+    assert lateness.describe() == ""
     look(lateness, 8.0, silent=8.0)
-    assert lateness.describe("gamma-1") == "gamma-1 has answered none of 50 submits for 8 s"
+    assert lateness.describe() == "has answered none of 50 submits for 8 s"
 
 
 def test_an_smsc_that_answers_each_submit_after_40_s_is_late_without_a_break() -> None:
@@ -36,12 +36,12 @@ def test_an_smsc_that_answers_each_submit_after_40_s_is_late_without_a_break() -
         look(lateness, float(second), answers=answered, overdue=answered, silent=float(silent))
         if second >= 40:
             assert lateness.late
-            said.append(lateness.describe("gamma-1"))
+            said.append(lateness.describe())
     assert said[-1] == (
-        "gamma-1 answers late: 200 of the last 200 answers came after response_timeout_seconds (30 s); "
+        "answers late: 200 of the last 200 answers came after response_timeout_seconds (30 s); "
         "raise response_timeout_seconds or ask the operator of the SMSC"
     )
-    assert all(" answers late: " in each for each in said)
+    assert all("answers late: " in each for each in said)
 
 
 def test_it_is_in_order_again_only_after_answers_in_time() -> None:
@@ -71,7 +71,7 @@ def test_what_is_late_is_told_for_at_least_the_steady_time(looks: list[tuple[flo
             late_at = now
         if now - late_at < STEADY_SECONDS:
             assert lateness.late
-        assert bool(lateness.describe("a")) == lateness.late
+        assert bool(lateness.describe()) == lateness.late
 
 
 @dataclass
@@ -131,8 +131,8 @@ def test_an_open_alarm_gets_newer_values_and_ends_when_the_account_is_stopped() 
         watch.look(binds, now)  # type: ignore[arg-type]
     subject = "a, sender host-1"
     assert alarms.calls[:2] == [
-        ("raise", ACCOUNT_LATE, subject, "a has answered none of 8 submits for 7 s"),
-        ("renew", ACCOUNT_LATE, subject, "a has answered none of 8 submits for 7 s"),
+        ("raise", ACCOUNT_LATE, subject, "has answered none of 8 submits for 7 s"),
+        ("renew", ACCOUNT_LATE, subject, "has answered none of 8 submits for 7 s"),
     ]
     binds.pool.sessions[1].answers, binds.pool.sessions[1].seconds = (8, 8), 0.0
     watch.look(binds, 40.0)  # type: ignore[arg-type]

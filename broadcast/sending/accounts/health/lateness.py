@@ -57,17 +57,17 @@ class Lateness:
         self.late, self._timely, self._longest = False, False, 0.0
         self._samples.clear()
 
-    def describe(self, account: str) -> str:
-        """The lateness in words, with the account's name; empty while nothing is late."""
+    def describe(self) -> str:
+        """The lateness in words, to stand after the account's name; empty while nothing is late."""
         if not self.late:
             return ""
         overdue = sum(late for _, late in self._samples)
         if overdue:
             return (
-                f"{account} answers late: {overdue} of the last {sum(count for count, _ in self._samples)} answers came"
+                f"answers late: {overdue} of the last {sum(count for count, _ in self._samples)} answers came"
                 f" after response_timeout_seconds ({self._timeout:g} s); raise response_timeout_seconds or ask the "
                 "operator of the SMSC"
             )
         if self._silent >= SILENT_SECONDS:
-            return f"{account} has answered none of {self._pending} submits for {self._silent:.0f} s"
-        return f"{account} answers slowly: it left submits unanswered for up to {self._longest:.0f} s"
+            return f"has answered none of {self._pending} submits for {self._silent:.0f} s"
+        return f"answers slowly: it left submits unanswered for up to {self._longest:.0f} s"

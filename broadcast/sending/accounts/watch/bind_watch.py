@@ -84,7 +84,7 @@ def report_binds(binds: AccountBinds, now: float) -> BindReport:
         stopped=breaker.reason,
         next_probe_at=None if pause is None else epoch_milliseconds() + int(pause * 1000),
         submits=bool(binds.pool.sessions),
-        late=binds.lateness.describe(binds.account.name),
+        late=binds.lateness.describe(),
     )
 
 

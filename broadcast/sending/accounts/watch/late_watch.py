@@ -30,7 +30,7 @@ class LateWatch:
                 silent_seconds=silent.unanswered_seconds(),
                 timeout=binds.account.response_timeout_seconds,
             )
-        self._alarms.tell(name, lateness.describe(name) if lateness.late else "", now)
+        self._alarms.tell(name, lateness.describe(), now)
 
     def forget(self, name: str) -> None:
         """End the alarm of an account that is removed."""
