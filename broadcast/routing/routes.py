@@ -67,6 +67,9 @@ class Route(Table):
 
 
 def choose_delay(delays: Sequence[int], step: int, least: int = 0) -> int:
-    """The delay in seconds of a step, counted from 0: the last one ever after, and `least` if there is one so long."""
+    """The delay in seconds of a step, counted from 0.
+
+    After the last delay it stays the last. It is not shorter than `least`, if any delay is so long.
+    """
     delay = delays[min(step, len(delays) - 1)]
     return delay if delay >= least else next((each for each in delays if each >= least), delays[-1])
