@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from broadcast.errors import SettingsError
 from broadcast.routing import NO_PLACES, Fault, Places, Reading, Route, Tls, check_routes, make_error
 from broadcast.settings import Settings, read_environment
@@ -21,16 +23,17 @@ class CheckedFile:
     """Finds the lines of its fields."""
 
 
-def load_routes(settings: Settings, *, with_files: bool = False) -> tuple[Route, ...]:
-    """The routes of `BROADCAST_ROUTES_FILE`; its `env:NAME` are read from the environment or the secrets.
+def load_routes(settings: Settings, *, with_secrets: bool = False) -> tuple[Route, ...]:
+    """The routes of `BROADCAST_ROUTES_FILE`.
 
-    `with_files` for a process that binds: the certificates and keys must be there too. Raises SettingsError
-    (RoutesError for what the file says) with the line, the field, its value and the next step.
+    `with_secrets` for a process that binds: passwords written `env:NAME` are read from the environment or the
+    directory of secrets, and certificates and keys must be there. Raises SettingsError (RoutesError for what the file
+    says) with the line, the field, its value and the next step.
     """
-    return load_file(settings, with_files=with_files).routes
+    return load_file(settings, with_secrets=with_secrets).routes
 
 
-def load_file(settings: Settings, *, with_files: bool = False) -> CheckedFile:
+def load_file(settings: Settings, *, with_secrets: bool = False) -> CheckedFile:
     """The routes file and the lines of its fields; arguments and errors are those of `load_routes`."""
     path = settings.routes_file
     if path is None:
@@ -38,7 +41,8 @@ def load_file(settings: Settings, *, with_files: bool = False) -> CheckedFile:
     if path.is_fifo():
         raise SettingsError(f"BROADCAST_ROUTES_FILE = {path}: is a named pipe, which cannot be read again; name a file")
     try:
-        checked = check_file(path, settings, read_environment(), with_files=with_files)
+        environment = read_environment() if with_secrets else {}
+        checked = check_file(path, settings, environment, with_secrets=with_secrets)
     except OSError as error:
         raise SettingsError(f"BROADCAST_ROUTES_FILE = {path}: {error.strerror}; name a readable file") from None
     if checked.faults:
@@ -47,11 +51,12 @@ def load_file(settings: Settings, *, with_files: bool = False) -> CheckedFile:
 
 
 def check_file(
-    path: Path, settings: Settings, environment: Mapping[str, str], *, with_files: bool = True
+    path: Path, settings: Settings, environment: Mapping[str, str], *, with_secrets: bool = True
 ) -> CheckedFile:
     """Everything that is wrong in the routes file at `path`; OSError when the file cannot be read.
 
-    `settings` say how long a message and a retry may be.
+    `settings` say how long a message and a retry may be. Without `with_secrets` no password and no file of TLS is
+    looked up.
     """
     octets = path.read_bytes()
     try:
@@ -61,10 +66,11 @@ def check_file(
         rule = f"has the octet 0x{octets[error.start]:02X}, which is not UTF-8"
         fault = Fault(line, "", "", "", rule, "save the file as UTF-8")
         return CheckedFile(path, (), (fault,), NO_PLACES)
-    reading = _from_directory(check_routes(text, environment), path.absolute().parent)
+    directory = path.absolute().parent
+    reading = _from_directory(check_routes(text, environment, with_passwords=with_secrets), directory)
     found = [*reading.faults, *_check_limits(reading, settings)]
-    if with_files:
-        found += _check_tls_files(reading)
+    if with_secrets:
+        found += _check_tls_files(reading, directory)
     faults = tuple(sorted(found, key=lambda fault: fault.line))
     return CheckedFile(path, () if faults else reading.routes, faults, reading.places)
 
@@ -104,9 +110,15 @@ def _check_limits(reading: Reading, settings: Settings) -> Iterator[Fault]:
             )
 
 
-def _check_tls_files(reading: Reading) -> Iterator[Fault]:
-    for path, account in reading.accounts():
-        for field, rule, step in _check_tls(account.tls) if account.tls else ():
+def _check_tls_files(reading: Reading, directory: Path) -> Iterator[Fault]:
+    """What is wrong with the files of every account, also where something else of the routes file is wrong."""
+    for path, content in reading.written_accounts():
+        try:
+            tls = Tls.model_validate(content["tls"]) if "tls" in content else None
+        except ValidationError:
+            # The reading tells what is wrong with the table itself.
+            continue
+        for field, rule, step in _check_tls(_resolve(tls, directory)) if tls else ():
             yield reading.places.fault((*path, "tls", field), rule, step)
 
 

@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
     """Send the jobs of every route, or of `settings.sender_route` alone, until `stop`."""
-    found = load_routes(settings, with_files=True)
+    found = load_routes(settings, with_secrets=True)
     routes = [route for route in found if settings.sender_route in (None, route.name)]
     if not routes:
         raise SettingsError(f"BROADCAST_SENDER_ROUTE = {settings.sender_route!r}: no such route in the routes file")

@@ -256,8 +256,9 @@ class Stack:
     def _check_options(self) -> None:
         self._port("api", self.options.api_port)
         self._port("smsc", self.options.simulator_port)
-        if self.options.routes_file is not None:
-            load_routes(Settings(routes_file=self.options.routes_file), with_files=True)
+        routes_file = self._given_routes_file()
+        if routes_file is not None:
+            load_routes(Settings(routes_file=routes_file), with_secrets=True)
 
     def _report_restart(self, restart: Restart) -> None:
         message = f"{restart.stage} ended with code {restart.code}; restarted after {restart.pause_seconds:g} s"

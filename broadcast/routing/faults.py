@@ -59,10 +59,13 @@ class Fault:
 
 
 class Places:
-    """The fields of a routes file by path: their lines, their values, and the route and account they belong to."""
+    """The fields of a routes file by path: their lines, their values, and the route and account they belong to.
+
+    `content` is the file as TOML has it.
+    """
 
     def __init__(self, content: object, lines: Mapping[Path, int], file: type[BaseModel]) -> None:
-        self._content: Final = content
+        self.content: Final = content
         self._lines: Final = lines
         self._tables: Final = dict(_find_tables(file, ()))
 
@@ -98,7 +101,7 @@ class Places:
         return next((self._lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self._lines), 0)
 
     def _value(self, path: Path) -> Any:
-        value: Any = self._content
+        value: Any = self.content
         try:
             for part in path:
                 value = value[part]

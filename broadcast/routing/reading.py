@@ -58,11 +58,16 @@ class Reading:
             for position, account in enumerate(route.accounts):
                 yield ("routes", number, "accounts", position), account
 
+    def written_accounts(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Every account as it is written, with its path, also in a file with faults."""
+        return _accounts(self.places.content)
 
-def check_routes(text: str, environment: Mapping[str, str] | None = None) -> Reading:
+
+def check_routes(text: str, environment: Mapping[str, str] | None = None, *, with_passwords: bool = True) -> Reading:
     """The routes of a routes file, or everything that is wrong in it; raises nothing.
 
-    A password written `env:NAME` is taken from `environment`, so that the file itself holds no secret.
+    A password written `env:NAME` is taken from `environment`, so that the file itself holds no secret. Without
+    `with_passwords` it is not looked up: the accounts are for names and addresses only.
     """
     try:
         content = tomllib.loads(text)
@@ -86,7 +91,7 @@ def check_routes(text: str, environment: Mapping[str, str] | None = None) -> Rea
     faults += _find_doubles(content, places)
     faults += _find_shared_logins(content, places)
     faults += _find_wrong_others(content, places)
-    passwords = dict(_find_passwords(content, environment or {}, places, faults))
+    passwords = dict(_find_passwords(content, environment or {}, places, faults, looked_up=with_passwords))
     if faults:
         return Reading((), tuple(sorted(faults, key=lambda fault: fault.line)), places)
     return Reading(tuple(_with_passwords(route, passwords) for route in routes), (), places)
@@ -191,15 +196,17 @@ def _find_wrong_others(content: object, places: Places) -> Iterator[Fault]:
 
 
 def _find_passwords(
-    content: object, environment: Mapping[str, str], places: Places, faults: list[Fault]
+    content: object, environment: Mapping[str, str], places: Places, faults: list[Fault], *, looked_up: bool
 ) -> Iterator[tuple[str, SecretStr]]:
-    """The passwords by account; those that cannot be used become faults."""
+    """The passwords by account; those that cannot be used become faults. Variables are read if `looked_up`."""
     for path, account in _accounts(content):
         written = account.get("password")
         if not isinstance(written, str):
             continue
         password, subject = written, ""
         if written.startswith(ENVIRONMENT):
+            if not looked_up:
+                continue
             variable = written.removeprefix(ENVIRONMENT)
             subject = f"names the variable {variable}, which "
             if variable not in environment:

@@ -105,7 +105,7 @@ class RoutesInForce:
     def reload(self) -> None:
         """Read the file again and work by it from now on, or refuse it whole."""
         try:
-            file = load_file(self._settings, with_files=True)
+            file = load_file(self._settings, with_secrets=True)
         except SettingsError as error:
             self._refuse(str(error))
             return

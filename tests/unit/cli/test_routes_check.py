@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broadcast.cli import topics
 from broadcast.cli.routes import command
 from broadcast.errors import SettingsError
 from broadcast.routes_file import check_file, load_routes
@@ -109,9 +110,41 @@ def test_a_certificate_or_key_that_cannot_work_is_refused(
     result = check(tmp_path / "r.toml", f"{TEXT}[routes.accounts.tls]\n{tls}\n")
     assert message in result.stderr
     with pytest.raises(RoutesError, match=r"r\.toml:\d+: route 'de', account 'a': tls\."):
-        load_routes(Settings(routes_file=tmp_path / "r.toml"), with_files=True)
+        load_routes(Settings(routes_file=tmp_path / "r.toml"), with_secrets=True)
     # A stage without binds need not have the files.
     assert load_routes(Settings(routes_file=tmp_path / "r.toml"))
+
+
+def test_files_of_tls_are_looked_at_also_beside_other_faults(tmp_path: Path) -> None:
+    tls = "[routes.accounts.tls]\nca_file = 'no.pem'\ncertificate_file = 'no.crt'\n"
+    path = tmp_path / "r.toml"
+    assert check(path, TEXT.replace("2775", "0") + tls).stderr.splitlines() == [
+        f"{path}:7: route 'de', account 'a': port = 0: must be at least 1; raise it",
+        f"{path}:10: route 'de', account 'a': tls.ca_file = 'no.pem': cannot be read: No such file or directory; "
+        "name a file that this process may read",
+        f"{path}:11: route 'de', account 'a': tls.certificate_file = 'no.crt': cannot be read: No such file or "
+        "directory; name a file that this process may read",
+    ]
+
+
+def test_who_needs_only_names_needs_no_password(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(TEXT + "password = 'env:NO_SUCH_VARIABLE'\n")
+    [route] = load_routes(Settings(routes_file=path))
+    assert [account.name for account in route.accounts] == ["a"]
+    with pytest.raises(RoutesError, match="names the variable NO_SUCH_VARIABLE, which is not set"):
+        load_routes(Settings(routes_file=path), with_secrets=True)
+
+
+def test_the_topics_are_listed_without_the_passwords_of_accounts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(TEXT + "password = 'env:NO_SUCH_VARIABLE'\n")
+    monkeypatch.setenv("BROADCAST_ROUTES_FILE", str(path))
+    result = CliRunner().invoke(topics.command, ["list"])
+    assert result.exit_code == 0, result.output
+    assert "broadcast.jobs.de.routine" in result.stdout
 
 
 def test_files_that_fit_are_taken(tmp_path: Path) -> None:
