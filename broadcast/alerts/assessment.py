@@ -25,6 +25,7 @@ from broadcast.lifecycle import (
 )
 from broadcast.routing import Route
 from broadcast.settings import Settings
+from broadcast.text.counts import counted
 from schemas.alert import Alert
 from schemas.control import Variant
 from schemas.lane import Lane
@@ -171,14 +172,18 @@ def _refusals(
         yield refused(reason, _expired(content.expires_at), by=Transition.EXPIRED)
 
 
-def explain_empty(groups: Sequence[str], missing: Sequence[str], *, participants_only: bool) -> str:
-    """Why nobody is in an audience that was resolved; `missing` are those of its groups that are gone."""
+def explain_empty(groups: Sequence[str], missing: Sequence[str], *, participants_only: bool, members: int = 0) -> str:
+    """Why nobody is in an audience that was resolved; `missing` are those of its groups that are gone.
+
+    `members` are all people in the groups; only some of them may be participants.
+    """
     if missing:
         return f"addresses: no group {', '.join(missing)} is known any more; import it, and publish anew"
-    nobody = _nobody_in(groups, only_participants=participants_only)
-    if participants_only:
+    nobody = _nobody_in(groups, only_participants=participants_only and members > 0)
+    if participants_only and members:
         return (
-            f"addresses: {nobody}; set participant = yes for its members in the CSV, and import it (docs/accounts.md)"
+            f"addresses: {nobody}, which has {counted(members, 'member')}; set participant = yes for who takes part in "
+            "the CSV, and import it (docs/accounts.md)"
         )
     return f"addresses: {nobody}; name a group that has members"
 

@@ -21,7 +21,7 @@ from broadcast.alerts.store import (
     move_alert,
     set_audience,
 )
-from broadcast.audience import ChunkError, ChunkRows, read_chunk, resolve
+from broadcast.audience import ChunkError, ChunkRows, count_members, read_chunk, resolve
 from broadcast.audience.numbers import country_prefix
 from broadcast.cap import choose_all
 from broadcast.clock import utc_now
@@ -85,7 +85,14 @@ async def commit_audience(pool: asyncpg.Pool, expansion: Expansion, settings: Se
             chain=audience.chain,
         )
         if audience.count == 0 and may_happen(stored.state, Transition.REFUSED):
-            reason = explain_empty(expansion.groups, audience.missing, participants_only=expansion.participants_only)
+            marked_only = expansion.participants_only and not audience.missing
+            members = await count_members(connection, expansion.groups) if marked_only else 0
+            reason = explain_empty(
+                expansion.groups,
+                audience.missing,
+                participants_only=expansion.participants_only,
+                members=members,
+            )
             log.warning("alert_refused", reason=reason)
             await move_alert(connection, stored.alert_id, stored.state, Transition.REFUSED, at=utc_now(), reason=reason)
     if stored.audience is None:

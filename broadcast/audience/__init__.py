@@ -1,7 +1,7 @@
 """The directory of recipients and groups: import, groups, audiences as chunks."""
 
 from broadcast.audience.chunks import ChunkError, ChunkRows, chain, chunk_digest, read_chunk
-from broadcast.audience.resolution import Audience, has_people, missing_groups, resolve
+from broadcast.audience.resolution import Audience, count_members, has_people, missing_groups, resolve
 
 __all__ = [
     "Audience",
@@ -9,6 +9,7 @@ __all__ = [
     "ChunkRows",
     "chain",
     "chunk_digest",
+    "count_members",
     "has_people",
     "missing_groups",
     "read_chunk",

@@ -84,12 +84,15 @@ FROM audience, digested JOIN chained USING (chunk)
 
 READ_BACK = "SELECT count, suppressed, chunks, chain, missing FROM audiences WHERE alert_id = $1"
 
-PEOPLED = """
+REACHED = """
 WITH RECURSIVE reached (group_id) AS (
     SELECT id FROM groups WHERE name = ANY ($1::text[])
     UNION
     SELECT group_groups.child_id FROM group_groups JOIN reached ON group_groups.parent_id = reached.group_id
 )
+"""
+
+PEOPLED = f"""{REACHED}
 SELECT EXISTS (
     SELECT FROM reached CROSS JOIN LATERAL (
         SELECT FROM group_members AS members WHERE members.group_id = reached.group_id
@@ -97,6 +100,8 @@ SELECT EXISTS (
     ) AS somebody
 )
 """
+
+MEMBERS = f"{REACHED} SELECT count(DISTINCT recipient_id) FROM reached JOIN group_members USING (group_id)"
 
 MISSING = """
 SELECT DISTINCT asked.name FROM unnest($1::text[]) AS asked (name)
@@ -131,6 +136,12 @@ async def missing_groups(connection: Connection, groups: Sequence[str]) -> list[
 async def has_people(connection: Connection, groups: Sequence[str], *, participants_only: bool) -> bool:
     """Whether anybody (any participant) is in the groups, or in those within them."""
     found: bool = await connection.fetchval(PEOPLED, list(groups), participants_only)
+    return found
+
+
+async def count_members(connection: Connection, groups: Sequence[str]) -> int:
+    """How many people are in the groups, or in those within them, participants or not."""
+    found: int = await connection.fetchval(MEMBERS, list(groups))
     return found
 
 

@@ -133,6 +133,15 @@ async def test_an_exercise_goes_to_participants_only(stage: Control) -> None:
     assert sorted(int(record.key) for record in await jobs(stage)) == [2, 5]
 
 
+async def test_an_exercise_without_marked_participants_says_how_many_members_there_are(stage: Control) -> None:
+    await add_recipients(stage.connection, "riverside", 3)
+    content = alert_content(["riverside"], status="Exercise")
+    await publish(stage, content)
+    async with stage.running(expander.run, "expander"):
+        row = await stage.state(id_of(content), "refused")
+    assert "no marked participant is in riverside, which has 3 members; set participant = yes" in row["reason"]
+
+
 async def test_a_stopped_alert_is_expanded_all_the_same_and_stays_stopped(stage: Control) -> None:
     await add_recipients(stage.connection, "riverside", 12)
     content = alert_content(["riverside"])

@@ -196,20 +196,25 @@ def test_content_is_what_the_alert_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "participants_only", "reason"),
+    ("missing", "members", "reason"),
     [
-        (["b"], False, "addresses: no group b is known any more; import it, and publish anew"),
-        ([], False, "addresses: no recipient is in a, b; name a group that has members"),
+        (["b"], 0, "addresses: no group b is known any more; import it, and publish anew"),
+        ([], 0, "addresses: no recipient is in a, b; name a group that has members"),
         (
             [],
-            True,
-            "addresses: no marked participant is in a, b; set participant = yes for its members in the CSV, and import "
-            "it (docs/accounts.md)",
+            1_200,
+            "addresses: no marked participant is in a, b, which has 1,200 members; set participant = yes for who takes "
+            "part in the CSV, and import it (docs/accounts.md)",
         ),
     ],
 )
-def test_an_empty_audience_says_why(missing: list[str], participants_only: bool, reason: str) -> None:
-    assert explain_empty(["a", "b"], missing, participants_only=participants_only) == reason
+def test_an_empty_audience_says_why(missing: list[str], members: int, reason: str) -> None:
+    assert explain_empty(["a", "b"], missing, participants_only=members > 0, members=members) == reason
+
+
+def test_an_exercise_for_a_group_without_anybody_says_that_it_has_no_members() -> None:
+    reason = explain_empty(["a"], [], participants_only=True, members=0)
+    assert reason == "addresses: no recipient is in a; name a group that has members"
 
 
 CROSSING = {"areaDesc": "river", "polygon": ("0,0 1,1 1,0 0,1 0,0",)}

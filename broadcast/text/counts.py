@@ -1,0 +1,10 @@
+"""Numbers of things as people read them: 1 receipt is, 1,200 receipts are. Pure."""
+
+
+def counted(number: int, noun: str, verb: str = "", plural_verb: str = "") -> str:
+    """A number with its noun, which gets an s unless the number is 1, and a verb that fits.
+
+    Thousands have a comma. `verb` goes with one thing, `plural_verb` with more or none.
+    """
+    words = (f"{number:,}", noun, verb) if number == 1 else (f"{number:,}", f"{noun}s", plural_verb)
+    return " ".join(filter(None, words))
