@@ -9,6 +9,7 @@ from broadcast.alarms import Alarm, clear_alarms, list_alarms, runbook_of
 from broadcast.cli.terminal.audit_connection import with_audit
 from broadcast.cli.terminal.display import Table, print_table
 from broadcast.cli.terminal.ids import ID
+from broadcast.text.counts import counted
 
 
 @click.group(name="alarms")
@@ -48,7 +49,7 @@ def clear(ids: tuple[int, ...], by: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"cleared": sorted(set(ids)), "by": by}))
         return
-    click.echo(f"cleared {len(set(ids))} alarm{'s' if len(set(ids)) > 1 else ''}")
+    click.echo(f"cleared {counted(len(set(ids)), 'alarm')}")
 
 
 def _described(alarm: Alarm) -> dict[str, object]:

@@ -15,6 +15,7 @@ from broadcast.deadletters.letters import Found
 from broadcast.deadletters.reading import find_deadletter, stream_deadletters
 from broadcast.logs import mask_numbers
 from broadcast.settings import Settings, load_settings
+from broadcast.text.counts import counted
 from broadcast.text.printable import printable, printable_lines
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, nothing else.")
@@ -45,7 +46,7 @@ async def _show_all(settings: Settings, since: int, limit: int | None, *, as_jso
     if as_json:
         click.echo("]" if count else "[]")
     else:
-        click.echo(f"{count} dead letters")
+        click.echo(counted(count, "dead letter"))
 
 
 def _show_line(found: Found, *, first: bool, as_json: bool) -> None:

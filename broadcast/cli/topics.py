@@ -8,6 +8,7 @@ import click
 from broadcast.kafka.topics import BROKER_BUDGET_SECONDS, check_topics, create_topics, topics_of
 from broadcast.routes_file import load_routes
 from broadcast.settings import load_settings
+from broadcast.text.counts import counted
 from schemas.topics import Topic
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, nothing else.")
@@ -38,7 +39,7 @@ def create(timeout_seconds: float, as_json: bool) -> None:
         return
     for name in created:
         click.echo(f"created {name}")
-    click.echo(f"{len(topics_of(settings, routes))} topics, {len(created)} of them new")
+    click.echo(f"{counted(len(topics_of(settings, routes)), 'topic')}, {len(created)} of them new")
 
 
 @command.command("check")
@@ -57,7 +58,7 @@ def check(timeout_seconds: float, as_json: bool) -> None:
     else:
         for fault in faults:
             click.echo(str(fault), err=True)
-        click.echo(f"{len(topics_of(settings, routes))} topics, {len(faults)} faults")
+        click.echo(f"{counted(len(topics_of(settings, routes)), 'topic')}, {counted(len(faults), 'fault')}")
     if faults:
         raise SystemExit(1)
 

@@ -22,6 +22,7 @@ from broadcast.embedded.limits import Limits, longest_resend_seconds, states_sta
 from broadcast.embedded.stack import Stack
 from broadcast.embedded.steps import Progress, Report, discard
 from broadcast.routes_file import load_routes
+from broadcast.text.counts import counted
 from schemas.alert import Alert
 from schemas.status import DeliveryState
 
@@ -53,10 +54,10 @@ class Reconciliation:
         checks = (
             (self.audience == 0, "the audience is empty"),
             (self.gap != 0, f"audience and sum of states differ by {self.gap}"),
-            (self.queued > 0, f"{self.queued} recipients are still queued"),
-            (self.missing > 0, f"{self.missing} numbers of the audience never reached the simulator"),
-            (self.unexpected > 0, f"{self.unexpected} numbers reached the simulator that are not in the audience"),
-            (self.repeated > 0, f"{self.repeated} numbers reached the simulator more than once"),
+            (self.queued > 0, f"{counted(self.queued, 'recipient', 'is', 'are')} still queued"),
+            (self.missing > 0, f"{counted(self.missing, 'number')} of the audience never reached the simulator"),
+            (self.unexpected > 0, f"{counted(self.unexpected, 'number')} outside the audience reached the simulator"),
+            (self.repeated > 0, f"{counted(self.repeated, 'number')} reached the simulator more than once"),
         )
         return [problem for wrong, problem in checks if wrong]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from broadcast.embedded.demonstration import End, Reconciliation
 from broadcast.embedded.limits import Limits
+from broadcast.text.counts import counted
 from schemas.status import DeliveryState
 
 LIMITS = Limits(stall_seconds=60.0, most_seconds=300.0, unbound_seconds=15.0, ends=True)
@@ -48,19 +49,20 @@ class ProfiledResult:
         checks = (
             (found.audience == 0, "the audience is empty"),
             (found.gap != 0, f"audience and sum of states differ by {found.gap}"),
-            (found.unexpected > 0, f"{found.unexpected} numbers reached the simulator that are not in the audience"),
+            (found.unexpected > 0, f"{counted(found.unexpected, 'number')} outside the audience reached the simulator"),
             (
                 self.delivered > self.reached,
-                f"{self.delivered} recipients are called delivered, and only {self.reached} reached the simulator",
+                f"{counted(self.delivered, 'recipient', 'is', 'are')} called delivered, and only "
+                f"{self.reached} reached the simulator",
             ),
             (
                 found.repeated > self.end.marked,
-                f"{found.repeated} numbers reached the simulator more than once, and only {self.end.marked} are marked "
-                "as possible duplicates",
+                f"{counted(found.repeated, 'number')} reached the simulator more than once, and only "
+                f"{self.end.marked} marked as possible duplicates",
             ),
             (
                 self.end.why is None and found.queued > 0,
-                f"{found.queued} recipients are still queued",
+                f"{counted(found.queued, 'recipient', 'is', 'are')} still queued",
             ),
         )
         return [problem for wrong, problem in checks if wrong]
@@ -74,18 +76,18 @@ class ProfiledResult:
         for name, why in self.end.missing.items():
             yield f"{name}: {why}"
         if self.delivered == 0:
-            yield f"nobody of {audience:,} recipients got the message"
+            yield f"nobody of {counted(audience, 'recipient')} got the message"
         elif self.delivered < audience:
-            yield f"{self.delivered:,} of {audience:,} recipients got the message"
+            yield f"{self.delivered:,} of {counted(audience, 'recipient')} got the message"
         else:
-            yield f"all {audience:,} recipients got the message"
+            yield f"all {counted(audience, 'recipient')} got the message"
         others = {str(state): count for state, count in found.states.items() if count and state != "delivered"}
         if others:
             yield "the others: " + ", ".join(f"{count:,} {state}" for state, count in others.items())
         if found.repeated:
             yield (
-                f"{found.repeated:,} got it more than once; {self.end.marked:,} recipients are marked as possible "
-                "duplicates"
+                f"{found.repeated:,} got it more than once; {counted(self.end.marked, 'recipient', 'is', 'are')} "
+                "marked as possible duplicates"
             )
         for name, account in self.stats["accounts"].items():
             yield f"account {name}: {_describe(account)}"
@@ -101,7 +103,7 @@ class ProfiledResult:
 def _describe(account: Mapping[str, Any]) -> str:
     refusals = ", ".join(f"{name} {count:,}" for name, count in account["refused_by_status"].items())
     return (
-        f"{account['submits']:,} submits, {account['accepted']:,} accepted, {account['refused']:,} refused"
+        f"{counted(account['submits'], 'submit')}, {account['accepted']:,} accepted, {account['refused']:,} refused"
         f"{f' ({refusals})' if refusals else ''}, {account['unanswered']:,} never answered; at most "
         f"{account['highest_per_second']:,} in a second"
     )

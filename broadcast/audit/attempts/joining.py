@@ -12,6 +12,7 @@ from broadcast.audit.codes import STATE_CODE_OF_RECEIPT, SUBMITTED
 from broadcast.audit.errors import AmbiguousError
 from broadcast.audit.receipt_owner import fits
 from broadcast.audit.undelivered import UNDELIVERED_CODES, Undelivered
+from broadcast.text.counts import counted
 
 _INPUT = """
     unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[], $5::text[], $6::bigint[])
@@ -171,7 +172,7 @@ async def _join_once(
             )
             joined.before[key] = was
     if total != len(matched):
-        raise AmbiguousError(f"{total - len(matched)} attempts share a message key and number hash with another")
+        raise AmbiguousError(f"{counted(total - len(matched), 'attempt')} with one message key and number hash")
     joined.unmatched.extend(one for number, one in enumerate(ordered, 1) if number not in matched)
     return joined
 

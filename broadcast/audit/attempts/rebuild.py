@@ -14,6 +14,7 @@ from broadcast.audit.evidence.segments import read_records
 from broadcast.audit.message_key import message_key
 from broadcast.audit.receipt_owner import find_owners
 from broadcast.database import Connection
+from broadcast.text.counts import counted
 from schemas.status import Outcome, Status
 
 Progress = Callable[[int, int], None]
@@ -91,11 +92,16 @@ async def rebuild_check(connection: Connection, progress: Progress = lambda _don
             found.segments += 1
             progress(found.segments, len(ids))
         for evidence_id, count in in_table.items():
-            found.add_fault(f"{count} attempts rest on segment {evidence_id}, which is no segment of statuses")
+            found.add_fault(
+                f"{counted(count, 'attempt', 'rests', 'rest')} on segment {evidence_id}, "
+                "which is no segment of statuses"
+            )
         with_receipt = await connection.fetchval("SELECT count(*) FROM attempts WHERE receipt_state IS NOT NULL")
         proven = sum(len(set(bucket)) for bucket in joined)
         if proven != with_receipt:
-            found.add_fault(f"{with_receipt} attempts have a receipt, the evidence proves {proven}")
+            found.add_fault(
+                f"{counted(with_receipt, 'attempt', 'has', 'have')} a receipt, the evidence proves {proven}"
+            )
     return found
 
 

@@ -12,6 +12,7 @@ from broadcast.audience.chunks import chain, chunk_digest, read_reasons
 from broadcast.audit.errors import UnknownAlertError
 from broadcast.audit.evidence.chain import GENESIS, digest_of, unpack
 from broadcast.database import Connection
+from broadcast.text.counts import counted
 
 Progress = Callable[[int, int], None]
 """Called with the number of segments and chunks that are done, and of all."""
@@ -130,7 +131,7 @@ def _fault_of(row: Any, previous: bytes, before: tuple[int, int] | None) -> str 
     except ValueError as error:
         return str(error)
     if len(records) != row["count"]:
-        return f"holds {len(records)} records and says {row['count']}"
+        return f"holds {counted(len(records), 'record')} and says {row['count']}"
     offsets = [record.offset for record in records]
     if offsets != sorted(set(offsets)) or not row["from_offset"] <= offsets[0] <= offsets[-1] < row["to_offset"]:
         return "its records are not inside its offsets, ascending"
@@ -155,7 +156,7 @@ async def _verify_chunks(connection: Connection, found: Verification, alert: Any
         elif link != row["chain"]:
             fault = f"chunk {number} does not continue the chunk before"
         elif len(row["recipients"]) != row["count"]:
-            fault = f"chunk {number} holds {len(row['recipients'])} recipients and says {row['count']}"
+            fault = f"chunk {number} holds {counted(len(row['recipients']), 'recipient')} and says {row['count']}"
         if fault:
             found.faults.append(f"alert {alert_id} {fault}")
             return
@@ -164,12 +165,12 @@ async def _verify_chunks(connection: Connection, found: Verification, alert: Any
     if alert["audience"] is None:
         return
     if alert["chunks"] is not None and alert["chunks"] != number:
-        found.faults.append(f"alert {alert_id} has {number} chunks and says {alert['chunks']}")
+        found.faults.append(f"alert {alert_id} has {counted(number, 'chunk')} and says {alert['chunks']}")
     elif alert["chain"] is not None and alert["chain"] != link:
         found.faults.append(f"alert {alert_id}: the chain of its chunks is not the one that the alert names")
     elif people != alert["audience"]:
         found.faults.append(
-            f"alert {alert_id}: its chunks hold {people} recipients, its audience is {alert['audience']}"
+            f"alert {alert_id}: its chunks hold {counted(people, 'recipient')}, its audience is {alert['audience']}"
         )
 
 
@@ -179,4 +180,4 @@ async def _verify_references(connection: Connection, found: Verification) -> Non
         "WHERE NOT EXISTS (SELECT FROM evidence e WHERE e.id = a.evidence_id)"
     )
     if lost:
-        found.faults.append(f"attempts rest on {lost} segments that are not there: evidence was cut off")
+        found.faults.append(f"attempts rest on {counted(lost, 'missing segment')}: evidence was cut off")

@@ -6,6 +6,7 @@ from typing import Final
 
 from broadcast.audit.receipt_owner import REUSED_AFTER
 from broadcast.audit.receipts.id_rules import IdRule
+from broadcast.text.counts import counted
 
 ENOUGH_SHARE: Final = 0.5
 """Of the receipts looked at, that a rule must match to be named as the one to set."""
@@ -72,8 +73,8 @@ class Unmatched:
                 lines.append(self._advice_about_earlier)
         if self.one_receipt_for_all:
             lines.append(
-                f"of {self.messages} messages with several parts {self.with_one_receipt} have a receipt for one part "
-                f'only: if this SMSC sends one receipt for all parts, write receipt_covers = "message"'
+                f"of {counted(self.messages, 'message')} with several parts {self.with_one_receipt:,} had a receipt "
+                f'for one part only: if this SMSC sends one receipt for all parts, write receipt_covers = "message"'
             )
         if self.given_up:
             lines.append(

@@ -10,6 +10,7 @@ import asyncpg
 from broadcast.alarms import QUEUED_WITHOUT_LAG, raise_alarm
 from broadcast.audit.codes import CODE_OF_STATE, POSSIBLE_DUPLICATES
 from broadcast.lifecycle import AlertState
+from broadcast.text.counts import counted
 from schemas.status import DeliveryState
 
 UNCHANGED = timedelta(seconds=30)
@@ -105,8 +106,8 @@ async def alarm_queued_without_work(
                 connection,
                 QUEUED_WITHOUT_LAG,
                 alert_id,
-                f"{queued[alert_id]} recipients are queued, and no sender has a job left. Find them with "
-                f"`broadcast audit deliveries {alert_id} --state queued`, and look at the dead letters.",
+                f"{counted(queued[alert_id], 'recipient', 'is', 'are')} queued, and no sender has a job left. "
+                f"Find them with `broadcast audit deliveries {alert_id} --state queued`, and look at the dead letters.",
             )
 
 

@@ -24,6 +24,7 @@ from broadcast.deadletters.open_letters import OpenLetters
 from broadcast.lifecycle import FINAL_STATES, AlertState, Transition, may_happen, next_state
 from broadcast.retry import Backoff
 from broadcast.settings import Settings
+from broadcast.text.counts import counted
 
 log = structlog.get_logger(__name__)
 
@@ -131,7 +132,7 @@ async def _sweep_alert(connection: asyncpg.Connection, alert: OpenAlert, now: da
                 connection,
                 SUM_GAP,
                 alert.alert_id,
-                f"the stored chunks hold {stored} recipients and the alert says {alert.audience}. "
+                f"the stored chunks hold {counted(stored, 'recipient')} and the alert says {alert.audience}. "
                 f"Run `broadcast audit verify {alert.alert_id}`.",
             )
             return abs(stored - alert.audience)
@@ -159,7 +160,7 @@ async def _expire_with_queued(connection: asyncpg.Connection, alert: OpenAlert) 
         connection,
         QUEUED_PAST_EXPIRY,
         alert.alert_id,
-        f"{alert.queued} of {alert.audience} recipients are still queued after the alert expired at "
+        f"{alert.queued:,} of {counted(alert.audience or 0, 'recipient')} still queued after the alert expired at "
         f"{alert.expires_at.isoformat()}. Look for a sender that does not run, and for dead letters.",
     )
     if alert.state is not AlertState.EXPIRED and may_happen(alert.state, Transition.EXPIRED):

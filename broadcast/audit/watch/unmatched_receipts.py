@@ -9,6 +9,7 @@ from broadcast import metrics
 from broadcast.alarms import RECEIPTS_UNMATCHED, renew_alarm
 from broadcast.audit.receipt_owner import LONGEST_WAIT
 from broadcast.audit.receipts.unmatched import ANSWER_MAY_COME, NAMES_NO_ATTEMPT, find_unmatched
+from broadcast.text.counts import counted
 
 LOOKED_AT: Final = timedelta(minutes=10)
 """Receipts of this time are compared: the sweep looks once a minute, and must not miss a burst."""
@@ -105,8 +106,9 @@ async def alarm_unmatched(connection: asyncpg.Connection, now: datetime) -> None
                 connection,
                 RECEIPTS_UNMATCHED,
                 row["name"],
-                f"{count} receipts of account {row['name']} within {LOOKED_AT.seconds // 60} minutes name no message "
-                f"that was sent, {matched} do: {found.advice}. See `broadcast audit unmatched`.",
+                f"{counted(count, 'receipt')} of account {row['name']} within {LOOKED_AT.seconds // 60} minutes "
+                f"without a message that was sent, {matched} with one: {found.advice}. "
+                "See `broadcast audit unmatched`.",
             )
 
 

@@ -18,6 +18,7 @@ from broadcast.cli.terminal.audit_connection import plain, with_audit
 from broadcast.cli.terminal.display import Table, print_table, shown
 from broadcast.cli.terminal.ids import ID
 from broadcast.settings import Settings
+from broadcast.text.counts import counted
 from schemas.status import DeliveryState
 
 
@@ -56,15 +57,19 @@ def _show_summary(found: Summary) -> None:
     table.add_row("audience", f"{found.audience:,}")
     console.print(table)
     if found.possible_duplicates:
-        console.print(f"{found.possible_duplicates:,} recipients may have got it twice (possible_duplicate)")
+        console.print(
+            f"{shown(counted(found.possible_duplicates, 'recipient'))} may have got it twice (possible_duplicate)"
+        )
     if found.receipt_overdue:
         console.print(f"{found.receipt_overdue:,} submitted, and the receipt is overdue")
     if found.gap:
-        console.print(f"[red]gap: {found.gap:,} recipients are not accounted for[/red]")
-    for name, (counter, counted) in found.differences.items():
-        console.print(f"[red]{shown(name)}: the counter says {counter:,}, counting gives {counted:,}[/red]")
+        console.print(f"[red]gap: {shown(counted(found.gap, 'recipient', 'is', 'are'))} not accounted for[/red]")
+    for name, (counter, number) in found.differences.items():
+        console.print(f"[red]{shown(name)}: the counter says {counter:,}, counting gives {number:,}[/red]")
     if found.outside_audience:
-        console.print(f"[red]{found.outside_audience:,} recipients with an attempt are not in the audience[/red]")
+        console.print(
+            f"[red]{shown(counted(found.outside_audience, 'recipient'))} with an attempt outside the audience[/red]"
+        )
     if found.exact and found.sound:
         console.print("counted: every recipient is accounted for, and the counters are right")
 

@@ -15,6 +15,7 @@ from broadcast.audit import Verification, rebuild_check, verify
 from broadcast.audit.evidence.verification import note_verification
 from broadcast.cli.terminal.audit_connection import with_audit
 from broadcast.settings import Settings
+from broadcast.text.counts import counted
 from broadcast.text.printable import printable
 
 
@@ -34,7 +35,10 @@ def verify_command(alert: UUID | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(found) | {"sound": found.sound}))
     else:
-        click.echo(f"{found.segments:,} segments with {found.records:,} records, {found.chunks:,} chunks")
+        click.echo(
+            f"{counted(found.segments, 'segment')} with {counted(found.records, 'record')}, "
+            f"{counted(found.chunks, 'chunk')}"
+        )
         for name, head in found.heads.items():
             click.echo(f"  {name}  epoch {found.epochs[name]}  head {head}")
         for fault in found.faults:
@@ -54,11 +58,12 @@ def rebuild(check: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(found) | {"sound": found.sound}))
     else:
-        click.echo(f"{found.segments:,} segments give {found.attempts:,} attempts and {found.receipts:,} receipts")
+        segments = counted(found.segments, "segment", "gives", "give")
+        click.echo(f"{segments} {counted(found.attempts, 'attempt')} and {counted(found.receipts, 'receipt')}")
         if found.parked:
-            click.echo(f"{found.parked:,} receipts are parked: no attempt has their message id")
+            click.echo(f"{counted(found.parked, 'receipt', 'is', 'are')} parked: no attempt has the message id")
         if found.unreadable:
-            click.echo(f"{found.unreadable:,} deliveries could not be read: `broadcast audit unreadable` lists them")
+            click.echo(f"deliveries that could not be read: {found.unreadable:,} (`broadcast audit unreadable`)")
         for fault in found.faults:
             click.echo(f"FAULT {printable(str(fault))}")
         click.echo("equal" if found.sound else "NOT equal")

@@ -18,6 +18,7 @@ from broadcast.clock import utc_now
 from broadcast.errors import SettingsError
 from broadcast.routes_file import load_routes
 from broadcast.settings import Settings
+from broadcast.text.counts import counted
 from broadcast.text.printable import printable
 
 
@@ -75,11 +76,14 @@ def unmatched_command(account: str | None, as_json: bool) -> None:
     if not found:
         click.echo("every receipt that is a minute old names a message" if waiting else "every receipt names a message")
     for name, count in waiting.items():
-        click.echo(f"account {name}: {count:,} receipts name no message yet: under a minute old, so look again then")
+        click.echo(
+            f"account {name}: {counted(count, 'receipt', 'names', 'name')} no message yet: "
+            "under a minute old, so look again then"
+        )
     for one in found:
         click.echo(
-            f"account {one.account}: {one.count:,} receipts, {one.oldest:%Y-%m-%d %H:%M} to "
-            f"{one.newest:%Y-%m-%d %H:%M}; the newest {one.sampled:,} were looked at"
+            f"account {one.account}: {counted(one.count, 'receipt')}, {one.oldest:%Y-%m-%d %H:%M} to "
+            f"{one.newest:%Y-%m-%d %H:%M}; looked at: the newest {one.sampled:,}"
         )
         for rule, count in one.rules:
             click.echo(f"  {rule.name} would match {count:,} of the newest {one.sampled:,}")

@@ -28,6 +28,7 @@ from broadcast.sending.answers.unanswered import Unanswered
 from broadcast.sending.outbox import Outbox
 from broadcast.sending.rules import JITTER_SHARE
 from broadcast.smpp.codec.command_status import Follow, Meaning, OutcomeClass
+from broadcast.text.counts import counted
 from schemas.job import HIGHEST_ATTEMPT, Job
 from schemas.status import Outcome, Status
 from schemas.topics import Names
@@ -170,7 +171,7 @@ class AnswerWriter:
             return True
         if any(meaning.follow in RETRIABLE for meaning in meanings):
             last = following.attempt >= HIGHEST_ATTEMPT
-            reason = f"it was tried {job.attempt:,} times" if last else "expires before the next attempt"
+            reason = f"it was tried {counted(job.attempt, 'time')}" if last else "expires before the next attempt"
             self._outbox.add_unsent([following], Outcome.EXPIRED, reason, message.lane, at)
         return False
 

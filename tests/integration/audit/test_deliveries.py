@@ -213,7 +213,7 @@ async def test_what_does_not_match_and_what_nobody_can_read_are_shown(
     young = await run_command("unmatched")
     assert young.stdout.splitlines() == [
         "every receipt that is a minute old names a message",
-        "account sim: 1 receipts name no message yet: under a minute old, so look again then",
+        "account sim: 1 receipt names no message yet: under a minute old, so look again then",
     ]
     assert json.loads((await run_command("unmatched", "--json")).stdout) == [
         {"account": "sim", "count": 0, "waiting": 1}

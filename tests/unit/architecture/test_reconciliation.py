@@ -14,10 +14,10 @@ def test_each_fault_is_named() -> None:
     problems = reconcile({"delivered": 1, "queued": 1}, AUDIENCE, seen).problems()
     assert [problem.split(" ", 2)[:2] for problem in problems] == [
         ["audience", "and"],
-        ["1", "recipients"],
-        ["1", "numbers"],
-        ["1", "numbers"],
-        ["1", "numbers"],
+        ["1", "recipient"],
+        ["1", "number"],
+        ["1", "number"],
+        ["1", "number"],
     ]
 
 

@@ -72,9 +72,9 @@ def test_what_is_not_exact_is_told_and_is_no_problem(
             {"delivered": 3},
             {**dict.fromkeys(AUDIENCE, 1), AUDIENCE[0]: 2},
             End(),
-            "1 numbers reached the simulator more",
+            "1 number reached the simulator more",
         ),
-        ({"delivered": 3}, {**dict.fromkeys(AUDIENCE, 1), 4917: 1}, End(), "not in the audience"),
+        ({"delivered": 3}, {**dict.fromkeys(AUDIENCE, 1), 4917: 1}, End(), "1 number outside the audience"),
         ({"queued": 3}, {}, End(), "3 recipients are still queued"),
     ],
 )

@@ -6,6 +6,8 @@
 from collections import deque
 from typing import Final
 
+from broadcast.text.counts import counted
+
 SILENT_SECONDS: Final = 5.0
 """An SMSC that leaves submits unanswered for so long is late, long before its session counts as mute."""
 
@@ -69,5 +71,5 @@ class Lateness:
                 "operator of the SMSC"
             )
         if self._silent >= SILENT_SECONDS:
-            return f"has answered none of {self._pending} submits for {self._silent:.0f} s"
+            return f"has answered none of {counted(self._pending, 'submit')} for {self._silent:.0f} s"
         return f"answers slowly: it left submits unanswered for up to {self._longest:.0f} s"
