@@ -231,7 +231,7 @@ async def test_what_does_not_match_and_what_nobody_can_read_are_shown(
     assert "show them to the carrier" in shown.stdout
     [as_json] = json.loads((await run_command("unreadable", "--json")).stdout)
     assert (as_json["account"], as_json["raw"]["text"], as_json["raw"]["data_coding"]) == ("sim", "6162ff", 8)
-    assert "1 deliveries could not be read" in (await run_command("rebuild", "--check")).stdout
+    assert "deliveries that could not be read: 1 " in (await run_command("rebuild", "--check")).stdout
 
 
 @pytest.mark.parametrize("command", ["unmatched", "unreadable"])

@@ -339,7 +339,7 @@ async def test_an_smsc_with_one_receipt_for_all_parts_is_seen(
     await minutes_pass(connection)
     (found,) = await find_unmatched(connection, now() + timedelta(minutes=15))
     assert (found.messages, found.with_one_receipt, found.one_receipt_for_all) == (30, 30, True)
-    assert "of 30 messages with several parts 30 have a receipt for one part only" in found.advice
+    assert "of 30 messages with several parts 30 had a receipt for one part only" in found.advice
 
 
 async def test_two_copies_of_one_message_say_nothing_about_receipts_for_parts(
