@@ -91,10 +91,11 @@ def drive(
     window: int = UNLIMITED,
     demand: Callable[[float], bool] = lambda _: True,
     each_turn: Callable[[float], None] = lambda _: None,
+    turn_seconds: float = TURN_SECONDS,
 ) -> float:
     """Write whenever all pacings and the window have room, from `start` for so many seconds; the time at the end."""
-    for turn in range(round(seconds / TURN_SECONDS)):
-        now = start + turn * TURN_SECONDS
+    for turn in range(round(seconds / turn_seconds)):
+        now = start + turn * turn_seconds
         each_turn(now)
         answers, throttled, congestion = smsc.turn(now)
         if answers:
@@ -104,4 +105,4 @@ def drive(
             for pacing in pacings:
                 pacing.take(room, now)
             smsc.write(room, now)
-    return start + round(seconds / TURN_SECONDS) * TURN_SECONDS
+    return start + round(seconds / turn_seconds) * turn_seconds

@@ -2,8 +2,10 @@
 
 from typing import Final
 
+from broadcast.smpp.rates.growth import gentle_growth, quick_growth
 from broadcast.smpp.rates.sliding_count import SlidingHighest
 from broadcast.smpp.rates.slowing import Slowing
+from broadcast.smpp.rates.upward_trial import UpwardTrial
 
 LOWEST_RATE: Final = 1.0
 LOWEST_SHARE: Final = 0.05
@@ -16,16 +18,10 @@ LOWEST_CEILING: Final = 10.0
 """Without a limit the rate grows so far before it is unlimited again."""
 FULL_PACE: Final = 8.0
 """Fewer segments accepted in a second say too little: the growth after a cut is slower in proportion."""
+FEW: Final = 16
+"""Where fewer are accepted in a second, one too many is a large share of them."""
 LOWEST_PACE: Final = 0.25
 """No growth is slower than such a share of the usual one."""
-GROWTH_OF_CEILING: Final = 0.01
-GROWTH_OF_RATE: Final = 0.015
-"""By such shares of the ceiling and of itself the rate always grows in a second."""
-MOST_GENTLE: Final = 0.2
-"""But by no more than such a share of itself."""
-GENTLE_SECONDS: Final = 1.0
-FULL_SECONDS: Final = 3.5
-"""Without a throttled answer the growth becomes faster after the first, and reaches the ceiling after the second."""
 LOWEST_CUT: Final = 0.5
 """The least factor of one cut."""
 DOUBT_ANSWERS: Final = 4
@@ -33,6 +29,8 @@ DOUBT_ANSWERS: Final = 4
 CLEAR_SHARE: Final = 0.3
 """Such a share of throttled answers cuts to what is accepted, again and again until it is less."""
 CUT_SECONDS: Final = 1.0
+IDLE_SEGMENTS: Final = 3.0
+"""Answers that are further apart than so many segments at the rate, and than a second, are not counted together."""
 LEAST_ANSWERS_TO_CUT: Final = 20
 """For a smaller share cuts are so far apart, by so many answers at least, and by that share."""
 MOST_ANSWERS: Final = 2_000
@@ -71,7 +69,9 @@ class RateControl:
         "_rate_before",
         "_slowing",
         "_throttled",
+        "_trial",
         "cuts",
+        "few",
         "limit",
         "rate",
     )
@@ -83,12 +83,15 @@ class RateControl:
         self._ceiling = 0.0
         # How fast the rate grows after the cut.
         self._pace = 1.0
+        self.few = False
+        """Whether the SMSC accepts so little that `note_accepted` wants to know of all answers."""
         self._highest: Final = SlidingHighest(HIGHEST_SECONDS)
         self._quiet_since = self._grown_at = now
         self._cut_at = now - CUT_SECONDS
         self._answers = self._throttled = 0
         self._answers_since = self._answered_at = now
         self._slowing: Final = Slowing()
+        self._trial: Final = UpwardTrial()
         # What the rate was before the cut that is compared.
         self._rate_before: float | None = None
         self._congestion = 0
@@ -113,15 +116,11 @@ class RateControl:
         if self.rate is None or now <= since or (self.rate >= self._ceiling and self.limit is not None):
             return
         pace, quiet = self._pace, self._quiet_since
-        quick = _quick_growth((now - quiet) * pace) - _quick_growth(max(0.0, since - quiet) * pace)
+        quick = quick_growth((now - quiet) * pace) - quick_growth(max(0.0, since - quiet) * pace)
         # While throttled answers after a cut are compared with those before it, only quiet lets the rate grow. So it is
         # where few are accepted in a second: one too many is a large share of them.
         ratio = self.rate / self._ceiling
-        gentle = (
-            0.0
-            if self._slowing.throttled or self.few
-            else min(GROWTH_OF_CEILING + GROWTH_OF_RATE * ratio, MOST_GENTLE * ratio)
-        )
+        gentle = 0.0 if self._slowing.throttled or self.few else gentle_growth(ratio)
         if now - self._congestion_at < FRESH_SECONDS:
             if self._congestion >= OPTIMUM.start:
                 return
@@ -137,21 +136,36 @@ class RateControl:
         else:
             self.rate = self._ceiling = grown
 
-    @property
-    def few(self) -> bool:
-        """Whether the SMSC accepts so little that `note_accepted` wants to know of all answers."""
-        return self._pace < 1.0
-
     def note_accepted(self, accepted: int, now: float) -> None:
         """Note how many segments were accepted in the last second."""
+        trial = self._trial
+        if trial.running:
+            self._go_on_with_trial(accepted, now)
+            return
         self._highest.note(accepted, now)
+        if self.rate is None or self.rate >= self._ceiling:
+            trial.forget()
+        elif trial.is_due(now):
+            self.rate = min(self._ceiling, max(self.rate, trial.begin(self.rate, self._highest.value(now), now)))
+
+    def _go_on_with_trial(self, accepted: int, now: float) -> None:
+        if self._trial.succeeds(accepted, now):
+            self._highest.note(accepted, now)
+            self._slowing.learn(*self._trial.measured, now)
+            self._forget_answers(now)
+        elif (before := self._trial.fails(now)) is not None:
+            self.rate = before
+            self._forget_answers(now)
 
     def note_answers(self, answers: int, throttled: int, sent: int, now: float) -> None:
         """Count answers since the last cut or pause, without those to what was written before the cut.
 
         `sent` segments were sent in the last second.
         """
-        if now - self._answered_at >= CUT_SECONDS:
+        self._trial.count(answers, throttled)
+        if self._trial.running:
+            return
+        if now - self._answered_at >= max(CUT_SECONDS, IDLE_SEGMENTS / (self.rate or IDLE_SEGMENTS)):
             self._forget_answers(now)
         self._answered_at = now
         self._answers += answers
@@ -159,14 +173,19 @@ class RateControl:
         if self._answers > MOST_ANSWERS:
             self._answers //= 2
             self._throttled //= 2
-        if self._slowing.comparing and self._slowing.count(answers, throttled, sent, now):
-            self._undo_cut()
+        if self._slowing.comparing:
+            # The answers come later than what was sent: where few are sent, the rate says what came in a second.
+            most = max(float(sent), self.rate or 0.0) if self.few else float(sent)
+            if self._slowing.count(answers, throttled, most, now):
+                self._undo_cut()
 
     def cut(self, newest: int, newest_throttled: int, accepted: int, sent: int, now: float) -> bool:
         """Cut the rate if the throttled answers ask for it; whether it was cut.
 
         Of the `newest` answers so many were throttled; `accepted` and `sent` are the segments of the last second.
         """
+        if self._trial.running:
+            return False
         slowing, answers, throttled = self._slowing, self._answers, self._throttled
         if answers < newest:
             newest, newest_throttled = answers, throttled
@@ -187,9 +206,12 @@ class RateControl:
         before = self.rate
         if slowing.begin(answers, throttled, max(CUT_SECONDS, now - self._answers_since), accepted, now):
             self._rate_before = before
-        self._set_lower(max(self._measure(accepted, now), self._current(sent) * factor), now)
+        self._set_lower(max(self._measure(accepted, now), self._current(sent) * factor, slowing.lowest), now)
         measured = max(accepted, self._highest.value(now))
         self._pace = min(1.0, max(LOWEST_PACE, measured / FULL_PACE)) if measured else 1.0
+        self.few = measured < FEW
+        if self.few:
+            self._trial.plan(now)
         return True
 
     def note_throttled(self, now: float) -> None:
@@ -197,7 +219,7 @@ class RateControl:
         self._quiet_since = now
 
     def _measure(self, accepted: int, now: float) -> float:
-        if self._pace == 1.0:
+        if not self.few:
             return float(accepted)
         return max(accepted, self._highest.value(now)) * BELOW_HIGHEST
 
@@ -206,12 +228,16 @@ class RateControl:
         slowing = self._slowing
         if slowing.share(now):
             return
-        if self._pace < 1.0 and slowing.begin(
-            answers, throttled, max(CUT_SECONDS, now - self._answers_since), accepted, now
+        if self.few and slowing.begin(
+            answers,
+            throttled,
+            max(CUT_SECONDS, now - self._answers_since),
+            max(accepted, self._highest.value(now)),
+            now,
         ):
             self._rate_before = self.rate
-        if self._pace < 1.0 and self.rate is not None:
-            self.rate = min(self.rate, max(self._highest.value(now) * BELOW_HIGHEST, self._lowest))
+        if self.few and self.rate is not None:
+            self.rate = min(self.rate, max(self._highest.value(now) * BELOW_HIGHEST, self._lowest, slowing.lowest))
             self.note_throttled(now)
         elif not accepted:
             self.note_throttled(now)
@@ -254,13 +280,3 @@ class RateControl:
         self._forget_answers(now)
         self.note_throttled(now)
         self.cuts += 1
-
-
-def _quick_growth(quiet: float) -> float:
-    """By which share of the ceiling the rate has grown beside the gentle growth, so long after the last throttling."""
-    if quiet <= GENTLE_SECONDS:
-        return 0.0
-    if quiet <= FULL_SECONDS:
-        return ((quiet - GENTLE_SECONDS) / (FULL_SECONDS - GENTLE_SECONDS)) ** 2
-    # Only without a limit: the ceiling doubles within half a second.
-    return 1.0 + 2.0 * (quiet - FULL_SECONDS)

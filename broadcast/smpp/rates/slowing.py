@@ -18,8 +18,10 @@ SIGMAS: Final = 3.0
 """So many standard deviations are no chance."""
 BELOW_LIMIT: Final = 0.9
 """Below such a share of what was accepted in a second before the cut, an SMSC with a limit does not throttle."""
-WHOLE_LIMIT: Final = 9.0
-"""Up to so many segments in a second the whole number counts: 0.9 of it could not be met in whole segments."""
+SLOWER: Final = 0.98
+"""By such a factor a rate is held below what is safe, so that answers are counted."""
+LEAST_SAFE: Final = 0.9
+"""One less than what was accepted counts where it is few, because a clock may err by one; but no less than this."""
 HIGHEST_SHARE: Final = 0.9
 """Of a higher throttled share nothing is concluded: too little is accepted to compare."""
 KNOWN_SECONDS: Final = 30.0
@@ -68,9 +70,14 @@ class Slowing:
         return self._began_at is not None and self._throttled > 0
 
     @property
+    def lowest(self) -> float:
+        """No cut goes lower than this while a comparison is under way, because it needs answers; 0 without one."""
+        return SLOWER * self._safe if self._began_at is not None else 0.0
+
+    @property
     def _safe(self) -> float:
         """So many segments in a second an SMSC with a limit has no reason to throttle."""
-        return max(BELOW_LIMIT * self._limit, min(self._limit, WHOLE_LIMIT))
+        return max(LEAST_SAFE, min(BELOW_LIMIT * self._limit, self._limit - 1.0))
 
     def share(self, now: float) -> float:
         """The share of answers that is throttled at any rate; 0 when none is known."""
@@ -110,7 +117,7 @@ class Slowing:
         share = 1.0 - throttled / answers
         return abs(share - self._accepted_share) <= self._doubt + _deviation(self._accepted_share, 1 / answers)
 
-    def count(self, answers: int, throttled: int, sent: int, now: float) -> bool:
+    def count(self, answers: int, throttled: int, sent: float, now: float) -> bool:
         """Count answers after the cut; whether it is certain that the cut was of no use.
 
         `sent` segments were sent in the last second. Only where they are fewer than an SMSC with a limit takes, it has
@@ -129,10 +136,15 @@ class Slowing:
         self._began_at = None
         if not as_before:
             return False
-        self._share = 1.0 - after
-        self._known_inverse = 1 / self._answers
-        self._known_until = now + KNOWN_SECONDS * after
+        self.learn(self._answers, self._throttled, now)
         return True
+
+    def learn(self, answers: int, throttled: int, now: float) -> None:
+        """Know for a time that of so many answers so many are throttled at any rate."""
+        self._began_at = None
+        self._share = throttled / answers
+        self._known_inverse = 1 / answers
+        self._known_until = now + KNOWN_SECONDS * (1.0 - self._share)
 
 
 def _deviation(share: float, inverse: float) -> float:

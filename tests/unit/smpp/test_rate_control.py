@@ -1,9 +1,10 @@
 """What an SMSC allows is learned from its answers, against one that counts a sliding second."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from broadcast.smpp.codec.pdu import SUBMIT_SM_RESP, encode_pdu
@@ -12,6 +13,7 @@ from broadcast.smpp.codec.tlv import CONGESTION_STATE, encode_tlvs
 from broadcast.smpp.rates.full_queues import KNOWN_LIMIT, KNOWN_SECONDS, LEAST_NUMBERS, FullQueues
 from broadcast.smpp.rates.pacing import Pacing
 from broadcast.smpp.rates.slowing import Slowing
+from broadcast.smpp.rates.upward_trial import UpwardTrial
 from tests.support.paced_smsc import PacedSmsc, drive
 
 
@@ -52,6 +54,7 @@ def test_an_smsc_that_counts_what_it_throttles_too_is_not_flooded(allowed: int) 
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
+@example(0.07601564721941237, 35, 863576)
 @given(st.floats(0.001, 0.25), st.integers(20, 500), st.integers(0, 1_000_000))
 def test_an_smsc_that_throttles_a_share_of_whatever_comes_still_gets_seventy_percent_of_what_it_can_take(
     share: float, window: int, seed: int
@@ -70,6 +73,56 @@ def test_slowing_down_that_does_not_help_is_undone(limit: float | None, share: f
     smsc.random_share = share
     drive([Pacing(limit, 0.0)], smsc, 40.0, window=64)
     assert smsc.accepted_between(10.0, 40.0) >= 0.8 * (limit or 3200) * (1 - share) * 30
+
+
+@pytest.mark.parametrize(
+    ("limit", "share", "least"),
+    [(100.0, 0.6, 0.7), (50.0, 0.6, 0.6), (20.0, 0.4, 0.6), (20.0, 0.6, 0.5), (10.0, 0.6, 0.5), (5.0, 0.4, 0.5)],
+)
+@pytest.mark.parametrize("seed", [7, 8])
+def test_a_rate_is_not_low_for_ever_where_a_large_share_of_few_answers_is_throttled_by_chance(
+    limit: float, share: float, least: float, seed: int
+) -> None:
+    smsc = PacedSmsc(lambda _: 1e9, seed=seed)
+    smsc.random_share = share
+    drive([Pacing(limit, 0.0)], smsc, 100.0, window=64, turn_seconds=0.005)
+    assert smsc.accepted_between(10.0, 100.0) >= least * limit * (1 - share) * 90
+
+
+@pytest.mark.parametrize("allowed", [1, 3, 8, 10, 12, 15])
+def test_a_low_limit_of_the_smsc_is_never_taken_for_chance(allowed: int) -> None:
+    for latency in (0.005, 0.035, 0.065):
+        smsc = PacedSmsc(lambda _: allowed, latency=latency)
+        drive([Pacing(100.0, 0.0)], smsc, 90.0, window=64, turn_seconds=0.005)
+        accepted = smsc.accepted_between(20.0, 90.0)
+        assert smsc.throttled_between(20.0, 90.0) <= (0.2 if allowed > 1 else 0.5) * accepted
+
+
+def test_a_trial_of_a_higher_rate_needs_clearly_more_accepted_and_pauses_grow_without() -> None:
+    trial, now = UpwardTrial(), 0.0
+    began: list[float] = []
+    trial.plan(now)
+    while len(began) < 6:
+        now += 0.5
+        trial.count(2, 1)
+        if trial.running:
+            assert not trial.succeeds(4, now)
+            trial.fails(now)
+        elif trial.is_due(now):
+            began.append(now)
+            assert trial.begin(2.0, 3, now) == 12.0
+    assert [round(later - at) for at, later in pairwise(began)] == [12, 22, 42, 42, 42]
+    trial.count(8, 4)
+    assert trial.succeeds(5, now)
+    assert trial.is_due(now)
+
+
+def test_no_trial_of_a_higher_rate_begins_where_a_low_rate_made_the_throttled_share_small() -> None:
+    trial = UpwardTrial()
+    trial.plan(0.0)
+    for second in range(1, 200):
+        trial.count(3, second % 2)
+        assert not trial.is_due(float(second))
 
 
 def test_few_answers_that_were_all_accepted_by_chance_do_not_end_a_comparison() -> None:
