@@ -53,7 +53,7 @@ async def test_what_nobody_touched_is_sound(recorded_alert: UUID, connection: as
         ("UPDATE chunks SET recipients[1] = 9 WHERE chunk = 1", "chunk 1: its digest"),
         ('UPDATE chunks SET suppressed = \'{"2": "x"}\' WHERE chunk = 0', "chunk 0: its digest"),
         ("DELETE FROM chunks WHERE chunk = 0", "chunk 0 is missing"),
-        ("DELETE FROM chunks WHERE chunk = 1", "has 1 chunks and says 2"),
+        ("DELETE FROM chunks WHERE chunk = 1", "has 1 chunk and says 2"),
         ("UPDATE alerts SET audience = 7", "its audience is 7"),
     ],
 )
