@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from itertools import compress
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -136,20 +137,20 @@ def state_of_recipient(attempts: Iterable[Fact]) -> DeliveryState:
     """
     facts = list(attempts)
     answered = {(fact[:3], fact.account) for fact in facts if fact.state is not DeliveryState.UNKNOWN}
-    facts = [
-        fact for fact in facts if fact.state is not DeliveryState.UNKNOWN or (fact[:3], fact.account) not in answered
-    ]
+    counts = [fact.state is not DeliveryState.UNKNOWN or (fact[:3], fact.account) not in answered for fact in facts]
     if len({fact[:2] for fact in facts}) > 1:
-        return RANKING[min(_rank_copy(facts[place] for place in places) for places in group_copies(facts))]
-    return RANKING[_rank_copy(facts)]
+        copies = group_copies(facts)
+        return RANKING[min(_rank_copy(facts[place] for place in places if counts[place]) for places in copies)]
+    return RANKING[_rank_copy(compress(facts, counts))]
 
 
 def group_copies(facts: Sequence[Fact]) -> list[list[int]]:
     """The places of the facts of each copy, oldest first, and by themselves those of the whole message.
 
     An attempt at some of the segments only, by the account of the copy before it and at none that this copy has
-    accepted, is the rest of that copy: the sender sends what is left on the same session. Every other attempt is a
-    copy, though perhaps not all of its statuses are there.
+    accepted at once, is the rest of that copy: the sender sends what is left on the same session. What was accepted
+    only after a refusal, or after no answer in time, may be in the rest too. Every other attempt is a copy, though
+    perhaps not all of its statuses are there.
     """
     copies: list[list[int]] = []
     attempts: dict[tuple[int, str], list[int]] = {}
@@ -174,8 +175,13 @@ def _is_rest(facts: Sequence[Fact], places: list[int], copy: list[int]) -> bool:
     return (
         facts[places[0]].account == facts[copy[0]].account
         and len(segments) < max(facts[place].segments for place in places)
-        and not any(facts[place].accepted and facts[place].segment in segments for place in copy)
+        and segments.isdisjoint(_accepted_at_once(facts, copy))
     )
+
+
+def _accepted_at_once(facts: Sequence[Fact], copy: list[int]) -> set[int]:
+    otherwise = {facts[place][:3] for place in copy if not facts[place].accepted}
+    return {facts[place].segment for place in copy if facts[place].accepted and facts[place][:3] not in otherwise}
 
 
 def _by_instant(facts: Sequence[Fact], places: list[int]) -> list[list[int]]:

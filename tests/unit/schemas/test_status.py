@@ -2,6 +2,7 @@
 
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,8 +51,8 @@ def test_unknown_does_not_count_where_the_submit_was_answered_after_all() -> Non
     assert state_of_recipient([*copy(1, UNKNOWN, UNKNOWN), *copy(1, UNDELIVERED, SUBMITTED)]) is UNDELIVERED
 
 
-def accepted(attempt: int, segment: int, account: str, state: DeliveryState = DELIVERED) -> Fact:
-    return Fact(attempt, attempt, segment, 2, state, account, accepted=True)
+def accepted(attempt: int, segment: int, account: str, state: DeliveryState = DELIVERED, *, segments: int = 2) -> Fact:
+    return Fact(attempt, attempt, segment, segments, state, account, accepted=True)
 
 
 def test_segments_by_another_account_are_of_another_copy() -> None:
@@ -65,6 +66,15 @@ def test_a_segment_that_was_accepted_before_begins_another_copy() -> None:
     first = [accepted(1, 1, "a", UNDELIVERED), Fact(1, 1, 2, 2, QUEUED, "a")]
     assert group_copies([*first, accepted(2, 1, "a")]) == [[0, 1], [2]]
     assert group_copies([*first, accepted(2, 2, "a")]) == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize("before", [QUEUED, UNKNOWN])
+def test_a_rest_may_hold_a_segment_that_was_accepted_after_another_outcome(before: DeliveryState) -> None:
+    first = [Fact(1, 1, 1, 3, before, "a"), accepted(1, 2, "a", segments=3), Fact(1, 1, 3, 3, QUEUED, "a")]
+    late = accepted(1, 1, "a", segments=3)
+    rest = [accepted(2, 1, "a", segments=3), accepted(2, 3, "a", segments=3)]
+    assert group_copies([*first, late, *rest]) == [[0, 1, 2, 3, 4, 5]]
+    assert state_of_recipient([*first, late, *rest]) is DELIVERED
 
 
 def test_a_rest_is_of_the_newest_copy_even_if_an_older_one_went_by_its_account() -> None:
