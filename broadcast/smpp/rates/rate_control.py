@@ -197,15 +197,13 @@ class RateControl:
             factor = LOWEST_CUT
         else:
             if answers < LEAST_ANSWERS_TO_CUT or now - self._answers_since < CUT_SECONDS:
-                self._go_back(answers, throttled, accepted, now)
+                self._go_back(accepted, now)
                 return False
             share = slowing.excess(throttled / answers, answers, now)
             if not share:
                 return False
             factor = 1.0 - share
-        before = self.rate
-        if slowing.begin(answers, throttled, max(CUT_SECONDS, now - self._answers_since), accepted, now):
-            self._rate_before = before
+        self._compare(accepted, now)
         self._set_lower(max(self._measure(accepted, now), self._current(sent) * factor, slowing.lowest), now)
         measured = max(accepted, self._highest.value(now))
         self._pace = min(1.0, max(LOWEST_PACE, measured / FULL_PACE)) if measured else 1.0
@@ -223,21 +221,21 @@ class RateControl:
             return float(accepted)
         return max(accepted, self._highest.value(now)) * BELOW_HIGHEST
 
-    def _go_back(self, answers: int, throttled: int, accepted: int, now: float) -> None:
-        """Have the rate that was accepted lately, where the answers that a cut needs would come too late."""
-        slowing = self._slowing
-        if slowing.share(now):
-            return
-        if self.few and slowing.begin(
-            answers,
-            throttled,
-            max(CUT_SECONDS, now - self._answers_since),
-            max(accepted, self._highest.value(now)),
-            now,
-        ):
+    def _compare(self, accepted: int, now: float) -> None:
+        """Begin to compare the answers before a cut with those after it, unless a comparison goes on."""
+        seconds = max(CUT_SECONDS, now - self._answers_since)
+        if self._slowing.begin(self._answers, self._throttled, seconds, accepted, now):
             self._rate_before = self.rate
+
+    def _go_back(self, accepted: int, now: float) -> None:
+        """Have the rate that was accepted lately, where the answers that a cut needs would come too late."""
+        if self._slowing.share(now):
+            return
+        highest = self._highest.value(now)
+        if self.few:
+            self._compare(max(accepted, highest), now)
         if self.few and self.rate is not None:
-            self.rate = min(self.rate, max(self._highest.value(now) * BELOW_HIGHEST, self._lowest, slowing.lowest))
+            self.rate = min(self.rate, max(highest * BELOW_HIGHEST, self._lowest, self._slowing.lowest))
             self.note_throttled(now)
         elif not accepted:
             self.note_throttled(now)
