@@ -126,7 +126,10 @@ async def _measure(bench: Bench, case: str) -> dict[str, Any]:
     people = bench.recipients
     bench.report(Progress(case, "started"))
     sampler = Sampler(bench.processes)
-    async with bench.client() as client, httpx.AsyncClient(base_url=bench.stack.simulator_url) as simulator:
+    async with (
+        bench.client() as client,
+        httpx.AsyncClient(base_url=bench.stack.simulator_url, trust_env=False) as simulator,
+    ):
         sampler.start()
         began_at = monotonic()
         alert_id = await publish(client, make_alert(DEMO))

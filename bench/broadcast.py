@@ -64,7 +64,7 @@ class Bench:
     def client(self) -> httpx.AsyncClient:
         """A client of the API with the key."""
         headers = {"Authorization": f"Bearer {self.api_key}"}
-        return httpx.AsyncClient(base_url=self.stack.api_url, headers=headers, timeout=30.0)
+        return httpx.AsyncClient(base_url=self.stack.api_url, headers=headers, timeout=30.0, trust_env=False)
 
     async def throughput(self) -> None:
         """Publish to everybody and wait for the last receipt in the audit."""
@@ -96,7 +96,10 @@ class Bench:
         self.report(Progress("latency", "started"))
         began_at = monotonic()
         found: list[float] = []
-        async with self.client() as client, httpx.AsyncClient(base_url=self.stack.simulator_url) as simulator:
+        async with (
+            self.client() as client,
+            httpx.AsyncClient(base_url=self.stack.simulator_url, trust_env=False) as simulator,
+        ):
             for number in range(publishes):
                 await simulator.post("/reset")
                 published_at = epoch_milliseconds() / 1000
@@ -149,7 +152,10 @@ class Bench:
         """A stop in mid broadcast: from the accepted stop to the last submit, and how many had escaped."""
         self.report(Progress("stopping", "started"))
         began_at = monotonic()
-        async with self.client() as client, httpx.AsyncClient(base_url=self.stack.simulator_url) as simulator:
+        async with (
+            self.client() as client,
+            httpx.AsyncClient(base_url=self.stack.simulator_url, trust_env=False) as simulator,
+        ):
             await simulator.post("/reset")
             alert_id = await publish(client, make_alert(DEMO))
             await self._first_submit(simulator)

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, Final
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 import click
 import psutil
@@ -183,7 +183,7 @@ def _yield_to_all(pid: int) -> None:
 
 
 def read_stats(ready: dict[str, int]) -> dict[str, Any]:
-    with urlopen(f"http://127.0.0.1:{ready['stats_port']}/stats", timeout=10) as answer:
+    with build_opener(ProxyHandler({})).open(f"http://127.0.0.1:{ready['stats_port']}/stats", timeout=10) as answer:
         stats: dict[str, Any] = json.load(answer)
         return stats
 

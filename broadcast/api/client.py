@@ -8,6 +8,7 @@ import httpx
 
 from broadcast.errors import InputError, SettingsError, UnavailableError
 from broadcast.network.addresses import hide_login
+from broadcast.network.proxies import explain_proxies, goes_direct, hides_requests
 from broadcast.network.tls import make_client_context
 from broadcast.settings import STACK_FILE, Settings, is_of_stack
 
@@ -47,13 +48,24 @@ def open_client(settings: Settings) -> Iterator["Client"]:
     key = settings.api_key.get_secret_value()
     if not (key.isascii() and key.isprintable()):
         raise SettingsError("BROADCAST_API_KEY (not shown) has characters that no key has; copy it again, on one line")
-    with httpx.Client(
-        base_url=url_of(settings),
-        headers={"Authorization": f"Bearer {key}"},
-        timeout=TIMEOUT_SECONDS,
-        verify=make_client_context("BROADCAST_API", settings.api_ca_file) if settings.api_ca_file else True,
-    ) as http:
+    with _make_http(url_of(settings), key, settings) as http:
         yield Client(http, settings if of_stack else None)
+
+
+def _make_http(url: str, key: str, settings: Settings) -> httpx.Client:
+    """A client that shows the key to the API alone: a proxy is used only where it passes on TLS."""
+    verify = make_client_context("BROADCAST_API", settings.api_ca_file) if settings.api_ca_file else True
+    address = httpx.URL(url)
+    direct = goes_direct(address) or not hides_requests(address)
+    with explain_proxies():
+        return httpx.Client(
+            base_url=address,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=TIMEOUT_SECONDS,
+            verify=verify,
+            # With a transport of its own a client does not read the environment's proxies.
+            transport=httpx.HTTPTransport(verify=verify) if direct else None,
+        )
 
 
 def _nothing_runs(settings: Settings, error: Exception | None = None) -> UnavailableError:

@@ -124,7 +124,9 @@ class Demonstration:
         async with self.step("import recipients"):
             await self._import()
         headers = {"Authorization": f"Bearer {self.api_key}"}
-        async with httpx.AsyncClient(base_url=self.stack.api_url, headers=headers, timeout=HTTP_SECONDS) as client:
+        async with httpx.AsyncClient(
+            base_url=self.stack.api_url, headers=headers, timeout=HTTP_SECONDS, trust_env=False
+        ) as client:
             async with self.step("publish alert"):
                 self.alert_id = await publish(client, example_alert())
             async with self.step("reach every recipient"):
@@ -233,13 +235,13 @@ async def audience_numbers(connection: Connection, alert_id: str) -> list[int]:
 
 async def simulator_stats(url: str) -> dict[str, Any]:
     """The statistics of the simulator."""
-    async with httpx.AsyncClient(timeout=60.0) as client:
+    async with httpx.AsyncClient(timeout=60.0, trust_env=False) as client:
         stats: dict[str, Any] = (await client.get(f"{url}/stats")).raise_for_status().json()
         return stats
 
 
 async def simulator_numbers(url: str) -> dict[int, int]:
     """What the simulator saw: number → messages."""
-    async with httpx.AsyncClient(timeout=60.0) as client:
+    async with httpx.AsyncClient(timeout=60.0, trust_env=False) as client:
         lines = (await client.get(f"{url}/numbers")).raise_for_status().text.splitlines()
     return {int(number): int(count) for number, count in map(str.split, lines)}

@@ -127,7 +127,7 @@ async def test_a_day_with_the_stack(tmp_path: Path) -> None:
 def client(addresses: dict[str, str]) -> httpx.AsyncClient:
     """The API, with its key."""
     headers = {"Authorization": f"Bearer {addresses['key']}"}
-    return httpx.AsyncClient(base_url=addresses["api"], headers=headers, timeout=10.0)
+    return httpx.AsyncClient(base_url=addresses["api"], headers=headers, timeout=10.0, trust_env=False)
 
 
 async def post(api: httpx.AsyncClient, alert: Alert, *, xml: bool = False) -> str:
@@ -178,7 +178,7 @@ async def publish_each_way(person: Person, addresses: dict[str, str], api: httpx
 
 async def cancel_in_flight(person: Person, addresses: dict[str, str], api: httpx.AsyncClient) -> str:
     """Stop a broadcast that has begun: within a second nothing more leaves, and the audit says what had."""
-    async with httpx.AsyncClient(base_url=addresses["simulator"], timeout=10.0) as simulator:
+    async with httpx.AsyncClient(base_url=addresses["simulator"], timeout=10.0, trust_env=False) as simulator:
         await simulator.post("/behaviour", json=SLOW)
         before = (await simulator.get("/stats")).json()["submits"]
         alert_id = await post(api, alert_for("crowd", "E2E-STOP"))
@@ -227,7 +227,7 @@ async def check_statuses(addresses: dict[str, str], at_least: int) -> None:
 async def check_metrics(urls: dict[str, str]) -> None:
     """Whatever the alarms rest on is there to be scraped, once there was work; but what counts only mishaps."""
     found: set[str] = set()
-    async with httpx.AsyncClient(timeout=10.0) as http:
+    async with httpx.AsyncClient(timeout=10.0, trust_env=False) as http:
         for url in urls.values():
             families = text_string_to_metric_families((await http.get(url)).text)
             found |= {sample.name for family in families for sample in family.samples}

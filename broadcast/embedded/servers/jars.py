@@ -15,6 +15,7 @@ from platformdirs import user_cache_path
 
 from broadcast.embedded.errors import JarError, first_error
 from broadcast.embedded.steps import Progress, Report, discard
+from broadcast.network.proxies import explain_proxies, goes_direct
 from broadcast.retry import Backoff
 
 LOCK_FILE = Path(__file__).with_name("jars.lock")
@@ -124,7 +125,10 @@ async def _download_all(jars: Sequence[Jar], directory: Path, repository: str, r
     report(Progress(STEP, "started", 0, total, "bytes"))
     gate = asyncio.Semaphore(CONCURRENT_DOWNLOADS)
     timeout = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
-    async with httpx.AsyncClient(timeout=timeout, follow_redirects=True) as client:
+    direct = repository.startswith("file:") or goes_direct(httpx.URL(repository))
+    with explain_proxies():
+        made = httpx.AsyncClient(timeout=timeout, follow_redirects=True, trust_env=not direct)
+    async with made as client:
 
         async def download(jar: Jar) -> None:
             async with gate:
