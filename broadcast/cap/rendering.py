@@ -1,10 +1,10 @@
 """What recipients read of an alert: a text for each of its languages, and who reads which."""
 
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from broadcast.errors import InputError
 from broadcast.text import plain, segment_count
+from broadcast.text.invisible import is_invisible, remove_invisible
 from schemas.alert import Alert, Info, Status
 from schemas.control import Variant
 
@@ -17,9 +17,6 @@ MARKS = {Status.EXERCISE: "EXERCISE", Status.TEST: "TEST"}
 DEFAULT = 0
 """The variant of the alert's first info, for those whose language it does not have."""
 
-_UNSEEN = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
-"""Unicode categories of controls, formats (zero-width ones among them) and separators."""
-
 
 class RenderingError(InputError):
     """An alert that has no text, or one too long for an SMS; the findings say which info."""
@@ -30,8 +27,8 @@ def render(alert: Alert, *, highest_segments: int) -> tuple[Variant, ...]:
 
     Of each info: its parameter `SMS` (or CMAMlongtext, CMAMtext) if it has one; else a line each of headline (or
     event), instruction and senderName. Infos of one language follow one another, each line once. White space is
-    collapsed, typography made plain where the text then fits GSM 03.38, and what is not real begins with EXERCISE or
-    TEST. A text has at most `highest_segments` segments.
+    collapsed, characters that nobody can see are removed, typography made plain where the text then fits GSM 03.38, and
+    what is not real begins with EXERCISE or TEST. A text has at most `highest_segments` segments.
     """
     if not alert.info:
         raise _broken("info", "6.1", "the alert has no info, so there is nothing to read; add one")
@@ -95,12 +92,16 @@ def _own_text_of(info: Info) -> str | None:
 
 
 def _collapse(lines: Iterable[str]) -> list[str]:
-    return [collapsed for line in lines if (collapsed := " ".join(line.split())) and _can_be_read(collapsed)]
+    return [
+        collapsed
+        for line in lines
+        if (collapsed := " ".join(remove_invisible(line).split())) and _can_be_read(collapsed)
+    ]
 
 
 def _can_be_read(text: str) -> bool:
     """Whether a phone shows anything of it: not of blanks, nor of controls or characters without width."""
-    return any(unicodedata.category(character) not in _UNSEEN for character in text)
+    return any(not (character.isspace() or is_invisible(character)) for character in text)
 
 
 def _broken(path: str, rule: str, message: str) -> RenderingError:

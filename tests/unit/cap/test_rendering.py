@@ -45,6 +45,7 @@ def sms(text: str, name: str = "SMS") -> dict[str, str]:
         ([info(headline="x", parameter=[sms(" ")])], "x"),
         ([info(instruction="a", senderName="Us"), info(instruction="b", senderName="Us")], "Flood\na\nb\nUs"),
         ([info(headline="Πλημμύρα – τώρα")], "Πλημμύρα – τώρα"),
+        ([info(headline="Go \u200b up\u200e –\u200c now")], "Go up - now"),
     ],
 )  # fmt: skip
 def test_the_text_of_one_language(infos: list[dict[str, Any]], text: str) -> None:
