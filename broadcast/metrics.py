@@ -122,6 +122,9 @@ consumer_lag = _gauge(
     "consumer_lag_seconds", "Since when the group has got no further, while records are left", "topic", "group"
 )
 consumer_lag_records = _gauge("consumer_lag_records", "Records left", "topic", "group")
+transactions_refused = _counter(
+    "transactions_refused", "Transactions that another one was in the way of: a lock wait that timed out", "what"
+)
 deadletters = _counter("deadletters", "Dead letters written", "topic")
 deadletters_messages = _gauge("deadletters_messages", "Dead letters neither put back nor dismissed", "topic")
 transaction_duration = _histogram("transaction_duration_seconds", "One Kafka transaction, begin to commit", "stage")

@@ -52,7 +52,7 @@ CLOSE_SECONDS = 2.0
 async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
     """Expand audiences until `stop`; raises FencedError when another process has taken the place."""
     routes = load_routes(settings)
-    pool = await create_pool(settings)
+    pool = await create_pool(settings, "expander")
     try:
         stage = Stage(settings, "expander", health)
         expander = Expander(settings, pool, routes)
@@ -91,13 +91,15 @@ class Expander:
 
     async def _handle(self, event: Event, source: Source, expansion: Expansion) -> None:
         if expansion.kind == "audience":
-            chunks = await wait_for_database("resolving", lambda: commit_audience(self.pool, expansion, self.settings))
+            chunks = await wait_for_database(
+                "resolving", lambda: commit_audience(self.pool, expansion, self.settings), pool=self.pool
+            )
             if chunks != 1:
                 await source.commit(event.offset, chunk_records(self.names, expansion, chunks))
                 return
             # One chunk needs no event of its own.
             expansion = expansion.model_copy(update={"kind": "chunk", "chunk": 0, "chunks": 1})
-        rows = await wait_for_database("reading a chunk", lambda: self._read(expansion))
+        rows = await wait_for_database("reading a chunk", lambda: self._read(expansion), pool=self.pool)
         await self._send(event, source, expansion, rows)
 
     async def _read(self, expansion: Expansion) -> ChunkRows:

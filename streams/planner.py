@@ -30,7 +30,7 @@ from streams.app import Stage, run_stage
 async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
     """Plan alerts until `stop`; raises FencedError when another process has taken the place."""
     routes = load_routes(settings)
-    pool = await create_pool(settings)
+    pool = await create_pool(settings, "planner")
     try:
         stage = Stage(settings, "planner", health, rereads=True)
         stage.add_agent(Names(settings.topic_prefix).alerts, Planner(settings, pool, routes).handle)
@@ -51,7 +51,7 @@ class Planner:
         """Read, store, send."""
         asked = read(event)
         with bound_alert(asked.alert_id):
-            records = await wait_for_database("planning", lambda: self._plan(asked, event.offset))
+            records = await wait_for_database("planning", lambda: self._plan(asked, event.offset), pool=self.pool)
             await source.commit(event.offset, records)
 
     async def _plan(self, asked: AlertEvent, offset: int) -> list[Record]:

@@ -93,7 +93,7 @@ class Alarms:
     async def write(self) -> None:
         """Write the rows that wait; raises one of `UNWRITTEN`, and then the rest still waits."""
         async with asyncio.timeout(WRITE_SECONDS):
-            connection = await connect(self._settings)
+            connection = await connect(self._settings, "sender")
             try:
                 while self._waiting:
                     (kind, subject), change = next(iter(self._waiting.items()))

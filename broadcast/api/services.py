@@ -15,7 +15,7 @@ from broadcast.api.problems import unavailable
 from broadcast.api.publisher import Publisher
 from broadcast.api.register import Register
 from broadcast.clock import monotonic
-from broadcast.database.pool import AWAY, Connection, create_pool, wait_for_database
+from broadcast.database.pool import AWAY, TRANSIENT, Connection, create_pool, wait_for_database
 from broadcast.health import Health
 from broadcast.keys import Keyring, read_hashes
 from broadcast.settings import Settings
@@ -60,7 +60,7 @@ class Services:
     @classmethod
     async def create(cls, settings: Settings, health: Health) -> "Services":
         """Services that are not connected to anything yet."""
-        return cls(settings, health, await create_pool(settings, command_timeout_seconds=30.0))
+        return cls(settings, health, await create_pool(settings, "api", command_timeout_seconds=30.0))
 
     def lock(self, entry_id: UUID) -> asyncio.Lock:
         """One lock for each alert id or request id: the same request twice at once is one after the other."""
@@ -72,7 +72,7 @@ class Services:
         try:
             async with self._pool.acquire(timeout=READ_BUDGET_SECONDS) as connection:
                 yield connection
-        except AWAY as error:
+        except (*AWAY, *TRANSIENT) as error:
             raise unavailable(
                 "database", "PostgreSQL cannot be reached; publishing and cancelling go on without it"
             ) from error

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from broadcast.database.pool import AWAY, connect
+from broadcast.database.lock_holders import find_open
+from broadcast.database.pool import AWAY, TRANSIENT, connect
 from broadcast.errors import SettingsError, UnavailableError
 from broadcast.settings import Settings, is_of_stack
 
@@ -38,6 +39,12 @@ async def open_connection(settings: Settings) -> AsyncIterator[asyncpg.Connectio
         yield connection
     except asyncpg.UndefinedTableError as error:
         raise SettingsError(f"BROADCAST_DATABASE_URL: {error}; run `broadcast database migrate`") from error
+    except TRANSIENT as error:
+        holders = "; ".join(map(str, await find_open(connection))) or "nobody any more"
+        raise UnavailableError(
+            f"another transaction is in the way ({error}). Open are: {holders}. Run the same command again when it "
+            "has ended"
+        ) from error
     except BrokenPipeError:
         raise  # whoever read our output has had enough
     except AWAY as error:

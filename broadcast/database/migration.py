@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from broadcast.errors import SettingsError
+from broadcast.database.server_settings import application_name, server_settings
+from broadcast.errors import SettingsError, UnavailableError
+from broadcast.retry import Backoff
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x70C51
 """Advisory lock: two processes that migrate at once do so one after the other."""
+
+LOCK_TRIES = 6
+"""Of ten seconds each: so long another migration, or somebody's transaction, is waited for."""
+
+LOCK_NOT_AVAILABLE = asyncpg.LockNotAvailableError.sqlstate
 
 _ONE_AT_A_TIME = Lock()
 """Alembic keeps what it works on in module variables: two migrations within one process would mix theirs."""
@@ -37,14 +44,34 @@ def _upgrade(connection: "Connection") -> None:
 async def migrate(database_url: str) -> None:
     """Apply every missing migration in one transaction; does nothing if there is none.
 
-    SettingsError where the server refuses user, password or database; OSError where there is no server.
+    SettingsError where the server refuses user, password or database; OSError where there is no server;
+    UnavailableError where somebody holds a lock for a minute.
     """
 
     def work() -> None:
         with _ONE_AT_A_TIME:
-            asyncio.run(_migrate(database_url))
+            asyncio.run(_migrate_when_free(database_url))
 
     await asyncio.to_thread(work)
+
+
+async def _migrate_when_free(database_url: str) -> None:
+    from sqlalchemy.exc import DBAPIError
+
+    pause = Backoff()
+    for left in reversed(range(LOCK_TRIES)):
+        try:
+            return await _migrate(database_url)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+                raise
+            if not left:
+                raise UnavailableError(
+                    "another session holds a lock on the database: look for it in pg_stat_activity, end it, and "
+                    "run `broadcast database migrate` again"
+                ) from None
+            await pause.sleep()
+    return None
 
 
 async def _migrate(database_url: str) -> None:
@@ -53,7 +80,9 @@ async def _migrate(database_url: str) -> None:
     from sqlalchemy.ext.asyncio import create_async_engine
 
     # asyncpg reads the address itself: SQLAlchemy does not know `sslmode`.
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=partial(asyncpg.connect, database_url))
+    session = server_settings(application_name("migration", ""))
+    creator = partial(asyncpg.connect, database_url, server_settings=session)
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=creator)
     try:
         try:
             connection = await engine.connect()

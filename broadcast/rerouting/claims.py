@@ -89,8 +89,6 @@ async def claim(connection: asyncpg.Connection, routes: Sequence[str], now: date
     """
     async with connection.transaction():
         await connection.execute("SET LOCAL synchronous_commit = on")
-        # A recorder may wait for these locks: a process that hangs must not keep them.
-        await connection.execute("SET LOCAL idle_in_transaction_session_timeout = '10s'")
         due = await connection.fetch(_DUE, list(routes), AT_ONCE)
         if not due:
             return Look([], 0)

@@ -55,7 +55,7 @@ async def reroute_forever(settings: Settings, routes: Sequence[Route]) -> None:
         return
     pause = Backoff(first_seconds=LOOK_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS)
     while True:
-        connection = await wait_for_database("rerouting", lambda: connect(settings))
+        connection = await wait_for_database("rerouting", lambda: connect(settings, "expander"))
         try:
             while True:
                 if await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):

@@ -17,19 +17,13 @@ from broadcast.audit.errors import AmbiguousError, StaleError
 from broadcast.audit.evidence.chain import Record
 from broadcast.audit.evidence.segments import Position, Segment, add_segments
 from broadcast.audit.undelivered import OtherRoutes, note_undelivered, number_routes
+from broadcast.database.pool import TRANSIENT
 from schemas.status import Status
 
 _COPY_BYTES = 256 * 1024
 """A message of COPY: large enough to be few, small enough not to be held twice."""
 
 _TRIES = 20
-
-TRANSIENT: tuple[type[BaseException], ...] = (
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-    asyncpg.LockNotAvailableError,
-)
-"""Errors of a transaction that another one was in the way of: it may be tried again."""
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ import asyncpg
 from aiokafka import ConsumerRecord, TopicPartition
 
 from broadcast.alarms import is_log_intact
-from broadcast.audit.attempts.batch import TRANSIENT, Batch, Recorded, commit_batch
+from broadcast.audit.attempts.batch import Batch, Recorded, commit_batch
 from broadcast.audit.attempts.metrics import report_batch
 from broadcast.audit.attempts.poison import PoisonWriter
 from broadcast.audit.attempts.receipts import ParkedCache
@@ -21,7 +21,7 @@ from broadcast.audit.evidence.segments import Position, SegmentIds
 from broadcast.audit.session import open_session
 from broadcast.audit.undelivered import OtherRoutes
 from broadcast.clock import monotonic
-from broadcast.database.pool import AWAY, wait_for_database
+from broadcast.database.pool import AWAY, TRANSIENT, wait_for_database
 from broadcast.kafka.assignment import Assignment
 from broadcast.settings import Settings
 from schemas.topics import Names

@@ -10,7 +10,6 @@ from aiokafka.errors import KafkaError
 
 from broadcast import metrics
 from broadcast.alarms import QUEUED_PAST_EXPIRY, SUM_GAP, raise_alarm, show_alarms
-from broadcast.audit.attempts.batch import TRANSIENT
 from broadcast.audit.attempts.parked import join_and_commit_parked
 from broadcast.audit.evidence.verification import show_verification
 from broadcast.audit.session import open_session
@@ -19,7 +18,7 @@ from broadcast.audit.watch.backlog import OpenAlert, QueuedSince, alarm_queued_w
 from broadcast.audit.watch.lag import work_left
 from broadcast.audit.watch.unmatched_receipts import alarm_unmatched, show_unmatched
 from broadcast.clock import utc_now
-from broadcast.database.pool import AWAY, wait_for_database
+from broadcast.database.pool import AWAY, TRANSIENT, wait_for_database
 from broadcast.deadletters.open_letters import OpenLetters
 from broadcast.lifecycle import FINAL_STATES, AlertState, Transition, may_happen, next_state
 from broadcast.retry import Backoff
