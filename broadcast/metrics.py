@@ -114,6 +114,12 @@ audit_rows = _counter("audit_rows", "Rows written to the audit", "event")
 evidence_segments = _counter("evidence_segments", "Evidence segments written", "topic")
 reconciliation_gap = _gauge("reconciliation_gap", "Recipients unaccounted for, over live alerts", "alert_class")
 audit_chain_verified = _gauge("audit_chain_verified_timestamp_seconds", "When the chain was last verified, and sound")
+account_failed_ratio = _gauge(
+    "account_failed_ratio", "Share of the submits of 15 minutes refused or reported undelivered", "account"
+)
+account_unreached_ratio = _gauge(
+    "account_unreached_ratio", "Share of them, old enough for a receipt, without one that says delivered", "account"
+)
 alarms = _gauge("alarms", "Open alarms by kind", "kind")
 
 # every stage

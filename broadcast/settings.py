@@ -91,6 +91,27 @@ class Settings(BaseSettings):
     receipt_deadline_seconds: int = Field(
         default=3600, ge=1, description="A message without a receipt for so long is shown as overdue."
     )
+    failed_share_limit: float = Field(
+        default=0.2,
+        ge=0.01,
+        le=1,
+        description="Share of submits refused, not sent or reported undelivered above which it is an alarm. Wrong and "
+        "old numbers are a few percent.",
+    )
+    unreached_share_limit: float = Field(
+        default=0.4,
+        ge=0.01,
+        le=1,
+        description="Share of messages not delivered, or without a receipt, above which it is an alarm. Phones that "
+        "are switched off leave 10 to 15 percent without a receipt.",
+    )
+    receipt_wait_seconds: float = Field(
+        default=40.0,
+        ge=1,
+        le=45,
+        description="A message without a receipt for so long counts as not reached, for that alarm only. "
+        "At most 45, so that the alarm comes within a minute.",
+    )
     chunk_size: int = Field(default=5_000, ge=1, le=100_000, description="Most recipients in one chunk of an audience.")
     highest_segments: int = Field(
         default=6, ge=1, le=255, description="Most segments of one message; an alert with a longer text is refused."

@@ -16,6 +16,7 @@ from broadcast import metrics
 from broadcast.audit.attempts.poison import PoisonWriter
 from broadcast.audit.attempts.recording import ABANDONED, Recording, open_recording
 from broadcast.audit.undelivered import OtherRoutes, other_routes
+from broadcast.audit.watch.outcome_alarms import OutcomeWatch
 from broadcast.audit.watch.sweep import sweep_forever
 from broadcast.duties import run_duties
 from broadcast.health import Health
@@ -157,9 +158,10 @@ class Recorder:
 
 async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
     """The stage `recorder`: record, and sweep, until `stop` is set."""
-    others = other_routes(load_routes(settings)) if settings.routes_file is not None else {}
+    routes = load_routes(settings) if settings.routes_file is not None else ()
+    others, outcomes = other_routes(routes), OutcomeWatch(settings, routes)
     recorder = Recorder(settings, health, others)
-    duties = {"recorder": lambda: recorder.work(stop), "sweep": lambda: sweep_forever(settings, others)}
+    duties = {"recorder": lambda: recorder.work(stop), "sweep": lambda: sweep_forever(settings, others, outcomes)}
     try:
         await run_duties(stop, duties, on_stop=recorder.wait_ended)
     finally:

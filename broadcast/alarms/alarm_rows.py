@@ -47,6 +47,16 @@ async def renew_alarm(connection: Connection, kind: str, subject: str, detail: s
         await apply_change(connection, kind, storable(subject), Change(storable(detail), renew=True))
 
 
+async def end_alarm(connection: Connection, kind: str, subject: str, by: str) -> None:
+    """Clear the open alarm of this kind and subject, if there is one: its cause has gone."""
+    await connection.execute(
+        "UPDATE alarms SET cleared_at = now(), cleared_by = $3 WHERE kind = $1 AND subject = $2 AND cleared_at IS NULL",
+        kind,
+        storable(subject),
+        by,
+    )
+
+
 class Change(NamedTuple):
     """What a row is to be: open with this detail, or cleared (None). `renew` replaces the detail of an open one."""
 
@@ -115,13 +125,7 @@ async def _insert(connection: Connection, kind: str, subject: str, detail: str) 
 async def apply_change(connection: Connection, kind: str, subject: str, change: Change) -> None:
     """Make the row of this kind and subject what it is to be."""
     if change.detail is None:
-        await connection.execute(
-            "UPDATE alarms SET cleared_at = now(), cleared_by = $3 "
-            "WHERE kind = $1 AND subject = $2 AND cleared_at IS NULL",
-            kind,
-            subject,
-            ENDED_BY,
-        )
+        await end_alarm(connection, kind, subject, ENDED_BY)
     elif change.renew:
         await connection.execute(
             "INSERT INTO alarms (kind, subject, detail) VALUES ($1, $2, $3) "

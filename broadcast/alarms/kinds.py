@@ -9,6 +9,9 @@ QUEUED_PAST_EXPIRY = "queued_past_expiry"
 QUEUED_WITHOUT_LAG = "queued_without_lag"
 EVIDENCE_FAULT = "evidence_fault"
 RECEIPTS_UNMATCHED = "receipts_unmatched"
+ALERT_FAILING = "alert_failing"
+ACCOUNT_FAILING = "account_failing"
+OPERATOR_FAILING = "operator_failing"
 
 JOBS_FAILED = "jobs_failed"
 JOBS_DELETED_UNSENT = "jobs_deleted_unsent"
@@ -50,6 +53,9 @@ KINDS = (
     QUEUED_WITHOUT_LAG,
     EVIDENCE_FAULT,
     RECEIPTS_UNMATCHED,
+    ALERT_FAILING,
+    ACCOUNT_FAILING,
+    OPERATOR_FAILING,
     *SENDER_KINDS,
 )
 

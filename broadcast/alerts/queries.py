@@ -15,13 +15,19 @@ from broadcast.lifecycle import AlertState
 
 _COLUMNS = """
     alert_id, state, reason, lane, sender, identifier, sent, status, msg_type, groups, actor, expires_at, accepted_at,
-    planned_at, expanded_at, stopped_at, completed_at, audience, suppressed
+    planned_at, expanded_at, stopped_at, completed_at, audience, suppressed,
+    CASE WHEN audience IS NOT NULL THEN (
+        SELECT coalesce(sum(c.count), 0)::bigint FROM counters c WHERE c.alert_id = alerts.alert_id AND c.state = 2
+    ) END AS reached
 """
 
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
-    """An alert without its content. `audience` is None until the expander has stored it; the suppressed are in it."""
+    """An alert without its content. `audience` is None until the expander has stored it; the suppressed are in it.
+
+    `reached` are the recipients with a receipt that says delivered, as far as they are recorded.
+    """
 
     alert_id: UUID
     state: AlertState
@@ -42,6 +48,7 @@ class AlertRow:
     completed_at: datetime | None
     audience: int | None
     suppressed: int | None
+    reached: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,10 @@ class AcceptedBody(_Body):
 
 
 class AlertBody(_Body):
-    """An alert without its content. `audience` is absent until it is stored; the suppressed are in it."""
+    """An alert without its content. `audience` is absent until it is stored; the suppressed are in it.
+
+    `reached` are the recipients with a receipt that says delivered, so far; absent without an audience.
+    """
 
     alert_id: UUID
     state: AlertState
@@ -53,6 +56,7 @@ class AlertBody(_Body):
     completed_at: datetime | None = None
     audience: int | None = None
     suppressed: int | None = None
+    reached: int | None = None
 
 
 class EventBody(_Body):

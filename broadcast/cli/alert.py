@@ -89,12 +89,13 @@ def list_command(states: tuple[str, ...], limit: int, as_json: bool) -> None:
         "type",
         "lane",
         "audience",
+        "reached",
         "identifier",
         box=None,
     )
     for alert in alerts:
-        audience = "-" if alert["audience"] is None else f"{alert['audience']:,}"
-        row = (alert["state"], alert["status"], alert["msg_type"], alert["lane"], audience, alert["identifier"])
+        numbers = ["-" if alert[name] is None else f"{alert[name]:,}" for name in ("audience", "reached")]
+        row = (alert["state"], alert["status"], alert["msg_type"], alert["lane"], *numbers, alert["identifier"])
         table.add_row(alert["alert_id"], alert["accepted_at"][:19].replace("T", " "), *row)
     print_table(table)
 

@@ -137,6 +137,7 @@ def _describe(
         "alert_id": demonstration.alert_id,
         "recipients": demonstration.recipients,
         "audience": found.audience,
+        "reached": found.reached,
         "states": dict(found.states),
         "gap": found.gap,
         "simulator": {
@@ -154,7 +155,7 @@ def _describe(
 
 def _show(result: Reconciliation | ProfiledResult, steps: list[tuple[str, float]], display: Display) -> None:
     found = result.reconciliation if isinstance(result, ProfiledResult) else result
-    rows = [("audience", f"{found.audience:,}")]
+    rows = [("audience", f"{found.audience:,}"), ("reached", f"{found.reached:,}")]
     rows += [(f"  {state}", f"{count:,}") for state, count in found.states.items() if count]
     rows += [
         ("sum of states", f"{sum(found.states.values()):,}"),
@@ -173,7 +174,7 @@ def _show(result: Reconciliation | ProfiledResult, steps: list[tuple[str, float]
     for problem in result.problems():
         display.console.print(f"[red]✗[/red] {shown(problem)}")
     if not result.problems():
-        once = ", and was reached exactly once" if exact else ""
+        once = ", and the simulator saw each exactly once" if exact else ""
         display.console.print(f"[green]✓[/green] every recipient is accounted for{shown(once)}")
 
 

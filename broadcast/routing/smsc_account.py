@@ -97,6 +97,11 @@ class Account(Table):
     """
 
     name: Name = Field(description="Name of the account, unique in the file; receipts and metrics show it.")
+    operator: Name | None = Field(
+        default=None,
+        description="Operator of the network; outcomes of its accounts are watched together. If not set, the account's "
+        "name.",
+    )
     host: Host = Field(description="Host name or IP address of the SMSC.")
     port: Port = Field(description="Port of the SMSC.")
     system_id: SystemId = Field(description="Login at the SMSC.")
@@ -243,6 +248,11 @@ class Account(Table):
     )
     backoff_seconds: Seconds = Field(default=0.5, description="First pause before connecting again.")
     backoff_limit_seconds: Seconds = Field(default=30.0, description="Longest pause before connecting again.")
+
+    @property
+    def operator_name(self) -> str:
+        """The operator, or else the account's own name."""
+        return self.operator or self.name
 
     @property
     def submitting_binds(self) -> int:

@@ -16,6 +16,7 @@ from broadcast.audit.attempts.rows import AttemptRows, Deltas, Latencies, Recipi
 from broadcast.audit.errors import AmbiguousError, StaleError
 from broadcast.audit.evidence.chain import Record
 from broadcast.audit.evidence.segments import Position, Segment, add_segments
+from broadcast.audit.outcomes.outcome_counts import OutcomeCounts, add_outcomes
 from broadcast.audit.undelivered import OtherRoutes, note_undelivered, number_routes
 from broadcast.database.pool import TRANSIENT
 from schemas.status import Status
@@ -163,6 +164,10 @@ async def _commit_once(  # noqa: PLR0917 (called once)
             own = {segment.id for segment in batch.segments}
             deltas.update(await lock_and_recount(connection, needs_recount, own, joined.before))
         await add_to_counters(connection, shard, deltas)
+        # Not `+`: it drops what is taken back.
+        outcomes: OutcomeCounts = Counter(rows.outcomes)
+        outcomes.update(joined.outcomes)
+        await add_outcomes(connection, shard, outcomes)
         if other_of:
             await note_undelivered(connection, rows.undelivered | joined.undelivered, other_of)
     recorded = Recorded(

@@ -10,6 +10,14 @@ from broadcast.audit.attempts.receipts import MergedReceipt
 from broadcast.audit.attempts.rows import Deltas, Latencies, Recipient
 from broadcast.audit.codes import STATE_CODE_OF_RECEIPT, SUBMITTED
 from broadcast.audit.errors import AmbiguousError
+from broadcast.audit.outcomes.outcome_counts import (
+    DELIVERED,
+    NO_ACCOUNT,
+    SLOT_OF_ATTEMPT,
+    Counted,
+    OutcomeCounts,
+    OutcomeKey,
+)
 from broadcast.audit.receipt_owner import fits
 from broadcast.audit.undelivered import UNDELIVERED_CODES, Undelivered
 from broadcast.text.counts import counted
@@ -55,15 +63,15 @@ WITH r AS (
     FROM r {{which}}
     RETURNING a.alert_id, a.recipient_id, a.evidence_id, a.attempt, a.segment, a.message_key, a.only_attempt,
         a.account, a.receipt_before, a.receipt_state, r.code, r.number,
-        (date_part('epoch', r.at - a.submitted_at) * 1000)::bigint AS latency
+        (date_part('epoch', r.at - a.submitted_at) * 1000)::bigint AS latency, {SLOT_OF_ATTEMPT} AS slot
 )
-SELECT alert_id, account, receipt_before, receipt_state, code,
+SELECT alert_id, account, receipt_before, receipt_state, code, slot,
     array_agg(number) AS numbers, array_agg(latency) AS latencies,
     true AS only_attempt, NULL::bigint AS recipient_id, NULL::bigint AS evidence_id,
     NULL::smallint AS attempt, NULL::smallint AS segment, NULL::bigint AS message_key
-FROM joined WHERE only_attempt AND ({_SINGLY}) IS NOT TRUE GROUP BY 1, 2, 3, 4, 5
+FROM joined WHERE only_attempt AND ({_SINGLY}) IS NOT TRUE GROUP BY 1, 2, 3, 4, 5, 6
 UNION ALL
-SELECT alert_id, account, receipt_before, receipt_state, code, ARRAY[number], ARRAY[latency],
+SELECT alert_id, account, receipt_before, receipt_state, code, slot, ARRAY[number], ARRAY[latency],
     only_attempt, recipient_id, evidence_id, attempt, segment, message_key
 FROM joined WHERE NOT only_attempt OR ({_SINGLY}) IS TRUE
 """
@@ -81,7 +89,7 @@ class Joined(NamedTuple):
     `deltas` are those of only attempts. `needs_recount` are the recipients of the others, and `before` says which
     receipt's code (or none) those attempts had. `unmatched` have no attempt (yet). `latencies` are those of receipts
     that were the first of their attempt; `repeated` counts the others by account and code. `undelivered` are those
-    whose attempt is undelivered, of the accounts that were asked for.
+    whose attempt is undelivered, of the accounts that were asked for. `outcomes` counts receipts of recent submits.
     """
 
     deltas: Deltas
@@ -91,10 +99,11 @@ class Joined(NamedTuple):
     latencies: Latencies
     repeated: Counter[tuple[int | None, int]]
     undelivered: set[Undelivered]
+    outcomes: OutcomeCounts
 
 
 def _nothing_joined() -> Joined:
-    return Joined(Counter(), set(), {}, [], {}, Counter(), set())
+    return Joined(Counter(), set(), {}, [], {}, Counter(), set(), Counter())
 
 
 async def join(
@@ -120,6 +129,7 @@ async def join(
         joined.needs_recount.update(part.needs_recount)
         joined.repeated.update(part.repeated)
         joined.undelivered.update(part.undelivered)
+        joined.outcomes.update(part.outcomes)
         for kind, latencies in part.latencies.items():
             joined.latencies.setdefault(kind, []).extend(latencies)
         joined = joined._replace(before=part.before | joined.before)
@@ -149,6 +159,8 @@ async def _join_once(
         alert_id, was, now, numbers = str(row["alert_id"]), row["receipt_before"], row["receipt_state"], row["numbers"]
         matched.update(numbers)
         total += len(numbers)
+        if was != now and row["slot"] is not None:
+            joined.outcomes.update(_count_receipts(row, ordered))
         kind = row["account"], row["code"]
         if was is None:
             joined.latencies.setdefault(kind, []).extend(row["latencies"])
@@ -175,6 +187,21 @@ async def _join_once(
         raise AmbiguousError(f"{counted(total - len(matched), 'attempt')} with one message key and number hash")
     joined.unmatched.extend(one for number, one in enumerate(ordered, 1) if number not in matched)
     return joined
+
+
+def _count_receipts(row: asyncpg.Record, ordered: Sequence[MergedReceipt]) -> OutcomeCounts:
+    submit = OutcomeKey(str(row["alert_id"]), row["account"] or NO_ACCOUNT, row["slot"], Counted.RECEIPT, 0, "")
+    numbers, was, now = row["numbers"], row["receipt_before"], row["receipt_state"]
+    counts: OutcomeCounts = Counter()
+    if now == DELIVERED:
+        counts[submit.of_receipt(now, "")] += len(numbers)
+    else:
+        for error, count in Counter(ordered[number - 1].error for number in numbers).items():
+            counts[submit.of_receipt(now, error)] += count
+    if was is not None:
+        # Which error the one before had is not known: the sum of its state is right.
+        counts[submit.of_receipt(was, "")] -= len(numbers)
+    return counts
 
 
 async def delete_parked(connection: asyncpg.Connection, joined: Iterable[MergedReceipt]) -> bool:

@@ -11,6 +11,7 @@ from broadcast.audit.attempts.joining import join
 from broadcast.audit.attempts.metrics import report_first, report_repeated
 from broadcast.audit.attempts.receipts import MergedReceipt, merge
 from broadcast.audit.attempts.rows import Deltas
+from broadcast.audit.outcomes.outcome_counts import add_outcomes
 from broadcast.audit.receipt_owner import FITS_BY_ID_ALONE, REUSED_AFTER, same_number
 from broadcast.audit.undelivered import OtherRoutes, note_undelivered, number_routes
 
@@ -93,6 +94,7 @@ async def _join_and_commit(
         if joined.needs_recount:
             deltas.update(await lock_and_recount(connection, joined.needs_recount, (), joined.before))
         await add_to_counters(connection, SHARD, deltas)
+        await add_outcomes(connection, SHARD, joined.outcomes)
         if other_of:
             await note_undelivered(connection, joined.undelivered, other_of)
     if joined.latencies or joined.repeated:

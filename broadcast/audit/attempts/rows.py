@@ -15,8 +15,9 @@ from broadcast.audit.attempts.copy_format import (
     usual_part,
 )
 from broadcast.audit.attempts.receipts import MergedReceipt, merge
-from broadcast.audit.codes import CODE_OF_STATE, STATE_CODE_OF_RECEIPT
+from broadcast.audit.codes import CODE_OF_OUTCOME, CODE_OF_STATE, STATE_CODE_OF_RECEIPT
 from broadcast.audit.message_key import message_key
+from broadcast.audit.outcomes.outcome_counts import NO_ACCOUNT, Counted, OutcomeCounts, OutcomeKey, is_counted, slot_of
 from broadcast.audit.undelivered import UNDELIVERED_CODES, Undelivered
 from schemas.status import STATE_OF_OUTCOME, Outcome, Status
 
@@ -35,14 +36,20 @@ FINAL_OUTCOMES = frozenset({Outcome.ACCEPTED, Outcome.REFUSED, Outcome.EXPIRED, 
 
 @dataclass(slots=True)
 class _Shared:
-    """What the rows of statuses alike have in common, and how many there are."""
+    """What the rows of statuses alike have in common, and how many there are.
+
+    They are counted as `outcome` if `counted`. `receipts` counts those in the rows, by code and error.
+    """
 
     alert: bytes
     fields: bytes
     account: int | None
     only_attempt: bool
     state: int
+    outcome: OutcomeKey
+    counted: bool
     count: int = 0
+    receipts: dict[tuple[int, str], int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -52,7 +59,7 @@ class AttemptRows:
     `pieces` joined are rows for COPY. `deltas` are those of recipients that have only this attempt; `needs_recount`
     are the other recipients, whose state must be found from all their attempts. `joined_parked` are parked receipts
     that are in the rows; `latencies` are those of every receipt that is in the rows. `undelivered` are those whose
-    receipt in the rows says so.
+    receipt in the rows says so. `outcomes` counts the rows; the first of those alike gives the instant of the submit.
     """
 
     pieces: list[bytes] = field(default_factory=list)
@@ -62,6 +69,7 @@ class AttemptRows:
     joined_parked: list[MergedReceipt] = field(default_factory=list)
     latencies: Latencies = field(default_factory=dict)
     undelivered: set[Undelivered] = field(default_factory=set)
+    outcomes: OutcomeCounts = field(default_factory=Counter)
 
 
 def is_only_attempt(status: Status) -> bool:
@@ -94,7 +102,6 @@ def add_statuses(
     recipient needs a recount.
     """
     by_shared: dict[tuple[object, ...], _Shared] = {}
-    with_receipt: dict[tuple[str, int], int] = {}
     early = bool(receipts or parked)
     pieces = rows.pieces
     for status, timestamp in zip(statuses, timestamps, strict=True):
@@ -120,6 +127,8 @@ def add_statuses(
                 account,
                 only_attempt,
                 CODE_OF_STATE[STATE_OF_OUTCOME[status.outcome]],
+                _outcome_of(status, account, timestamp),
+                is_counted(status),
             )
         shared.count += 1
         if not shared.only_attempt:
@@ -146,15 +155,30 @@ def add_statuses(
         )
         if receipt.code in UNDELIVERED_CODES and shared.account is not None:
             rows.undelivered.add((status.alert_id, status.recipient_id, shared.account))
-        if shared.only_attempt and status.outcome is Outcome.ACCEPTED:
-            shared.count -= 1
-            with_receipt[status.alert_id, receipt.code] = with_receipt.get((status.alert_id, receipt.code), 0) + 1
-    for (alert_id, *_), shared in by_shared.items():
-        if shared.only_attempt:
-            rows.deltas[str(alert_id), shared.state] += shared.count
-    for (alert, code), count in with_receipt.items():
-        rows.deltas[alert, STATE_CODE_OF_RECEIPT[code]] += count
+        kind = receipt.code, receipt.error
+        shared.receipts[kind] = shared.receipts.get(kind, 0) + 1
+    for shared in by_shared.values():
+        _count(rows, shared)
     rows.count = len(pieces) // 4
+
+
+def _outcome_of(status: Status, account: int | None, timestamp: int) -> OutcomeKey:
+    slot = slot_of(status.submitted_at or status.at or timestamp)
+    code = CODE_OF_OUTCOME[status.outcome]
+    return OutcomeKey(status.alert_id, account or NO_ACCOUNT, slot, Counted.SUBMIT, code, str(status.error))
+
+
+def _count(rows: AttemptRows, shared: _Shared) -> None:
+    alert_id = shared.outcome.alert_id
+    if shared.only_attempt:
+        # Only what was accepted has a receipt.
+        rows.deltas[alert_id, shared.state] += shared.count - sum(shared.receipts.values())
+    if shared.counted:
+        rows.outcomes[shared.outcome] += shared.count
+    for (code, error), count in shared.receipts.items():
+        rows.outcomes[shared.outcome.of_receipt(code, error)] += count
+        if shared.only_attempt:
+            rows.deltas[alert_id, STATE_CODE_OF_RECEIPT[code]] += count
 
 
 def _take_receipt(

@@ -19,7 +19,8 @@ UNCHANGED = timedelta(seconds=30)
 OPEN_ALERTS = """
 SELECT a.alert_id::text, a.state, a.audience, a.suppressed, a.expires_at, a.expanded_at,
     coalesce(sum(c.count) FILTER (WHERE c.state < $1), 0)::bigint AS counted,
-    coalesce(sum(c.count) FILTER (WHERE c.state = $2), 0)::bigint AS expired
+    coalesce(sum(c.count) FILTER (WHERE c.state = $2), 0)::bigint AS expired,
+    coalesce(sum(c.count) FILTER (WHERE c.state = $3), 0)::bigint AS reached
 FROM alerts a LEFT JOIN counters c ON c.alert_id = a.alert_id
 WHERE a.completed_at IS NULL AND a.state <> 'refused'
 GROUP BY a.alert_id
@@ -27,7 +28,8 @@ GROUP BY a.alert_id
 
 
 class OpenAlert(NamedTuple):
-    """An alert that is not completed; `counted` recipients have a state, `expired` of them that one.
+    """An alert that is not completed; `counted` recipients have a state, `expired` and `reached`
+    (delivered) of them these.
 
     `audience` and `suppressed` are None until the audience is resolved.
     """
@@ -40,6 +42,7 @@ class OpenAlert(NamedTuple):
     expanded_at: datetime | None
     counted: int
     expired: int
+    reached: int
 
     @property
     def queued(self) -> int:
@@ -49,7 +52,8 @@ class OpenAlert(NamedTuple):
 
 async def read_open_alerts(connection: asyncpg.Connection) -> list[OpenAlert]:
     """Every alert that is not completed, with its counters."""
-    rows = await connection.fetch(OPEN_ALERTS, POSSIBLE_DUPLICATES, CODE_OF_STATE[DeliveryState.EXPIRED])
+    expired, delivered = CODE_OF_STATE[DeliveryState.EXPIRED], CODE_OF_STATE[DeliveryState.DELIVERED]
+    rows = await connection.fetch(OPEN_ALERTS, POSSIBLE_DUPLICATES, expired, delivered)
     return [OpenAlert(row[0], AlertState(row[1]), *row[2:]) for row in rows]
 
 

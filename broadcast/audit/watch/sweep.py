@@ -16,6 +16,7 @@ from broadcast.audit.session import open_session
 from broadcast.audit.undelivered import OtherRoutes
 from broadcast.audit.watch.backlog import OpenAlert, QueuedSince, alarm_queued_without_work, read_open_alerts
 from broadcast.audit.watch.lag import work_left
+from broadcast.audit.watch.outcome_alarms import LOOK_EVERY, OutcomeWatch, forget_old
 from broadcast.audit.watch.unmatched_receipts import alarm_unmatched, show_unmatched
 from broadcast.clock import utc_now
 from broadcast.database.pool import AWAY, TRANSIENT, wait_for_database
@@ -45,7 +46,7 @@ EXPIRY_GRACE = timedelta(seconds=60)
 """Senders need a moment to write off what expired: 20,000 a second, and an alert has up to a million."""
 
 
-async def sweep_forever(settings: Settings, others: OtherRoutes) -> None:
+async def sweep_forever(settings: Settings, others: OtherRoutes, outcomes: OutcomeWatch) -> None:
     """Sweep once a second until cancelled; the database is waited for, another recorder's sweep too."""
     sweeps = 0
     letters = OpenLetters(settings)
@@ -60,7 +61,10 @@ async def sweep_forever(settings: Settings, others: OtherRoutes) -> None:
                     sweeps += 1
                     full = sweeps % FULL_SWEEPS == 1
                     await sweep(connection, utc_now(), others, full=full)
+                    if sweeps % LOOK_EVERY == 1:
+                        await outcomes.look(connection, utc_now())
                     if full:
+                        await forget_old(connection, utc_now())
                         await show_letters(letters)
                     work = partial(work_left, settings, connection)
                     await alarm_queued_without_work(connection, utc_now(), queued_since, work)
@@ -186,4 +190,10 @@ async def _finish(connection: asyncpg.Connection, alert: OpenAlert, transition: 
         now,
     )
     if finished:
-        log.info("alert_finished", alert_id=alert.alert_id, state=after.value)
+        log.info(
+            "alert_finished",
+            alert_id=alert.alert_id,
+            state=after.value,
+            recipients=alert.audience,
+            reached=alert.reached,
+        )

@@ -67,10 +67,16 @@ def write_line(progress: dict[str, Any], now: datetime) -> str:
     """The progress in one line."""
     states = [state for state, number in progress["counts"].items() if number]
     counts = ", ".join(f"{state} {progress['counts'][state]:,}" for state in states)
-    parts = [f"{progress['state']}{': ' if counts else ''}{counts}", progress["reason"] or ""]
+    state = f"{progress['state']}, {reached_of(progress)}" if counts else progress["state"]
+    parts = [f"{state}{': ' if counts else ''}{counts}", progress["reason"] or ""]
     remarks = {state: ", ".join(remarks_of(progress, state)) for state in states}
     parts += [f"{state}: {remark}" for state, remark in remarks.items() if remark]
     return f"{now:%H:%M:%S} UTC alert {progress['alert_id']}: {'; '.join(filter(None, parts))}"
+
+
+def reached_of(progress: dict[str, Any]) -> str:
+    """How many recipients have a receipt that says delivered, in words."""
+    return f"{progress['counts'].get('delivered', 0):,} of {progress['audience']:,} reached"
 
 
 def remarks_of(progress: dict[str, Any], state: str) -> Iterator[str]:
@@ -216,7 +222,7 @@ def _table(progress: dict[str, Any]) -> Table:
             table.add_row(state, f"{number:,}", Text.assemble((bar, STYLES.get(state, "red")), f" {share:.1%}"))
             for remark in remarks_of(progress, state):
                 table.add_row("", "", Text(printable(remark), "red"))
-    table.add_row("audience", f"{audience:,}", "")
+    table.add_row("audience", f"{audience:,}", reached_of(progress))
     for name in ("possible_duplicates", "receipt_overdue", "gap"):
         if progress[name]:
             table.add_row(name.replace("_", " "), f"{progress[name]:,}", "")

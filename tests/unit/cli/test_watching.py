@@ -69,7 +69,7 @@ def test_an_smsc_that_does_not_answer_is_told_after_seconds() -> None:
 def test_a_pipe_gets_one_line_with_the_time_of_day() -> None:
     line = write_line(progress_of(7, 5, 1), datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
     assert line == (
-        f"03:04:05 UTC alert a: active: queued 7, delivered 2, failed 1; queued: no answer for 5 s, "
+        f"03:04:05 UTC alert a: active, 2 of 10 reached: queued 7, delivered 2, failed 1; queued: no answer for 5 s, "
         f"by route home (+49, +43), "
         f"account operator, sender a: {DETAIL}, account other, sender a: {THROTTLED}; "
         f"failed: 1: {UNROUTED}"
