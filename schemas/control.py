@@ -10,13 +10,20 @@ from schemas.lane import Lane
 STOP_SUFFIX = "/stop"
 
 Text = Annotated[str, msgspec.Meta(max_length=ALERT_BYTES_MAX)]
+Following = Annotated[int, msgspec.Meta(ge=-1, lt=VARIANTS_MAX)]
 
 
-class Variant(msgspec.Struct):
-    """One text of an alert, rendered for phones, in one language (RFC 3066 tag)."""
+class Variant(msgspec.Struct, omit_defaults=True):
+    """One text of an alert, rendered for phones, in one language (RFC 3066 tag).
+
+    It is in force until `expires_at`, in milliseconds since the epoch, 0: as long as the alert. `following` is the
+    index of the variant that its readers get from then on; -1: none.
+    """
 
     language: Language
     text: Text
+    expires_at: Milliseconds = 0
+    following: Following = -1
 
 
 class Control(msgspec.Struct, omit_defaults=True):
@@ -48,3 +55,19 @@ class Stop(msgspec.Struct, omit_defaults=True):
 def stop_key(alert_id: str) -> str:
     """The control key of an alert's stop."""
     return alert_id + STOP_SUFFIX
+
+
+def variant_at(control: Control, index: int, now: int) -> int:
+    """The index of the variant that takes the place of `index` at `now`, in milliseconds since the epoch.
+
+    It is `index` itself while that is in force, where no other follows, or where it does not exist.
+    """
+    variants = control.variants
+    for _ in variants:
+        if not 0 <= index < len(variants):
+            break
+        variant = variants[index]
+        if not 0 < variant.expires_at <= now or variant.following < 0:
+            break
+        index = variant.following
+    return index

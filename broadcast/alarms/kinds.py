@@ -12,6 +12,7 @@ RECEIPTS_UNMATCHED = "receipts_unmatched"
 ALERT_FAILING = "alert_failing"
 ACCOUNT_FAILING = "account_failing"
 OPERATOR_FAILING = "operator_failing"
+ALERT_NOT_SENT = "alert_not_sent"
 
 JOBS_FAILED = "jobs_failed"
 JOBS_DELETED_UNSENT = "jobs_deleted_unsent"
@@ -56,6 +57,7 @@ KINDS = (
     ALERT_FAILING,
     ACCOUNT_FAILING,
     OPERATOR_FAILING,
+    ALERT_NOT_SENT,
     *SENDER_KINDS,
 )
 

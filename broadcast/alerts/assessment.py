@@ -7,7 +7,7 @@ same instant.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from broadcast.cap import CapError, RenderingError, TargetError, groups_of, lane_of, render, require_valid
@@ -19,14 +19,16 @@ from broadcast.lifecycle import (
     Known,
     Transition,
     decide,
+    ends_of,
     expires_at,
+    in_force,
     may_carry,
     participants_only,
 )
 from broadcast.routing import Route
 from broadcast.settings import Settings
 from broadcast.text.counts import counted
-from schemas.alert import Alert
+from schemas.alert import Alert, Reference
 from schemas.control import Variant
 from schemas.lane import Lane
 
@@ -57,13 +59,15 @@ class Content:
 class Facts:
     """What PostgreSQL holds that bears on one alert.
 
-    `known` are those alerts that its references name; `namesake` is the same alert under another id. `has_people` says
-    whether its groups hold anybody it may be sent to; only an Update is asked that.
+    `known` are those alerts that its references name. `namesake` is the same alert under another id, unless that was
+    refused; `replaced_by` is an Update that named this one before it came, and was sent. `has_people` says whether its
+    groups hold anybody it may be sent to; only an Update is asked that.
     """
 
     known: Sequence[Known] = ()
     namesake: UUID | None = None
     cancelled: bool = False
+    replaced_by: Reference | None = None
     missing_groups: Sequence[str] = ()
     has_people: bool = True
 
@@ -73,17 +77,21 @@ class Assessment:
     """What becomes of an alert, and why.
 
     `transition` is `planned`, or how it ends unsent, and `reason` is kept with the alert. `error` is what its publisher
-    is told when it is not sent.
+    is told when it is not sent. `repeated`: the same alert was accepted under another id.
     """
 
     decision: Decision
     transition: Transition
     reason: str
     error: InputError | None = None
+    repeated: bool = False
 
 
 def read_content(alert: Alert, settings: Settings, *, now: datetime) -> Content:
-    """What an alert says of itself; raises nothing: what is wrong with it stands in `faults`."""
+    """What an alert says of itself at `now`; raises nothing: what is wrong with it stands in `faults`.
+
+    Lane and texts are those of the infos that are in force at `now`; of all infos, if none is.
+    """
     groups: tuple[str, ...] = ()
     variants: tuple[Variant, ...] = ()
     faults: list[InputError] = []
@@ -91,8 +99,16 @@ def read_content(alert: Alert, settings: Settings, *, now: datetime) -> Content:
         groups = groups_of(alert)
     except TargetError as error:
         faults.append(error)
+    ends = ends_of(alert, default_seconds=settings.default_expiry_seconds)
+    places = in_force(ends, now) or tuple(range(len(alert.info)))
+    ceiling = now + timedelta(seconds=settings.longest_expiry_seconds)
     try:
-        variants = render(alert, highest_segments=settings.highest_segments)
+        variants = render(
+            alert,
+            highest_segments=settings.highest_segments,
+            places=places,
+            ends=[min(end, ceiling) for end in ends],
+        )
     except RenderingError as error:
         faults.append(error)
     ends_at = expires_at(
@@ -101,7 +117,7 @@ def read_content(alert: Alert, settings: Settings, *, now: datetime) -> Content:
         ceiling_seconds=settings.longest_expiry_seconds,
         now=now,
     )
-    return Content(lane_of(alert), groups, variants, ends_at, tuple(faults))
+    return Content(lane_of(alert.info[place] for place in places), groups, variants, ends_at, tuple(faults))
 
 
 def read_unchecked(alert: Alert, settings: Settings, *, now: datetime) -> Content:
@@ -148,9 +164,12 @@ def _refusals(
         return Assessment(decision, by, reason, error or InputError(reason))
 
     if facts.namesake is not None:
-        yield refused(f"is alert {facts.namesake} under another id; nothing is sent twice")
+        reason = f"is alert {facts.namesake} under another id; nothing is sent twice"
+        yield Assessment(decision, Transition.REFUSED, reason, InputError(reason), repeated=True)
     if facts.cancelled:
         yield refused("was cancelled before it came", by=Transition.CANCELLED)
+    if facts.replaced_by is not None:
+        yield refused(f"by {facts.replaced_by}, which came before it", by=Transition.SUPERSEDED)
     if decision.action is Action.REFUSE:
         yield refused(decision.reason, _not_for_recipients(alert))
     if decision.action is Action.STOP:
@@ -164,12 +183,33 @@ def _refusals(
         missing = ", ".join(facts.missing_groups)
         yield refused(f"addresses: no group {missing} is known; import it, or correct the name")
     if decision.action is Action.SUPERSEDE and not facts.has_people:
-        # What it would replace still speaks to somebody.
+        # What it would replace may still be for somebody.
         nobody = _nobody_in(content.groups, only_participants=participants_only(alert.status))
         yield refused(f"addresses: {nobody}, so it replaces nothing")
     if content.expires_at <= now:
         reason = f"expired at {content.expires_at.astimezone(UTC).isoformat()}, before it came"
         yield refused(reason, _expired(content.expires_at), by=Transition.EXPIRED)
+
+
+def why_alarm(alert: Alert, content: Content, found: Assessment, *, received_at: datetime) -> str | None:
+    """What the alarm says about a message that was in force when it came and does nothing; None without an alarm.
+
+    No alarm for what is not for recipients (status System or Draft, Ack, Error), for what was sent under another id,
+    and for what somebody has stopped or replaced.
+    """
+    if found.transition not in {Transition.REFUSED, Transition.EXPIRED} or found.repeated:
+        return None
+    action = ACTIONS[alert.status, alert.msg_type]
+    if action is Action.REFUSE:
+        return None
+    if action is Action.STOP:
+        return f"this Cancel stops nothing: {found.reason}"
+    if content.expires_at <= received_at:
+        return None
+    return f"nobody is sent this {alert.status} {alert.msg_type}: {found.reason}. {NEXT_STEP}"
+
+
+NEXT_STEP = "If the danger is still there, correct the alert and publish it again, with an identifier of its own"
 
 
 def explain_empty(groups: Sequence[str], missing: Sequence[str], *, participants_only: bool, members: int = 0) -> str:

@@ -11,7 +11,8 @@ import structlog
 from pydantic import ValidationError
 
 from broadcast import metrics
-from broadcast.alerts.assessment import explain_empty
+from broadcast.alarms import ALERT_NOT_SENT, raise_alarm
+from broadcast.alerts.assessment import NEXT_STEP, explain_empty
 from broadcast.alerts.jobs import Columns, fill_job_batches, find_unreadable
 from broadcast.alerts.store import (
     StoredAlert,
@@ -95,6 +96,8 @@ async def commit_audience(pool: asyncpg.Pool, expansion: Expansion, settings: Se
             )
             log.warning("alert_refused", reason=reason)
             await move_alert(connection, stored.alert_id, stored.state, Transition.REFUSED, at=utc_now(), reason=reason)
+            alarm = f"nobody is sent this {stored.status} alert: {reason}. {NEXT_STEP}"
+            await raise_alarm(connection, ALERT_NOT_SENT, str(stored.alert_id), alarm)
     if stored.audience is None:
         log.info("audience_resolved", audience=audience.count, chunks=audience.chunks, lane=expansion.lane)
         metrics.jobs_suppressed.labels("suppressed").inc(audience.suppressed)

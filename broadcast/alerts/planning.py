@@ -14,11 +14,13 @@ import msgspec
 import structlog
 
 from broadcast import metrics
-from broadcast.alerts.assessment import Content, Facts, assess, read_content, read_unchecked
+from broadcast.alarms import ALERT_NOT_SENT, raise_alarm
+from broadcast.alerts.assessment import Content, Facts, assess, read_content, read_unchecked, why_alarm
 from broadcast.alerts.publishing import digest_of, stop_record
 from broadcast.alerts.store import (
     StoredAlert,
     find_namesake,
+    find_replacement,
     insert_and_lock,
     lock_alert,
     lock_known,
@@ -114,6 +116,9 @@ class Planning:
             metrics.alerts.labels(alert.status, alert.msg_type, found.transition).inc()
             log.info("alert_decided", transition=found.transition, action=action, lane=stored.lane, reason=found.reason)
             await self._move(stored.alert_id, stored.state, found.transition, found.reason)
+            alarm = why_alarm(alert, content, found, received_at=self.asked.at)
+            if alarm is not None:
+                await raise_alarm(self.connection, ALERT_NOT_SENT, str(stored.alert_id), alarm)
             if found.transition is Transition.PLANNED:
                 await self._replace(alert, stored, found.decision, {entry.alert_id: entry.state for entry in known})
         return True
@@ -125,6 +130,7 @@ class Planning:
             known=known,
             namesake=await find_namesake(connection, stored.alert_id, alert),
             cancelled=await was_cancelled(connection, stored.alert_id, self.offset),
+            replaced_by=await find_replacement(connection, stored.alert_id, alert, self.offset),
             missing_groups=await missing_groups(connection, stored.groups),
             has_people=not updates
             or await has_people(connection, stored.groups, participants_only=participants_only(alert.status)),
@@ -138,6 +144,9 @@ class Planning:
         transition = Transition.CANCELLED if cancels else Transition.SUPERSEDED
         for alert_id in decision.alert_ids:
             await self._move(alert_id, states[alert_id], transition, f"by {alert.reference}")
+        for alert_id in decision.remembered:
+            # No stop: whether the two belong together is known when it comes.
+            await self._note(alert_id, transition, f"by {alert.reference}, before it came")
         if cancels:
             # It is sent to nobody, so it is done when what it names is stopped.
             await set_audience(self.connection, stored.alert_id, audience=0, suppressed=0, chunks=0, chain=None)
@@ -149,6 +158,9 @@ class Planning:
         same = stored.digest == digest_of(alert)
         word = DUPLICATE if same else CONFLICT
         why = None if same else "another alert has this sender, identifier and sent; give this one its own identifier"
+        if not same:
+            what = f"nobody is sent the second of two alerts with one name ({alert.reference}): {why}"
+            await raise_alarm(self.connection, ALERT_NOT_SENT, str(stored.alert_id), what)
         log.info("alert_repeated", result=word, first_offset=stored.event_offset, offset=self.offset)
         metrics.alerts.labels(alert.status, alert.msg_type, word).inc()
         await self._note(stored.alert_id, word, why)
@@ -176,7 +188,10 @@ class Planning:
             stored = await lock_alert(self.connection, self.asked.alert_id)
             # An audience that is known was asked for by a transaction that is long committed.
             if stored is not None and stored.state is AlertState.EXPANDING and stored.audience is None:
-                content = content or read_content(stored.alert, self.settings, now=self.now)
+                at = stored.planned_at or self.now
+                if content is None or at != self.now:
+                    # An info may have ended since it was planned; the control record must say the same as then.
+                    content = read_content(stored.alert, self.settings, now=at)
                 records += self._records_of(stored, content.require_variants())
         return records
 

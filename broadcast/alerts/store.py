@@ -35,6 +35,7 @@ class StoredAlert:
     actor: str
     expires_at: datetime
     accepted_at: datetime
+    planned_at: datetime | None
     audience: int | None
     document: str
 
@@ -53,8 +54,8 @@ async def durable_transaction(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
 
 
 _COLUMNS = (
-    "alert_id, state, lane, status, groups, event_offset, digest, actor, expires_at, accepted_at, audience,"
-    " document::text"
+    "alert_id, state, lane, status, groups, event_offset, digest, actor, expires_at, accepted_at, planned_at,"
+    " audience, document::text"
 )
 
 
@@ -113,22 +114,62 @@ async def lock_known(connection: Connection, references: Sequence[Reference]) ->
         [reference.identifier for reference in references],
         [reference.sent for reference in references],
     )
+    superseded = [row["alert_id"] for row in rows if row["state"] == AlertState.SUPERSEDED]
+    replaced_at = await _read_replaced_at(connection, superseded) if superseded else {}
     return [
         Known(
             alert_id=row["alert_id"],
             reference=Reference(sender=row["sender"], identifier=row["identifier"], sent=row["sent"]),
             state=AlertState(row["state"]),
             status=Status(row["status"]),
+            replaced_at=replaced_at.get(row["alert_id"]),
         )
         for row in rows
     ]
 
 
+async def _read_replaced_at(connection: Connection, alert_ids: Sequence[UUID]) -> dict[UUID, datetime]:
+    # The event that superseded an alert is the one that submitted what replaced it.
+    rows = await connection.fetch(
+        """
+        SELECT replaced.alert_id, max(other.sent) AS sent
+        FROM alerts AS replaced
+             JOIN alert_events AS event ON event.alert_id = replaced.alert_id AND event.event = $2
+             JOIN alerts AS other ON other.sender = replaced.sender AND other.event_offset = event.event_offset
+        WHERE replaced.alert_id = ANY ($1) AND other.alert_id <> replaced.alert_id GROUP BY replaced.alert_id
+        """,
+        *(alert_ids, Transition.SUPERSEDED.value),
+    )
+    return {row["alert_id"]: row["sent"] for row in rows}
+
+
+async def find_replacement(connection: Connection, alert_id: UUID, alert: Alert, before: int) -> Reference | None:
+    """An Update of the same sender and CAP status that named this alert before it came, and was sent."""
+    row = await connection.fetchrow(
+        """
+        SELECT other.sender, other.identifier, other.sent
+        FROM alert_events AS event
+             JOIN alerts AS other ON other.sender = $3 AND other.event_offset = event.event_offset
+        WHERE event.alert_id = $1 AND event.event = $2 AND event.event_offset < $5
+              AND other.status = $4 AND other.alert_id <> $1 AND other.state <> $6
+        LIMIT 1
+        """,
+        *(alert_id, Transition.SUPERSEDED.value, alert.sender, alert.status.value, before, AlertState.REFUSED.value),
+    )
+    return None if row is None else Reference(**row)
+
+
 async def find_namesake(connection: Connection, alert_id: UUID, alert: Alert) -> UUID | None:
-    """Another alert with the same sender, identifier and sent: the same alert under another id."""
+    """Another alert with the same sender, identifier and sent: the same alert under another id.
+
+    One that was refused does not count, since nobody was sent it.
+    """
     found: UUID | None = await connection.fetchval(
-        "SELECT alert_id FROM alerts WHERE sender = $1 AND identifier = $2 AND sent = $3 AND alert_id <> $4 LIMIT 1",
-        *(alert.sender, alert.identifier, alert.sent, alert_id),
+        """
+        SELECT alert_id FROM alerts
+        WHERE sender = $1 AND identifier = $2 AND sent = $3 AND alert_id <> $4 AND state <> $5 LIMIT 1
+        """,
+        *(alert.sender, alert.identifier, alert.sent, alert_id, AlertState.REFUSED.value),
     )
     return found
 
@@ -227,6 +268,7 @@ def _stored(row: Any) -> StoredAlert:
         actor=row["actor"],
         expires_at=row["expires_at"],
         accepted_at=row["accepted_at"],
+        planned_at=row["planned_at"],
         audience=row["audience"],
         document=row["document"],
     )

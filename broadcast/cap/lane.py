@@ -1,6 +1,8 @@
 """The lane of an alert, from urgency, severity and certainty."""
 
-from schemas.alert import Alert, Certainty, Info, Severity, Urgency
+from collections.abc import Iterable
+
+from schemas.alert import Certainty, Info, Severity, Urgency
 from schemas.lane import LANES, Lane
 
 _U, _S, _C = Urgency, Severity, Certainty
@@ -29,6 +31,6 @@ def lane_of_info(info: Info) -> Lane:
     )
 
 
-def lane_of(alert: Alert) -> Lane:
-    """The most urgent lane that any info asks for; `routine` without infos."""
-    return min((lane_of_info(info) for info in alert.info), key=LANES.index, default=Lane.ROUTINE)
+def lane_of(infos: Iterable[Info]) -> Lane:
+    """The most urgent lane that any of these infos asks for; `routine` without infos."""
+    return min((lane_of_info(info) for info in infos), key=LANES.index, default=Lane.ROUTINE)

@@ -1,6 +1,7 @@
 """What recipients read of an alert: a text for each of its languages, and who reads which."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from broadcast.errors import InputError
 from broadcast.text import plain, segment_count
@@ -22,35 +23,30 @@ class RenderingError(InputError):
     """An alert that has no text, or one too long for an SMS; the findings say which info."""
 
 
-def render(alert: Alert, *, highest_segments: int) -> tuple[Variant, ...]:
+def render(
+    alert: Alert, *, highest_segments: int, places: Sequence[int] | None = None, ends: Sequence[datetime] = ()
+) -> tuple[Variant, ...]:
     """The texts of an alert, one for each language, in the order of its infos; raises `RenderingError`.
 
     Of each info: its parameter `SMS` (or CMAMlongtext, CMAMtext) if it has one; else a line each of headline (or
     event), instruction and senderName. Infos of one language follow one another, each line once. White space is
     collapsed, characters that nobody can see are removed, typography made plain where the text then fits GSM 03.38, and
     what is not real begins with EXERCISE or TEST. A text has at most `highest_segments` segments.
+
+    `places` are those of the infos that are looked at, all if it is None. `ends` has the end of each info of the alert.
+    Where they end at different instants, each text holds for a time, and names the text that follows: that of the infos
+    of its language which are still in force, else that of another language. The texts that come first stand before
+    those that follow.
     """
     if not alert.info:
         raise _broken("info", "6.1", "the alert has no info, so there is nothing to read; add one")
-    by_language: dict[str, list[int]] = {}
-    for index, info in enumerate(alert.info):
-        by_language.setdefault(info.language.lower(), []).append(index)
-    variants = []
-    for indices in by_language.values():
-        text = plain(_text_of([alert.info[index] for index in indices], MARKS.get(alert.status)))
-        if not text:
-            raise _broken(f"info[{indices[0]}]", "6.1", "nothing in it can be read; give a headline that is not blank")
-        segments = segment_count(text)
-        if segments > highest_segments:
-            language = alert.info[indices[0]].language
-            raise _broken(
-                f"info[{indices[0]}]",
-                "segments",
-                f"the text in {language} needs {segments} segments, more than {highest_segments};"
-                " shorten instruction, or give a parameter SMS",
-            )
-        variants.append(Variant(language=alert.info[indices[0]].language, text=text))
-    return tuple(variants)
+    by_language = _by_language(alert, range(len(alert.info)) if places is None else places)
+    if len({ends[place] for several in by_language.values() for place in several} if ends else ()) < 2:
+        return tuple(
+            Variant(alert.info[several[0]].language, _checked_text(alert, several, highest_segments))
+            for several in by_language.values()
+        )
+    return _render_phases(alert, by_language, highest_segments, ends)
 
 
 def languages_of(variants: Sequence[Variant]) -> dict[str, int]:
@@ -70,6 +66,65 @@ def choose_all(languages: Mapping[str, int], recipients: Iterable[str | None], d
     """`choose` for a chunk of recipients' languages, each language looked up once."""
     chosen = _Chosen(languages, default)
     return [chosen[language] for language in recipients]
+
+
+def _by_language(alert: Alert, places: Iterable[int]) -> dict[str, list[int]]:
+    by_language: dict[str, list[int]] = {}
+    for place in places:
+        by_language.setdefault(alert.info[place].language.lower(), []).append(place)
+    return by_language
+
+
+def _checked_text(alert: Alert, places: Sequence[int], highest_segments: int) -> str:
+    text = plain(_text_of([alert.info[place] for place in places], MARKS.get(alert.status)))
+    if not text:
+        raise _broken(f"info[{places[0]}]", "6.1", "nothing in it can be read; give a headline that is not blank")
+    segments = segment_count(text)
+    if segments > highest_segments:
+        raise _broken(
+            f"info[{places[0]}]",
+            "segments",
+            f"the text in {alert.info[places[0]].language} needs {segments} segments, more than {highest_segments};"
+            " shorten instruction, or give a parameter SMS",
+        )
+    return text
+
+
+def _render_phases(
+    alert: Alert, by_language: Mapping[str, Sequence[int]], highest_segments: int, ends: Sequence[datetime]
+) -> tuple[Variant, ...]:
+    last = {language: max(ends[place] for place in places) for language, places in by_language.items()}
+    heads = {language: index for index, language in enumerate(by_language)}
+    first: list[Variant] = []
+    later: list[Variant] = []
+    for language, places in by_language.items():
+        chain: list[Variant] = []
+        for end in sorted({ends[place] for place in places}):
+            left = [place for place in places if ends[place] >= end]
+            text = _checked_text(alert, left, highest_segments)
+            if chain and chain[-1].text == text:
+                chain.pop()
+            chain.append(Variant(alert.info[places[0]].language, text, _milliseconds(end)))
+        for step in range(1, len(chain)):
+            # The others of the chain go behind all the first ones, in order.
+            chain[step - 1].following = len(heads) + len(later) + step - 1
+        chain[-1].following = _choose_other(language, last, heads)
+        if last[language] == max(last.values()):
+            chain[-1].expires_at = 0
+        first.append(chain[0])
+        later += chain[1:]
+    return (*first, *later)
+
+
+def _choose_other(language: str, last: Mapping[str, datetime], heads: Mapping[str, int]) -> int:
+    # One that is in force for longer; of the same primary subtag if there is one.
+    longer = [other for other in last if last[other] > last[language]]
+    alike = [other for other in longer if other.partition("-")[0] == language.partition("-")[0]]
+    return heads[(alike or longer)[0]] if longer else -1
+
+
+def _milliseconds(instant: datetime) -> int:
+    return int(instant.timestamp() * 1000)
 
 
 def _text_of(infos: Sequence[Info], mark: str | None) -> str:

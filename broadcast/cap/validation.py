@@ -91,7 +91,9 @@ def _expires(alert: Alert) -> Broken:
         if info.expires is None:
             yield f"info[{index}].expires", "is absent; the default expiry holds"
         elif info.expires <= alert.sent:
-            yield f"info[{index}].expires", "is not later than sent, so nothing will be sent"
+            yield f"info[{index}].expires", "is not later than sent, so this info will not be sent"
+        if info.effective is not None and info.effective > alert.sent:
+            yield f"info[{index}].effective", "is later than sent; the alert is sent at once all the same"
 
 
 def _headlines(alert: Alert) -> Broken:

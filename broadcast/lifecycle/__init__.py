@@ -4,12 +4,11 @@ from broadcast.lifecycle.decisions import (
     ACTIONS,
     Action,
     Decision,
-    Known,
     decide,
-    expires_at,
     may_carry,
     participants_only,
 )
+from broadcast.lifecycle.references import EFFECTS, Effect, Known, Standing
 from broadcast.lifecycle.states import (
     FINAL_STATES,
     LIVE_STATES,
@@ -19,19 +18,25 @@ from broadcast.lifecycle.states import (
     may_happen,
     next_state,
 )
+from broadcast.lifecycle.validity import ends_of, expires_at, in_force
 
 __all__ = [
     "ACTIONS",
+    "EFFECTS",
     "FINAL_STATES",
     "LIVE_STATES",
     "Action",
     "AlertState",
     "Decision",
+    "Effect",
     "Known",
+    "Standing",
     "Transition",
     "TransitionError",
     "decide",
+    "ends_of",
     "expires_at",
+    "in_force",
     "may_carry",
     "may_happen",
     "next_state",

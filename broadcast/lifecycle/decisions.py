@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from broadcast.lifecycle.states import LIVE_STATES, AlertState
+from broadcast.lifecycle.references import EFFECTS, Effect, Known, Standing, standing_of
+from broadcast.lifecycle.states import AlertState
 from schemas.alert import Alert, MsgType, Reference, Status
 
 _MAY_CARRY: dict[str, tuple[bool, bool]] = {
@@ -34,18 +34,6 @@ def participants_only(status: Status | str) -> bool:
     return status == Status.EXERCISE
 
 
-def expires_at(alert: Alert, *, default_seconds: float, ceiling_seconds: float, now: datetime) -> datetime:
-    """The instant from which nothing of an alert is submitted any more.
-
-    The earliest `expires` of its infos, because one text may hold them all; an info without one expires
-    `default_seconds` after `sent` (CAP leaves that to the recipient, R8). Never later than `ceiling_seconds` after
-    `now`, which topics and their retention are made for. It may lie in the past: then the alert is expired.
-    """
-    default = alert.sent + timedelta(seconds=default_seconds)
-    ends = [info.expires or default for info in alert.info] or [default]
-    return min(*ends, now + timedelta(seconds=ceiling_seconds))
-
-
 class Action(StrEnum):
     """What the planner does with an alert message."""
 
@@ -56,23 +44,18 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """An alert that a reference names. Its `alert_id` may come from an Idempotency-Key, not from the reference."""
-
-    alert_id: UUID
-    reference: Reference
-    state: AlertState
-    status: Status
-
-
-@dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do. `alert_ids` are the live alerts to stop, or to withdraw before this one is sent. `reason` is for
-    people: why an alert is refused, or which references of a Cancel are not known."""
+    """What to do with an alert message.
+
+    `alert_ids` are the live alerts to stop, or to withdraw before this one is sent. `remembered` are the ids of alerts
+    that are not here: if one comes later, this one has replaced it. `reason` is for people: why the message is refused,
+    or which references are not known.
+    """
 
     action: Action
     alert_ids: tuple[UUID, ...] = ()
     reason: str = ""
+    remembered: tuple[UUID, ...] = ()
 
 
 ACTIONS: dict[tuple[Status, MsgType], Action] = {
@@ -108,10 +91,8 @@ ACTIONS: dict[tuple[Status, MsgType], Action] = {
 def decide(alert: Alert, known: Iterable[Known] = ()) -> Decision:
     """What to do with an alert message, given those alerts that its references name and that are known.
 
-    An Update is sent in place of what it names; it is refused if it names anything unknown, anything newer than itself,
-    or nothing that is still live: it never becomes a new alert by itself. A Cancel stops whatever live alert it names,
-    since stopping is the safe side; it is refused if it names none that is known. Both are refused across senders (L6)
-    and across CAP statuses: an exercise cannot end an actual alert.
+    `EFFECTS` says what each reference does to it. An Update is sent in place of those that it names and that are live;
+    if none of them is, it is sent all the same, because it is in force. A Cancel stops whatever live alert it names.
     """
     action = ACTIONS[alert.status, alert.msg_type]
     if action is Action.REFUSE:
@@ -119,22 +100,39 @@ def decide(alert: Alert, known: Iterable[Known] = ()) -> Decision:
     if action is Action.SEND:
         return Decision(Action.SEND)
     found: dict[UUID, list[Known]] = {}
-    for entry in known:
+    for each in known:
         # Several may have one name: one that was refused under another id must not hide one that is live.
-        found.setdefault(entry.reference.alert_id, []).append(entry)
-    named = {reference: _not_refused(found.get(reference.alert_id, [])) for reference in alert.referred}
-    foreign = [str(reference) for reference in named if reference.sender != alert.sender]
-    if foreign:
-        return _refuse(f"only the sender of {foreign[0]} can {_VERBS[action]} it, and this is {alert.sender}")
-    entries = [entry for several in named.values() for entry in several]
-    others = [entry for entry in entries if entry.status is not alert.status]
-    if others:
+        found.setdefault(each.reference.alert_id, []).append(each)
+    nobody: list[Known | None] = [None]
+    named = [
+        (reference, standing_of(alert, reference, entry), entry)
+        for reference in dict.fromkeys(alert.referred)
+        for entry in [*_not_refused(found.get(reference.alert_id, []))] or nobody
+    ]
+    for refusal, words in WORDS.items():
+        for reference, standing, entry in named:
+            if standing is refusal and EFFECTS[standing, alert.msg_type] is Effect.REFUSE:
+                return _refuse(words.format(reference=reference, verb=_VERBS[action], alert=alert, known=entry))
+    effects: dict[Effect, list[tuple[Reference, Known | None]]] = {}
+    for reference, standing, entry in named:
+        effects.setdefault(EFFECTS[standing, alert.msg_type], []).append((reference, entry))
+    live = tuple(dict.fromkeys(e.alert_id for _, e in effects.get(Effect.WITHDRAW, ()) if e is not None))
+    if Effect.HOLD in effects and not live:
+        held = effects[Effect.HOLD][0][0]
+        return _refuse(f"references names {held}, which was cancelled; publish it as an Alert if people are to get it")
+    missed = [str(reference) for reference, _ in effects.get(Effect.MISS, ())]
+    if missed and not live and Effect.NOTHING not in effects:
         return _refuse(
-            f"status {alert.status} cannot {_VERBS[action]} {others[0].reference}, whose status is {others[0].status}"
+            f"references names no alert that is known here ({' '.join(missed)}); check sender,identifier,sent"
         )
-    live = tuple(dict.fromkeys(entry.alert_id for entry in entries if entry.state in LIVE_STATES))
-    unknown = [str(reference) for reference, several in named.items() if not several]
-    return _stop(live, unknown, len(named)) if action is Action.STOP else _supersede(alert, live, unknown)
+    remembered = [reference for reference, _ in effects.get(Effect.REMEMBER, ())]
+    unknown = [*missed, *map(str, remembered)]
+    return Decision(
+        action,
+        live,
+        f"not known here: {' '.join(unknown)}" if unknown else "",
+        tuple(reference.alert_id for reference in remembered),
+    )
 
 
 def _not_refused(entries: list[Known]) -> list[Known]:
@@ -142,28 +140,19 @@ def _not_refused(entries: list[Known]) -> list[Known]:
     return [entry for entry in entries if entry.state is not AlertState.REFUSED] or entries
 
 
-def _stop(live: tuple[UUID, ...], unknown: list[str], named: int) -> Decision:
-    if not named or len(unknown) == named:
-        return _refuse(
-            f"references names no alert that is known here ({' '.join(unknown)}); check sender,identifier,sent"
-        )
-    return Decision(Action.STOP, live, f"not known here: {' '.join(unknown)}" if unknown else "")
-
-
-def _supersede(alert: Alert, live: tuple[UUID, ...], unknown: list[str]) -> Decision:
-    if unknown:
-        return _refuse(f"references names {unknown[0]}, which is not known here; publish it as an Alert if it is one")
-    newer = [str(reference) for reference in alert.referred if reference.sent > alert.sent]
-    if newer:
-        return _refuse(f"references names {newer[0]}, which was sent later than this Update")
-    if not live:
-        return _refuse("references names no alert that is still live; publish it as an Alert if it is one")
-    return Decision(Action.SUPERSEDE, live)
-
-
 def _refuse(reason: str) -> Decision:
     return Decision(Action.REFUSE, (), reason)
 
+
+WORDS: dict[Standing, str] = {
+    Standing.ANOTHER_SENDER: "only the sender of {reference} can {verb} it, and this is {alert.sender}; publish it as"
+    " an Alert if people are to get it",
+    Standing.ANOTHER_STATUS: "status {alert.status} cannot {verb} {reference}, whose status is {known.status}",
+    Standing.SENT_LATER: "references names {reference}, which was sent later than this Update",
+    Standing.REPLACED_LATER: "references names {reference}, which an Update has replaced that was sent later than this"
+    " one; publish it as an Alert if people are to get it",
+}
+"""Why a message is refused, by where an alert that it names stands. The first that fits is said."""
 
 _VERBS = {Action.SUPERSEDE: "update", Action.STOP: "cancel"}
 

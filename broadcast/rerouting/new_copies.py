@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 import asyncpg
@@ -127,19 +128,21 @@ class NewCopies:
 
     async def _read_languages(self, alert_ids: Iterable[str]) -> dict[str, dict[str, int]]:
         rows = await self._connection.fetch(
-            "SELECT alert_id::text, document::text FROM alerts WHERE alert_id = ANY ($1::text[]::uuid[])",
+            "SELECT alert_id::text, document::text, planned_at FROM alerts WHERE alert_id = ANY ($1::text[]::uuid[])",
             list(alert_ids),
         )
-        return {row["alert_id"]: self._languages_of(row["alert_id"], row["document"]) for row in rows}
+        return {
+            row["alert_id"]: self._languages_of(row["alert_id"], row["document"], row["planned_at"]) for row in rows
+        }
 
-    def _languages_of(self, alert_id: str, document: str) -> dict[str, int]:
+    def _languages_of(self, alert_id: str, document: str, planned_at: datetime | None) -> dict[str, int]:
         # As the planner found them when it made the control record.
         try:
             alert = Alert.model_validate_json(document)
         except ValidationError as error:
             log.warning("languages_not_read", alert_id=alert_id, error=str(error))
             return {}
-        return languages_of(read_content(alert, self._settings, now=utc_now()).variants)
+        return languages_of(read_content(alert, self._settings, now=planned_at or utc_now()).variants)
 
 
 def make_records(

@@ -26,13 +26,15 @@ class Message:
     """One text of one alert: its segments, and which of them are to be sent.
 
     `total` counts all segments of the text; `numbers` (1-based) are those of this message, or 0 alone where one submit
-    carries the whole text.
+    carries the whole text. `expires_at` is the end of the text, in milliseconds since the epoch; the alert's may be
+    later, where another text follows.
     """
 
-    __slots__ = ("_made_for", "_parts", "_templates", "_whole", "control", "lane", "numbers", "total")
+    __slots__ = ("_made_for", "_parts", "_templates", "_whole", "control", "expires_at", "lane", "numbers", "total")
 
-    def __init__(self, control: Control, parts: Sequence[Segment]) -> None:
+    def __init__(self, control: Control, parts: Sequence[Segment], expires_at: int = 0) -> None:
         self.control: Final = control
+        self.expires_at: Final = expires_at or control.expires_at
         self.lane: Final = control.lane
         self.numbers: Final = tuple(part.number for part in parts)
         self.total: Final = parts[0].total
@@ -46,18 +48,18 @@ class Message:
         if account.long_messages is not LongMessages.PAYLOAD or not 1 < len(self.numbers) == self.total:
             return self
         if self._whole is None:
-            self._whole = Message(self.control, [join_segments(self._parts)])
+            self._whole = Message(self.control, [join_segments(self._parts)], self.expires_at)
         return self._whole
 
     def templates(self, account: Account, now: int) -> list[SubmitTemplate]:
         """One template for each of `numbers`, made anew each minute because the validity period runs down."""
-        minutes = minutes_left(self.control.expires_at, now)
+        minutes = minutes_left(self.expires_at, now)
         if minutes != self._made_for:
             self._templates.clear()
             self._made_for = minutes
         maker, templates = self._templates.get(account.name, (None, []))
         if maker is not account:
-            templates = [make_template(account, self.control, part, now) for part in self._parts]
+            templates = [make_template(account, self.control, part, now, self.expires_at) for part in self._parts]
             self._templates[account.name] = (account, templates)
         return templates
 
@@ -101,10 +103,11 @@ class MessageCache:
         self._faults.clear()
 
     def _make(self, control: Control, variant: int, text: str, segments: tuple[int, ...]) -> Message:
+        expires_at = 0
         if not text:
             if not 0 <= variant < len(control.variants):
                 raise MessageError(f"variant {variant} does not exist, the alert has {len(control.variants)}")
-            text = control.variants[variant].text
+            text, expires_at = control.variants[variant].text, control.variants[variant].expires_at
         try:
             parts = split(text, reference=reference_of(control.alert_id, variant), limit=self.highest)
         except TextTooLongError as error:
@@ -112,7 +115,7 @@ class MessageCache:
         wanted = [part for part in parts if not segments or WHOLE in segments or part.number in segments]
         if not wanted:
             raise MessageError(f"segments {segments} do not exist, the text has {len(parts)}")
-        return Message(control, wanted)
+        return Message(control, wanted, expires_at)
 
 
 LANE_RANK: Final = {lane: rank for rank, lane in enumerate(Lane)}

@@ -9,7 +9,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from broadcast import metrics
-from broadcast.alarms import QUEUED_PAST_EXPIRY, SUM_GAP, raise_alarm, show_alarms
+from broadcast.alarms import ALERT_NOT_SENT, QUEUED_PAST_EXPIRY, SUM_GAP, raise_alarm, show_alarms
 from broadcast.audit.attempts.parked import join_and_commit_parked
 from broadcast.audit.evidence.verification import show_verification
 from broadcast.audit.session import open_session
@@ -41,6 +41,9 @@ LETTER_TOPICS = 100
 
 LETTERS_SECONDS = 30.0
 """To read the dead letters that are new: far more than it takes, unless Kafka is away."""
+
+WITHDRAWN = frozenset({AlertState.CANCELLED, AlertState.SUPERSEDED})
+"""Somebody has ended these on purpose."""
 
 EXPIRY_GRACE = timedelta(seconds=60)
 """Senders need a moment to write off what expired: 20,000 a second, and an alert has up to a million."""
@@ -139,6 +142,15 @@ async def _sweep_alert(connection: asyncpg.Connection, alert: OpenAlert, now: da
                 f"Run `broadcast audit verify {alert.alert_id}`.",
             )
             return abs(stored - alert.audience)
+        if alert.expired > 0 and alert.state not in WITHDRAWN:
+            await raise_alarm(
+                connection,
+                ALERT_NOT_SENT,
+                alert.alert_id,
+                f"{alert.expired:,} of {counted(alert.audience, 'recipient')} were not sent this alert before it "
+                f"expired. `broadcast audit deliveries {alert.alert_id} --state expired` shows who. If the danger is "
+                "still there, publish it again for them, with an identifier of its own.",
+            )
         late = alert.expired > 0 and now > alert.expires_at
         await _finish(connection, alert, Transition.EXPIRED if late else Transition.FINISHED, now)
     elif alert.queued > 0 and past:
@@ -148,6 +160,14 @@ async def _sweep_alert(connection: asyncpg.Connection, alert: OpenAlert, now: da
 
 async def _finish_without_audience(connection: asyncpg.Connection, alert: OpenAlert, now: datetime) -> None:
     if may_happen(alert.state, Transition.EXPIRED):
+        await raise_alarm(
+            connection,
+            ALERT_NOT_SENT,
+            alert.alert_id,
+            f"nobody was sent this alert: it expired at {alert.expires_at.isoformat()}, before its audience was found. "
+            "Look whether planner and expander run. If the danger is still there, publish it again, with an identifier "
+            "of its own.",
+        )
         await _finish(connection, alert, Transition.EXPIRED, now)
     elif alert.state in FINAL_STATES:
         # Withdrawn before it had an audience: nobody will be sent anything.

@@ -24,8 +24,13 @@ WHOLE: Final = 0
 _LONGEST_DAYS: Final = 30
 
 
-def make_template(account: Account, control: Control, part: Segment, now: int) -> SubmitTemplate:
-    """The submit_sm of one segment; `now` is milliseconds since the epoch. Nothing in it is of one recipient."""
+def make_template(
+    account: Account, control: Control, part: Segment, now: int, expires_at: int | None = None
+) -> SubmitTemplate:
+    """The submit_sm of one segment. Nothing in it is of one recipient.
+
+    `now` and `expires_at`, the end of the text, are milliseconds since the epoch; without an end it is the alert's.
+    """
     text, esm_class, tlvs = _lay_out(account, part)
     if account.user_message_reference:
         tlvs.append((USER_MESSAGE_REFERENCE, _reference_copy(control, part).to_bytes(2, "big")))
@@ -39,7 +44,7 @@ def make_template(account: Account, control: Control, part: Segment, now: int) -
         destination_npi=account.dest_npi,
         esm_class=esm_class,
         priority_flag=account.priority_flag.of(control.lane),
-        validity_period=_choose_validity(account, control.expires_at, now),
+        validity_period=_choose_validity(account, control.expires_at if expires_at is None else expires_at, now),
         registered_delivery=1 if account.receipts else 0,
         data_coding=_choose_data_coding(account, control, part.encoding),
         replace_if_present=int(account.replace_if_present),

@@ -17,6 +17,7 @@ from broadcast.sending.outbox import Outbox
 from broadcast.sending.protocol import SenderEvents
 from broadcast.sending.rules import OUTCOME_OF, Eligibility, assess
 from broadcast.sending.sources import Run, Source
+from schemas.control import variant_at
 from schemas.job import Job
 from schemas.status import Outcome
 
@@ -119,8 +120,11 @@ class JobAssessor:
             return OUTCOME_OF[assessment.eligibility], assessment.reason
         if control.account and (why_not := self._why_not_by(control.account, source, run)):
             return Outcome.FAILED, why_not
+        variant = run.variant if run.text else variant_at(control, run.variant, now)
+        if variant != run.variant and run.segments:
+            return Outcome.EXPIRED, "the text of its other segments has expired"
         try:
-            message = self._messages.find(control, run.variant, run.text, run.segments)
+            message = self._messages.find(control, variant, run.text, run.segments)
         except MessageError as error:
             self._failed.note(run.alert_id, str(error))
             return Outcome.FAILED, str(error)

@@ -118,6 +118,7 @@ async def test_an_empty_audience_refuses_the_alert(stage: Control, gone: bool) -
         await stage.connection.execute("DELETE FROM groups WHERE name = 'nobody'")
     async with stage.running(expander.run, "expander"):
         row = await stage.state(id_of(content), "refused")
+        assert await stage.connection.fetchval("SELECT kind FROM alarms") == "alert_not_sent"
     assert ("no group nobody is known any more" if gone else "no recipient is in nobody") in row["reason"]
     assert row["audience"] == 0
     assert await jobs(stage) == []

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, MutableMapping
+from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
@@ -188,6 +189,83 @@ async def test_an_update_that_nobody_would_get_leaves_the_old_alert_alone(stage:
     assert known is not None
     assert known["state"] == "expanding"
     assert not [key for key in await controls(stage) if key.endswith(b"/stop")]
+
+
+async def alarm_of(stage: Control, alert_id: UUID) -> str | None:
+    detail: str | None = await stage.connection.fetchval(
+        "SELECT detail FROM alarms WHERE kind = 'alert_not_sent' AND subject = $1", str(alert_id)
+    )
+    return detail
+
+
+async def test_an_update_of_an_alert_that_expired_unsent_is_sent(stage: Control) -> None:
+    content = alert_content(["riverside"], lifetime_seconds=-1)
+    update = alert_content(["riverside"], msgType="Update", references=reference_of(content))
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", content, update)
+        await stage.state(id_of(content), "expired")
+        await stage.state(id_of(update), "expanding")
+        await stage.until(lambda: _count(stage, 1))
+    assert not [key for key in await controls(stage) if key.endswith(b"/stop")]
+    assert await alarm_of(stage, id_of(content)) is None, "it had lapsed before anybody published it"
+
+
+async def test_an_update_before_its_alert_is_sent_and_the_alert_is_not(stage: Control) -> None:
+    content = alert_content(["riverside"])
+    update = alert_content(["riverside"], msgType="Update", references=reference_of(content))
+    exercise = update | {"identifier": "of-another-status", "status": "Exercise"}
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", update, content)
+        await stage.state(id_of(update), "expanding")
+        row = await stage.state(id_of(content), "superseded")
+        await stage.until(lambda: _count(stage, 1))
+        other = alert_content(["riverside"])
+        exercise |= {"references": reference_of(other)}
+        await stage.connection.execute("UPDATE recipients SET participant = true")
+        await stage.put("alerts.v1", exercise, other)
+        await stage.state(id_of(exercise), "expanding")
+        await stage.state(id_of(other), "expanding")
+    assert row["reason"] == f"by {reference_of(update)}, which came before it"
+
+
+async def test_what_is_in_force_and_not_sent_raises_an_alarm_that_says_why(stage: Control) -> None:
+    content = alert_content(["riverside"])
+    cancelled = {"event": "cancelled", "alert_id": id_of(content), "actor": "duty officer"}
+    update = alert_content(["riverside"], msgType="Update", references=reference_of(content))
+    nowhere, namesake = alert_content(["nowhere"]), content | {"note": "another content"}
+    lapsed = alert_content(["riverside"], lifetime_seconds=-5)
+    came_at = read_event(json.dumps(lapsed).encode()).at.timestamp() - 60
+    late = {
+        "event": "submitted",
+        "alert": lapsed,
+        "actor": "gateway",
+        "at": datetime.fromtimestamp(came_at, UTC).isoformat(),
+    }
+    cancel = alert_content([], msgType="Cancel", references="warnings@example.org,nobody,2026-01-01T00:00:00-00:00")
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", content, cancelled, update, nowhere, namesake, late, cancel)
+        await stage.state(id_of(update), "refused")
+        await stage.state(id_of(nowhere), "refused")
+        await stage.state(id_of(lapsed), "expired")
+        await stage.state(id_of(cancel), "refused")
+    assert "which was cancelled; publish it as an Alert" in str(await alarm_of(stage, id_of(update)))
+    assert "no group nowhere is known" in str(await alarm_of(stage, id_of(nowhere)))
+    assert "two alerts with one name" in str(await alarm_of(stage, id_of(content)))
+    assert "before it came" in str(await alarm_of(stage, id_of(lapsed)))
+    assert "this Cancel stops nothing" in str(await alarm_of(stage, id_of(cancel)))
+
+
+async def test_an_info_that_has_ended_does_not_end_the_others(stage: Control) -> None:
+    content = alert_content(["riverside"])
+    ended = alert_content(["riverside"], lifetime_seconds=-1, urgency="Future")["info"][0]
+    content["info"] = [ended, content["info"][1]]
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", content)
+        row = await stage.state(id_of(content), "expanding")
+        (expansion,) = await stage.until(lambda: expansions(stage))
+    record = msgspec.json.decode((await controls(stage))[str(id_of(content)).encode()], type=ControlRecord)
+    assert [variant.text for variant in record.variants] == ["Hochwasser: Ufer verlassen"]
+    assert (expansion.languages, row["lane"]) == ({"de": 0, "de-de": 0}, "immediate")
 
 
 async def test_an_update_for_groups_within_groups_is_sent(stage: Control) -> None:

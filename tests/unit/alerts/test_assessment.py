@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadcast.alerts.assessment import Assessment, Facts, assess, explain_empty, read_content, read_unchecked
+from broadcast.alerts.assessment import (
+    Assessment,
+    Facts,
+    assess,
+    explain_empty,
+    read_content,
+    read_unchecked,
+    why_alarm,
+)
 from broadcast.lifecycle import Action, AlertState, Known, Transition
 from broadcast.routing import Account, Route
 from broadcast.settings import Settings
@@ -104,6 +112,38 @@ def test_what_the_api_accepts_is_planned_where_nothing_stored_speaks_against_it(
     assert early.decision.action == late.decision.action
 
 
+@given(st.data(), alerts(), st.lists(st.sampled_from([LIVE, SIMULATED]), max_size=2))
+def test_of_what_is_in_force_something_is_sent_or_an_alarm_says_why_not(
+    data: st.DataObject, alert: Alert, routes: list[Route]
+) -> None:
+    facts = data.draw(anything_stored(alert))
+    content = read_unchecked(alert, SETTINGS, now=NOW)
+    found = asked_by_planner(alert, facts, routes)
+    alarm = why_alarm(alert, content, found, received_at=NOW)
+    for_people = alert.status in (Status.ACTUAL, Status.EXERCISE, Status.TEST) and alert.msg_type in (
+        MsgType.ALERT,
+        MsgType.UPDATE,
+    )
+    ends = [info.expires or alert.sent + timedelta(hours=6) for info in alert.info]
+    if for_people and any(end > NOW for end in ends) and facts.namesake is None and not facts.cancelled:
+        assert (found.transition is Transition.PLANNED) != bool(alarm)
+    if alarm:
+        assert found.reason in alarm
+
+
+@given(st.data(), alerts())
+def test_an_alert_that_lapses_while_it_waits_to_be_planned_raises_an_alarm(data: st.DataObject, alert: Alert) -> None:
+    late = NOW + timedelta(days=2)
+    facts = Facts(known=known(alert))
+    content = read_unchecked(alert, SETTINGS, now=late)
+    found = asked_by_planner(alert, facts, now=late)
+    alarm = why_alarm(alert, content, found, received_at=NOW)
+    if found.transition is Transition.EXPIRED and content.expires_at > NOW:
+        assert alarm
+    if content.expires_at <= NOW and alert.msg_type is not MsgType.CANCEL:
+        assert not alarm
+
+
 @given(alerts())
 def test_content_has_texts_and_groups_or_says_what_is_missing(alert: Alert) -> None:
     content = read_content(alert, SETTINGS, now=NOW)
@@ -152,7 +192,8 @@ UPDATE = {"msg_type": MsgType.UPDATE, "references": "s,old,2029-01-01T00:00:00-0
         ({"status": Status.TEST}, Facts(), [LIVE], Transition.REFUSED, "status Test: no route may carry it"),
         ({}, Facts(missing_groups=["a", "b"]), [LIVE], Transition.REFUSED, "addresses: no group a, b is known"),
         ({}, Facts(has_people=False), [LIVE], Transition.PLANNED, ""),
-        (UPDATE, Facts(has_people=False), [LIVE], Transition.REFUSED, "references names s,old"),
+        (UPDATE, Facts(has_people=False), [LIVE], Transition.REFUSED, "addresses: no recipient is in river"),
+        (UPDATE, Facts(), [LIVE], Transition.PLANNED, "not known here: s,old"),
     ],
 )
 def test_the_first_reason_that_holds_decides(

@@ -140,10 +140,10 @@ def test_the_lane_of_every_combination(urgency: Urgency, severity: Severity, cer
     soon, grave = urgency in ("Immediate", "Expected"), severity in ("Extreme", "Severe")
     sure = certainty in ("Observed", "Likely")
     expected = Lane.IMMEDIATE if soon and grave and sure else Lane.PRIORITY if soon or grave else Lane.ROUTINE
-    assert lane_of(alert(info(urgency=urgency, severity=severity, certainty=certainty))) is expected
+    assert lane_of(alert(info(urgency=urgency, severity=severity, certainty=certainty)).info) is expected
 
 
 def test_the_most_urgent_info_decides() -> None:
     lanes = [info(), info(urgency="Immediate"), info(urgency="Immediate", severity="Extreme")]
-    assert [lane_of(alert(*lanes[: count + 1])) for count in range(3)] == list(reversed(LANES))
-    assert lane_of(alert()) is Lane.ROUTINE
+    assert [lane_of(alert(*lanes[: count + 1]).info) for count in range(3)] == list(reversed(LANES))
+    assert lane_of([]) is Lane.ROUTINE

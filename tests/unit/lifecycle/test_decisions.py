@@ -1,12 +1,13 @@
 """What each kind of message does: 5 statuses, 5 types, known and unknown references, senders, states."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from uuid import UUID, uuid4
 
 import pytest
 
-from broadcast.lifecycle import LIVE_STATES, Action, AlertState, Known, decide
+from broadcast.lifecycle import EFFECTS, LIVE_STATES, Action, AlertState, Effect, Known, Standing, decide
 from schemas.alert import Alert, MsgType, Reference, Scope, Status
 
 SENT = datetime(2030, 1, 1, tzinfo=UTC)
@@ -42,7 +43,7 @@ def known(
 EXPECTED = {
     # msgType: (references unknown, references known)
     MsgType.ALERT: (Action.SEND, Action.SEND),
-    MsgType.UPDATE: (Action.REFUSE, Action.SUPERSEDE),
+    MsgType.UPDATE: (Action.SUPERSEDE, Action.SUPERSEDE),
     MsgType.CANCEL: (Action.REFUSE, Action.STOP),
     MsgType.ACK: (Action.REFUSE, Action.REFUSE),
     MsgType.ERROR: (Action.REFUSE, Action.REFUSE),
@@ -56,20 +57,64 @@ def test_the_matrix_of_status_and_type(status: Status, msg_type: MsgType) -> Non
     sendable = status in (Status.ACTUAL, Status.EXERCISE, Status.TEST)
     expected = EXPECTED[msg_type] if sendable else (Action.REFUSE, Action.REFUSE)
     assert tuple(decision.action for decision in decisions) == expected
-    assert all(bool(decision.reason) == (decision.action is Action.REFUSE) for decision in decisions)
+    assert all(decision.reason for decision in decisions if decision.action is Action.REFUSE)
+    assert decisions[1].action is Action.REFUSE or not decisions[1].reason
     assert decisions[1].alert_ids == ((old.alert_id,) if decisions[1].action in ("supersede", "stop") else ())
 
 
-@pytest.mark.parametrize("msg_type", [MsgType.UPDATE, MsgType.CANCEL])
-@pytest.mark.parametrize("state", list(AlertState))
-def test_only_live_alerts_are_withdrawn(msg_type: MsgType, state: AlertState) -> None:
+def test_the_table_of_references_is_complete() -> None:
+    later = {Standing.SENT_LATER, Standing.REPLACED_LATER}
+    assert {standing for standing, msg_type in EFFECTS if msg_type is MsgType.UPDATE} == set(Standing)
+    assert {standing for standing, msg_type in EFFECTS if msg_type is MsgType.CANCEL} == set(Standing) - later
+    assert {state.value for state in AlertState} <= {standing.value for standing in Standing}
+    for msg_type in (MsgType.UPDATE, MsgType.CANCEL):
+        withdrawn = {s for s in AlertState if EFFECTS[Standing(s.value), msg_type] is Effect.WITHDRAW}
+        assert withdrawn == LIVE_STATES
+
+
+@pytest.mark.parametrize(
+    ("state", "action"),
+    [
+        (AlertState.ACCEPTED, Action.SUPERSEDE),
+        (AlertState.EXPANDING, Action.SUPERSEDE),
+        (AlertState.SENDING, Action.SUPERSEDE),
+        (AlertState.COMPLETED, Action.SUPERSEDE),
+        (AlertState.REFUSED, Action.SUPERSEDE),
+        (AlertState.EXPIRED, Action.SUPERSEDE),
+        (AlertState.SUPERSEDED, Action.SUPERSEDE),
+        (AlertState.CANCELLED, Action.REFUSE),
+    ],
+)
+def test_an_update_is_sent_unless_somebody_stopped_what_it_names(state: AlertState, action: Action) -> None:
     old = known(state=state)
-    decision = decide(message(msg_type, old.reference), [old])
-    if state in LIVE_STATES:
-        assert decision.alert_ids == (old.alert_id,)
-    else:
-        assert decision.alert_ids == ()
-        assert decision.action is (Action.STOP if msg_type is MsgType.CANCEL else Action.REFUSE)
+    decision = decide(message(MsgType.UPDATE, old.reference), [old])
+    assert decision.action is action
+    assert decision.alert_ids == ((old.alert_id,) if state in LIVE_STATES else ())
+    assert bool(decision.reason) == (action is Action.REFUSE)
+
+
+@pytest.mark.parametrize("state", list(AlertState))
+def test_a_cancel_stops_only_what_is_live(state: AlertState) -> None:
+    old = known(state=state)
+    decision = decide(message(MsgType.CANCEL, old.reference), [old])
+    assert decision.action is Action.STOP
+    assert decision.alert_ids == ((old.alert_id,) if state in LIVE_STATES else ())
+
+
+def test_an_update_whose_alert_was_replaced_by_a_later_one_is_refused() -> None:
+    old = replace(known(state=AlertState.SUPERSEDED), replaced_at=SENT + timedelta(seconds=1))
+    decision = decide(message(MsgType.UPDATE, old.reference), [old])
+    assert (decision.action, "has replaced" in decision.reason) == (Action.REFUSE, True)
+    earlier = replace(old, replaced_at=SENT - timedelta(seconds=1))
+    assert decide(message(MsgType.UPDATE, old.reference), [earlier]).action is Action.SUPERSEDE
+
+
+def test_of_several_references_one_that_was_cancelled_holds_the_update_unless_another_lives() -> None:
+    cancelled, expired, live = known("a", AlertState.CANCELLED), known("b", AlertState.EXPIRED), known("c")
+    update = message(MsgType.UPDATE, cancelled.reference, expired.reference, live.reference)
+    assert decide(update, [cancelled, expired, live]).alert_ids == (live.alert_id,)
+    without = message(MsgType.UPDATE, cancelled.reference, expired.reference)
+    assert decide(without, [cancelled, expired]).action is Action.REFUSE
 
 
 def test_a_chain_with_members_that_ended_is_accepted() -> None:
@@ -94,10 +139,11 @@ def test_a_cancel_stops_what_is_known_and_says_what_is_not() -> None:
     assert "unknown" in decision.reason
 
 
-def test_an_update_with_an_unknown_reference_is_refused() -> None:
+def test_an_update_with_an_unknown_reference_is_sent_and_the_reference_remembered() -> None:
     old, unknown = known(), known("unknown")
     decision = decide(message(MsgType.UPDATE, unknown.reference, old.reference), [old])
-    assert decision.action is Action.REFUSE
+    assert (decision.action, decision.alert_ids) == (Action.SUPERSEDE, (old.alert_id,))
+    assert decision.remembered == (unknown.reference.alert_id,)
     assert "unknown" in decision.reason
 
 

@@ -49,9 +49,9 @@ def alert(*lifetimes_hours: float | None) -> Alert:
 
 @pytest.mark.parametrize(
     ("lifetimes_hours", "expected_hours"),
-    [((2,), 2), ((2, 1), 1), ((None,), 6), ((8, None), 6), ((), 6), ((48,), 24), ((-1,), -1)],
+    [((2,), 2), ((2, 1), 2), ((None,), 6), ((8, None), 8), ((), 6), ((48,), 24), ((-1,), -1)],
 )
-def test_an_alert_expires_with_its_first_info(lifetimes_hours: tuple[float | None, ...], expected_hours: float) -> None:
+def test_an_alert_expires_with_its_last_info(lifetimes_hours: tuple[float | None, ...], expected_hours: float) -> None:
     expires = expires_at(alert(*lifetimes_hours), default_seconds=6 * HOUR, ceiling_seconds=24 * HOUR, now=NOW)
     assert expires == NOW + timedelta(hours=expected_hours)
 
