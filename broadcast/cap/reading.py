@@ -45,14 +45,23 @@ TOKENS = frozenset(
 
 DEPTH_MAX = 16
 NODES_MAX = 20_000
+NAMESPACES_MAX = 20
+"""Namespace declarations in a document; CAP needs one, and a signature another."""
+
+ATTRIBUTES_MAX = 20
+"""Attributes of one element of a signature; nobody reads them."""
+
+XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
+"""Attributes that any XML document may have on its root; they say nothing about its content."""
 
 
 def read_cap(document: bytes) -> tuple[Alert, tuple[Finding, ...]]:
     """The alert of a CAP 1.2 document and the warnings of reading it; raises `CapError`.
 
     What `validate` has to say of the alert is not among them. Refused are a DOCTYPE, more than `ALERT_BYTES_MAX` bytes,
-    `DEPTH_MAX` levels or `NODES_MAX` elements, elements that CAP does not have, and elements out of CAP's order. An
-    optional element that is empty counts as absent (R17). A signature is not verified, and the warning says so (R19).
+    `DEPTH_MAX` levels or `NODES_MAX` elements, attributes, elements that CAP does not have, and elements out of CAP's
+    order. An optional element that is empty counts as absent (R17). A signature is not verified, and the warning says
+    so (R19).
     """
     if len(document) > ALERT_BYTES_MAX:
         raise CapError([error("", "R22", f"has {len(document)} bytes, more than {ALERT_BYTES_MAX}; shorten it")])
@@ -93,31 +102,56 @@ def _parse(document: bytes) -> etree._Element:
 class _Bounded:
     def __init__(self) -> None:
         self.builder = etree.TreeBuilder()
-        self.depth = self.nodes = 0
+        self.depth = self.nodes = self.namespaces = 0
+        self.signature_depth = 0
         self.refused: CapError | None = None
 
-    def refuse(self, message: str) -> NoReturn:
-        self.refused = CapError([error("", "R22", message)])
+    def refuse(self, message: str, rule: str = "R22") -> NoReturn:
+        self.refused = CapError([error("", rule, message)])
         raise self.refused
 
     def doctype(self, *_: object) -> None:
         self.refuse("has a DOCTYPE; CAP needs none, remove it")
 
-    def start(self, tag: str | bytes, attrib: Any) -> None:
+    def start(self, tag: Any, attrib: Any, nsmap: Any = ()) -> None:
         self.depth += 1
         self.nodes += 1
+        self.namespaces += len(nsmap)
         if self.depth > DEPTH_MAX:
             self.refuse(f"is nested more than {DEPTH_MAX} levels deep")
         if self.nodes > NODES_MAX:
             self.refuse(f"has more than {NODES_MAX} elements")
-        self.builder.start(tag, attrib)
+        if self.namespaces > NAMESPACES_MAX:
+            self.refuse(f"has more than {NAMESPACES_MAX} namespace declarations; declare each once, at the root")
+        if not self.signature_depth and tag.startswith(f"{{{SIGNATURES}}}"):
+            self.signature_depth = self.depth
+        if attrib:
+            self.check_attributes(tag, attrib)
+        # Without attributes: to add one takes as long as there are others.
+        if self.signature_depth in (0, self.depth):
+            self.builder.start(tag, {})
+
+    def check_attributes(self, tag: Any, attrib: Any) -> None:
+        if len(attrib) > ATTRIBUTES_MAX:
+            self.refuse(f"holds an element with {len(attrib)} attributes, more than {ATTRIBUTES_MAX}")
+        if self.signature_depth:
+            return
+        for name in attrib:
+            if not (self.depth == 1 and name.startswith(XSI)):
+                element, attribute = etree.QName(tag).localname, etree.QName(name).localname
+                self.refuse(f"<{element}> has the attribute {attribute[:40]}; CAP has none, remove it", "R21")
 
     def end(self, tag: str | bytes) -> None:
+        if self.signature_depth in (0, self.depth):
+            self.builder.end(tag)
+        if self.signature_depth == self.depth:
+            self.signature_depth = 0
         self.depth -= 1
-        self.builder.end(tag)
 
     def data(self, data: str | bytes) -> None:
-        self.builder.data(data)
+        # Of a signature only its element is kept.
+        if not self.signature_depth:
+            self.builder.data(data)
 
     def comment(self, text: str | bytes) -> None:
         """Comments are no content."""

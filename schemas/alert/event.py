@@ -1,6 +1,5 @@
 """The alert event on `broadcast.alerts.v1`: who asks what for which alert; reading and writing it."""
 
-import json
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, mo
 from schemas.alert.cap_alert import Alert, alert_id_of
 from schemas.alert.invalid import AlertInvalidError, problems_of
 from schemas.bounds import ALERT_BYTES_MAX
+from schemas.json_text import JsonError, read_json
 from schemas.scalar import (
     YEARS,
     OptionalText,
@@ -127,9 +127,9 @@ def _read_object(value: bytes | str) -> dict[str, Any]:
     if size > ALERT_BYTES_MAX:
         raise AlertInvalidError([("", "R22", f"has {size} bytes, more than {ALERT_BYTES_MAX}")])
     try:
-        content = json.loads(value)
-    except (ValueError, RecursionError) as error:
-        raise AlertInvalidError([("", "json", f"is not JSON: {error}")]) from None
+        content = read_json(value, texts_are_checked=True)
+    except JsonError as error:
+        raise AlertInvalidError([("", "json", str(error))]) from None
     if not isinstance(content, dict):
         raise AlertInvalidError([("", "json", "must be a JSON object: an alert, or an alert event")])
     return content

@@ -220,7 +220,7 @@ async def test_an_update_before_its_alert_is_sent_and_the_alert_is_not(stage: Co
         row = await stage.state(id_of(content), "superseded")
         await stage.until(lambda: _count(stage, 1))
         other = alert_content(["riverside"])
-        exercise |= {"references": reference_of(other)}
+        exercise |= {"references": reference_of(other), "sent": other["sent"]}
         await stage.connection.execute("UPDATE recipients SET participant = true")
         await stage.put("alerts.v1", exercise, other)
         await stage.state(id_of(exercise), "expanding")

@@ -1,5 +1,6 @@
 """CAP XML from anyone: what is read, what is found, and what is refused before it costs anything."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -168,3 +169,36 @@ def test_a_damaged_document_is_read_or_refused(start: int, length: int, patch: b
     else:
         answered = read_cap(write_cap(alert))[0] == alert
     assert answered
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (document().replace(b"<info>", b'<info xml:lang="de">'), [("", "R21")]),
+        (document().replace(b"<event>", b'<event a="1">'), [("", "R21")]),
+        (document().replace(b"<alert ", b'<alert id="1" '), [("", "R21")]),
+        (
+            document().replace(b"<alert ", b"<alert %b " % b" ".join(b'a%d="1"' % n for n in range(45_000))),
+            [("", "R22")],
+        ),
+        (
+            document().replace(b"<alert ", b"<alert %b " % b" ".join(b'xmlns:a%d="u%d"' % (n, n) for n in range(21))),
+            [("", "R22")],
+        ),
+    ],
+    ids=["of-xml", "of-an-element", "of-the-root", "very-many", "namespaces"],
+)
+def test_attributes_are_refused_before_they_cost_anything(text: bytes, expected: list[tuple[str, str]]) -> None:
+    began = time.thread_time()
+    assert faults(text) == expected
+    assert time.thread_time() - began < 1
+
+
+def test_a_schema_location_and_the_attributes_of_a_signature_are_passed_over() -> None:
+    plain, _ = read_cap(document())
+    location = b'<alert xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:schemaLocation="a b" '
+    signature = '<Signature xmlns="http://www.w3.org/2000/09/xmldsig#" Id="1"><M Algorithm="x">t</M></Signature>'
+    text = document().replace(b"<alert ", location).replace(b"</alert>", signature.encode() + b"</alert>")
+    alert, findings = read_cap(text)
+    assert alert == plain
+    assert [finding.rule for finding in findings] == ["R19"]
