@@ -1,4 +1,4 @@
-"""JSON that comes from outside, read so that it can be read in one way only (RFC 8259, sections 4, 6 and 8)."""
+"""JSON from outside, refused where two readers could understand it differently (RFC 8259, sections 4, 6 and 8)."""
 
 import json
 from typing import Any, NoReturn

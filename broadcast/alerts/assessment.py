@@ -192,7 +192,7 @@ def _refusals(
 
 
 def why_alarm(alert: Alert, content: Content, found: Assessment, *, received_at: datetime) -> str | None:
-    """What the alarm says about a message that was in force when it came and does nothing; None without an alarm.
+    """What the alarm says about a message in force that does nothing; None without an alarm.
 
     No alarm for what is not for recipients (status System or Draft, Ack, Error), for what was sent under another id,
     and for what somebody has stopped or replaced.
