@@ -68,6 +68,7 @@ routes_in_force = _gauge(
 )
 routes_reloads = _counter("routes_reloads", "Routes files read again while a sender ran: applied or refused", "outcome")
 account_usable = _gauge("account_usable", "1 while an account may get work", "account")
+account_simulated = _gauge("account_simulated", "1 for an account of a simulator, which reaches no phone", "account")
 account_poor = _gauge("account_poor", "1 while an account gets little work because others are better", "account")
 account_rate = _gauge("account_rate", "Segments per second that an account may submit now", "account")
 account_rate_limit = _gauge("account_rate_limit", "Segments per second that are set for an account", "account")

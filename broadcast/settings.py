@@ -84,6 +84,11 @@ class Settings(BaseSettings):
         default=None, description="ISO 3166 region of numbers without a country code, such as DE."
     )
 
+    rehearsal: bool = Field(
+        default=False,
+        description="Whether the planner sends Actual alerts by simulated accounts too: they reach no phone, and are "
+        "shown as SIMULATED. Otherwise they are refused.",
+    )
     default_expiry_seconds: int = Field(default=6 * 3600, ge=1, description="Life of an alert without `expires`.")
     longest_expiry_seconds: int = Field(
         default=DAY_SECONDS, ge=1, description="Longest life of an alert; topics keep their records for a day more."

@@ -29,9 +29,10 @@ class Variant(msgspec.Struct, omit_defaults=True):
 class Control(msgspec.Struct, omit_defaults=True):
     """An alert as the senders see it; key: the alert id.
 
-    `status` is the CAP status and decides which routes may carry it; `expires_at` is in milliseconds
-    since the epoch; `variants` are indexed by `Job.variant`. `trial`: a test message to one number, whose statuses name
-    the bind. `account`, of a trial only, is the one account that may take it; empty: any.
+    `status` is the CAP status and decides which routes may carry it; `expires_at` is in milliseconds since the epoch;
+    `variants` are indexed by `Job.variant`. `trial`: a test message to one number, whose statuses name the bind.
+    `account`, of a trial only, is the one account that may take it; empty: any. `for_phones`: it was planned with
+    routes of which none is simulated, so no simulated one may carry it.
     """
 
     alert_id: AlertId
@@ -41,6 +42,7 @@ class Control(msgspec.Struct, omit_defaults=True):
     variants: Annotated[tuple[Variant, ...], msgspec.Meta(max_length=VARIANTS_MAX)]
     trial: bool = False
     account: Name = ""
+    for_phones: bool = False
 
 
 class Stop(msgspec.Struct, omit_defaults=True):

@@ -30,6 +30,10 @@ from streams.app import Stage, run_stage
 async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
     """Plan alerts until `stop`; raises FencedError when another process has taken the place."""
     routes = load_routes(settings)
+    if settings.rehearsal:
+        health.facts["rehearsal"] = (
+            "BROADCAST_REHEARSAL is set: Actual alerts go by simulated routes, and reach no phone"
+        )
     pool = await create_pool(settings, "planner")
     try:
         stage = Stage(settings, "planner", health, rereads=True)

@@ -25,10 +25,10 @@ from broadcast.lifecycle import (
     may_carry,
     participants_only,
 )
-from broadcast.routing import Route
+from broadcast.routing import Route, Simulation, simulated_names, simulation_of
 from broadcast.settings import Settings
 from broadcast.text.counts import counted
-from schemas.alert import Alert, Reference
+from schemas.alert import Alert, Reference, Status
 from schemas.control import Variant
 from schemas.lane import Lane
 
@@ -140,13 +140,15 @@ def assess(
     now: datetime,
     routes: Sequence[Route] | None = None,
     facts: Facts | None = None,
+    rehearsal: bool = False,
 ) -> Assessment:
     """What becomes of an alert at the instant `now`; `content` is its own.
 
-    Rules that need routes or facts are left out when these are None.
+    Rules that need routes or facts are left out when these are None. `rehearsal`: an Actual alert may go by
+    simulated routes, where it reaches no phone.
     """
     decision = Decision(ACTIONS[alert.status, alert.msg_type]) if facts is None else decide(alert, facts.known)
-    refusals = _refusals(alert, content, decision, now=now, routes=routes, facts=facts or Facts())
+    refusals = _refusals(alert, content, decision, now=now, routes=routes, facts=facts or Facts(), rehearsal=rehearsal)
     return next(refusals, None) or Assessment(decision, Transition.PLANNED, decision.reason)
 
 
@@ -158,6 +160,7 @@ def _refusals(
     now: datetime,
     routes: Sequence[Route] | None,
     facts: Facts,
+    rehearsal: bool,
 ) -> Iterator[Assessment]:
     # Every reason not to send; the first one counts.
     def refused(reason: str, error: InputError | None = None, by: Transition = Transition.REFUSED) -> Assessment:
@@ -178,7 +181,15 @@ def _refusals(
         if fault is not None:
             yield refused(str(fault), fault)
     if routes is not None and not any(may_carry(alert.status, route.live) for route in routes):
-        yield refused(f"status {alert.status}: no route may carry it; add a simulated route, or publish it as Actual")
+        yield refused(
+            f"status {alert.status}: no route may carry it; add a test route (`live = false`), or publish it as Actual"
+        )
+    if (
+        routes is not None
+        and alert.status is Status.ACTUAL
+        and (why_not := _why_simulated(routes, rehearsal=rehearsal))
+    ):
+        yield refused(f"status Actual: {why_not}")
     if facts.missing_groups:
         missing = ", ".join(facts.missing_groups)
         yield refused(f"addresses: no group {missing} is known; import it, or correct the name")
@@ -210,6 +221,24 @@ def why_alarm(alert: Alert, content: Content, found: Assessment, *, received_at:
 
 
 NEXT_STEP = "If the danger is still there, correct the alert and publish it again, with an identifier of its own"
+
+
+def _why_simulated(routes: Sequence[Route], *, rehearsal: bool) -> str:
+    """Why an Actual alert may not go by these routes; empty if it may."""
+    names = ", ".join(simulated_names(routes, Status.ACTUAL))
+    match simulation_of(routes, Status.ACTUAL):
+        case Simulation.NONE:
+            return ""
+        case Simulation.ALL if rehearsal:
+            return ""
+        case Simulation.ALL:
+            step = (
+                "write the account of a carrier into the routes file, publish it with status Test, or set "
+                "BROADCAST_REHEARSAL=true for the planner: it is then sent, and marked SIMULATED"
+            )
+        case Simulation.PARTLY:
+            step = "give simulated routes `live = false` and the others `live = true` in the routes file"
+    return f"no phone is behind the simulated routes that would carry it ({names}); {step}"
 
 
 def explain_empty(groups: Sequence[str], missing: Sequence[str], *, participants_only: bool, members: int = 0) -> str:

@@ -28,6 +28,7 @@ from broadcast.alerts.store import (
     record_event,
     recorded_at,
     set_audience,
+    set_simulated,
     was_cancelled,
 )
 from broadcast.alerts.trial import aim_of
@@ -45,7 +46,7 @@ from broadcast.lifecycle import (
     may_happen,
     participants_only,
 )
-from broadcast.routing import Route
+from broadcast.routing import Route, Simulation, simulation_of
 from broadcast.settings import Settings
 from schemas.alert import Alert, AlertAction, AlertEvent
 from schemas.control import Control, Variant
@@ -111,7 +112,8 @@ class Planning:
         if stored.state is AlertState.ACCEPTED:
             await self._note(stored.alert_id, AlertAction.SUBMITTED)
             facts = await self._read_facts(alert, stored, known)
-            found = assess(alert, content, now=self.now, routes=self.routes, facts=facts)
+            rehearsal = self.settings.rehearsal
+            found = assess(alert, content, now=self.now, routes=self.routes, facts=facts, rehearsal=rehearsal)
             action = found.decision.action
             metrics.alerts.labels(alert.status, alert.msg_type, found.transition).inc()
             log.info("alert_decided", transition=found.transition, action=action, lane=stored.lane, reason=found.reason)
@@ -120,6 +122,8 @@ class Planning:
             if alarm is not None:
                 await raise_alarm(self.connection, ALERT_NOT_SENT, str(stored.alert_id), alarm)
             if found.transition is Transition.PLANNED:
+                if found.decision.action is not Action.STOP:
+                    await set_simulated(self.connection, stored.alert_id, simulation_of(self.routes, alert.status))
                 await self._replace(alert, stored, found.decision, {entry.alert_id: entry.state for entry in known})
         return True
 
@@ -208,6 +212,7 @@ class Planning:
             variants=variants,
             trial=trial,
             account=account,
+            for_phones=stored.simulated is Simulation.NONE,
         )
         expansion = Expansion(
             kind="audience",

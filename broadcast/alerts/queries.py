@@ -12,11 +12,12 @@ import asyncpg
 from broadcast.database import Connection
 from broadcast.errors import InputError
 from broadcast.lifecycle import AlertState
+from broadcast.routing import Simulation
 
 _COLUMNS = """
     alert_id, state, reason, lane, sender, identifier, sent, status, msg_type, groups, actor, expires_at, accepted_at,
-    planned_at, expanded_at, stopped_at, completed_at, audience, suppressed,
-    CASE WHEN audience IS NOT NULL THEN (
+    planned_at, expanded_at, stopped_at, completed_at, audience, suppressed, simulated,
+    CASE WHEN audience IS NULL THEN NULL WHEN simulated = 'all' THEN 0 ELSE (
         SELECT coalesce(sum(c.count), 0)::bigint FROM counters c WHERE c.alert_id = alerts.alert_id AND c.state = 2
     ) END AS reached
 """
@@ -26,7 +27,8 @@ _COLUMNS = """
 class AlertRow:
     """An alert without its content. `audience` is None until the expander has stored it; the suppressed are in it.
 
-    `reached` are the recipients with a receipt that says delivered, as far as they are recorded.
+    `reached` are the recipients with a receipt that says delivered, as far as they are recorded; none if all of its way
+    is simulated. `simulated` is None until it is planned.
     """
 
     alert_id: UUID
@@ -49,6 +51,7 @@ class AlertRow:
     audience: int | None
     suppressed: int | None
     reached: int | None
+    simulated: Simulation | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,4 +145,5 @@ def read_cursor(cursor: str) -> tuple[datetime, UUID]:
 
 
 def _alert_of(row: asyncpg.Record) -> AlertRow:
-    return AlertRow(**(dict(row) | {"state": AlertState(row["state"])}))
+    simulated = None if row["simulated"] is None else Simulation(row["simulated"])
+    return AlertRow(**(dict(row) | {"state": AlertState(row["state"]), "simulated": simulated}))

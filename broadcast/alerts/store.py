@@ -17,13 +17,14 @@ import asyncpg
 from broadcast.alerts.publishing import digest_of
 from broadcast.database import Connection
 from broadcast.lifecycle import AlertState, Known, Transition, next_state
+from broadcast.routing import Simulation
 from schemas.alert import Alert, AlertEvent, Reference, Status, write_alert
 from schemas.lane import Lane
 
 
 @dataclass(frozen=True, slots=True)
 class StoredAlert:
-    """One row of `alerts`. `audience` is None until the expander has resolved it."""
+    """One row of `alerts`. `audience` is None until the expander has resolved it, `simulated` until it is planned."""
 
     alert_id: UUID
     state: AlertState
@@ -37,6 +38,7 @@ class StoredAlert:
     accepted_at: datetime
     planned_at: datetime | None
     audience: int | None
+    simulated: Simulation | None
     document: str
 
     @property
@@ -55,7 +57,7 @@ async def durable_transaction(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
 
 _COLUMNS = (
     "alert_id, state, lane, status, groups, event_offset, digest, actor, expires_at, accepted_at, planned_at,"
-    " audience, document::text"
+    " audience, simulated, document::text"
 )
 
 
@@ -243,6 +245,13 @@ async def move_alert(
     return following
 
 
+async def set_simulated(connection: Connection, alert_id: UUID, simulated: Simulation) -> None:
+    """Keep how much of an alert's way is simulated; the first time counts."""
+    await connection.execute(
+        "UPDATE alerts SET simulated = $2 WHERE alert_id = $1 AND simulated IS NULL", alert_id, simulated.value
+    )
+
+
 async def set_audience(
     connection: Connection, alert_id: UUID, *, audience: int, suppressed: int, chunks: int, chain: bytes | None
 ) -> None:
@@ -270,5 +279,6 @@ def _stored(row: Any) -> StoredAlert:
         accepted_at=row["accepted_at"],
         planned_at=row["planned_at"],
         audience=row["audience"],
+        simulated=None if row["simulated"] is None else Simulation(row["simulated"]),
         document=row["document"],
     )

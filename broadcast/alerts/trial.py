@@ -39,11 +39,11 @@ TEXT_LENGTH_MAX = 1_000
 
 
 def require_route(routes: tuple[Route, ...], msisdn: str) -> Route:
-    """The simulated route that would carry a test to this number; InputError when there is none."""
+    """The test route that would carry a test to this number; InputError when there is none."""
     route = RouteTable(routes).route_of(msisdn, Status.TEST)
     if route is None:
         message = (
-            "no simulated route takes this number, and a live one never carries CAP status Test; add a simulated route"
+            "no test route takes this number, and a live one never carries CAP status Test; add a test route"
             " to the routes file"
         )
         raise InputError(f"number: {message}", (("number", "M3", message),))

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from broadcast.api.problems import FindingBody
 from broadcast.lifecycle import AlertState
+from broadcast.routing import Simulation
 
 
 class _Body(BaseModel):
@@ -34,7 +35,8 @@ class AcceptedBody(_Body):
 class AlertBody(_Body):
     """An alert without its content. `audience` is absent until it is stored; the suppressed are in it.
 
-    `reached` are the recipients with a receipt that says delivered, so far; absent without an audience.
+    `reached` are the recipients with a receipt that says delivered, so far; absent without an audience. `simulated`
+    says whether phones are reached: by `all` routes none is, by `none` each is.
     """
 
     alert_id: UUID
@@ -57,6 +59,7 @@ class AlertBody(_Body):
     audience: int | None = None
     suppressed: int | None = None
     reached: int | None = None
+    simulated: Simulation | None = None
 
 
 class EventBody(_Body):

@@ -12,8 +12,9 @@ from rich.table import Column
 
 from broadcast.api.client import Client, open_client
 from broadcast.cli.terminal.display import Table, print_table
-from broadcast.cli.terminal.watching import watch_alert
+from broadcast.cli.terminal.watching import state_of, watch_alert
 from broadcast.errors import InputError
+from broadcast.routing.simulation import note_of
 from broadcast.settings import load_settings
 from broadcast.text.printable import printable
 from schemas.alert import ALERT_BYTES_MAX
@@ -95,7 +96,7 @@ def list_command(states: tuple[str, ...], limit: int, as_json: bool) -> None:
     )
     for alert in alerts:
         numbers = ["-" if alert[name] is None else f"{alert[name]:,}" for name in ("audience", "reached")]
-        row = (alert["state"], alert["status"], alert["msg_type"], alert["lane"], *numbers, alert["identifier"])
+        row = (state_of(alert), alert["status"], alert["msg_type"], alert["lane"], *numbers, alert["identifier"])
         table.add_row(alert["alert_id"], alert["accepted_at"][:19].replace("T", " "), *row)
     print_table(table)
 
@@ -114,6 +115,8 @@ def show(alert_id: UUID, as_json: bool) -> None:
     for name, value in alert.items():
         if name not in ("links", "events") and value not in (None, []):
             table.add_row(name.replace("_", " "), ", ".join(value) if isinstance(value, list) else str(value))
+    if note := note_of(alert.get("simulated")):
+        table.add_row("note", note)
     for event in alert["events"]:
         reason = f": {event['reason']}" if event["reason"] else ""
         table.add_row(event["at"][:23].replace("T", " "), f"{event['event']} by {event['actor']}{reason}")

@@ -22,6 +22,7 @@ from broadcast.embedded.options import StackOptions
 from broadcast.embedded.profiled import LIMITS, ProfiledResult
 from broadcast.embedded.stack import Stack
 from broadcast.embedded.steps import Progress
+from broadcast.routing import Simulation, note_of
 
 INTERRUPTED_EXIT_CODE = 130
 
@@ -137,8 +138,9 @@ def _describe(
         "alert_id": demonstration.alert_id,
         "recipients": demonstration.recipients,
         "audience": found.audience,
-        "reached": found.reached,
+        "reached": 0,
         "states": dict(found.states),
+        "simulated": Simulation.ALL.value,
         "gap": found.gap,
         "simulator": {
             "missing": found.missing,
@@ -155,7 +157,7 @@ def _describe(
 
 def _show(result: Reconciliation | ProfiledResult, steps: list[tuple[str, float]], display: Display) -> None:
     found = result.reconciliation if isinstance(result, ProfiledResult) else result
-    rows = [("audience", f"{found.audience:,}"), ("reached", f"{found.reached:,}")]
+    rows = [("audience", f"{found.audience:,}")]
     rows += [(f"  {state}", f"{count:,}") for state, count in found.states.items() if count]
     rows += [
         ("sum of states", f"{sum(found.states.values()):,}"),
@@ -176,6 +178,7 @@ def _show(result: Reconciliation | ProfiledResult, steps: list[tuple[str, float]
     if not result.problems():
         once = ", and the simulator saw each exactly once" if exact else ""
         display.console.print(f"[green]✓[/green] every recipient is accounted for{shown(once)}")
+    display.console.print(f"[yellow]•[/yellow] {shown(note_of(Simulation.ALL))}")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`broadcast test-send`: one test message to one number, by a simulated route."""
+"""`broadcast test-send`: one test message to one number, by a test route."""
 
 import json
 import time
@@ -7,7 +7,13 @@ from typing import Any
 import click
 
 from broadcast.api.client import Client, open_client
-from broadcast.cli.terminal.trial_attempts import MEANINGS, NEXT_STEPS, describe_attempts, find_attempts
+from broadcast.cli.terminal.trial_attempts import (
+    MEANINGS,
+    NEXT_STEPS,
+    SIMULATED_MEANING,
+    describe_attempts,
+    find_attempts,
+)
 from broadcast.cli.terminal.watching import NO_ACCOUNTS, read_accounts, read_routes
 from broadcast.errors import InputError
 from broadcast.settings import load_settings
@@ -28,7 +34,7 @@ WAIT_SECONDS = 30.0
 def command(number: str, account: str | None, text: str | None, wait_seconds: float, as_json: bool) -> None:
     """Send one test message to NUMBER, and wait for what becomes of it: by which account and bind it went.
 
-    It goes the way of every alert, with CAP status Test, which only a simulated route carries. If the accounts of that
+    It goes the way of every alert, with CAP status Test, which only a test route carries. If the accounts of that
     route are a simulator's, no phone is reached; if they are a carrier's, the phone gets the text. The accounts share
     it as they share all messages; with --account one of them takes it, once: what it refuses or does not answer goes
     by no other. An account that is stopped takes it as its probe.
@@ -39,6 +45,7 @@ def command(number: str, account: str | None, text: str | None, wait_seconds: fl
         if not as_json:
             click.echo(
                 f"alert {sent['alert_id']} to recipient {sent['recipient_id']} by route {sent['route']}"
+                + (" (simulated)" if sent["simulated"] else "")
                 + (f", account {account} only" if account else ""),
                 err=True,
             )
@@ -46,8 +53,11 @@ def command(number: str, account: str | None, text: str | None, wait_seconds: fl
         attempts = _read_attempts(api, sent)
         accounts = read_accounts(api, read_routes(api, sent["alert_id"])) if state == "queued" else NO_ACCOUNTS
     next_step = NEXT_STEPS.get(state, "") if state != "delivered" else ""
+    meaning = MEANINGS.get(state, state)
+    if sent["simulated"] and state == "delivered":
+        meaning = SIMULATED_MEANING
     if as_json:
-        found = {"state": state, "meaning": MEANINGS.get(state, state), "attempts": attempts, "next_step": next_step}
+        found = {"state": state, "meaning": meaning, "attempts": attempts, "next_step": next_step}
         click.echo(json.dumps(sent | accounts | found))
     else:
         for line in describe_attempts(attempts):
@@ -56,7 +66,7 @@ def command(number: str, account: str | None, text: str | None, wait_seconds: fl
             click.echo(printable(f"account {alarm['subject']}: {alarm['detail']}"), err=True)
         click.echo(state)
         if state in MEANINGS:
-            click.echo(MEANINGS[state], err=True)
+            click.echo(meaning, err=True)
         if next_step:
             click.echo(next_step, err=True)
     if state != "delivered":

@@ -49,11 +49,6 @@ class Reconciliation:
     def queued(self) -> int:
         return self.states.get(DeliveryState.QUEUED, 0)
 
-    @property
-    def reached(self) -> int:
-        """Recipients with a receipt that says delivered."""
-        return self.states.get(DeliveryState.DELIVERED, 0)
-
     def problems(self) -> list[str]:
         """What does not hold, in words; empty: everything is accounted for."""
         checks = (

@@ -24,6 +24,7 @@ host = {host}
 port = {port}
 system_id = {system_id}
 password = {password}
+simulated = true
 """
 PASSWORD = "simulate"  # noqa: S105 - of the simulator, which has no secrets
 WINDOW = 1000

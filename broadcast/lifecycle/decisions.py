@@ -10,7 +10,7 @@ from broadcast.lifecycle.states import AlertState
 from schemas.alert import Alert, MsgType, Reference, Status
 
 _MAY_CARRY: dict[str, tuple[bool, bool]] = {
-    # status: (a live route, a simulated route)
+    # status: (a live route, a test route)
     Status.ACTUAL: (True, True),
     Status.EXERCISE: (True, True),
     Status.TEST: (False, True),
@@ -22,11 +22,11 @@ _MAY_CARRY: dict[str, tuple[bool, bool]] = {
 def may_carry(status: Status | str, live: bool) -> bool:
     """Whether a route may carry an alert of a CAP status; planner, expander and sender all ask.
 
-    A live route takes `Actual`, and `Exercise` (whose audience is limited to participants); a simulated one takes
+    A live route takes `Actual`, and `Exercise` (whose audience is limited to participants); a test route takes
     `Test` besides. `System` and `Draft` go nowhere (`docs/cap.md`), nor does a status that CAP does not know.
     """
-    on_live, on_simulated = _MAY_CARRY.get(status, (False, False))
-    return on_live if live else on_simulated
+    on_live, on_test = _MAY_CARRY.get(status, (False, False))
+    return on_live if live else on_test
 
 
 def participants_only(status: Status | str) -> bool:

@@ -4,6 +4,7 @@ from broadcast.routing.answers import ResendUnanswered
 from broadcast.routing.faults import Fault, Places
 from broadcast.routing.reading import NO_PLACES, Reading, RoutesError, check_routes, make_error, read_routes
 from broadcast.routing.routes import Route
+from broadcast.routing.simulation import Simulation, note_of, simulated_names, simulation_of
 from broadcast.routing.smsc_account import Account, Tls
 from broadcast.routing.table import NO_ROUTE, RouteTable
 
@@ -18,8 +19,12 @@ __all__ = [
     "Route",
     "RouteTable",
     "RoutesError",
+    "Simulation",
     "Tls",
     "check_routes",
     "make_error",
+    "note_of",
     "read_routes",
+    "simulated_names",
+    "simulation_of",
 ]

@@ -91,6 +91,7 @@ def check_routes(text: str, environment: Mapping[str, str] | None = None, *, wit
     faults += _find_doubles(content, places)
     faults += _find_shared_logins(content, places)
     faults += _find_wrong_others(content, places)
+    faults += _find_mixed_accounts(content, places)
     passwords = dict(_find_passwords(content, environment or {}, places, faults, looked_up=with_passwords))
     if faults:
         return Reading((), tuple(sorted(faults, key=lambda fault: fault.line)), places)
@@ -131,11 +132,11 @@ def _accounts(content: object) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _find_doubles(content: object, places: Places) -> Iterator[Fault]:
-    """Names and prefixes that stand twice: names in the whole file, prefixes among live or among simulated routes."""
+    """Names and prefixes that stand twice: names in the whole file, prefixes among live or among test routes."""
     used: dict[tuple[str, str], list[Path]] = defaultdict(list)
     for number, route in _tables(content, "routes"):
         used["route name", str(route.get("name", number))].append(("routes", number, "name"))
-        kind = "live" if route.get("live") is True else "simulated"
+        kind = "live" if route.get("live") is True else "test"
         prefixes = route.get("prefixes")
         for position, prefix in enumerate(prefixes if isinstance(prefixes, list) else ()):
             if isinstance(prefix, str):
@@ -191,8 +192,32 @@ def _find_wrong_others(content: object, places: Places) -> Iterator[Fault]:
             yield places.fault(path, "is no other route of this file", "name one")
         elif (other.get("live") is True) != (table.get("live") is True):
             yield places.fault(path, "is not live as this route is, or the other way round", "name another")
+        elif _is_simulated(other) != _is_simulated(table):
+            yield places.fault(path, "is not simulated as this route is, or the other way round", "name another")
         elif field == "fallback_route" and other.get(field) is not None:
             yield places.fault(path, "has a fallback_route itself", "name one that has none")
+
+
+def _is_simulated(route: dict[str, Any]) -> bool:
+    return any(account.get("simulated") is True for _, account in _tables(route, "accounts"))
+
+
+def _find_mixed_accounts(content: object, places: Places) -> Iterator[Fault]:
+    """Routes of which some accounts are simulated: who is reached would depend on which account takes a message."""
+    for number, route in _tables(content, "routes"):
+        kinds = [
+            (("routes", number, "accounts", position, "simulated"), account.get("simulated") is True)
+            for position, account in _tables(route, "accounts")
+        ]
+        for path, simulated in kinds[1:]:
+            if simulated is not kinds[0][1]:
+                first = route["accounts"][0].get("name")
+                this, other = ("simulated", "not") if simulated else ("not simulated", "simulated")
+                yield places.fault(
+                    path,
+                    f"is {this}, and account {first!r} of the same route is {other}",
+                    "put simulated accounts into a route of their own",
+                )
 
 
 def _find_passwords(

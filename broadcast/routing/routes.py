@@ -13,7 +13,8 @@ class Route(Table):
     """Numbers with one of `prefixes` go through one of `accounts`.
 
     A prefix is written as E.164 with its plus sign; `+` alone takes every number. `partitions` holds for all topics of
-    the route and for life. `delays_seconds` are the steps of a retry, ascending. A route is simulated unless `live`.
+    the route and for life. `delays_seconds` are the steps of a retry, ascending. A route that is not `live`
+    is a test route.
     """
 
     name: Name = Field(description="Name of the route, unique in the file; it is part of the names of its topics.")
@@ -22,7 +23,8 @@ class Route(Table):
     )
     live: StrictBool = Field(
         default=False,
-        description="Whether real phones are behind it. Without any live route, Actual goes by simulated ones.",
+        description="Whether it carries Actual and Exercise. Else it is a test route: it carries Test, and the others "
+        "only if no route is live.",
     )
     partitions: Annotated[int, Field(strict=True, ge=1, le=1000)] = Field(
         default=4, description="Partitions of each topic of this route, fixed when the topics are created."
@@ -46,6 +48,11 @@ class Route(Table):
     accounts: Annotated[tuple[Account, ...], Field(min_length=1)] = Field(
         description="Accounts over which the messages of this route are shared."
     )
+
+    @property
+    def simulated(self) -> bool:
+        """Whether no phone is behind this route; its accounts all say the same."""
+        return any(account.simulated for account in self.accounts)
 
     @field_validator("delays_seconds")
     @classmethod

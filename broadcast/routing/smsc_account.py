@@ -110,6 +110,11 @@ class Account(Table):
         description="Password at the SMSC, at most 64 characters; SMPP 3.4 has 8, and some SMSCs refuse more. "
         "`env:NAME` takes it from the environment or the secrets.",
     )
+    simulated: StrictBool = Field(
+        default=False,
+        description="Whether a simulator is behind this account, so that no phone is reached. An account that is not "
+        "declared so does not work with Tocsin's simulator. All accounts of a route say the same.",
+    )
     system_type: SystemType = Field(default="", description="SMPP system_type, if the SMSC wants one.")
     interface_version: InterfaceVersion = Field(
         default=InterfaceVersion.V3_4, description="SMPP version that the bind names; 3.3 has no optional parameters."

@@ -15,7 +15,7 @@ _MEMO_LIMIT = 100_000
 class RouteTable:
     """The routes, by index, and the route of each number.
 
-    `Actual` and `Exercise` go by live routes as soon as there is one: a number that only a simulated route has then has
+    `Actual` and `Exercise` go by live routes as soon as there is one: a number that only a test route has then has
     no route, rather than a delivery that nobody received.
     """
 
@@ -37,9 +37,16 @@ class RouteTable:
         return None if index == NO_ROUTE else self.routes[index]
 
     def _prefixes_for(self, status: Status) -> Mapping[str, int]:
-        open_routes = [(index, route) for index, route in enumerate(self.routes) if may_carry(status, route.live)]
-        live = [(index, route) for index, route in open_routes if route.live]
-        return _prefixes_of(live or open_routes)
+        return _prefixes_of(open_routes(self.routes, status))
+
+
+def open_routes(routes: Sequence[Route], status: Status) -> list[tuple[int, Route]]:
+    """The routes that may carry an alert of this CAP status, with their indexes.
+
+    Where live ones may, no other one does.
+    """
+    found = [(index, route) for index, route in enumerate(routes) if may_carry(status, route.live)]
+    return [(index, route) for index, route in found if route.live] or found
 
 
 class _Matcher(dict[str, int]):

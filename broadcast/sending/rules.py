@@ -46,19 +46,28 @@ _SUBMIT: Final = Assessment(Eligibility.SUBMIT)
 _WAIT: Final = Assessment(Eligibility.WAIT)
 
 
-def assess(control: Control | None, *, stopped: bool, live: bool, now: int, absent: bool) -> Assessment:
+def assess(
+    control: Control | None, *, stopped: bool, live: bool, now: int, absent: bool, simulated: bool = False
+) -> Assessment:
     """Whether an alert's jobs may be submitted at `now`, in milliseconds since the epoch.
 
-    `live` is the route's. `absent` says that control was read beyond the instant at which the job came, so that a
-    record that is not there does not exist. A stop decides before all else: it may be all that control has.
+    `live` and `simulated` are the route's. `absent` says that control was read beyond the instant at which the job
+    came, so that a record that is not there does not exist. A stop decides before all else: it may be all that control
+    has.
     """
     if stopped:
         return Assessment(Eligibility.CANCEL, "stopped")
     if control is None:
         return Assessment(Eligibility.FAIL, "no control record") if absent else _WAIT
     if not may_carry(control.status, live):
-        kind = "live" if live else "simulated"
+        kind = "live" if live else "test"
         return Assessment(Eligibility.FAIL, f"status {control.status} may not take a {kind} route")
+    if simulated and control.for_phones:
+        # Planner and sender read other routes files: nobody would learn that no phone was reached.
+        why = (
+            "the route is simulated, and the alert was planned for phones; start planner and sender on one routes file"
+        )
+        return Assessment(Eligibility.FAIL, why)
     if control.expires_at <= now:
         return Assessment(Eligibility.EXPIRE, "expired")
     return _SUBMIT

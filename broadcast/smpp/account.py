@@ -84,6 +84,8 @@ class BindConfig:
     congestion_state: bool = True
     # Longer than two enquire_links: it only acts when those did not end the link.
     inactivity_seconds: float = 90.0
+    # Whether our SMSC simulator may stand behind this bind; if not, the bind fails when it names itself.
+    simulator_allowed: bool = True
     pdu_cap: int = PDU_CAP
     # deliver_sm that wait for our response; beyond it the SMSC is told to send again later (RX_T_APPN).
     deliveries_limit: int = 50_000

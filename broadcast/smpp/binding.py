@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from typing import Final, TypeVar
 
 from broadcast.smpp.account import BindConfig
-from broadcast.smpp.codec.bind import BindRequest, encode_bind, parse_bind_response
+from broadcast.smpp.codec.bind import SIMULATOR_SYSTEM_ID, BindRequest, encode_bind, parse_bind_response
 from broadcast.smpp.codec.command_status import BIND_REFUSED, ROK, RUNKNOWNERR, explain_status
 from broadcast.smpp.codec.errors import SmppError
 from broadcast.smpp.codec.pdu import BINDS, RESPONSE, Pdu, SequenceCounter
@@ -30,8 +30,8 @@ async def connect(
     """Connect, bind, and return the bound session; `on_room` is called before it returns.
 
     BindError when the SMSC cannot be reached in `connect_timeout_seconds`, does not answer the bind in
-    `session_init_seconds`, or refuses it. `clock` is monotonic seconds, by default the loop's. `number_of` gives the
-    destination of a submit by its token: without it RMSGQFUL never slows the bind.
+    `session_init_seconds`, refuses it, or is a simulator that is not allowed. `clock` is monotonic seconds, by default
+    the loop's. `number_of` gives the destination of a submit by its token: without it RMSGQFUL never slows the bind.
     """
     loop = asyncio.get_running_loop()
     session = Session(
@@ -61,7 +61,14 @@ async def connect(
                 retryable=status not in BIND_REFUSED,
                 command_status=status,
             )
-        session.start(parse_bind_response(response.body).system_id)
+        smsc = parse_bind_response(response.body).system_id
+        if smsc == SIMULATOR_SYSTEM_ID and not config.simulator_allowed:
+            raise BindError(
+                f"{where} is the SMSC simulator of Tocsin, which reaches no phone, and the account is not declared "
+                "simulated; correct host and port, or write `simulated = true` for it in the routes file",
+                retryable=False,
+            )
+        session.start(smsc)
     except BindError:
         session.abort()
         raise

@@ -29,6 +29,7 @@ name = "slow-1"
 host = "127.0.0.1"
 port = {slow}
 system_id = "tocsin"
+simulated = true
 response_timeout_seconds = {seconds}
 
 [[routes]]
@@ -41,6 +42,7 @@ name = "mute-1"
 host = "127.0.0.1"
 port = {mute}
 system_id = "tocsin"
+simulated = true
 response_timeout_seconds = 8
 """
 

@@ -27,6 +27,7 @@ name = "operator"
 host = "127.0.0.1"
 port = {port}
 system_id = "tocsin"
+simulated = true
 password = "{password}"
 """
 UP_SECONDS = 90.0

@@ -66,6 +66,7 @@ name = "simulator"
 host = "{host}"
 port = {port}
 system_id = "tocsin"
+simulated = true
 password = "simulate"
 rate_per_second = 5000
 window = {window}

@@ -26,6 +26,7 @@ name = "NAME"
 host = "{host}"
 port = {port}
 system_id = "NAME"
+simulated = true
 password = "simulate"
 source_addr = "TOCSIN"
 window = {window}

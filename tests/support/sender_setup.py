@@ -76,7 +76,7 @@ class Process:
     async def _get(self, path: str) -> str:
         lines = [json.loads(line) for line in self.text().splitlines() if line.startswith("{")]
         [port] = [line["metrics_port"] for line in lines if line.get("event") == "process_started"]
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(trust_env=False) as http:
             return (await http.get(f"http://127.0.0.1:{port}{path}")).text
 
     def text(self) -> str:
@@ -373,6 +373,7 @@ name = "acc"
 host = "127.0.0.1"
 port = {simulator.port}
 system_id = "tocsin"
+simulated = true
 source_addr = "TOCSIN"
 backoff_seconds = 0.1
 backoff_limit_seconds = 1.0

@@ -49,6 +49,7 @@ class BindChanges(TypedDict, total=False):
     deliveries_limit: int
     deliveries_octets_limit: int
     congestion_state: bool
+    simulator_allowed: bool
 
 
 class MemoryTransport(asyncio.Transport):

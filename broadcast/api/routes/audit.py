@@ -10,6 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict
 
+from broadcast.alerts.queries import find_alert
 from broadcast.api.authorization import Actor, Backing
 from broadcast.api.problems import Problem
 from broadcast.api.routes.alerts import PAGE_MAX, problems, unknown
@@ -24,6 +25,7 @@ from broadcast.audit.errors import UnknownAlertError
 from broadcast.database import Connection
 from broadcast.errors import SettingsError
 from broadcast.routes_file import load_routes
+from broadcast.routing import Simulation
 from schemas.receipt import ReceiptState
 from schemas.status import DeliveryState, Outcome
 
@@ -51,8 +53,12 @@ class DeliveryBody(BaseModel):
 
 
 class DeliveryPageBody(BaseModel):
-    """Deliveries with recipient ids ascending; give `next_cursor` as `cursor` for the next page."""
+    """Deliveries with recipient ids ascending; give `next_cursor` as `cursor` for the next page.
 
+    With `simulated` other than `none`, `delivered` speaks of a simulator.
+    """
+
+    simulated: Simulation | None = None
     deliveries: list[DeliveryBody]
     next_cursor: int | None = None
 
@@ -130,7 +136,9 @@ async def show_deliveries(
             connection, alert_id, state=state, cursor=cursor, limit=limit, receipt_deadline=_deadline(services)
         )
         accounts = await account_names(connection)
+        alert = await find_alert(connection, alert_id)
     return DeliveryPageBody(
+        simulated=alert and alert.simulated,
         deliveries=[DeliveryBody.model_validate(delivery_row(delivery, accounts)) for delivery in page.rows],
         next_cursor=page.next_cursor,
     )

@@ -46,12 +46,13 @@ class TestMessageBody(BaseModel):
 
 
 class TestSentBody(BaseModel):
-    """The alert that carries the test message, and its one recipient."""
+    """The alert that carries the test message, and its one recipient. `simulated`: no phone is behind the route."""
 
     alert_id: UUID
     recipient_id: int
     route: str
     account: str
+    simulated: bool
     links: Links
 
 
@@ -59,7 +60,7 @@ class TestSentBody(BaseModel):
 async def send_test(
     request: Request, response: Response, body: TestMessageBody, services: Backing, actor: Actor
 ) -> TestSentBody:
-    """Send a test message to one number, by a simulated route only: a live route never carries CAP status Test."""
+    """Send a test message to one number, by a test route only: a live route never carries CAP status Test."""
     try:
         msisdn = normalise(body.number, services.settings.default_region)
     except NumberError as error:
@@ -76,5 +77,10 @@ async def send_test(
     links = links_of(done.alert_id)
     response.headers["Location"] = links.self
     return TestSentBody(
-        alert_id=done.alert_id, recipient_id=recipient_id, route=route.name, account=body.account, links=links
+        alert_id=done.alert_id,
+        recipient_id=recipient_id,
+        route=route.name,
+        account=body.account,
+        simulated=route.simulated,
+        links=links,
     )

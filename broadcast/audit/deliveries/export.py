@@ -74,14 +74,19 @@ async def write_deliveries(
     numbers: bool = False,
     receipt_deadline: timedelta = DEFAULT_RECEIPT_DEADLINE,
 ) -> int | None:
-    """Write deliveries to `out`; the cursor for the next page if `limit` ended it. `numbers` adds msisdn."""
+    """Write deliveries to `out`; the cursor for the next page if `limit` ended it. `numbers` adds msisdn.
+
+    The last column says how much of the alert's way is simulated: then `delivered` speaks of no phone.
+    """
     accounts = await account_names(connection)
+    simulated = await connection.fetchval("SELECT simulated FROM alerts WHERE alert_id = $1", alert_id)
     columns = ("recipient_id", "msisdn", *COLUMNS[1:]) if numbers else COLUMNS
+    columns = (*columns, "simulated")
     write = _writer(form, columns, out)
     written = last = 0
     found = stream_deliveries(connection, alert_id, state=state, cursor=cursor, receipt_deadline=receipt_deadline)
     async for batch in _batches(found):
-        rows = [delivery_row(delivery, accounts) for delivery in batch]
+        rows = [delivery_row(delivery, accounts) | {"simulated": simulated} for delivery in batch]
         if numbers:
             await _add_numbers(connection, rows)
         for row in rows:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -17,8 +17,12 @@ from broadcast.audit.receipt_owner import find_owners
 from broadcast.clock import instant_of
 from broadcast.database import Connection
 from broadcast.kafka.batches import UNREADABLE
+from broadcast.lifecycle import Transition
 from schemas.receipt import Receipt
 from schemas.status import Status
+
+PLANNED: Final = Transition.PLANNED.value
+"""The event of an alert that says whether it reaches phones."""
 
 _read_status = msgspec.json.Decoder(Status).decode
 _read_receipt = msgspec.json.Decoder(Receipt).decode
@@ -41,14 +45,18 @@ class Event:
 
 async def history(connection: Connection, alert_id: UUID, recipient_id: int) -> list[Event]:
     """Everything known of one recipient of one alert, oldest first; raises `UnknownAlertError`."""
-    alert = await connection.fetchrow("SELECT accepted_at, expanded_at FROM alerts WHERE alert_id = $1", alert_id)
+    alert = await connection.fetchrow(
+        "SELECT accepted_at, expanded_at, simulated FROM alerts WHERE alert_id = $1", alert_id
+    )
     if alert is None:
         raise UnknownAlertError(alert_id)
     events = [
         Event(
             row["at"],
             "alert",
-            {"event": row["event"], "actor": row["actor"]} | ({"reason": row["reason"]} if row["reason"] else {}),
+            {"event": row["event"], "actor": row["actor"]}
+            | ({"reason": row["reason"]} if row["reason"] else {})
+            | ({"simulated": alert["simulated"]} if alert["simulated"] and row["event"] == PLANNED else {}),
         )
         for row in await connection.fetch(
             "SELECT event, actor, reason, at FROM alert_events WHERE alert_id = $1", alert_id

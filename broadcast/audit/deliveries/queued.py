@@ -49,6 +49,7 @@ class Waiting:
 @dataclass(frozen=True, slots=True)
 class QueuedRoute:
     """A route with so many `queued` recipients; `accounts` may carry them: its own, and those of its fallback route.
+    `simulated`: no phone is behind them.
 
     `waiting` are those of them that wait for a new try, the most first.
     """
@@ -56,6 +57,7 @@ class QueuedRoute:
     route: str
     prefixes: tuple[str, ...]
     accounts: tuple[str, ...]
+    simulated: bool
     queued: int
     waiting: tuple[Waiting, ...] = ()
 
@@ -129,4 +131,4 @@ def add_by_reason(waiting: Iterable[Waiting]) -> tuple[Waiting, ...]:
 def _describe(route: Route, routes: tuple[Route, ...], queued: int, waiting: tuple[Waiting, ...]) -> QueuedRoute:
     carriers = [route, *(other for other in routes if other.name == route.fallback_route)]
     accounts = tuple(account.name for carrier in carriers for account in carrier.accounts)
-    return QueuedRoute(route.name, route.prefixes, accounts, queued, waiting)
+    return QueuedRoute(route.name, route.prefixes, accounts, route.simulated, queued, waiting)

@@ -16,6 +16,7 @@ from broadcast.audit.deliveries.by_chunk import count
 from broadcast.audit.errors import UnknownAlertError
 from broadcast.clock import utc_now
 from broadcast.database import Connection
+from broadcast.routing import Simulation
 from schemas.receipt import ReceiptState
 from schemas.status import DeliveryState, Outcome
 
@@ -32,7 +33,8 @@ class Summary:
     `audience` is None until it is resolved. `gap` is the difference between the audience and the sum of the states: 0
     unless something is wrong. `differences` says which states' counters are not what counting gave (with `exact` only).
     `outside_audience` are recipients with an attempt who are not in the audience (with `exact` only). `failed_reasons`
-    says why recipients failed, and how many for each reason (with `reasons` only).
+    says why recipients failed, and how many for each reason (with `reasons` only). `simulated` says whether what is
+    delivered reached phones; None while nothing is planned.
     """
 
     alert_id: UUID
@@ -47,6 +49,7 @@ class Summary:
     differences: dict[str, tuple[int, int]]
     outside_audience: int
     failed_reasons: dict[str, int]
+    simulated: Simulation | None
     accepted_at: datetime
     expanded_at: datetime | None
     stopped_at: datetime | None
@@ -81,8 +84,8 @@ async def summary(
     now = now or utc_now()
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         alert = await connection.fetchrow(
-            "SELECT state, lane, audience, suppressed, accepted_at, expanded_at, stopped_at, completed_at, expires_at "
-            "FROM alerts WHERE alert_id = $1",
+            "SELECT state, lane, audience, suppressed, simulated, accepted_at, expanded_at, stopped_at, completed_at, "
+            "expires_at FROM alerts WHERE alert_id = $1",
             alert_id,
         )
         if alert is None:
@@ -125,6 +128,7 @@ async def summary(
         differences=differences,
         outside_audience=outside_audience,
         failed_reasons=failed,
+        simulated=None if alert["simulated"] is None else Simulation(alert["simulated"]),
         accepted_at=alert["accepted_at"],
         expanded_at=alert["expanded_at"],
         stopped_at=alert["stopped_at"],

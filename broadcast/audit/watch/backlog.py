@@ -20,7 +20,7 @@ OPEN_ALERTS = """
 SELECT a.alert_id::text, a.state, a.audience, a.suppressed, a.expires_at, a.expanded_at,
     coalesce(sum(c.count) FILTER (WHERE c.state < $1), 0)::bigint AS counted,
     coalesce(sum(c.count) FILTER (WHERE c.state = $2), 0)::bigint AS expired,
-    coalesce(sum(c.count) FILTER (WHERE c.state = $3), 0)::bigint AS reached
+    coalesce(sum(c.count) FILTER (WHERE c.state = $3 AND a.simulated IS DISTINCT FROM 'all'), 0)::bigint AS reached
 FROM alerts a LEFT JOIN counters c ON c.alert_id = a.alert_id
 WHERE a.completed_at IS NULL AND a.state <> 'refused'
 GROUP BY a.alert_id
@@ -29,7 +29,7 @@ GROUP BY a.alert_id
 
 class OpenAlert(NamedTuple):
     """An alert that is not completed; `counted` recipients have a state, `expired` and `reached`
-    (delivered) of them these.
+    (delivered, by phones) of them these.
 
     `audience` and `suppressed` are None until the audience is resolved.
     """

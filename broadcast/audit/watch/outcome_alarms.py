@@ -44,7 +44,8 @@ SELECT alert_id::text FROM alerts WHERE alert_id = ANY ($1::text[]::uuid[]) AND 
 """
 
 _REACHED = """
-SELECT coalesce(sum(c.count) FILTER (WHERE c.state = 2), 0)::bigint AS reached, a.audience
+SELECT coalesce(sum(c.count) FILTER (WHERE c.state = 2 AND a.simulated IS DISTINCT FROM 'all'), 0)::bigint AS reached,
+    a.audience
 FROM alerts a LEFT JOIN counters c ON c.alert_id = a.alert_id WHERE a.alert_id = $1::text::uuid GROUP BY a.audience
 """
 

@@ -17,6 +17,7 @@ from broadcast.audit.deliveries.summary import Summary
 from broadcast.cli.terminal.audit_connection import plain, with_audit
 from broadcast.cli.terminal.display import Table, print_table, shown
 from broadcast.cli.terminal.ids import ID
+from broadcast.routing.simulation import note_of
 from broadcast.settings import Settings
 from broadcast.text.counts import counted
 from schemas.status import DeliveryState
@@ -44,6 +45,8 @@ def summary_command(alert: UUID, exact: bool, as_json: bool) -> None:
 def _show_summary(found: Summary) -> None:
     console = Console(highlight=False)
     console.print(f"alert {shown(found.alert_id)}  {shown(found.state)}, lane {shown(found.lane)}")
+    if note := note_of(found.simulated):
+        console.print(f"[yellow]{shown(note)}[/yellow]")
     if found.audience is None:
         console.print("its audience is not resolved yet")
         return
@@ -87,6 +90,8 @@ def deliveries(  # noqa: PLR0917 (click passes keywords)
     """What became of ALERT for each recipient, as it is read; any number of them."""
 
     async def work(connection: asyncpg.Connection, settings: Settings) -> int | None:
+        if note := note_of(await connection.fetchval("SELECT simulated FROM alerts WHERE alert_id = $1", alert)):
+            click.echo(note, err=True)
         return await write_deliveries(
             connection,
             alert,
@@ -127,6 +132,8 @@ def history_command(alert: UUID, recipient: int, as_json: bool) -> None:
 
 
 def _show_history(events: Sequence[Event]) -> None:
+    for note in filter(None, (note_of(event.facts.get("simulated")) for event in events if event.kind == "alert")):
+        click.echo(note, err=True)
     table = Table("at", "what", "facts", "evidence", box=None)
     for event in events:
         facts = ", ".join(f"{name} {value}" for name, value in event.facts.items())

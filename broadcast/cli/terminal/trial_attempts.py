@@ -35,6 +35,9 @@ MEANINGS: Final[Mapping[str, str]] = {
 }
 """The state of the recipient in words."""
 
+SIMULATED_MEANING: Final = "SIMULATED: a simulator has taken it, and no phone was reached"
+"""What `delivered` means by a simulated route."""
+
 _SHOWN: Final = (
     "attempt",
     "segment",

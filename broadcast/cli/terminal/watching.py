@@ -17,6 +17,7 @@ from broadcast.api.client import Client
 from broadcast.cli.terminal.display import Table
 from broadcast.clock import utc_now
 from broadcast.lifecycle import FINAL_STATES, AlertState
+from broadcast.routing.simulation import Simulation, note_of
 from broadcast.text.printable import printable
 
 POLL_SECONDS = 0.25
@@ -69,14 +70,22 @@ def write_line(progress: dict[str, Any], now: datetime) -> str:
     counts = ", ".join(f"{state} {progress['counts'][state]:,}" for state in states)
     state = f"{progress['state']}, {reached_of(progress)}" if counts else progress["state"]
     parts = [f"{state}{': ' if counts else ''}{counts}", progress["reason"] or ""]
+    parts.append(note_of(progress.get("simulated")))
     remarks = {state: ", ".join(remarks_of(progress, state)) for state in states}
     parts += [f"{state}: {remark}" for state, remark in remarks.items() if remark]
     return f"{now:%H:%M:%S} UTC alert {progress['alert_id']}: {'; '.join(filter(None, parts))}"
 
 
 def reached_of(progress: dict[str, Any]) -> str:
-    """How many recipients have a receipt that says delivered, in words."""
-    return f"{progress['counts'].get('delivered', 0):,} of {progress['audience']:,} reached"
+    """How many recipients have a receipt of a phone that says delivered, in words."""
+    delivered = 0 if progress.get("simulated") == Simulation.ALL else progress["counts"].get("delivered", 0)
+    return f"{delivered:,} of {progress['audience']:,} reached"
+
+
+def state_of(alert: dict[str, Any]) -> str:
+    """The state of an alert in words, which say so where no phone is reached."""
+    mark = {"all": ", SIMULATED", "partly": ", PARTLY SIMULATED"}.get(alert.get("simulated") or "", "")
+    return f"{alert['state']}{mark}"
 
 
 def remarks_of(progress: dict[str, Any], state: str) -> Iterator[str]:
@@ -197,7 +206,7 @@ def find_accounts(alarms: list[dict[str, Any]], routes: Routes) -> dict[str, Any
 
 def _progress(api: Client, alert_id: str) -> dict[str, Any]:
     alert = api.get(f"/v1/alerts/{alert_id}")
-    progress = {"alert_id": alert_id, "state": alert["state"], "reason": alert["reason"], "audience": alert["audience"]}
+    progress = {name: alert.get(name) for name in ("alert_id", "state", "reason", "audience", "simulated")}
     summary = api.get(f"/v1/alerts/{alert_id}/summary") if alert["audience"] is not None else {}
     return progress | {
         "counts": summary.get("counts", {}),
@@ -213,6 +222,8 @@ def _table(progress: dict[str, Any]) -> Table:
     table.title = f"alert {progress['alert_id']}: {progress['state']}"
     if progress["reason"]:
         table.add_row("reason", progress["reason"], "")
+    if note := note_of(progress.get("simulated")):
+        table.add_row("note", note, "")
     if audience is None:
         return table
     for state, number in progress["counts"].items():

@@ -34,6 +34,7 @@ def make_config(account: Account) -> AccountConfig:
             throttle_pause_seconds=account.throttle_pause_seconds,
             congestion_state=account.congestion_state,
             inactivity_seconds=account.inactivity_seconds,
+            simulator_allowed=account.simulated,
         ),
         bind_mode=account.bind_mode,
         binds=account.binds,

@@ -53,6 +53,12 @@ def find_refusals(running: Sequence[Route], wanted: Sequence[Route]) -> list[Ref
             for field in fields
             if getattr(route, field) != getattr(known, field)
         ]
+        if route.simulated is not known.simulated:
+            # Alerts that were planned say whether phones are reached.
+            kind = "simulated" if known.simulated else "not simulated"
+            found.append(
+                Refusal((*path, "accounts", 0, "simulated"), f"cannot change while the sender runs, is {kind} there")
+            )
     return [*found, *(Refusal((), f"route {name!r} cannot be removed while the sender runs") for name in before)]
 
 

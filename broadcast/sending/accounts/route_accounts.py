@@ -202,7 +202,7 @@ class RouteAccounts:
         self._breakers.forget(name)
         self._rates.forget(name)
         self._answers.forget(name)
-        for gauge in (metrics.account_usable, metrics.account_poor):
+        for gauge in (metrics.account_usable, metrics.account_simulated, metrics.account_poor):
             with suppress(KeyError):
                 gauge.remove(name)
         task = asyncio.create_task(self._drain(binds, self._leaving.get(name)), name=f"drain account {name}")
@@ -230,6 +230,7 @@ class RouteAccounts:
     def _show(self, binds: AccountBinds, now: float) -> None:
         name = binds.account.name
         metrics.account_usable.labels(name).set(binds.usable)
+        metrics.account_simulated.labels(name).set(binds.account.simulated)
         metrics.account_poor.labels(name).set(binds.poor)
         self._breakers.look(binds)
         self._rates.look(binds, now)

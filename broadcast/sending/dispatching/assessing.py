@@ -51,6 +51,7 @@ class JobAssessor:
     ) -> None:
         self._accounts: Final = accounts
         self._route: Final = route
+        self._simulated: Final = route.simulated
         self._view: Final = view
         self._messages: Final = messages
         self._outbox: Final = outbox
@@ -99,7 +100,9 @@ class JobAssessor:
         """Whether a job whose submit was throttled may still be submitted: no stop, not expired."""
         control = self._view.controls.get(job.alert_id)
         stopped = job.alert_id in self._view.stopped
-        assessment = assess(control, stopped=stopped, live=self._route.live, now=now, absent=False)
+        assessment = assess(
+            control, stopped=stopped, live=self._route.live, now=now, absent=False, simulated=self._simulated
+        )
         return assessment.eligibility is Eligibility.SUBMIT
 
     def _assess(self, source: Source[Token], run: Run, now: int) -> "Message | tuple[Outcome, str] | None":
@@ -108,7 +111,9 @@ class JobAssessor:
         stopped = run.alert_id in self._view.stopped
         since = source.waiting.get(run.alert_id)
         absent = control is None and since is not None and self._view.passed(since)
-        assessment = assess(control, stopped=stopped, live=self._route.live, now=now, absent=absent)
+        assessment = assess(
+            control, stopped=stopped, live=self._route.live, now=now, absent=absent, simulated=self._simulated
+        )
         if assessment.eligibility is Eligibility.WAIT:
             source.note_waiting(run.alert_id, self._clock())
             return None

@@ -1,11 +1,14 @@
 """bind_transmitter, bind_receiver, bind_transceiver and their responses (SMPP 3.4, 4.1)."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from broadcast.smpp.codec.command_status import RINVCMDLEN
 from broadcast.smpp.codec.errors import PduError
 from broadcast.smpp.codec.pdu import read_cstring
 from broadcast.smpp.codec.tlv import parse_tlvs
+
+SIMULATOR_SYSTEM_ID: Final = b"tocsin-smsc"
+"""What our SMSC simulator calls itself in the response to a bind, so that nobody takes it for an SMSC."""
 
 
 class BindRequest(NamedTuple):

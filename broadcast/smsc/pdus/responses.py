@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final, Protocol
 
+from broadcast.smpp.codec.bind import SIMULATOR_SYSTEM_ID
 from broadcast.smpp.codec.command_status import ROK
 from broadcast.smpp.codec.pdu import GENERIC_NACK, HEADER, HEADER_LENGTH, SUBMIT_SM_RESP, encode_pdu
 from broadcast.smpp.codec.tlv import CONGESTION_STATE, SC_INTERFACE_VERSION, encode_tlvs
@@ -18,14 +19,13 @@ _TLVS: Final = {"none": b"", "unknown": encode_tlvs([(UNKNOWN_TAG, b"unknown")])
 
 
 _VERSION: Final = encode_tlvs([(SC_INTERFACE_VERSION, b"\x34")])
-_SYSTEM_ID: Final = b"tocsin-smsc"
 # The body of a bind_resp, by `bind_response`.
 BIND_BODIES: Final = {
-    "standard": _SYSTEM_ID + b"\0" + _VERSION,
-    "no_nul": _SYSTEM_ID,
+    "standard": SIMULATOR_SYSTEM_ID + b"\0" + _VERSION,
+    "no_nul": SIMULATOR_SYSTEM_ID,
     "no_body": b"",
-    "unknown_tlvs": _SYSTEM_ID + b"\0" + encode_tlvs([(UNKNOWN_TAG, b"unknown")]) + _VERSION,
-    "malformed_tlvs": _SYSTEM_ID + b"\0" + MALFORMED_TLV,
+    "unknown_tlvs": SIMULATOR_SYSTEM_ID + b"\0" + encode_tlvs([(UNKNOWN_TAG, b"unknown")]) + _VERSION,
+    "malformed_tlvs": SIMULATOR_SYSTEM_ID + b"\0" + MALFORMED_TLV,
 }
 
 

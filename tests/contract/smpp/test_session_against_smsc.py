@@ -12,7 +12,7 @@ from broadcast.smpp.account import Tls
 from broadcast.smpp.codec.command_status import RTHROTTLED
 from broadcast.smpp.codec.receipts import parse_receipt
 from broadcast.smpp.codec.template import SubmitTemplate
-from broadcast.smpp.errors import LinkLostError, MuteSessionError, ResponseTimeoutError
+from broadcast.smpp.errors import BindError, LinkLostError, MuteSessionError, ResponseTimeoutError
 from broadcast.smsc.behaviour import Behaviour
 from broadcast.smsc.server import SmscConfig, SmscServer
 from tests.support.smpp import RecordingClient, StartClient
@@ -234,3 +234,15 @@ def test_the_same_on_uvloop_whose_clock_stands_still_within_a_turn() -> None:
         await server.stop()
 
     uvloop.run(run())
+
+
+@pytest.mark.parametrize("form", ["standard", "no_nul", "unknown_tlvs", "malformed_tlvs"])
+async def test_the_simulator_is_known_by_its_name(start: StartClient, form: str) -> None:
+    client = await start(bind_response=form)
+    client.offer(1)
+    with pytest.raises(BindError, match="is the SMSC simulator of Tocsin") as refused:
+        await client.connect(simulator_allowed=False)
+    assert not refused.value.retryable
+    assert client.smsc.simulator.describe()["submits"] == 0
+    await client.connect()
+    await eventually(lambda: len(client.accepted) == 1)

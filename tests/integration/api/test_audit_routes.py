@@ -148,7 +148,7 @@ async def test_the_routes_of_the_queued_are_told_with_prefixes_and_accounts_and_
         body = (await other.http.get(f"/v1/alerts/{alert_id}/queued-routes")).json()
         waiting = {"reason": "the queue is full", "recipients": 1, "next_try_at": "2026-01-02T03:04:50Z"}
         british: dict[str, object] = {"route": "british", "prefixes": ["+44"], "accounts": ["british-1"]}
-        british |= {"queued": 10, "waiting": [waiting]}
+        british |= {"simulated": False, "queued": 10, "waiting": [waiting]}
         assert body == {"routes": [british], "complete": True}
         await other_chunks(api, alert_id, 21)
         body = (await other.http.get(f"/v1/alerts/{alert_id}/queued-routes")).json()

@@ -158,7 +158,7 @@ system_id = "x"
 """
 
 
-async def test_test_send_uses_a_simulated_route_or_none(prepared: Prepared, served: Served, tmp_path: Path) -> None:
+async def test_test_send_uses_a_test_route_or_none(prepared: Prepared, served: Served, tmp_path: Path) -> None:
     settings, token = prepared
     routes = tmp_path / "routes.toml"
     for live, status in (("false", 202), ("true", 422)):
@@ -168,7 +168,7 @@ async def test_test_send_uses_a_simulated_route_or_none(prepared: Prepared, serv
             sent = await api.http.post("/v1/test-messages", json={"number": "+49 151 23456789", "text": "Hello"})
             assert sent.status_code == status, sent.text
             if status == 422:
-                assert "simulated" in sent.json()["detail"]
+                assert "test route" in sent.json()["detail"]
                 assert len(await api.records(api.names.alerts)) == 3
                 continue
             aimed = await api.http.post("/v1/test-messages", json={"number": "+4915123456789", "account": "operator"})

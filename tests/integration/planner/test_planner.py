@@ -423,3 +423,42 @@ async def _count(stage: Control, count: int) -> bool:
 
 async def _stop(stage: Control, alert_id: UUID) -> bytes | None:
     return (await controls(stage)).get(f"{alert_id}/stop".encode())
+
+
+async def test_an_alert_keeps_how_much_of_its_way_is_simulated(stage: Control) -> None:
+    file = stage.settings.routes_file
+    assert file is not None
+    alerts = {name: alert_content(["riverside"], status=status) for name, status in KEPT}
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", alerts["for phones"])
+        await stage.state(id_of(alerts["for phones"]), "expanding")
+    file.write_text(file.read_text().replace('system_id = "a"', 'system_id = "a", simulated = true'))
+    async with stage.running(planner.run, "planner") as health:
+        assert "rehearsal" not in health.facts
+        await stage.put("alerts.v1", alerts["refused"], alerts["test"])
+        refused = await stage.state(id_of(alerts["refused"]), "refused")
+        await stage.state(id_of(alerts["test"]), "expanding")
+    assert "no phone is behind the simulated routes that would carry it (sim)" in refused["reason"]
+    assert "BROADCAST_REHEARSAL=true" in refused["reason"]
+    stage.settings = stage.settings.model_copy(update={"rehearsal": True})
+    async with stage.running(planner.run, "planner") as health:
+        assert "reach no phone" in health.facts["rehearsal"]
+        await stage.put("alerts.v1", alerts["rehearsed"])
+        await stage.state(id_of(alerts["rehearsed"]), "expanding")
+    rows = {name: await stage.row(id_of(content)) for name, content in alerts.items()}
+    kept = {name: row and row["simulated"] for name, row in rows.items()}
+    assert kept == {"for phones": "none", "refused": None, "test": "all", "rehearsed": "all"}
+    records = {
+        name: msgspec.json.decode(value, type=ControlRecord)
+        for name, content in alerts.items()
+        if (value := (await controls(stage)).get(str(id_of(content)).encode()))
+    }
+    assert {name: record.for_phones for name, record in records.items()} == {
+        "for phones": True,
+        "test": False,
+        "rehearsed": False,
+    }
+
+
+KEPT = (("for phones", "Actual"), ("refused", "Actual"), ("test", "Test"), ("rehearsed", "Actual"))
+"""Alerts by what becomes of them, and their CAP status."""

@@ -27,6 +27,7 @@ name = "flooding"
 host = "127.0.0.1"
 port = {port}
 system_id = "tocsin"
+simulated = true
 source_addr = "TOCSIN"
 window = 8
 """

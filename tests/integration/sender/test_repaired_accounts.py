@@ -16,6 +16,7 @@ name = "other"
 host = "127.0.0.1"
 port = {port}
 system_id = "tocsin"
+simulated = true
 source_addr = "TOCSIN"
 backoff_seconds = 0.1
 backoff_limit_seconds = 1.0

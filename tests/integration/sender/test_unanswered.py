@@ -245,12 +245,14 @@ name = "other"
 host = "127.0.0.1"
 port = PORT
 system_id = "other"
+simulated = true
 source_addr = "OTHER"
 """
 TWO_LOGINS = """
 [[accounts]]
 name = "acc"
 system_id = "tocsin"
+simulated = true
 [[accounts]]
 name = "other"
 """

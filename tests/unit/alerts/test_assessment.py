@@ -28,8 +28,9 @@ SETTINGS = Settings(highest_segments=2)
 TOO_LONG = "water " * 60
 
 
-def route(name: str, *, live: bool) -> Route:
-    return Route(name=name, prefixes=("+",), live=live, accounts=(Account(name=name, host="h", port=1, system_id="s"),))
+def route(name: str, *, live: bool, simulated: bool = False) -> Route:
+    account = Account(name=name, host="h", port=1, system_id="s", simulated=simulated)
+    return Route(name=name, prefixes=("+",), live=live, accounts=(account,))
 
 
 LIVE, SIMULATED = route("live", live=True), route("simulated", live=False)
@@ -203,6 +204,42 @@ def test_the_first_reason_that_holds_decides(
     assert (found.transition, found.error is None) == (transition, transition is Transition.PLANNED)
     assert found.reason.startswith(reason)
     assert bool(found.reason) == bool(reason)
+
+
+OF_SIMULATOR = route("sim", live=False, simulated=True)
+
+
+@pytest.mark.parametrize(
+    ("status", "routes", "rehearsal", "reason"),
+    [
+        (
+            "Actual",
+            [OF_SIMULATOR],
+            False,
+            "status Actual: no phone is behind the simulated routes that would carry it (sim)",
+        ),
+        ("Actual", [OF_SIMULATOR], True, ""),
+        ("Actual", [LIVE, OF_SIMULATOR], False, ""),
+        ("Actual", [OF_SIMULATOR, route("own", live=False)], False, "status Actual: no phone is behind"),
+        ("Actual", [OF_SIMULATOR, route("own", live=False)], True, "status Actual: no phone is behind"),
+        ("Actual", [route("load", live=True, simulated=True)], False, "status Actual: no phone is behind"),
+        ("Test", [OF_SIMULATOR], False, ""),
+        ("Exercise", [OF_SIMULATOR], False, ""),
+    ],
+)
+def test_an_actual_alert_goes_by_a_simulator_only_in_a_rehearsal(
+    status: str, routes: list[Route], rehearsal: bool, reason: str
+) -> None:
+    alert = alert_of(status=Status(status))
+    content = read_unchecked(alert, SETTINGS, now=NOW)
+    found = assess(alert, content, now=NOW, routes=routes, facts=Facts(), rehearsal=rehearsal)
+    assert found.reason.startswith(reason)
+    assert (found.transition is Transition.PLANNED) is (not reason) is (found.error is None)
+
+
+def test_a_cancel_of_an_actual_alert_needs_no_rehearsal() -> None:
+    cancel = alert_of(msg_type=MsgType.CANCEL, references="s,old,2029-01-01T00:00:00-00:00")
+    assert asked_by_planner(cancel, Facts(known=known(cancel)), [OF_SIMULATOR]).transition is Transition.PLANNED
 
 
 def test_an_update_to_nobody_replaces_nothing() -> None:

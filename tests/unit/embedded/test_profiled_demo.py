@@ -127,6 +127,7 @@ client = { window = 7, receipts = false, unknown_policy = { routine = "resend" }
         "port": 2777,
         "system_id": "a",
         "password": 'with "quotes"',
+        "simulated": True,
         "window": 7,
         "receipts": False,
         "unknown_policy": {"routine": "resend"},

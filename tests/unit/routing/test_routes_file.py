@@ -40,7 +40,7 @@ def test_the_example_holds_the_defaults() -> None:
     (account,) = route.accounts
     (bare,) = read_routes(write("simulated", "simulator"))
     assert account.password == SecretStr("s3cret")
-    changed = {"host", "port", "system_id", "password", "source_addr"}
+    changed = {"host", "port", "system_id", "password", "simulated", "source_addr"}
     assert account.model_dump(exclude=changed) == bare.accounts[0].model_dump(exclude=changed)
     assert route.model_dump(exclude={"accounts", "prefixes"}) == bare.model_dump(exclude={"accounts", "prefixes"})
     assert "s3cret" not in repr(route)
@@ -248,7 +248,7 @@ def test_names_stand_once_in_the_file_and_prefixes_once_among_live_routes() -> N
         "change one"
     ]
     assert faults(write() + write("fr", "b")) == [
-        "r.toml:15: route 'fr': prefixes[0] = '+49': the same prefix of a simulated route stands on line 4; each may "
+        "r.toml:15: route 'fr': prefixes[0] = '+49': the same prefix of a test route stands on line 4; each may "
         "stand once: change one"
     ]
     assert not faults(write() + write("fr", "b", route="live = true"))

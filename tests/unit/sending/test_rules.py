@@ -39,6 +39,15 @@ def test_assess(given: Control | None, stopped: bool, live: bool, absent: bool, 
     assert bool(found.reason) is (eligibility in OUTCOME_OF)
 
 
+@pytest.mark.parametrize(("for_phones", "simulated"), [(True, True), (True, False), (False, True), (False, False)])
+def test_what_was_planned_for_phones_goes_by_no_simulated_route(for_phones: bool, simulated: bool) -> None:
+    given = Control("a", Lane.ROUTINE, "Actual", NOW + 1, (), for_phones=for_phones)
+    found = assess(given, stopped=False, live=False, now=NOW, absent=False, simulated=simulated)
+    assert (found.eligibility is Eligibility.FAIL) is (for_phones and simulated)
+    stopped = assess(given, stopped=True, live=False, now=NOW, absent=False, simulated=simulated)
+    assert stopped.eligibility is Eligibility.CANCEL
+
+
 def test_what_is_not_submitted_has_an_outcome() -> None:
     assert OUTCOME_OF == {
         Eligibility.CANCEL: Outcome.CANCELLED,
