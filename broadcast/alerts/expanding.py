@@ -23,8 +23,8 @@ from broadcast.alerts.store import (
     set_audience,
 )
 from broadcast.audience import ChunkError, ChunkRows, count_members, read_chunk, resolve
-from broadcast.audience.numbers import country_prefix
 from broadcast.cap import choose_all
+from broadcast.cells.numbers import country_prefix
 from broadcast.clock import utc_now
 from broadcast.database import Connection
 from broadcast.errors import PoisonError

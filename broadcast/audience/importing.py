@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import TextIO
 
 from broadcast.audience.merging import merge, stage
-from broadcast.audience.numbers import check_region
-from broadcast.audience.rows import COPIED, Converted, Finding, convert
+from broadcast.audience.rows import COPIED, Converted, Finding, Reading, convert
 from broadcast.audience.source import Source
+from broadcast.cells.numbers import Form, check_region
 from broadcast.clock import monotonic
 from broadcast.database import Connection
 from broadcast.errors import InputError
@@ -108,6 +108,7 @@ async def import_recipients(
     report_path: Path,
     *,
     region: str | None = None,
+    form: Form | None = None,
     strict: bool = False,
     replace_groups: bool = False,
     encoding: str = "utf-8-sig",
@@ -117,8 +118,8 @@ async def import_recipients(
 
     Columns: see `broadcast.audience.rows`. A recipient is known by external id, else by number; a second
     import updates, and empty cells leave what stands. What is wrong goes to `report_path`. `region` (ISO 3166)
-    reads numbers without a country code. Raises InputError for a file that cannot be read, or has no column of groups
-    when `replace_groups` asks for them; StrictError.
+    reads numbers without a country code, `form` says what all numbers without a plus sign are. Raises InputError for a
+    file that cannot be read, or has no column of groups when `replace_groups` asks for them; StrictError.
     """
     started = monotonic()
     region = check_region(region)
@@ -129,7 +130,7 @@ async def import_recipients(
             )
         async with connection.transaction():
             await stage(connection)
-            loading = _Loading(source, region, report, progress)
+            loading = _Loading(source, Reading(source.columns, region, form), report, progress)
             await loading.load(connection)
             merged = await merge(connection, replace_groups=replace_groups, step=lambda name: progress(name, 0, 0))
             report.add(merged.findings)
@@ -161,10 +162,10 @@ async def import_recipients(
 class _Loading:
     """One file on its way into the table `incoming`."""
 
-    def __init__(self, source: Source, region: str | None, report: Report, progress: Progress) -> None:
+    def __init__(self, source: Source, reading: Reading, report: Report, progress: Progress) -> None:
         self.rows = 0
         self._source = source
-        self._region = region
+        self._reading = reading
         self._report = report
         self._progress = progress
 
@@ -183,14 +184,14 @@ class _Loading:
 
     async def _inline(self) -> AsyncIterator[bytes]:
         for block in self._source.blocks():
-            yield self._take(await asyncio.to_thread(convert, block, self._source.columns, self._region))
+            yield self._take(await asyncio.to_thread(convert, block, self._reading))
 
     async def _parallel(self, pool: Executor, ahead: int) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
         waiting: list[asyncio.Future[Converted]] = []
         try:
             for block in self._source.blocks():
-                waiting.append(loop.run_in_executor(pool, convert, block, self._source.columns, self._region))
+                waiting.append(loop.run_in_executor(pool, convert, block, self._reading))
                 if len(waiting) == ahead:
                     yield self._take(await waiting.pop(0))
             while waiting:

@@ -1,63 +1,17 @@
 """Rows of a CSV of recipients to lines for COPY, in blocks, with what is wrong with them. Pure: workers run it."""
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from broadcast.audience.numbers import NumberError, normalise
-from broadcast.errors import InputError
-
-ALIASES: dict[str, tuple[str, ...]] = {
-    "external_id": ("external_id", "externalid", "id", "person_id", "reference"),
-    "msisdn": ("msisdn", "phone", "phone_number", "number", "mobile", "telephone"),
-    "language": ("language", "lang", "locale"),
-    "groups": ("groups", "group"),
-    "latitude": ("latitude", "lat"),
-    "longitude": ("longitude", "lon", "lng", "long"),
-    "participant": ("participant", "exercise"),
-}
-"""What a column may be called; case, spaces, hyphens and underscores make no difference."""
-
-FIELD_OF_NAME = {name.replace("_", ""): field for field, names in ALIASES.items() for name in names}
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Where each field stands in a row, counted from 0; None: the file does not have it."""
-
-    width: int
-    msisdn: int
-    external_id: int | None = None
-    language: int | None = None
-    groups: int | None = None
-    latitude: int | None = None
-    longitude: int | None = None
-    participant: int | None = None
-    unknown: tuple[str, ...] = ()
-
-
-def read_header(header: Sequence[str]) -> Columns:
-    """The columns that a header names; unknown ones are kept by name, to be reported.
-
-    Raises InputError when two columns name one field, or none names the phone number.
-    """
-    places: dict[str, int] = {}
-    unknown = []
-    for place, title in enumerate(header):
-        field = FIELD_OF_NAME.get("".join(title.split()).replace("_", "").replace("-", "").lower())
-        if field is None:
-            unknown.append(title)
-        elif field in places:
-            raise InputError(f"columns {header[places[field]]!r} and {title!r} both name {field}: keep one of them")
-        else:
-            places[field] = place
-    if "msisdn" not in places:
-        wanted = ", ".join(ALIASES["msisdn"])
-        raise InputError(f"header {', '.join(header)!r} names no phone number: call that column one of {wanted}")
-    return Columns(width=len(header), unknown=tuple(unknown), **places)
-
+from broadcast.cells.coordinates import read_degrees
+from broadcast.cells.dates import is_date
+from broadcast.cells.headers import Columns
+from broadcast.cells.languages import read_language
+from broadcast.cells.names import read_name
+from broadcast.cells.numbers import SCIENTIFIC, Form, NumberError, normalise
+from broadcast.cells.yes_no import read_yes_no
 
 COPIED = ("line", "external_id", "msisdn", "language", "latitude", "longitude", "participant", "groups")
 """The columns of a converted line, in PostgreSQL's text format of COPY."""
@@ -66,11 +20,8 @@ NULL = r"\N"
 SEPARATOR = "|"
 LONGEST_NAME = 200
 LONGEST_SHOWN = 60
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{1,8})*", re.ASCII)
 DIGIT_RUN = re.compile(r"\d(?:[ ().-]*\d){5,}")
-PARTICIPANT = {"": NULL} | dict.fromkeys(("1", "true", "t", "yes", "y", "x"), "t")
-PARTICIPANT |= dict.fromkeys(("0", "false", "f", "no", "n"), "f")
+BOOLEAN = {True: "t", False: "f", None: None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +39,15 @@ class Finding:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the cells of a file are read; `region` and `form` are of numbers without a plus sign."""
+
+    columns: Columns
+    region: str | None
+    form: Form | None = None
+
+
 @dataclass(slots=True)
 class Converted:
     """One block: rows read, rows good, these as lines for COPY, and the findings."""
@@ -103,12 +63,12 @@ def mask(value: str) -> str:
     return DIGIT_RUN.sub(lambda run: "•" * (len(run[0]) - 2) + run[0][-2:], value)[:LONGEST_SHOWN]
 
 
-def convert(rows: Sequence[tuple[int, list[str]]], columns: Columns, region: str | None) -> Converted:
+def convert(rows: Sequence[tuple[int, list[str]]], reading: Reading) -> Converted:
     """Convert rows, each with its line number, to lines with the columns `COPIED`; findings in the rows' order."""
     done = Converted(rows=len(rows))
     lines = []
     for line, row in rows:
-        converted = _convert(line, [cell.strip() for cell in row], columns, region, done.findings)
+        converted = _convert(line, [cell.strip() for cell in row], reading, done.findings)
         if converted is not None:
             lines.append(converted)
     done.good = len(lines)
@@ -116,8 +76,9 @@ def convert(rows: Sequence[tuple[int, list[str]]], columns: Columns, region: str
     return done
 
 
-def _convert(line: int, row: list[str], columns: Columns, region: str | None, findings: list[Finding]) -> str | None:
+def _convert(line: int, row: list[str], reading: Reading, findings: list[Finding]) -> str | None:
     """One line for COPY, or None when the row cannot be loaded; either way its findings are added."""
+    columns = reading.columns
 
     def cell(place: int | None) -> str:
         return row[place] if place is not None and place < len(row) else ""
@@ -134,29 +95,30 @@ def _convert(line: int, row: list[str], columns: Columns, region: str | None, fi
         find("msisdn", "", "is empty", loaded=False)
         return None
     try:
-        msisdn = normalise(number, region)
+        msisdn = normalise(number, reading.region, reading.form)
     except NumberError as error:
         find("msisdn", number, str(error), loaded=False)
         return None
-    external_id = cell(columns.external_id)
-    if len(external_id) > LONGEST_NAME or CONTROL.search(external_id):
-        reason = f"has a control character or more than {LONGEST_NAME} characters"
-        find("external_id", external_id, reason, loaded=False)
+    external_id = read_name(cell(columns.external_id))
+    fault = _fault_of_id(external_id)
+    if fault is not None:
+        find("external_id", external_id, fault, loaded=False)
         return None
 
     language = _language(cell(columns.language))
     if language is None:
-        find("language", cell(columns.language), "is not a language tag like de or de-AT: left empty", loaded=True)
+        reason = "is neither a language tag like de or de-AT nor a name like German: left empty"
+        find("language", cell(columns.language), reason, loaded=True)
     groups = _groups(cell(columns.groups))
     if groups is None:
-        reason = f"hold a control character or a name of more than {LONGEST_NAME} characters: no group joined"
+        reason = f"hold a date that a spreadsheet has made, or more than {LONGEST_NAME} characters: no group joined"
         find("groups", cell(columns.groups), reason, loaded=True)
     latitude, longitude = cell(columns.latitude), cell(columns.longitude)
     place = _place(latitude, longitude)
     if place is None:
-        reason = "are not both degrees, -90 to 90 and -180 to 180: left empty"
+        reason = "are not both degrees, -90 to 90 and -180 to 180, with one decimal point or comma: left empty"
         find("latitude, longitude", f"{latitude}, {longitude}", reason, loaded=True)
-    participant = PARTICIPANT.get(cell(columns.participant).lower())
+    participant = _participant(cell(columns.participant))
     if participant is None:
         find("participant", cell(columns.participant), "is neither yes nor no: taken as no", loaded=True)
     return "\t".join(
@@ -172,21 +134,30 @@ def _convert(line: int, row: list[str], columns: Columns, region: str | None, fi
     )
 
 
+def _fault_of_id(external_id: str) -> str | None:
+    if len(external_id) > LONGEST_NAME:
+        return f"has more than {LONGEST_NAME} characters"
+    if SCIENTIFIC.fullmatch(external_id):
+        return "is in scientific notation, which has lost digits: export the column as text"
+    return None
+
+
 @lru_cache(4096)
 def _language(text: str) -> str | None:
-    """The tag in lower case, NULL for none, None for what is not a tag."""
-    if not text:
-        return NULL
-    tag = text.replace("_", "-").lower()
-    return tag if LANGUAGE.fullmatch(tag) else None
+    """The tag in lower case, NULL for none, None for what is no language."""
+    return read_language(text) if text else NULL
+
+
+@lru_cache(4096)
+def _participant(text: str) -> str | None:
+    return BOOLEAN[read_yes_no(text)] if text else NULL
 
 
 @lru_cache(4096)
 def _groups(text: str) -> str | None:
     """The names, each once, in order, joined by `SEPARATOR` and escaped for COPY; None if one cannot be a name."""
-    composed = unicodedata.normalize("NFC", text)
-    names = sorted({name.strip() for name in composed.replace(";", SEPARATOR).split(SEPARATOR)} - {""})
-    if any(len(name) > LONGEST_NAME or CONTROL.search(name) for name in names):
+    names = sorted({read_name(name) for name in text.replace(";", SEPARATOR).split(SEPARATOR)} - {""})
+    if any(len(name) > LONGEST_NAME or is_date(name) for name in names):
         return None
     return SEPARATOR.join(names).replace("\\", "\\\\")
 
@@ -195,8 +166,5 @@ def _place(latitude: str, longitude: str) -> str | None:
     """Both coordinates for COPY, NULLs for none, None for what is no place on Earth."""
     if not latitude and not longitude:
         return f"{NULL}\t{NULL}"
-    try:
-        north, east = float(latitude.replace(",", ".")), float(longitude.replace(",", "."))
-    except ValueError:
-        return None
-    return f"{north!r}\t{east!r}" if -90 <= north <= 90 and -180 <= east <= 180 else None
+    north, east = read_degrees(latitude, 90), read_degrees(longitude, 180)
+    return None if north is None or east is None else f"{north!r}\t{east!r}"

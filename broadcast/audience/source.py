@@ -6,7 +6,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
 
-from broadcast.audience.rows import Columns, read_header
+from broadcast.cells.headers import Columns, read_header
 from broadcast.errors import InputError
 
 BLOCK_ROWS = 10_000

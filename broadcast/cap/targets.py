@@ -1,7 +1,6 @@
 """The target groups of an alert."""
 
-import unicodedata
-
+from broadcast.cells.names import read_name
 from broadcast.errors import InputError
 from schemas.alert import Alert
 
@@ -18,7 +17,7 @@ def groups_of(alert: Alert) -> tuple[str, ...]:
     Raises `TargetError` when there are none: an empty target never means everybody (`docs/cap.md`).
     """
     addressed = (name.removeprefix(PREFIX) for name in alert.addressed)
-    names = (unicodedata.normalize("NFC", name) for name in (*addressed, *alert.groups))
+    names = (read_name(name) for name in (*addressed, *alert.groups))
     groups = tuple(dict.fromkeys(name for name in names if name))
     if not groups:
         message = "names no target group; put group names in addresses (or in groups of the JSON form)"

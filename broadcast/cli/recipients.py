@@ -12,13 +12,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from broadcast.audience.importing import ImportResult, import_recipients
 from broadcast.audience.people import erase_recipient, show_recipient, suppress_recipient
-from broadcast.audience.rows import ALIASES, mask
+from broadcast.audience.rows import mask
+from broadcast.cells.headers import HEADERS
+from broadcast.cells.numbers import Form
 from broadcast.cli.groups import with_directory
 from broadcast.cli.terminal.display import Table, print_table
 from broadcast.cli.terminal.ids import ID
 from broadcast.settings import load_settings
 
-COLUMNS = "; ".join(f"{field}: {', '.join(names)}" for field, names in ALIASES.items())
+COLUMNS = "; ".join(f"{field}: {', '.join(names)}" for field, names in HEADERS.items())
 
 
 @click.group(name="recipients")
@@ -32,6 +34,11 @@ def command() -> None:
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--region", help="ISO 3166 region of numbers without a country code (BROADCAST_DEFAULT_REGION).")
+@click.option(
+    "--numbers",
+    type=click.Choice(list(Form)),
+    help="What all numbers without a plus sign are, where digits can be read both ways.",
+)
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Where findings go [FILE.report.csv].")
 @click.option("--strict", is_flag=True, help="Load nothing if there is any finding.")
 @click.option(
@@ -45,6 +52,7 @@ def import_command(
     *,
     file: Path,
     region: str | None,
+    numbers: str | None,
     report: Path | None,
     strict: bool,
     replace_groups: bool,
@@ -71,6 +79,7 @@ def import_command(
                 file,
                 where,
                 region=region or load_settings().default_region,
+                form=Form(numbers) if numbers else None,
                 strict=strict,
                 replace_groups=replace_groups,
                 encoding=encoding,

@@ -19,7 +19,7 @@ from broadcast.api.authorization import Actor, Backing
 from broadcast.api.bodies import Links, links_of
 from broadcast.api.routes.alerts import problems
 from broadcast.api.submission import submit
-from broadcast.audience.numbers import NumberError, normalise
+from broadcast.cells.numbers import NumberError, normalise
 from broadcast.clock import utc_now
 from broadcast.errors import InputError
 from broadcast.routes_file import load_routes

@@ -14,7 +14,7 @@ from broadcast.alerts.expanding import (
     read_expansion,
 )
 from broadcast.audience import ChunkRows
-from broadcast.audience.numbers import country_prefix
+from broadcast.cells.numbers import country_prefix
 from broadcast.errors import PoisonError
 from broadcast.pii import number_hash
 from broadcast.routing import Account, Route

@@ -14,6 +14,7 @@ from tests.support.sources import PACKAGES, ROOT, parse, read_sources, sources
 PURE = (
     "schemas",
     "broadcast/text",
+    "broadcast/cells",
     "broadcast/cap",
     "broadcast/lifecycle",
     "broadcast/routing",

@@ -2,8 +2,8 @@
 
 import csv
 
-from broadcast.audience.numbers import normalise
 from broadcast.audience.synthetic import DISTRICTS, FLOOD_PLAIN, HIGHEST_COUNT, rows
+from broadcast.cells.numbers import normalise
 
 
 def test_the_same_seed_gives_the_same_people() -> None:

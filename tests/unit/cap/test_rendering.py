@@ -121,6 +121,7 @@ def test_the_fallback_is_given() -> None:
         ({"addresses": "a", "groups": ["b", "a"]}, ("a", "b")),
         ({"groups": ["flood plain"]}, ("flood plain",)),
         ({"addresses": '"group:flood plain"'}, ("flood plain",)),
+        ({"addresses": '"flood\u200b plain" "flood\u00a0plain\ufeff"', "groups": ["flood  plain "]}, ("flood plain",)),
         ({"addresses": "Zu\u0308rich", "groups": ["Z\u00fcrich"]}, ("Z\u00fcrich",)),
     ],
 )

@@ -1,0 +1,267 @@
+"""Phone numbers to E.164: a cell is a number only if it can be read in one way only.
+
+All that stands in the cell must be that number.
+Numbering plans are those of `phonenumbers`. What is not plainly a number of a plan goes to the library itself, which
+takes 20 to 40 µs; the plan's own expressions take 2 µs. What the library would guess is refused: decimals, dates,
+letters, two numbers in a cell, and digits that are valid both with and without the country code.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import cache
+
+import phonenumbers
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
+
+from broadcast.cells.dates import is_date
+from broadcast.cells.names import read_name
+from broadcast.cells.plans import is_country_code, plan_of, split_code
+from broadcast.cells.renumbered import find_renumbering
+from broadcast.errors import InputError
+
+INTERNATIONAL = re.compile(r"\+[1-9][0-9]{5,14}", re.ASCII)
+SEPARATORS = str.maketrans("", "", " -.()/")
+SEPARATED = re.compile(r"\+[0-9](?:[ .()-]?[0-9])+", re.ASCII)
+"""What may be stripped: single separators between digits, so that nothing that has a meaning is lost."""
+SECOND = re.compile(r"[ .-]0[0-9]{2}", re.ASCII)
+"""What a second number may begin with."""
+
+DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u00ad", "-"))
+LABEL = re.compile(
+    r"(?:tel|telefon|téléphone|phone|mobile?|móvil|handy|cell|cellulare|gsm|portable|whatsapp|sms)[.:]* ?(?=[+(0-9])"
+)
+"""What may stand before a number and means that it is one."""
+DECIMAL = re.compile(r"[0-9]{7,}[.,][0-9]{1,2}", re.ASCII)
+SCIENTIFIC = re.compile(r"[0-9](?:[.,][0-9]*)?e[+]?[0-9]{1,2}", re.ASCII | re.IGNORECASE)
+EXTENSION = re.compile(
+    r"(?:;ext=|(?:x|ext|extn|extension|durchwahl|dw|poste|int|interno|anexo|#)[.:]? ?)[0-9]{1,7}\Z",
+    re.ASCII | re.IGNORECASE,
+)
+USUAL = re.compile(r"[0-9]{5,17}|[0-9]{2,8}[ /-][1-9][0-9]{3,11}", re.ASCII)
+"""Digits with at most one separator: no date, and no two numbers."""
+BODY = re.compile(r"[+(]{0,2}[0-9][0-9 ()./-]*[0-9]", re.ASCII)
+"""Digits and separators; what else stands in a cell is no part of a number."""
+BRACKETS = re.compile(r"\([+]?([0-9]{1,6})\)", re.ASCII)
+GAPS = re.compile(r"[ /]+")
+
+LEAST_OF_TWO = 5
+"""Fewest digits of a number beside another in the same cell."""
+MOST_DIGITS = 25
+LONGEST_AREA = 8
+"""Most digits before a slash, as in 0151/1234567; beyond it the slash means "or"."""
+LEAST_AFTER_SLASH = 4
+DIGITS_SHOWN = 2
+
+
+class Form(StrEnum):
+    """What all numbers of a file without a plus sign are, where the person who has it knows."""
+
+    NATIONAL = "national"
+    INTERNATIONAL = "international"
+
+
+class NumberError(InputError):
+    """A text is not a phone number that can be dialled: why. Never holds the number."""
+
+
+class AmbiguousNumberError(NumberError):
+    """A text can be read as several numbers, `readings`; the message shows the beginning of each."""
+
+    def __init__(self, readings: tuple[str, ...]) -> None:
+        self.readings = readings
+        shown = " or ".join(map(_show, readings))
+        super().__init__(f"can be read as {shown}: write it with + and its country code")
+
+
+def check_region(region: str | None) -> str | None:
+    """The ISO 3166 region in upper case; raises InputError for one that no numbering plan has."""
+    if region is None:
+        return None
+    if region.upper() not in phonenumbers.SUPPORTED_REGIONS:
+        raise InputError(f"region is {region!r}: it must be an ISO 3166 code of two letters, like DE")
+    return region.upper()
+
+
+def country_prefix(msisdn: str) -> str:
+    """The plus sign and the country calling code of an E.164 number; its first digits where no country has them."""
+    codes = (msisdn[1:end] for end in range(2, 5))
+    return f"+{next((code for code in codes if code and int(code) in COUNTRY_CODE_TO_REGION_CODE), msisdn[1:4])}"
+
+
+def normalise(text: str, region: str | None, form: Form | None = None) -> str:
+    """The E.164 form of a number, plus sign first; `region` reads numbers without a country code.
+
+    Raises NumberError for what is no number or has changed since, AmbiguousNumberError for what can be several. 00
+    before the country code is the plus sign that it stands for in most countries (ITU-T E.164, 7.3.1).
+    """
+    number = text
+    if SEPARATED.fullmatch(number) and not SECOND.search(number):
+        number = number.translate(SEPARATORS)
+        if INTERNATIONAL.fullmatch(number):
+            plan, national = split_code(number)
+            if plan is not None and not plan.strips(national) and plan.valid(national):
+                return _of_today(number)
+    found = readings(text, region, form)
+    if len(found) > 1:
+        raise AmbiguousNumberError(found)
+    if not found:
+        raise NumberError("is not a valid number in its country")
+    return _of_today(found[0])
+
+
+def readings(text: str, region: str | None, form: Form | None = None) -> tuple[str, ...]:
+    """Every number in E.164 form that a cell can be read as; raises NumberError for what is none."""
+    usual = USUAL.fullmatch(text) is not None
+    body = text if usual else _body_of(text)
+    if not body.startswith(("+", "00")) and region is None and form is None:
+        raise NumberError("has no country code, and no default region is given")
+    brackets = BRACKETS.search(body)
+    if brackets and body.startswith("(") and not is_country_code(brackets[1].removeprefix("00")):
+        form = Form.NATIONAL  # an area code in brackets: no country code ends within it
+    found = _readings(body.translate(SEPARATORS), region, form)
+    if brackets and brackets[1] == "0":
+        found |= _readings(body.replace("(0)", "").translate(SEPARATORS), region, form)
+    if len(found) <= 1:
+        if not usual:
+            _refuse_two(body, region, form)
+        if not found:
+            _refuse_old(body.translate(SEPARATORS), region)
+    return tuple(sorted(found))
+
+
+def _of_today(number: str) -> str:
+    change = find_renumbering(number)
+    if change is not None:
+        raise NumberError(change.reason)
+    return number
+
+
+def _refuse_old(number: str, region: str | None) -> None:
+    """Give the reason for a number that a country has changed, however it is written."""
+    code = _code_of(region) if region else ""
+    for whole in (number, f"+{number}", f"+{number.removeprefix('00')}", f"+{code}{number}"):
+        _of_today(whole)
+
+
+def _body_of(text: str) -> str:
+    """The number in a cell: plus sign, digits and separators; raises NumberError for anything beside it."""
+    shown = unicodedata.normalize("NFKC", read_name(text)).translate(DASHES)
+    if not shown.isascii():
+        shown = "".join(str(unicodedata.decimal(each, each)) for each in shown)
+    shown = shown.removeprefix("=").strip("'\"").strip().removeprefix("tel:")
+    shown = LABEL.sub("", shown.lower(), count=1) if shown[:1].isalpha() else shown
+    if is_date(shown):
+        raise NumberError("is a date: a spreadsheet has made it of a number, or it is of another column")
+    if SCIENTIFIC.fullmatch(shown):
+        raise NumberError("is in scientific notation, which has lost digits: export the column as text")
+    if DECIMAL.fullmatch(shown):
+        raise NumberError("is a decimal number, as spreadsheets write them: export the column as text")
+    if EXTENSION.search(shown):
+        raise NumberError("has an extension: an SMS cannot reach it")
+    if not any(each.isdigit() for each in shown):
+        raise NumberError("is not a phone number: it has no digits")
+    if any(each.isalpha() for each in shown):
+        raise NumberError("has letters beside its digits: give the number only")
+    if not BODY.fullmatch(shown):
+        other = next((each for each in shown[1:] if each not in "0123456789 ()./-"), "")
+        if other in {",", ";", "&", "|", "+"}:
+            raise NumberError(f"holds more than one number, or a {other!r} within one: give each row one number")
+        raise NumberError(
+            f"has a {other!r}, which no number has" if other else "has no digit where a number begins or ends"
+        )
+    if shown.count("(") > 1 or shown.count("(") != shown.count(")") or ("(" in shown and not BRACKETS.search(shown)):
+        raise NumberError("has brackets that are not one pair around digits")
+    body = f"+{shown.lstrip('(+')}" if "+" in shown[:2] else shown
+    if len(body) > MOST_DIGITS * 2 or sum(map(str.isdigit, body)) > MOST_DIGITS:
+        raise NumberError("is too long for a phone number")
+    before, slash, after = body.partition("/")
+    if slash and ("/" in after or _digits(before) > LONGEST_AREA or _digits(after) < LEAST_AFTER_SLASH):
+        raise NumberError("holds more than one number, by its slash: give each row one number")
+    return body
+
+
+def _refuse_two(body: str, region: str | None, form: Form | None) -> None:
+    """Raise NumberError if two numbers stand in a row, with a space or slash between them."""
+    parts = GAPS.split(body)
+    if len(parts) < 2:
+        return
+    for place in range(1, len(parts)):
+        left, right = "".join(parts[:place]).translate(SEPARATORS), "".join(parts[place:]).translate(SEPARATORS)
+        if min(len(left), len(right)) < LEAST_OF_TWO or not right.startswith("0"):
+            continue
+        first = _readings(left, region, form)
+        beside = {other for code in map(country_prefix, first) for other in _of_plan(code[1:], right)}
+        if first and (beside or _readings(right, region, form)):
+            raise NumberError("can be read as two numbers: give each row one number")
+
+
+def _readings(number: str, region: str | None, form: Form | None) -> set[str]:
+    """The valid numbers that a plus sign, or none, and digits can be."""
+    if number.startswith("+"):
+        return set(_international(number))
+    found: set[str] = set()
+    code = _code_of(region) if region else ""
+    if code and form is not Form.INTERNATIONAL:
+        found.update(_of_plan(code, number))
+    if number.startswith("00"):
+        found.update(_international(f"+{number[2:]}"))
+    elif form is not Form.NATIONAL and not number.startswith("0"):
+        found.update(_international(f"+{number}"))
+    if region:
+        exit_code = _exit_code(region).match(number)
+        if exit_code:
+            found.update(_international(f"+{number[exit_code.end() :]}"))
+    return found
+
+
+def _international(number: str) -> Iterator[str]:
+    plan, national = split_code(number)
+    if plan is not None:
+        yield from _of_plan(number[1 : len(number) - len(national)], national)
+
+
+def _of_plan(code: str, national: str) -> Iterator[str]:
+    """The valid numbers of a country code that the digits after it, or without it, can be."""
+    plan = plan_of(code)
+    if plan is None:
+        return
+    if INTERNATIONAL.fullmatch(f"+{code}{national}") and plan.valid(national):
+        yield f"+{code}{national}"
+    if plan.strips(national):
+        if plan.plain_prefix is not None:
+            rest = plan.plain_prefix.sub("", national, count=1)
+            if INTERNATIONAL.fullmatch(f"+{code}{rest}") and plan.valid(rest):
+                yield f"+{code}{rest}"
+            return
+        try:
+            number = phonenumbers.parse(f"+{code}{national}")
+        except phonenumbers.NumberParseException:
+            return
+        if phonenumbers.is_valid_number(number):
+            yield phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def _show(number: str) -> str:
+    prefix = country_prefix(number)
+    national = number[len(prefix) :]
+    return f"{prefix} {national[:DIGITS_SHOWN]}… ({len(number) - 1} digits)"
+
+
+def _digits(text: str) -> int:
+    return sum(map(str.isdigit, text))
+
+
+@cache
+def _code_of(region: str) -> str:
+    return str(phonenumbers.country_code_for_region(region))
+
+
+@cache
+def _exit_code(region: str) -> re.Pattern[str]:
+    """What is dialled in a region before a country code; matches nothing where it is not known."""
+    metadata = PhoneMetadata.metadata_for_region(region)
+    return re.compile(
+        metadata.international_prefix if metadata and metadata.international_prefix else r"(?!)", re.ASCII
+    )

@@ -1,0 +1,294 @@
+"""Numbers: what is accepted is the only reading of a cell, and the library's own answer."""
+
+import re
+import unicodedata
+
+import phonenumbers
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from broadcast.cells.numbers import AmbiguousNumberError, Form, NumberError, check_region, country_prefix, normalise
+from broadcast.cells.renumbered import find_renumbering
+from broadcast.errors import InputError
+
+E164 = phonenumbers.PhoneNumberFormat.E164
+
+
+def examples() -> list[str]:
+    """A number of every kind that every region and every country code has."""
+    regions = sorted(phonenumbers.SUPPORTED_REGIONS)
+    found = [phonenumbers.example_number_for_type(region, kind) for region in regions for kind in range(11)]
+    codes = sorted(phonenumbers.COUNTRY_CODES_FOR_NON_GEO_REGIONS)
+    found += [phonenumbers.example_number_for_non_geo_entity(code) for code in codes]
+    return [phonenumbers.format_number(number, E164) for number in found if number is not None]
+
+
+EXAMPLES = examples()
+
+
+def as_written(digits: str) -> str | None:
+    """The number whose country code and national number these digits are, if phonenumbers says that it is valid."""
+    for end in (1, 2, 3):
+        if digits[:end] and int(digits[:end]) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE and digits[end:]:
+            national = digits[end:]
+            zeros = len(national) - len(national.lstrip("0"))
+            number = phonenumbers.PhoneNumber(
+                country_code=int(digits[:end]),
+                national_number=int(national),
+                italian_leading_zero=zeros > 0 or None,
+                number_of_leading_zeros=zeros if zeros > 1 else None,
+            )
+            right = len(national) < 18 and phonenumbers.is_valid_number(number)
+            return phonenumbers.format_number(number, E164) if right else None
+    return None
+
+
+def library(text: str, region: str | None) -> str | None:
+    """What phonenumbers reads."""
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return None
+    return phonenumbers.format_number(number, E164) if phonenumbers.is_valid_number(number) else None
+
+
+def all_readings(text: str, region: str | None) -> set[str]:
+    """Whatever the digits of a text can be, with and without the country code, found by trying everything."""
+    digits = "".join(str(unicodedata.decimal(each)) for each in text if each.isdecimal())
+    if "+" in text:
+        tried = [as_written(digits), library(f"+{digits}", None)]
+    else:
+        tried = [library(digits, region)] if region else []
+        exits = ["", "00"] if not text.startswith("(") else ["00"]
+        for start in exits:
+            if digits.startswith(start) and not digits.removeprefix(start).startswith("0"):
+                tried += [as_written(digits.removeprefix(start)), library(f"+{digits.removeprefix(start)}", None)]
+        if region:
+            code = phonenumbers.country_code_for_region(region)
+            tried += [as_written(f"{code}{digits}"), library(f"+{code}{digits}", None)]
+    return {number for number in tried if number is not None and len(number) <= len("+") + 15}
+
+
+def ours(text: str, region: str | None) -> str | None:
+    try:
+        return normalise(text, region)
+    except NumberError:
+        return None
+
+
+@st.composite
+def near_numbers(draw: st.DrawFn) -> str:
+    """A valid number with digits changed, added or taken away, and separators put in."""
+    digits = list(draw(st.sampled_from(EXAMPLES)))
+    for _ in range(draw(st.integers(0, 3))):
+        digits[draw(st.integers(1, len(digits) - 1))] = draw(st.sampled_from("0123456789"))
+    change = draw(st.sampled_from(("none", "none", "longer", "shorter", "separated")))
+    place = draw(st.integers(1, len(digits) - 1))
+    if change == "longer":
+        digits.insert(place, draw(st.sampled_from("0123456789")))
+    elif change == "shorter":
+        digits.pop(place)
+    elif change == "separated":
+        for _ in range(draw(st.integers(1, 4))):
+            digits.insert(draw(st.integers(0, len(digits))), draw(st.sampled_from(" -.()/x;")))
+    return "".join(digits)
+
+
+def test_a_number_in_e164_is_itself_in_every_country() -> None:
+    assert len(EXAMPLES) > 1000
+    today = [number for number in EXAMPLES if find_renumbering(number) is None]
+    assert {country_prefix(number) for number in EXAMPLES if number not in today} <= {"+241"}
+    assert [number for number in today if ours(number, None) != number] == []
+
+
+REGIONS = (None, "DE", "US", "IT", "AR", "RU", "HU", "BR")
+
+
+@pytest.mark.timeout(600)
+@settings(max_examples=1000, deadline=None)
+@given(near_numbers(), st.sampled_from(REGIONS), st.booleans())
+@example("+49 (0)151 12345678", None, True)
+@example("+5491123456789", None, True)
+@example("+390612345678", None, True)
+@example("+1 (242) 365-1234", "DE", True)
+@example("+4930123456", "DE", False)
+@example("+491701234567", "DE", False)
+def test_what_is_accepted_is_the_only_reading(text: str, region: str | None, with_plus: bool) -> None:
+    text = text if with_plus else text.replace("+", "", 1)
+    number = ours(text, region)
+    if number is not None:
+        assert all_readings(text, region) == {number}
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.text(alphabet="+0123456789 ()-./xe,;\n\u00a0\u200bé٣", max_size=24), st.sampled_from(REGIONS))
+def test_whatever_is_accepted_of_any_text_is_the_only_reading(text: str, region: str | None) -> None:
+    number = ours(text, region)
+    if number is not None:
+        assert all_readings(text, region) == {number}
+        assert not set(text) & set("xe,;é")
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.from_regex(r"\+[0-9]{1,17}", fullmatch=True))
+def test_a_plus_sign_and_digits_are_read_as_the_library_reads_them(text: str) -> None:
+    assert ours(text, None) in {library(text, None), None}
+    if find_renumbering(text) is None and len(all_readings(text, None)) == 1:
+        assert ours(text, None) == library(text, None)
+
+
+@settings(max_examples=500, deadline=None)
+@given(near_numbers(), near_numbers(), st.sampled_from([" ", "/", ",", ";", "\n", " / ", ", ", " oder ", "; "]))
+def test_two_numbers_in_a_cell_are_none(first: str, second: str, between: str) -> None:
+    assert ours(f"{first}{between}{second}", "DE") is None
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "number"),
+    [
+        (Form.INTERNATIONAL, "491701234567", "+491701234567"),
+        (Form.INTERNATIONAL, "4930123456", "+4930123456"),
+        (Form.NATIONAL, "17012345678", "+4917012345678"),
+        (Form.NATIONAL, "0049 170 1234567", "+491701234567"),
+        (Form.NATIONAL, "+1 202 456 1111", "+12024561111"),
+    ],
+)
+def test_who_knows_the_form_of_a_file_settles_its_numbers(form: Form, text: str, number: str) -> None:
+    assert normalise(text, "DE", form) == number
+
+
+@pytest.mark.parametrize("text", ["491701234567", "491721234567", "4915112345678", "4917612345678"])
+def test_digits_with_two_readings_are_refused_and_both_are_told(text: str) -> None:
+    with pytest.raises(AmbiguousNumberError) as refusal:
+        normalise(text, "DE")
+    assert refusal.value.readings == (f"+{text}", f"+49{text}")
+    assert f"+49 {text[2:4]}… or +49 49…" in re.sub(r" \(\d+ digits\)", "", str(refusal.value))
+    assert text not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("+2290195123456", "+2290195123456"),
+        ("+2250712345678", "+2250712345678"),
+        ("+525512345678", "+525512345678"),
+        ("+54 11 15 2345 6789", "+5491123456789"),
+        ("+39 06 1234 5678", "+390612345678"),
+        ("+24166123456", "+24166123456"),
+    ],
+)
+def test_countries_that_have_changed_their_numbers(text: str, number: str) -> None:
+    assert normalise(text, None) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "region", "reason"),
+    [
+        ("+22995123456", None, "30 November 2024"),
+        ("95123456", "BJ", "30 November 2024"),
+        ("+22507123456", None, "31 January 2021"),
+        ("+5215512345678", None, "Mexico"),
+        ("0052 1 55 1234 5678", None, "Mexico"),
+        ("+551181234567", None, "Brazil"),
+        ("+5691234567", None, "Chile"),
+        ("+5712345678", None, "Colombia"),
+        ("+24106123456", None, "Gabon"),
+        ("+6322345678", None, "Manila"),
+        ("+841681234567", None, "Vietnam"),
+    ],
+)
+def test_a_number_from_before_a_change_is_refused_with_the_change(text: str, region: str | None, reason: str) -> None:
+    with pytest.raises(NumberError, match=reason):
+        normalise(text, region)
+
+
+@pytest.mark.parametrize(
+    ("text", "region", "number"),
+    [
+        ("+4915112345678", None, "+4915112345678"),
+        ("+49 151 1234-5678", None, "+4915112345678"),
+        ("0049 151 12345678", "DE", "+4915112345678"),
+        ("0049 151 12345678", None, "+4915112345678"),
+        ("0151/12345678", "DE", "+4915112345678"),
+        ("(0151) 123 456 78", "de", "+4915112345678"),
+        ("07400 123456", "GB", "+447400123456"),
+        ("(202) 456-1111", "US", "+12024561111"),
+        ("0151.1234.5678", "DE", "+4915112345678"),
+        ("Tel. 0151 12345678", "DE", "+4915112345678"),
+        ("Handy: 0151 12345678", "DE", "+4915112345678"),
+        ("tel:+4915112345678", None, "+4915112345678"),
+        ("'+4915112345678", None, "+4915112345678"),
+        ('="+4915112345678"', None, "+4915112345678"),
+        ("+49\u00a0151\u200b1234\u20135678", None, "+4915112345678"),
+        ("０１５１１２３４５６７８", "DE", "+4915112345678"),
+        ("+49 (0)151 12345678", None, "+4915112345678"),
+        ("0049 (0)151 12345678", None, "+4915112345678"),
+        ("+49 0151 12345678", None, "+4915112345678"),
+        ("(+49) 151 12345678", None, "+4915112345678"),
+        ("06 20 123 4567", "HU", "+36201234567"),
+        ("8 912 345 67 89", "RU", "+79123456789"),
+        ("011 49 151 12345678", "US", "+4915112345678"),
+        ("(475) 212-3456", "US", "+14752123456"),
+        ("4930123456", "DE", "+4930123456"),
+        ("+٤٩١٥١١٢٣٤٥٦٧٨", None, "+4915112345678"),
+    ],
+)
+def test_usual_forms(text: str, region: str | None, number: str) -> None:
+    assert normalise(text, check_region(region)) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("0151 12345678", "no country code"),
+        ("+49151", "not a valid number"),
+        ("+999123456789", "not a valid number"),
+        ("nobody", "not a phone number"),
+        ("+4915112345678 ext. 5", "extension"),
+    ],
+)
+def test_refusals_say_why_and_keep_the_number_to_themselves(text: str, reason: str) -> None:
+    with pytest.raises(NumberError, match=reason) as refusal:
+        normalise(text, None)
+    assert not any(character.isdigit() for character in str(refusal.value))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("1701234567.0", "decimal"),
+        ("491701234567.0", "decimal"),
+        ("491.70123E9", "letters"),
+        ("4.91701E+11", "scientific"),
+        ("4,91701e11", "scientific"),
+        ("0170 123 Papa", "letters"),
+        ("1-800-FLOWERS", "letters"),
+        ("+49 170 123 PAPA", "letters"),
+        ("Haus 3, 0170 1234567", "letters"),
+        ("+49 170 1234567 (Mutter)", "letters"),
+        ("0170 1234567 oder 0171 1234567", "letters"),
+        ("0170 1234567, 0171 1234567", "more than one"),
+        ("0170/1234567 0171/1234567", "more than one"),
+        ("030 123456/57", "more than one"),
+        ("030 1234 030 5678", "two numbers"),
+        ("+49 30 1234 030 5678", "two numbers"),
+        ("0170 1234567 x5", "extension"),
+        ("0170 1234567 Durchwahl 5", "extension"),
+        ("02.03.1990", "a date"),
+        ("1990-03-02", "a date"),
+        ("02.03.1990 12:00", "a date"),
+        ("49+1701234567", "more than one"),
+        ("0170-1234567-", "begins or ends"),
+        ("0170 * 1234567", r"a '\*', which"),
+    ],
+)
+def test_what_may_be_a_strangers_number_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(NumberError, match=reason):
+        normalise(text, "DE")
+
+
+def test_region_must_exist() -> None:
+    assert check_region("de") == "DE"
+    with pytest.raises(InputError, match="'XX'"):
+        check_region("XX")
