@@ -11,6 +11,7 @@ from aiokafka.structs import ConsumerRecord
 
 from broadcast.deadletters.writing import encode_letter
 from broadcast.kafka.batches import KeyValue
+from broadcast.sending.rules import outcome_of_unsent
 from schemas.job import Job
 from schemas.lane import Lane
 from schemas.status import Outcome, Status
@@ -63,27 +64,27 @@ class Outbox:
             self.content.outcomes[lane, status.outcome] += 1
 
     def add_unsent(self, jobs: Sequence[Job], outcome: Outcome, reason: str, lane: Lane, at: int) -> None:
-        """Statuses of jobs that are not submitted; `at` in milliseconds since the epoch."""
-        for job in jobs:
-            status = Status(job.alert_id, job.recipient_id, job.attempt, outcome, segment=0, reason=reason, at=at)
-            self.content.statuses.append((b"%d" % job.recipient_id, _ENCODE(status)))
-        self.content.outcomes[lane, outcome] += len(jobs)
+        """Statuses of jobs that are not submitted, unknown where an earlier copy may have been; `at` in milliseconds.
 
-    def add_possibly_sent(self, jobs: Sequence[Job], reason: str, lane: Lane, at: int) -> None:
-        """Statuses of jobs that are not submitted, though an earlier sender may have done so: each is unknown."""
+        `at` counts since the epoch. Jobs are marked as possible duplicates before, by their source.
+        """
+        counts: dict[Outcome, int] = {}
         for job in jobs:
+            said, why = outcome_of_unsent(job, outcome, reason)
             status = Status(
                 job.alert_id,
                 job.recipient_id,
                 job.attempt,
-                Outcome.UNKNOWN,
+                said,
                 segment=0,
-                reason=reason,
+                reason=why,
                 at=at,
-                possible_duplicate=True,
+                possible_duplicate=said is Outcome.UNKNOWN,
             )
             self.content.statuses.append((b"%d" % job.recipient_id, _ENCODE(status)))
-        self.content.outcomes[lane, Outcome.UNKNOWN] += len(jobs)
+            counts[said] = counts.get(said, 0) + 1
+        for said, count in counts.items():
+            self.content.outcomes[lane, said] += count
 
     def add_retry(self, job: Job, to: TopicPartition) -> None:
         """The next attempt at a job, on a delay topic."""

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from broadcast.lifecycle.decisions import may_carry
 from schemas.control import Control
+from schemas.job import Job
 from schemas.status import Outcome
 
 UNANSWERED: Final = -1
@@ -71,6 +72,18 @@ def assess(
     if control.expires_at <= now:
         return Assessment(Eligibility.EXPIRE, "expired")
     return _SUBMIT
+
+
+def outcome_of_unsent(job: Job, outcome: Outcome, reason: str) -> tuple[Outcome, str]:
+    """The outcome of a job that ends without a submit of its own, and why: unknown if the phone may have the message.
+
+    An earlier sender may have written a job that is a possible duplicate; the SMSC has the segments that a job lacks.
+    """
+    if job.possible_duplicate:
+        return Outcome.UNKNOWN, f"{reason}; an earlier attempt or sender may have sent it"
+    if job.segments:
+        return Outcome.UNKNOWN, f"{reason}; an earlier attempt may have sent some segments"
+    return outcome, reason
 
 
 def longest_wait_ms(delay_seconds: int) -> int:

@@ -198,10 +198,17 @@ class Source(Generic[T]):
         return bool(self.poison) and not (self.runs and self.runs[0].first < self.poison[0].record.offset)
 
     def cut(self, count: int, run: Run | None = None) -> tuple[list[Job], list[int]]:
-        """Take jobs from a run that was set aside, or from the first run."""
+        """Take jobs from a run that was set aside, or from the first run.
+
+        What a sender before this one may have written is marked here, whatever becomes of it.
+        """
         first = run is None
         run = run or self.runs[0]
         taken = run.cut(count)
+        jobs, offsets = taken
+        if jobs and self.progress.marked(offsets[0]):
+            for job, offset in zip(jobs, offsets, strict=True):
+                job.possible_duplicate = job.possible_duplicate or self.progress.marked(offset)
         if not run and first:
             self.runs.popleft()
         elif not run:

@@ -198,6 +198,8 @@ class LateAnswers:
             submission, job, number, answer, outcome=outcome, at=at, late=True, reason=reason
         )
         self._outbox.add_status(status, None)
+        if outcome is Outcome.REFUSED and job.possible_duplicate:
+            self._writer.note_refused_copy(job, submission.message.lane, at)
 
     def _note_final(self, person: Person, copy: Copy, part: int) -> None:
         """A part of a copy is accepted, or refused for good; with the last one the resend is withdrawn."""

@@ -30,6 +30,7 @@ from broadcast.sending.rules import JITTER_SHARE
 from broadcast.smpp.codec.command_status import Follow, Meaning, OutcomeClass
 from broadcast.text.counts import counted
 from schemas.job import HIGHEST_ATTEMPT, Job
+from schemas.lane import Lane
 from schemas.status import Outcome, Status
 from schemas.topics import Names
 
@@ -108,7 +109,13 @@ class AnswerWriter:
             retried = self.retry(submission, job, sequel, meanings, answers, at=at)
             if sequel.follow is Follow.RESEND and not retried:
                 submission.held.add(offset)
+        elif job.possible_duplicate and OutcomeClass.UNKNOWN not in {each.outcome_class for each in meanings}:
+            self.note_refused_copy(job, message.lane, at)
         return copy
+
+    def note_refused_copy(self, job: Job, lane: Lane, at: int) -> None:
+        """Write that a possible duplicate is unknown: its refusal says nothing of the copy before; `at` in ms."""
+        self._outbox.add_unsent([job], Outcome.REFUSED, "this copy was refused", lane, at)
 
     def decide(
         self, submission: Submission, job: Job, answers: Sequence[tuple[int, str]]

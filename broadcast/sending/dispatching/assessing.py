@@ -29,9 +29,6 @@ UNSENT_LIMIT: Final = 5_000
 AIMED_LIMIT: Final = 100
 """Test messages of one partition that may wait for their account: more could hold up the others."""
 
-WITHDRAWN_ALERT: Final = frozenset([Outcome.CANCELLED, Outcome.EXPIRED])
-"""Outcomes of jobs that were fit to be sent before: a sender that was killed may have done so."""
-
 
 class JobAssessor:
     """Finds the message of jobs; those that may not be sent get their outcome, and leave their source."""
@@ -158,10 +155,6 @@ class JobAssessor:
         control = self._view.controls.get((run or source.runs[0]).alert_id)
         jobs, offsets = source.cut(count, run)
         lane = control.lane if control else source.lane
-        if outcome in WITHDRAWN_ALERT and source.progress.marked(offsets[0]):
-            written = [job for job, offset in zip(jobs, offsets, strict=True) if source.progress.marked(offset)]
-            self._outbox.add_possibly_sent(written, f"{reason}; an earlier sender may have sent it", lane, now)
-            jobs = jobs[len(written) :]
         self._outbox.add_unsent(jobs, outcome, reason, lane, now)
         source.progress.settle_unsent(offsets)
 

@@ -13,7 +13,6 @@ from broadcast.sending.dispatching.taking import Group, Taking
 from broadcast.sending.messages import LANE_RANK, Message
 from broadcast.sending.protocol import SenderEvents
 from broadcast.sending.sources import Run, Source
-from schemas.job import Job
 from schemas.lane import Lane
 
 
@@ -85,7 +84,7 @@ class JobChooser:
                 if shares is not None:
                     shares.take(run.content, count * segments)
                 recorded_at = run.recorded_at
-                jobs, offsets = self._cut(source, count)
+                jobs, offsets = source.cut(count)
                 group = taking.groups.get((id(source), id(message)))
                 if group is None:
                     taking.groups[id(source), id(message)] = Group(source, message, recorded_at, jobs, offsets)
@@ -124,7 +123,7 @@ class JobChooser:
             if count > 0:
                 if taking.shares is not None:
                     taking.shares.take(run.content, count * segments)
-                jobs, offsets = self._cut(source, count, run)
+                jobs, offsets = source.cut(count, run)
                 # Not with others of the message, whose offsets may be higher; a run that is used up has no identity.
                 taking.groups[id(source), -1 - offsets[0]] = Group(source, message, 0, jobs, offsets)
                 taking.room -= count * segments
@@ -179,16 +178,10 @@ class JobChooser:
     def _reroute_run(
         self, fallback: FallbackRoute, source: Source[Token], count: int, message: Message, run: Run | None = None
     ) -> int:
-        jobs, offsets = self._cut(source, count, run)
+        jobs, offsets = source.cut(count, run)
         fallback.take(jobs, message.lane)
         source.progress.settle_unsent(offsets)
         return len(jobs)
-
-    def _cut(self, source: Source[Token], count: int, run: Run | None = None) -> tuple[list[Job], list[int]]:
-        jobs, offsets = source.cut(count, run)
-        if source.progress.marked(offsets[0]):
-            self._mark_duplicates(source, jobs, offsets)
-        return jobs, offsets
 
     def ordered(self, now: int) -> list[Source[Token]]:
         """Sources with something to send, by lane; within a lane they take turns, delayed or not."""
@@ -219,8 +212,3 @@ class JobChooser:
             self._events.beat_now()
             return 0
         return count
-
-    def _mark_duplicates(self, source: Source[Token], jobs: Iterable[Job], offsets: Iterable[int]) -> None:
-        for job, offset in zip(jobs, offsets, strict=True):
-            if source.progress.marked(offset):
-                job.possible_duplicate = True

@@ -121,11 +121,10 @@ class DelayedJobs:
 
     def _wait_anew(self, source: Source[Token], jobs: list[Job], offsets: list[int], now: int) -> None:
         """Put jobs that no account may take now on their delay topic again: they are the same attempt."""
-        for job, offset in zip(jobs, offsets, strict=True):
+        for job in jobs:
             if self._is_withdrawn(source, job):
                 continue
             job.due_at = now + source.delay_ms
-            job.possible_duplicate = job.possible_duplicate or source.progress.marked(offset)
             self._outbox.add_retry(job, source.partition)
         source.progress.settle_unsent(offsets)
 

@@ -98,7 +98,7 @@ async def test_all_parts_of_one_message_leave_on_one_bind_a_retried_part_too() -
     assert not sender.delayed.aside
 
 
-async def test_a_message_is_sent_whole_again_only_so_often_and_then_fails() -> None:
+async def test_a_message_is_sent_whole_again_only_so_often_and_is_unknown_then() -> None:
     sender = SenderUnderTest(text=LONG)
     one = sender.bind()
     parts: dict[str, Any] = {"attempt": 2, "segments": (2,), "session": "ended"}
@@ -107,7 +107,7 @@ async def test_a_message_is_sent_whole_again_only_so_often_and_then_fails() -> N
         sender.write_ready()
     assert one.take() == [number_of(1)] * 3
     one.answer(0, RSYSERR, 0)
-    assert (2, Outcome.FAILED) in sender.outcomes()
+    assert (2, Outcome.UNKNOWN) in sender.outcomes()
     assert [(each.recipient_id, each.segments, each.copies) for each in sender.retries()] == [(1, (2,), MOST_COPIES)]
     assert not sender.delayed.progress.pending
 
@@ -148,14 +148,15 @@ async def test_what_was_set_aside_goes_anew_when_its_session_ends() -> None:
     assert not sender.delayed.aside
 
 
-async def test_what_was_set_aside_is_cancelled_by_a_stop() -> None:
+async def test_what_was_set_aside_is_not_sent_after_a_stop() -> None:
     sender, one, _ = two_sessions()
     one.session.pause_writing()
     sender.feed(sender.delayed, [job(1, attempt=2, segments=(2,), session=one.session.identity)])
     sender.write_ready()
     sender.view.stopped[ALERT] = 1
     sender.dispatch.settle_unsent()
-    assert sender.outcomes() == [(1, Outcome.CANCELLED)]
+    # The SMSC has the other segments.
+    assert sender.outcomes() == [(1, Outcome.UNKNOWN)]
     assert sender.delayed.empty
     assert not sender.delayed.progress.pending
 
@@ -273,7 +274,7 @@ async def test_what_a_dead_sender_may_have_sent_is_unknown_after_a_stop_or_an_ex
         (number, final) for number in (4, 5, 6)
     ]
     assert [status.possible_duplicate for status in sender.statuses()] == [True] * 3 + [False] * 3
-    assert "an earlier sender may have sent it" in sender.statuses()[0].reason
+    assert "an earlier attempt or sender may have sent it" in sender.statuses()[0].reason
     assert not source.progress.pending
 
 
