@@ -1,7 +1,8 @@
 """The planner: what each alert event does to alerts, and what senders and expander are told of it.
 
-Read the event, store what it does in one PostgreSQL transaction, then send what follows from what is stored together
-with the position. It never waits for an audience.
+Read the event, and store what it does in one PostgreSQL transaction. Then send what follows from what is stored: first
+control records and stops, in no transaction, then the expansion together with the position. It never waits for an
+audience.
 """
 
 import asyncio
@@ -10,15 +11,18 @@ from datetime import UTC, datetime
 
 import asyncpg
 
-from broadcast.alerts.planning import Planning
+from broadcast.alerts.control_writer import ControlWriter
+from broadcast.alerts.planning import Planned, Planning
 from broadcast.alerts.store import durable_transaction
 from broadcast.clock import utc_now
 from broadcast.database import create_pool, wait_for_database
+from broadcast.duties import unless_stopped
 from broadcast.errors import PoisonError
 from broadcast.health import Health
-from broadcast.kafka.batches import Record
+from broadcast.kafka.clients import AWAY
 from broadcast.kafka.events import Event, Source
 from broadcast.logs import bound_alert
+from broadcast.retry import retry
 from broadcast.routes_file import load_routes
 from broadcast.routing import Route
 from broadcast.settings import Settings
@@ -35,30 +39,38 @@ async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
             "BROADCAST_REHEARSAL is set: Actual alerts go by simulated routes, and reach no phone"
         )
     pool = await create_pool(settings, "planner")
+    control = ControlWriter(settings)
     try:
+        # Before an event may come: to connect takes longer than to plan.
+        await unless_stopped(stop, retry("control", control.connect, service="kafka", away=AWAY))
         stage = Stage(settings, "planner", health, rereads=True)
-        stage.add_agent(Names(settings.topic_prefix).alerts, Planner(settings, pool, routes).handle)
+        stage.add_agent(Names(settings.topic_prefix).alerts, Planner(settings, pool, routes, control).handle)
         await run_stage(stage, pool, stop)
     finally:
         pool.terminate()
+        await control.stop()
 
 
 class Planner:
     """What the planner does with one event."""
 
-    def __init__(self, settings: Settings, pool: asyncpg.Pool, routes: Sequence[Route]) -> None:
+    def __init__(self, settings: Settings, pool: asyncpg.Pool, routes: Sequence[Route], control: ControlWriter) -> None:
         self.settings = settings
         self.pool = pool
         self.routes = routes
+        self.control = control
 
     async def handle(self, event: Event, source: Source) -> None:
         """Read, store, send."""
         asked = read(event)
         with bound_alert(asked.alert_id):
-            records = await wait_for_database("planning", lambda: self._plan(asked, event.offset), pool=self.pool)
-            await source.commit(event.offset, records)
+            planned = await wait_for_database("planning", lambda: self._plan(asked, event.offset), pool=self.pool)
+            if planned.control:
+                # Senders read control without waiting for a transaction, and must have it before the first job.
+                await self.control.write(planned.control)
+            await source.commit(event.offset, planned.expansions)
 
-    async def _plan(self, asked: AlertEvent, offset: int) -> list[Record]:
+    async def _plan(self, asked: AlertEvent, offset: int) -> Planned:
         try:
             async with durable_transaction(self.pool) as connection:
                 return await Planning(connection, asked, offset, self.settings, self.routes, utc_now()).plan()

@@ -1,13 +1,15 @@
 """What one alert event does to alerts, stored; and the records that follow from what is stored.
 
 Facts first, records second: the records are a function of the facts that this event left, so an event that is read
-again after a crash, in whatever state that left things, gives the same records.
+again after a crash, in whatever state that left things, gives the same records. The control record is a fact itself:
+it is stored when the alert is planned, so that neither other settings nor another version ever change it.
 """
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -22,6 +24,7 @@ from broadcast.alerts.store import (
     find_namesake,
     find_replacement,
     insert_and_lock,
+    keep_control,
     lock_alert,
     lock_known,
     move_alert,
@@ -71,6 +74,16 @@ PLANNED = frozenset({Transition.PLANNED.value, Transition.APPROVED.value})
 STOPPED = frozenset({Transition.CANCELLED.value, Transition.SUPERSEDED.value})
 
 
+class Planned(NamedTuple):
+    """The records that follow from one event: `control` for the senders, `expansions` for the expander.
+
+    All of `control` is in Kafka before the transaction with `expansions` begins, and in none (`docs/adr/0012`).
+    """
+
+    control: Sequence[Record] = ()
+    expansions: Sequence[Record] = ()
+
+
 @dataclass
 class Planning:
     """The work on one event at `offset`, within one transaction on `connection`. `now` is an aware instant."""
@@ -83,14 +96,14 @@ class Planning:
     now: datetime
     touched: list[UUID] = field(default_factory=list)
 
-    async def plan(self) -> list[Record]:
+    async def plan(self) -> Planned:
         """Store what the event does; the records that follow."""
         self.touched.append(self.asked.alert_id)
         content: Content | None = None
         if self.asked.event is AlertAction.SUBMITTED and self.asked.alert is not None:
             content = await asyncio.to_thread(read_unchecked, self.asked.alert, self.settings, now=self.now)
             if not await self._submit(self.asked.alert, content):
-                return []
+                return Planned()
         else:
             await self._apply(ASKED[self.asked.event])
         return await self._records(content)
@@ -182,52 +195,60 @@ class Planning:
         else:
             await self._note(alert_id, IGNORED, f"{transition}: the alert is {stored.state if stored else 'not known'}")
 
-    async def _records(self, content: Content | None) -> list[Record]:
+    async def _records(self, content: Content | None) -> Planned:
         facts = await recorded_at(self.connection, self.touched, self.offset)
         stopped = {alert_id for alert_id, event in facts if event in STOPPED}
         if self.asked.event is AlertAction.CANCELLED:
             stopped.add(self.asked.alert_id)
-        records = [self._stop_of(alert_id) for alert_id in sorted(stopped)]
+        stops = [self._stop_of(alert_id) for alert_id in sorted(stopped)]
         if any(alert_id == self.asked.alert_id and event in PLANNED for alert_id, event in facts):
             stored = await lock_alert(self.connection, self.asked.alert_id)
             # An audience that is known was asked for by a transaction that is long committed.
             if stored is not None and stored.state is AlertState.EXPANDING and stored.audience is None:
-                at = stored.planned_at or self.now
-                if content is None or at != self.now:
-                    # An info may have ended since it was planned; the control record must say the same as then.
-                    content = read_content(stored.alert, self.settings, now=at)
-                records += self._records_of(stored, content.require_variants())
-        return records
+                control, expansion = await self._records_of(stored, content)
+                return Planned([*stops, control], [expansion])
+        return Planned(stops)
 
-    def _records_of(self, stored: StoredAlert, variants: tuple[Variant, ...]) -> list[Record]:
+    async def _records_of(self, stored: StoredAlert, content: Content | None) -> tuple[Record, Record]:
         names = Names(self.settings.topic_prefix)
         key = str(stored.alert_id).encode()
-        ends = int(stored.expires_at.timestamp() * 1000)
-        trial, account = aim_of(stored.alert)
-        control = Control(
-            alert_id=str(stored.alert_id),
-            lane=stored.lane,
-            status=stored.status.value,
-            expires_at=ends,
-            variants=variants,
-            trial=trial,
-            account=account,
-            for_phones=stored.simulated is Simulation.NONE,
-        )
+        if stored.control is None:
+            at = stored.planned_at or self.now
+            if content is None or at != self.now:
+                # An info may have ended since it was planned, by a version that did not keep the control record.
+                content = read_content(stored.alert, self.settings, now=at)
+            made = self._control_of(stored, content.require_variants())
+            value = await keep_control(self.connection, stored.alert_id, msgspec.json.encode(made))
+        else:
+            value = stored.control
+        control = msgspec.json.decode(value, type=Control)
         expansion = Expansion(
             kind="audience",
             alert_id=stored.alert_id,
             lane=stored.lane,
             status=stored.status,
             groups=stored.groups,
-            expires_at=ends,
-            languages=languages_of(variants),
+            expires_at=control.expires_at,
+            languages=languages_of(control.variants),
             participants_only=participants_only(stored.status),
         )
-        return [
-            Record(names.control, key, msgspec.json.encode(control)),
+        return (
+            Record(names.control, key, value),
             Record(names.expansions(stored.lane), key, expansion.model_dump_json().encode()),
-        ]
+        )
+
+    def _control_of(self, stored: StoredAlert, variants: tuple[Variant, ...]) -> Control:
+        trial, account = aim_of(stored.alert)
+        return Control(
+            alert_id=str(stored.alert_id),
+            lane=stored.lane,
+            status=stored.status.value,
+            expires_at=int(stored.expires_at.timestamp() * 1000),
+            variants=variants,
+            trial=trial,
+            account=account,
+            for_phones=stored.simulated is Simulation.NONE,
+        )
 
     def _stop_of(self, alert_id: UUID) -> Record:
         names, asked = Names(self.settings.topic_prefix), self.asked

@@ -24,7 +24,7 @@ from schemas.lane import Lane
 
 @dataclass(frozen=True, slots=True)
 class StoredAlert:
-    """One row of `alerts`. `audience` is None until the expander has resolved it, `simulated` until it is planned."""
+    """One row of `alerts`. `simulated` and `control` are None until it is planned, `audience` until it is resolved."""
 
     alert_id: UUID
     state: AlertState
@@ -40,6 +40,7 @@ class StoredAlert:
     audience: int | None
     simulated: Simulation | None
     document: str
+    control: bytes | None
 
     @property
     def alert(self) -> Alert:
@@ -57,7 +58,7 @@ async def durable_transaction(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
 
 _COLUMNS = (
     "alert_id, state, lane, status, groups, event_offset, digest, actor, expires_at, accepted_at, planned_at,"
-    " audience, simulated, document::text"
+    " audience, simulated, document::text, control"
 )
 
 
@@ -265,6 +266,14 @@ async def set_audience(
     )
 
 
+async def keep_control(connection: Connection, alert_id: UUID, control: bytes) -> bytes:
+    """Keep the control record of an alert whose row the caller has locked; the one that is kept: the first."""
+    kept: bytes = await connection.fetchval(
+        "UPDATE alerts SET control = coalesce(control, $2) WHERE alert_id = $1 RETURNING control", alert_id, control
+    )
+    return kept
+
+
 def _stored(row: Any) -> StoredAlert:
     return StoredAlert(
         alert_id=row["alert_id"],
@@ -281,4 +290,5 @@ def _stored(row: Any) -> StoredAlert:
         audience=row["audience"],
         simulated=None if row["simulated"] is None else Simulation(row["simulated"]),
         document=row["document"],
+        control=row["control"],
     )

@@ -1,6 +1,5 @@
 """Deciding about dead letters: putting a record back on its topic, or dismissing it."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -19,7 +18,7 @@ from schemas.topics import Names
 
 
 async def replay_deadletter(settings: Settings, offset: int) -> DeadLetter:
-    """Put the record back on its topic and note that, in one transaction.
+    """Put the record back on its topic and note that, in one transaction; a control record in none.
 
     InputError if it was put back before, or if its topic is none of the catalogue's.
     """
@@ -36,14 +35,30 @@ async def replay_deadletter(settings: Settings, offset: int) -> DeadLetter:
             raise InputError(f"offset {offset}: is not a dead letter, so there is nothing to put back")
         if letter.truncated:
             raise InputError(f"offset {offset}: only its beginning was kept; publish the record anew")
+        mark = str(offset).encode()
+        if letter.topic == names.control:
+            # Nothing is written there in a transaction (docs/adr/0012); twice the same says no more than once.
+            async with _idempotent_producer(settings) as alone:
+                await _put_back(alone, letter, mark)
         async with producer.transaction():
-            mark = str(offset).encode()
-            back = await producer.send(
-                letter.topic, letter.value, key=letter.key or b"", headers=[(REPLAY_HEADER, mark)]
-            )
-            note = await producer.send(topic, b"null", key=letter.topic.encode(), headers=[(REPLAYED_HEADER, mark)])
-            await asyncio.gather(back, note)
+            if letter.topic != names.control:
+                await _put_back(producer, letter, mark)
+            await producer.send_and_wait(topic, b"null", key=letter.topic.encode(), headers=[(REPLAYED_HEADER, mark)])
     return letter
+
+
+async def _put_back(producer: AIOKafkaProducer, letter: DeadLetter, mark: bytes) -> None:
+    await producer.send_and_wait(letter.topic, letter.value, key=letter.key or b"", headers=[(REPLAY_HEADER, mark)])
+
+
+@asynccontextmanager
+async def _idempotent_producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
+    producer = make_producer(settings)
+    try:
+        await producer.start()
+        yield producer
+    finally:
+        await stop_producer(producer)
 
 
 async def dismiss_deadletter(settings: Settings, offset: int) -> DeadLetter:

@@ -26,6 +26,7 @@ from broadcast.retry import Backoff
 from broadcast.routing import Route
 from broadcast.settings import Settings
 from schemas.alert import Alert
+from schemas.control import Control
 from schemas.job import Job
 from schemas.topics import Names
 
@@ -128,15 +129,21 @@ class NewCopies:
 
     async def _read_languages(self, alert_ids: Iterable[str]) -> dict[str, dict[str, int]]:
         rows = await self._connection.fetch(
-            "SELECT alert_id::text, document::text, planned_at FROM alerts WHERE alert_id = ANY ($1::text[]::uuid[])",
+            "SELECT alert_id::text, document::text, planned_at, control FROM alerts "
+            "WHERE alert_id = ANY ($1::text[]::uuid[])",
             list(alert_ids),
         )
         return {
-            row["alert_id"]: self._languages_of(row["alert_id"], row["document"], row["planned_at"]) for row in rows
+            row["alert_id"]: self._languages_of(row["alert_id"], row["document"], row["planned_at"], row["control"])
+            for row in rows
         }
 
-    def _languages_of(self, alert_id: str, document: str, planned_at: datetime | None) -> dict[str, int]:
-        # As the planner found them when it made the control record.
+    def _languages_of(
+        self, alert_id: str, document: str, planned_at: datetime | None, control: bytes | None
+    ) -> dict[str, int]:
+        if control is not None:
+            return languages_of(msgspec.json.decode(control, type=Control).variants)
+        # An alert that was planned before its control record was kept.
         try:
             alert = Alert.model_validate_json(document)
         except ValidationError as error:

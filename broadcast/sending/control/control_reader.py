@@ -59,7 +59,8 @@ class ControlReader:
     async def open(cls, settings: Settings) -> AsyncIterator["ControlReader"]:
         """Connect, and find the beginning of the log; waits for a broker that is away."""
         partition = TopicPartition(Names(settings.topic_prefix).control, 0)
-        consumer = make_consumer(settings, group_id=None)
+        # A stop must not wait for a transaction that somebody has left open; control records are written in none.
+        consumer = make_consumer(settings, group_id=None, isolation_level="read_uncommitted")
         try:
             await retry("control", consumer.start, service="kafka", away=AWAY)
             consumer.assign([partition])

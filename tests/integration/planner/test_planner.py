@@ -376,16 +376,36 @@ async def test_a_crash_between_database_and_broker_sends_what_was_decided(stage:
         asked = read_event(json.dumps(update).encode())
         decided = await Planning(connection, asked, 1, stage.settings, load_routes(stage.settings), utc_now()).plan()
     await pool.close()
-    assert [output.key for output in decided[:2]] == [f"{id_of(content)}/stop".encode(), str(id_of(update)).encode()]
+    assert [output.key for output in decided.control] == [
+        f"{id_of(content)}/stop".encode(),
+        str(id_of(update)).encode(),
+    ]
     await stage.put("alerts.v1", update)
     async with stage.running(planner.run, "planner"):
         await stage.until(lambda: _count(stage, 2))
     sent = await controls(stage)
-    assert {output.key for output in decided[:2]} < sent.keys()
-    assert sent[decided[1].key] == decided[1].value
+    assert {output.key for output in decided.control} < sent.keys()
+    assert sent[decided.control[1].key] == decided.control[1].value
     (sent_again,) = [one for one in await expansions(stage) if one.alert_id == id_of(update)]
-    assert sent_again.model_dump_json().encode() == decided[2].value
+    assert [sent_again.model_dump_json().encode()] == [output.value for output in decided.expansions]
     assert await stage.events(id_of(update)) == ["planned", "submitted"]
+
+
+async def test_a_control_record_keeps_its_value_whatever_settings_a_later_planner_has(stage: Control) -> None:
+    content = alert_content(["riverside"])
+    content["info"][0]["headline"] = "Leave the river. " * 20
+    pool = await create_pool(stage.settings)
+    async with durable_transaction(pool) as connection:
+        asked = read_event(json.dumps(content).encode())
+        decided = await Planning(connection, asked, 0, stage.settings, load_routes(stage.settings), utc_now()).plan()
+    await pool.close()
+    stage.settings = stage.settings.model_copy(update={"highest_segments": 1, "longest_expiry_seconds": 60})
+    await stage.put("alerts.v1", content)
+    async with stage.running(planner.run, "planner"):
+        await stage.until(lambda: _count(stage, 1))
+    assert await controls(stage) == {record.key: record.value for record in decided.control}
+    [expansion] = await expansions(stage)
+    assert [expansion.model_dump_json().encode()] == [record.value for record in decided.expansions]
 
 
 async def test_a_database_that_is_away_is_waited_for(stage: Control, postgres_server: Postgres) -> None:
