@@ -38,8 +38,8 @@ async def replay_deadletter(settings: Settings, offset: int) -> DeadLetter:
         mark = str(offset).encode()
         if letter.topic == names.control:
             # Nothing is written there in a transaction (docs/adr/0012); twice the same says no more than once.
-            async with _idempotent_producer(settings) as alone:
-                await _put_back(alone, letter, mark)
+            async with _idempotent_producer(settings) as idempotent:
+                await _put_back(idempotent, letter, mark)
         async with producer.transaction():
             if letter.topic != names.control:
                 await _put_back(producer, letter, mark)

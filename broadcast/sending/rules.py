@@ -75,7 +75,7 @@ def assess(
 
 
 def outcome_of_unsent(job: Job, outcome: Outcome, reason: str) -> tuple[Outcome, str]:
-    """The outcome of a job that ends without a submit of its own, and why: unknown if the phone may have the message.
+    """The outcome of a job that is not submitted, and why: unknown if the phone may have the message.
 
     An earlier sender may have written a job that is a possible duplicate; the SMSC has the segments that a job lacks.
     """
