@@ -109,7 +109,7 @@ delivery_duration = _histogram(
     buckets=_RECEIPT_SECONDS,
 )
 audit_lag = _gauge(
-    "audit_lag_seconds", "Age of the oldest record of the last batch when it was written; 0 once nothing is left"
+    "audit_lag_seconds", "Age of the oldest status or receipt that is not written to the audit; 0 if none is left"
 )
 audit_rows = _counter("audit_rows", "Rows written to the audit", "event")
 evidence_segments = _counter("evidence_segments", "Evidence segments written", "topic")
@@ -124,6 +124,15 @@ account_unreached_ratio = _gauge(
 alarms = _gauge("alarms", "Open alarms by kind", "kind")
 
 # every stage
+waits = _gauge(
+    "waits", "1 for each thing that keeps the process from being ready, by its name on /readyz", "stage", "hold"
+)
+server_away = _gauge(
+    "server_away_seconds",
+    "Since when a server that the process uses has not answered; 0 while it does",
+    "stage",
+    "service",
+)
 ready = _gauge("ready", "1 while the process answers /readyz with 200", "stage")
 consumer_lag = _gauge(
     "consumer_lag_seconds", "Since when the group has got no further, while records are left", "topic", "group"

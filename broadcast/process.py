@@ -19,7 +19,9 @@ import uvloop
 from broadcast import logs
 from broadcast.errors import FENCED_EXIT_CODE, BroadcastError, FencedError
 from broadcast.health import Health, http_server
+from broadcast.health.server_watch import watch_servers
 from broadcast.settings import Settings, load_settings
+from broadcast.stages import USES_DATABASE
 
 STOP_LIMIT_SECONDS: Final = 8.0
 """Most time from a signal to the end, below the 10 s after which Docker kills: what is not done by then is found by
@@ -137,5 +139,7 @@ async def _serve(name: str, run: Run, settings: Settings, stop: asyncio.Event, *
             server = http_server.serve(health, settings.metrics_host, settings.metrics_port)
             facts["metrics_port"] = await stack.enter_async_context(server)
         log.info("process_started", **facts)
+        watch = watch_servers(settings, health, database=USES_DATABASE.get(name), logs=health.logs)
+        await stack.enter_async_context(watch)
         await run(settings, health, stop)
     log.info("process_stopped")

@@ -14,6 +14,10 @@ STOP_ORDER: Final = ((API,), ("planner", "expander"), ("sender",), ("recorder",)
 """Groups of stages that stop together, in the order of their stop."""
 
 
+USES_DATABASE: Final = {"planner": True, "expander": True, "recorder": True, API: False}
+"""Stages that use PostgreSQL for their work, and whether they cannot go on without it."""
+
+
 def arguments_of(stage: str) -> tuple[str, ...]:
     """What Python is called with to run a stage as a process."""
     return ("-m", "broadcast.api") if stage == API else ("-m", "streams", stage)

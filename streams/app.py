@@ -16,7 +16,7 @@ from broadcast.database.pool import AWAY
 from broadcast.deadletters.writing import encode_letter, report_letter
 from broadcast.duties import run_duties, unless_stopped
 from broadcast.errors import LostTailError, PoisonError, UnavailableError
-from broadcast.health import Health
+from broadcast.health import Health, WatchedLog
 from broadcast.kafka import clients
 from broadcast.kafka.batches import Record
 from broadcast.kafka.events import Event, Source
@@ -64,6 +64,8 @@ class Stage:
         self.sources = Sources(settings, name, rereads=rereads)
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._topics: set[str] = set()
+        self._ends: dict[TopicPartition, int] = {}
+        health.logs.append(WatchedLog(self.sources.positions, self._ends.update))
         self._deadletters = Names(settings.topic_prefix).deadletters
         self._settling: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.app.on_partitions_assigned.connect(self._on_assigned, weak=False)
@@ -184,7 +186,7 @@ class Stage:
             self.health.behind(self.app.conf.id, self._lags())
 
     def _lags(self) -> dict[str, int]:
-        backlog = self.app.backlog()
+        backlog = self.app.backlog(self._ends)
         return {topic: backlog[topic] for topic in self._topics}
 
 

@@ -5,11 +5,12 @@ offset store; Kafka's group gives membership and assignment only.
 """
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from broadcast import metrics
@@ -18,9 +19,10 @@ from broadcast.audit.attempts.recording import ABANDONED, Recording, open_record
 from broadcast.audit.undelivered import OtherRoutes, other_routes
 from broadcast.audit.watch.outcome_alarms import OutcomeWatch
 from broadcast.audit.watch.sweep import sweep_forever
+from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.duties import run_duties
-from broadcast.health import Health
-from broadcast.kafka.assignment import Assignments
+from broadcast.health import Health, WatchedLog
+from broadcast.kafka.assignment import Assignment, Assignments
 from broadcast.kafka.clients import AWAY, make_consumer
 from broadcast.retry import Backoff, retry
 from broadcast.routes_file import load_routes
@@ -62,6 +64,10 @@ class Recorder:
         self.others: Final = others
         self._pause: Final = Backoff()
         self._ended: Final = asyncio.Event()
+        self._recording: Recording | None = None
+        self._written: dict[TopicPartition, int] = {}
+        health.logs.append(WatchedLog(self.consumer.assignment, self._note_ends))
+        health.shows.append(self._show_audit_lag)
 
     async def work(self, stop: asyncio.Event) -> None:
         """Record until stopped, one assignment after the other; whatever goes away is waited for."""
@@ -95,9 +101,17 @@ class Recorder:
     async def _record_assignment(self, stop: asyncio.Event) -> None:
         """Record what is assigned at this moment until that changes, or until `stop`."""
         assignment = self.assignments.take()
+        try:
+            await self._record(assignment, stop)
+        finally:
+            if self._recording is not None:
+                self._written, self._recording = self._recording.written, None
+
+    async def _record(self, assignment: Assignment, stop: asyncio.Event) -> None:
         async with open_recording(self.settings, assignment, self.poison_writer, self.others) as recording:
             if recording.assignment.revoked:
                 return
+            self._recording = recording
             # After a new connection too: only from a position on does the consumer connect to a partition's leader.
             self._seek(recording)
             self.health.release("start")
@@ -128,8 +142,8 @@ class Recorder:
         if not recording.assignment.current:
             return
         recording.add(read)
-        if recording.idle and not self.health.behind(self.group, await self._lags(recording)).lag:
-            metrics.audit_lag.set(0)
+        if recording.idle:
+            self.health.behind(self.group, await self._lags(recording))
 
     async def _write(self, recording: Recording) -> None:
         """Build the next batch while the one before is being written; then write it."""
@@ -143,6 +157,25 @@ class Recorder:
     async def _report_progress(self, recording: Recording) -> None:
         self._pause.reset()
         self.health.progress(self.group, await self._lags(recording))
+
+    def _note_ends(self, ends: Mapping[TopicPartition, int]) -> None:
+        """Report the lag by the ends of the logs while nothing is read, as while PostgreSQL is away."""
+        recording = self._recording
+        if recording is not None and recording.idle:
+            return  # by its own position, which passes the ends of transactions too
+        written = self._written if recording is None else recording.written
+        lags = {self.names.statuses: 0, self.names.receipts: 0}
+        for tp, offset in written.items():
+            lags[tp.topic] += max(0, ends.get(tp, 0) - offset)
+        self.health.behind(self.group, lags)
+
+    def _show_audit_lag(self) -> None:
+        recording, group = self._recording, self.health.groups.get(self.group)
+        oldest_at = None if recording is None else recording.oldest_at
+        if oldest_at is not None:
+            metrics.audit_lag.set(max(0, epoch_milliseconds() - oldest_at) / 1000)
+        else:
+            metrics.audit_lag.set(monotonic() - group.moved_at if group is not None and group.lag else 0)
 
     async def _lags(self, recording: Recording) -> dict[str, int]:
         """Records of the assigned partitions that are not recorded, by topic."""

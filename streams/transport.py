@@ -67,12 +67,15 @@ class Consumer(driver.Consumer):
             tracked.clear()
         return True
 
-    def backlog(self) -> Counter[str]:
-        """Records that the broker has told of and that are not done, in hand or not yet fetched, by topic."""
+    def backlog(self, ends: Mapping[TopicPartition, int]) -> Counter[str]:
+        """Records that are not done, in hand or not yet fetched, by topic.
+
+        `ends` are those of the logs as they were asked for: what a fetch has told last is old while nothing is fetched.
+        """
         waiting = Counter(message.topic for message in self.unacked)
         for partition, state in self._states():
-            if state.highwater is not None:
-                waiting[partition.topic] += max(0, state.highwater - state.position)
+            end = max(state.highwater or 0, ends.get(partition, 0))
+            waiting[partition.topic] += max(0, end - state.position)
         return waiting
 
     def went_back(self) -> TopicPartition | None:
@@ -116,10 +119,10 @@ class App(faust.App):
     def _new_transport(self) -> Transport:
         return Transport(self.conf.broker_consumer, self)
 
-    def backlog(self) -> Counter[str]:
-        """Records that this process is to do, by topic."""
+    def backlog(self, ends: Mapping[TopicPartition, int]) -> Counter[str]:
+        """Records that this process is to do, by topic; `ends` are those of the logs."""
         consumer: Consumer = self.consumer
-        return consumer.backlog()
+        return consumer.backlog(ends)
 
     def went_back(self) -> TopicPartition | None:
         """A partition of which less can be read than was read."""

@@ -25,13 +25,14 @@ Answer = tuple[HTTPStatus, str, bytes]
 def answer_probe(health: Health, path: str) -> Answer | None:
     """Status, content type and body for one of the three paths; None for any other.
 
-    `/healthz` is 503 when there is lag and no commit; `/readyz` is 503 as well while something holds the process.
+    `/healthz` is 200 whenever the event loop gets to it: who waits for a server is not ended, a loop that is blocked
+    does not answer. `/readyz` is 503 while something holds the process, or records are left and nothing is committed.
     """
     match path:
         case "/healthz":
-            return _report(health, health.healthy())
+            return _report(health, good=True)
         case "/readyz":
-            return _report(health, health.ready())
+            return _report(health, good=health.ready())
         case "/metrics":
             health.show()
             return HTTPStatus.OK, metrics.CONTENT_TYPE, metrics.render()
@@ -95,6 +96,6 @@ def _reply(health: Health, head: bytes) -> bytes:
     return "\r\n".join(lines).encode() + (b"" if method == b"HEAD" else body)
 
 
-def _report(health: Health, good: bool) -> Answer:
+def _report(health: Health, *, good: bool) -> Answer:
     status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
     return status, "application/json", json.dumps(health.report()).encode() + b"\n"

@@ -1,7 +1,9 @@
-"""Health of one process: whether it makes progress, not only whether it runs (`docs/monitoring.md`)."""
+"""Health of one process: what it waits for, and whether it makes progress (`docs/monitoring.md`)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+
+from aiokafka.structs import TopicPartition
 
 from broadcast import metrics
 from broadcast.clock import monotonic
@@ -11,6 +13,18 @@ STALL_SECONDS = 15.0
 
 Lags = Mapping[str, int]
 """Records that are left, by topic."""
+
+
+Ends = Mapping[TopicPartition, int]
+"""Where logs end, by partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedLog:
+    """What of Kafka a stage reads: its partitions at this moment, and who is told where they end."""
+
+    partitions: Callable[[], Iterable[TopicPartition]]
+    tell: Callable[[Ends], None]
 
 
 @dataclass(slots=True)
@@ -33,7 +47,8 @@ class Health:
 
     A stage calls `hold` with a reason while it is not ready, `degrade` with one while it works with less than it
     should (`release` when the reason is gone), and `progress` after each commit with the lag that is left, in records.
-    `facts` are what an operator wants to know though nothing is wrong, by name.
+    `facts` are what an operator wants to know though nothing is wrong, by name. `logs` are what it reads of Kafka;
+    `shows` set further metrics when they are read.
     """
 
     stage: str
@@ -43,6 +58,9 @@ class Health:
     degraded: dict[str, str] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
+    logs: list[WatchedLog] = field(default_factory=list)
+    shows: list[Callable[[], None]] = field(default_factory=list)
+    away_since: dict[str, float] = field(default_factory=dict)
     _outside: set[str] = field(default_factory=set, init=False)
 
     def hold(self, name: str, reason: str, *, outside: bool = False) -> None:
@@ -92,13 +110,22 @@ class Health:
         """Age of the last commit of a group that has lag, the oldest of them; 0 without lag."""
         return max((self.now() - group.committed_at for group in self.groups.values() if group.lag), default=0.0)
 
-    def healthy(self) -> bool:
+    def missing(self, service: str) -> None:
+        """Note that a server does not answer, from now on."""
+        self.away_since.setdefault(service, self.now())
+
+    def found(self, service: str) -> None:
+        """Note that a server answers."""
+        self.away_since.pop(service, None)
+        metrics.server_away.labels(self.stage, service).set(0)
+
+    def moving(self) -> bool:
         """False when there is lag and no commit for `stall_seconds`."""
         return self.stalled_seconds() <= self.stall_seconds
 
     def ready(self) -> bool:
-        """True when nothing holds it and it is healthy."""
-        return not self.holds and self.healthy()
+        """True when nothing holds it and it is moving."""
+        return not self.holds and self.moving()
 
     def started(self) -> bool:
         """True when nothing holds it but what is outside of this system."""
@@ -110,20 +137,32 @@ class Health:
             "stage": self.stage,
             "ready": self.ready(),
             "started": self.started(),
-            "healthy": self.healthy(),
+            "moving": self.moving(),
             "lag": self.lag,
             "stalled_seconds": round(self.stalled_seconds(), 3),
-            "holds": dict(self.holds),
+            "holds": self.holds | self._stall(),
             "degraded": dict(self.degraded),
             "facts": dict(self.facts),
         }
 
+    def _stall(self) -> dict[str, str]:
+        if self.moving():
+            return {}
+        return {"progress": f"no commit for {self.stalled_seconds():.0f} s, and {self.lag:,} records are left"}
+
     def show(self) -> None:
-        """Set the metrics of readiness and lag.
+        """Set the metrics of readiness, of servers that are away, and of lag.
 
         Call it when metrics are read: a stage that stalls does not call anything.
         """
         metrics.ready.labels(self.stage).set(self.ready())
+        metrics.waits.clear()
+        for name in self.holds.keys() | self._stall().keys():
+            metrics.waits.labels(self.stage, name).set(1)
+        for service, since in self.away_since.items():
+            metrics.server_away.labels(self.stage, service).set(self.now() - since)
+        for show in self.shows:
+            show()
         for name, group in self.groups.items():
             for topic, lag in group.lags.items():
                 metrics.consumer_lag_records.labels(topic, name).set(lag)

@@ -7,7 +7,7 @@ from typing import Final
 from aiokafka import TopicPartition
 
 from broadcast import metrics
-from broadcast.health import Health
+from broadcast.health import Health, WatchedLog
 from broadcast.sending.answers.tokens import Token
 from broadcast.sending.outbox import BeatContent
 from broadcast.sending.rules import UNANSWERED
@@ -72,14 +72,21 @@ class RouteProgress:
         self._group: Final = group
         self._topics: Final = tuple(topics)
         self._reached = -1
+        self._sources: Sources | None = None
+        self._ends: dict[TopicPartition, int] = {}
+        health.logs.append(WatchedLog(self._read_partitions, self._ends.update))
 
     def report(self, sources: Sources, log_end: Callable[[TopicPartition], int | None]) -> None:
-        """A beat is committed: report the lag that is left."""
+        """A beat is committed: report the lag that is left.
+
+        What a fetch has told of a log's end is old while nothing is fetched: the end that was asked for counts too.
+        """
+        self._sources = sources
         lags = dict.fromkeys(self._topics, 0)
         waiting = reached = 0
         for partition, source in sources.items():
             position = source.progress.committed
-            lag = max(0, (log_end(partition) or 0) - position.offset)
+            lag = max(0, max(log_end(partition) or 0, self._ends.get(partition, 0)) - position.offset)
             lags[partition.topic] += lag
             # A job on a delay topic stands still on purpose.
             if not source.delayed:
@@ -87,6 +94,9 @@ class RouteProgress:
                 reached += position.offset + position.end
         self._health.progress(self._group, lags, moved=not waiting or reached != self._reached)
         self._reached = reached
+
+    def _read_partitions(self) -> tuple[TopicPartition, ...]:
+        return () if self._sources is None else tuple(self._sources)
 
 
 def count_in_flight(sources: Iterable[Source[Token]]) -> Counter[Lane]:

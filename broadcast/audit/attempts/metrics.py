@@ -7,7 +7,6 @@ from broadcast import metrics
 from broadcast.audit.attempts.batch import Batch, Recorded
 from broadcast.audit.attempts.rows import Latencies
 from broadcast.audit.codes import RECEIPT_OF_CODE
-from broadcast.clock import epoch_milliseconds
 
 Names = Mapping[int, str]
 """Names of accounts by their numbers."""
@@ -22,7 +21,6 @@ def report_batch(batch: Batch, recorded: Recorded, accounts: Mapping[str, int]) 
         metrics.receipts_unreadable.labels(name).inc(number)
     for segment in batch.segments:
         metrics.evidence_segments.labels(segment.topic).inc()
-    metrics.audit_lag.set(max(0, epoch_milliseconds() - batch.oldest_at) / 1000)
     names: Names = {number: name for name, number in accounts.items()}
     report_first("matched", recorded.matched, names)
     report_first("early", recorded.early, names)

@@ -11,7 +11,7 @@ import asyncpg
 from aiokafka import ConsumerRecord, TopicPartition
 
 from broadcast.alarms import is_log_intact
-from broadcast.audit.attempts.batch import Batch, Recorded, commit_batch
+from broadcast.audit.attempts.batch import Batch, commit_batch
 from broadcast.audit.attempts.metrics import report_batch
 from broadcast.audit.attempts.poison import PoisonWriter
 from broadcast.audit.attempts.receipts import ParkedCache
@@ -72,8 +72,16 @@ class Recording:
         self._accounts: Final[dict[str, int]] = {}
         self._parked: Final = ParkedCache()
         self._pending: dict[TopicPartition, list[ConsumerRecord]] = defaultdict(list)
-        self._writing: asyncio.Task[Recorded] | None = None
+        self._writing: asyncio.Task[Mapping[TopicPartition, int]] | None = None
         self._began_at = 0.0
+        self._writing_since: int | None = None
+        self.written: Final = {tp: position.offset for tp, position in positions.items()}
+
+    @property
+    def oldest_at(self) -> int | None:
+        """Timestamp, in milliseconds, of the oldest record that was read and is not written; None without any."""
+        first = [records[0].timestamp for records in self._pending.values() if records]
+        return min([*first, *(() if self._writing_since is None else (self._writing_since,))], default=None)
 
     @property
     def connected(self) -> bool:
@@ -126,6 +134,7 @@ class Recording:
         """Write a batch in a task of its own; `take_written` comes first."""
         assert self._writing is None  # noqa: S101 (two writes would use one connection)
         self._began_at = monotonic()
+        self._writing_since = batch.oldest_at
         self._writing = asyncio.create_task(self._write(batch), name="recorder-write")
 
     async def take_written(self, *, wait: bool = False) -> bool:
@@ -134,8 +143,8 @@ class Recording:
             return False
         if not self._writing.done():
             await asyncio.wait([self._writing])
-        writing, self._writing = self._writing, None
-        writing.result()
+        writing, self._writing, self._writing_since = self._writing, None, None
+        self.written.update(writing.result())
         return True
 
     async def finish(self, timeout_seconds: float) -> None:
@@ -153,7 +162,7 @@ class Recording:
                 self._writing.exception()
         self._connection.terminate()
 
-    async def _write(self, batch: Batch) -> Recorded:
+    async def _write(self, batch: Batch) -> Mapping[TopicPartition, int]:
         await self._poison_writer.write(batch.poison)
         recorded = await commit_batch(
             self._connection,
@@ -166,7 +175,7 @@ class Recording:
         )
         report_batch(batch, recorded, self._accounts)
         await self._reserve_ids()
-        return recorded
+        return {TopicPartition(one.topic, one.partition): one.to_offset for one in batch.segments}
 
     async def _reserve_ids(self) -> None:
         await self._ids.reserve(self._connection, 2 * len(self.positions))

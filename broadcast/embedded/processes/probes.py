@@ -29,7 +29,7 @@ def has_started(port: int) -> Check:
 
     async def check() -> bool:
         report = await read_report(port)
-        return report is not None and report.get("started") is True and report.get("healthy") is True
+        return report is not None and report.get("started") is True and report.get("moving") is True
 
     return check
 

@@ -24,15 +24,16 @@ def test_readiness_is_held_until_released() -> None:
     assert ask(health, "/readyz") == (HTTPStatus.OK, health.report())
 
 
-def test_a_stall_is_unhealthy_and_not_ready() -> None:
+def test_a_stall_is_named_and_not_ready_but_alive() -> None:
     now = 100.0
     health = Health("recorder", now=lambda: now)
     health.release("start")
     health.behind("g", {"statuses": 7, "receipts": 0})
     now += 60.0
-    assert ask(health, "/healthz")[0] == HTTPStatus.SERVICE_UNAVAILABLE
+    assert ask(health, "/healthz")[0] == HTTPStatus.OK, "who waits for others is not to be ended"
     status, body = ask(health, "/readyz")
     assert (status, body["lag"], body["stalled_seconds"]) == (HTTPStatus.SERVICE_UNAVAILABLE, 7, 60.0)
+    assert body["holds"] == {"progress": "no commit for 60 s, and 7 records are left"}
     health.progress("g", {"statuses": 3, "receipts": 0})
     assert ask(health, "/readyz")[0] == HTTPStatus.OK
 
@@ -43,9 +44,9 @@ def test_one_group_that_stalls_is_not_hidden_by_another() -> None:
     health.progress("north", {"jobs.north": 5})
     now += 16.0
     health.progress("south", {"jobs.south": 5})
-    assert not health.healthy()
+    assert not health.moving()
     health.progress("north", {"jobs.north": 0})
-    assert health.healthy()
+    assert health.moving()
 
 
 def test_lag_is_shown_as_it_is_when_it_is_asked_for() -> None:
@@ -64,7 +65,7 @@ def test_lag_is_shown_as_it_is_when_it_is_asked_for() -> None:
     assert shown("jobs") == (5, 0)
     now += 20.0
     health.progress("shown", {"jobs": 7, "delay": 0}, moved=False)
-    assert health.healthy(), "it commits, if only that it is still there"
+    assert health.moving(), "it commits, if only that it is still there"
     assert shown("jobs") == (7, 20)
     assert shown("delay") == (0, 0)
     now += 5.0
@@ -74,6 +75,37 @@ def test_lag_is_shown_as_it_is_when_it_is_asked_for() -> None:
     now += 5.0
     health.progress("shown", {"jobs": 0, "delay": 0}, moved=False)
     assert shown("jobs") == (0, 0)
+
+
+def test_a_server_that_does_not_answer_is_a_metric_that_grows_until_it_answers() -> None:
+    now = 100.0
+    health = Health("watched", now=lambda: now)
+    labels = {"stage": "watched", "service": "kafka"}
+
+    def shown() -> float | None:
+        answer_probe(health, "/metrics")
+        return metrics.REGISTRY.get_sample_value("tocsin_server_away_seconds", labels)
+
+    health.missing("kafka")
+    now += 7.0
+    health.missing("kafka")
+    assert shown() == 7
+    health.found("kafka")
+    assert shown() == 0
+
+
+def test_what_holds_a_process_is_a_metric_that_goes_with_its_cause() -> None:
+    health = Health("held")
+    health.release("start")
+    health.hold("kafka unanswered", "does not answer")
+
+    def shown() -> float | None:
+        answer_probe(health, "/metrics")
+        return metrics.REGISTRY.get_sample_value("tocsin_waits", {"stage": "held", "hold": "kafka unanswered"})
+
+    assert shown() == 1
+    health.release("kafka unanswered")
+    assert shown() is None
 
 
 def test_metrics_are_prometheus_text() -> None:

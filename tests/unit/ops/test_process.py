@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from broadcast.errors import FENCED_EXIT_CODE
@@ -85,3 +86,40 @@ def test_sigint_stops_too() -> None:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "WHAT": "stopped"}
     ended = subprocess.run([sys.executable, "-c", program], env=environment, cwd=ROOT, capture_output=True, check=False)
     assert ended.returncode == 0, ended.stderr
+
+
+STUCK = """
+import asyncio, time
+from broadcast.health import Health, http_server
+
+async def main():
+    async with http_server.serve(Health("planner"), "127.0.0.1", 0) as port:
+        print(port, flush=True)
+        await asyncio.to_thread(input)
+        time.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+def test_a_blocked_event_loop_does_not_answer_healthz() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", STUCK], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            url = f"http://127.0.0.1:{int(process.stdout.readline())}/healthz"
+            assert httpx.get(url, timeout=5, trust_env=False).status_code == 200
+            process.stdin.write("block\n")
+            process.stdin.flush()
+            # The thread that waits for the line gives it to the loop, which then stands still.
+            for _ in range(100):
+                try:
+                    httpx.get(url, timeout=0.3, trust_env=False)
+                except httpx.TimeoutException:
+                    break
+            else:
+                pytest.fail("answers although its loop is blocked")
+        finally:
+            process.kill()

@@ -1,0 +1,88 @@
+"""A server that is frozen is named on /readyz, and the process that waits for it stays alive."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+import psutil
+import pytest
+
+from broadcast import metrics
+from broadcast.embedded.servers.kafka import Kafka
+from broadcast.embedded.servers.postgres import Postgres
+from broadcast.health import Health, server_watch
+from broadcast.health.http_server import answer_probe
+from broadcast.health.server_watch import watch_servers
+from broadcast.kafka.topics import create_topics
+from broadcast.settings import Settings
+from tests.support.recorder_under_test import RecorderUnderTest
+from tests.support.waiting import eventually
+
+UNANSWERED = ["kafka unanswered", "postgresql unanswered"]
+BUDGET_SECONDS = server_watch.ASK_SECONDS + server_watch.ANSWER_SECONDS + 2
+
+
+@contextmanager
+def frozen(*pids: int) -> Iterator[None]:
+    """These processes and all that they started stand still while the context is open."""
+    processes = [each for pid in pids for each in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))]
+    for process in processes:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGCONT)
+
+
+def status(health: Health, path: str) -> HTTPStatus:
+    answer = answer_probe(health, path)
+    assert answer is not None
+    return answer[0]
+
+
+@pytest.mark.parametrize("database_needed", [True, False])
+async def test_frozen_servers_are_named_within_the_budget_and_answer_again_after_it(
+    settings: Settings, kafka_broker: Kafka, postgres_server: Postgres, database_needed: bool
+) -> None:
+    health = Health("watching")
+    health.release("start")
+    async with watch_servers(settings, health, database=database_needed):
+        with frozen(kafka_broker.process.pid, postgres_server.process.pid):
+            await eventually(
+                lambda: sorted(health.holds | health.degraded) == UNANSWERED, within_seconds=BUDGET_SECONDS
+            )
+            assert ("postgresql unanswered" in health.holds) == database_needed
+            assert status(health, "/readyz") == HTTPStatus.SERVICE_UNAVAILABLE
+            assert status(health, "/healthz") == HTTPStatus.OK
+        await eventually(lambda: health.ready() and not health.degraded, within_seconds=BUDGET_SECONDS)
+
+
+async def test_what_waits_in_kafka_while_postgresql_is_frozen_is_shown_as_it_is(
+    settings: Settings, postgres_server: Postgres
+) -> None:
+    await create_topics(settings, [])
+    under_test = RecorderUnderTest(settings)
+    await under_test.make_alert(2_000)
+    topic = under_test.names.statuses
+    labels = {"topic": topic, "group": f"{settings.topic_prefix}recorder"}
+
+    def shown(name: str, **labels: str) -> float:
+        answer_probe(under_test.health, "/metrics")
+        return metrics.REGISTRY.get_sample_value(f"tocsin_{name}", labels) or 0.0
+
+    async with (
+        under_test.recorder(),
+        watch_servers(settings, under_test.health, database=True, logs=under_test.health.logs),
+    ):
+        await under_test.send(topic, under_test.statuses([1]))
+        await under_test.wait_for(queued=1_999, submitted=1)
+        with frozen(postgres_server.process.pid):
+            for partition in range(2):
+                await under_test.send(topic, under_test.statuses(range(2, 1_002)), partition=partition)
+            await eventually(lambda: shown("consumer_lag_records", **labels) >= 2_000)
+            before = shown("audit_lag_seconds")
+            await eventually(lambda: shown("audit_lag_seconds") > before)
+        await eventually(lambda: shown("consumer_lag_records", **labels) == 0)
+        assert shown("audit_lag_seconds") == 0
