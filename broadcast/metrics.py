@@ -113,6 +113,10 @@ audit_lag = _gauge(
 )
 audit_rows = _counter("audit_rows", "Rows written to the audit", "event")
 evidence_segments = _counter("evidence_segments", "Evidence segments written", "topic")
+sweep_last_success = _gauge(
+    "sweep_last_success_timestamp_seconds", "When a step of the recorder's sweep last came to its end", "step"
+)
+sweep_steps_failed = _counter("sweep_steps_failed", "Steps of the sweep that failed or took too long", "step")
 reconciliation_gap = _gauge("reconciliation_gap", "Recipients unaccounted for, over live alerts", "alert_class")
 audit_chain_verified = _gauge("audit_chain_verified_timestamp_seconds", "When the chain was last verified, and sound")
 account_failed_ratio = _gauge(

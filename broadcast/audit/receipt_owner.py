@@ -49,7 +49,7 @@ CROSS JOIN LATERAL (
     SELECT b.*, b.ctid FROM attempts b WHERE b.message_key = r.key AND $4::bigint = ANY (b.receipt_evidence)
         AND ({same_number("b", "r.hash")} OR (NOT r.by_text
             AND NOT EXISTS (SELECT FROM attempts c WHERE c.message_key = r.key AND c.number_hash = r.hash)
-            AND NOT EXISTS (SELECT FROM parked_receipts p
+            AND NOT EXISTS (SELECT FROM unmatched_receipts p
                 WHERE p.message_key = r.key AND p.number_hash = r.hash AND p.evidence_id = $4)))
     LIMIT 1
 ) a

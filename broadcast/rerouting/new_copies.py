@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, NoReturn
 
 import asyncpg
 import msgspec
@@ -17,6 +17,7 @@ from broadcast import metrics
 from broadcast.alerts.assessment import read_content
 from broadcast.cap import choose_all, languages_of
 from broadcast.clock import utc_now
+from broadcast.database.leases import Lease
 from broadcast.database.pool import AWAY, connect, wait_for_database
 from broadcast.kafka.batches import Record, write_records
 from broadcast.kafka.clients import make_producer, start_client
@@ -32,14 +33,21 @@ from schemas.topics import Names
 
 log = structlog.get_logger(__name__)
 
-LOCK: Final = 0xA0D18
-"""Advisory lock of the one process that does this; its producer's transactional id fences the one before."""
+LEASE: Final = "rerouting"
+"""Of the one process that does this; its producer's transactional id fences the one before."""
+
+LEASE_SECONDS: Final = 10.0
+"""Renewed before each look; if a look takes longer, another process may take over, and fences this one."""
+
 
 LOOK_SECONDS: Final = 1.0
 LONGEST_LOOK_SECONDS: Final = 60.0
 """A look takes some milliseconds; a server that needs this long is as good as away."""
 
 LONGEST_PAUSE_SECONDS: Final = 5.0
+RELEASE_SECONDS: Final = 1.0
+"""To give the lease up at a stop; else it ends by itself."""
+
 INTERRUPTED: tuple[type[BaseException], ...] = (*AWAY, KafkaError, IllegalOperation, AssertionError)
 """The last two are aiokafka's words for a producer that has ended."""
 
@@ -47,7 +55,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 async def reroute_forever(settings: Settings, routes: Sequence[Route]) -> None:
-    """Send new copies until cancelled; both servers are waited for, another process's lock too.
+    """Send new copies until cancelled; both servers are waited for, another process's lease too.
 
     Returns at once where no route has an `undelivered_route`.
     """
@@ -55,15 +63,15 @@ async def reroute_forever(settings: Settings, routes: Sequence[Route]) -> None:
     others = {route.name: route for route in routes if route.name in wanted}
     if not others:
         return
+    lease = Lease(LEASE, "expander", settings)
     pause = Backoff(first_seconds=LOOK_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS)
     while True:
         connection = await wait_for_database("rerouting", lambda: connect(settings, "expander"))
         try:
-            while True:
-                if await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
-                    break
-                await asyncio.sleep(LOOK_SECONDS)
-            await _reroute_locked(settings, others, connection, pause)
+            await _reroute_in_turn(settings, others, connection, lease, pause)
+        except asyncio.CancelledError:
+            await asyncio.wait([asyncio.create_task(lease.release(connection))], timeout=RELEASE_SECONDS)
+            raise
         except INTERRUPTED as error:
             log.warning("rerouting_interrupted", error=repr(error))
         except Exception:
@@ -74,16 +82,26 @@ async def reroute_forever(settings: Settings, routes: Sequence[Route]) -> None:
         await pause.sleep()
 
 
-async def _reroute_locked(
-    settings: Settings, others: Mapping[str, Route], connection: asyncpg.Connection, pause: Backoff
+async def _reroute_in_turn(
+    settings: Settings, others: Mapping[str, Route], connection: asyncpg.Connection, lease: Lease, pause: Backoff
+) -> NoReturn:
+    while True:
+        if await lease.take(connection, LEASE_SECONDS):
+            await _reroute_on(settings, others, connection, lease, pause)
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _reroute_on(
+    settings: Settings, others: Mapping[str, Route], connection: asyncpg.Connection, lease: Lease, pause: Backoff
 ) -> None:
+    """Send new copies while the lease is held; returns when another process has it."""
     transactional_id = f"{settings.topic_prefix}reroute"
     producer = await start_client(
         "rerouting", lambda: make_producer(settings, transactional_id=transactional_id), stop_producer
     )
     try:
         copies = NewCopies(settings, others, connection, producer)
-        while True:
+        while await lease.take(connection, LEASE_SECONDS):
             async with asyncio.timeout(LONGEST_LOOK_SECONDS):
                 count = await copies.send()
             pause.reset()

@@ -172,7 +172,7 @@ async def _check_unreadable(connection: Connection, found: Rebuild, segment: int
 
 async def _check_parked(connection: Connection, found: Rebuild, segment: int, missing: list[MergedReceipt]) -> None:
     rows = await connection.fetch(
-        "SELECT message_key, number_hash FROM parked_receipts "
+        "SELECT message_key, number_hash FROM unmatched_receipts "
         "WHERE message_key = ANY ($1::bigint[]) AND evidence_id = $2",
         [one.message_key for one in missing],
         segment,

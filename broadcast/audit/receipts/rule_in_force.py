@@ -17,7 +17,7 @@ SEGMENTS_MAX: Final = 50
 """Segments that are looked through for a receipt of the account, the newest first."""
 
 _PARKED = """
-SELECT evidence_id FROM parked_receipts p WHERE account = $1 ORDER BY p.received_at DESC LIMIT 1
+SELECT evidence_id FROM unmatched_receipts p WHERE account = $1 ORDER BY p.received_at DESC LIMIT 1
 """
 
 _NEWEST = """

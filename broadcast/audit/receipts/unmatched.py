@@ -41,10 +41,18 @@ NAMES_NO_ATTEMPT: Final = f"""
 """A receipt that came again when its attempt had one long before is parked too, and says nothing about the rule."""
 
 _ACCOUNTS = f"""
-SELECT p.account, n.name, count(*) FILTER (WHERE p.parked_at > $3) AS count,
-    count(*) FILTER (WHERE p.parked_at <= $3) AS given_up, min(p.received_at) AS oldest, max(p.received_at) AS newest
-FROM parked_receipts p JOIN accounts n ON n.id = p.account
-WHERE p.parked_at < $1 AND ($2::text IS NULL OR n.name = $2) AND {NAMES_NO_ATTEMPT} GROUP BY 1, 2 ORDER BY 2
+SELECT u.account, n.name, sum(u.count)::bigint AS count, sum(u.given_up)::bigint AS given_up,
+    min(u.oldest) AS oldest, max(u.newest) AS newest
+FROM accounts n JOIN (
+    SELECT p.account, count(*) FILTER (WHERE p.parked_at > $3) AS count,
+        count(*) FILTER (WHERE p.parked_at <= $3) AS given_up,
+        min(p.received_at) AS oldest, max(p.received_at) AS newest
+    FROM parked_receipts p WHERE p.parked_at < $1 AND {NAMES_NO_ATTEMPT} GROUP BY 1
+    UNION ALL
+    SELECT g.account, 0, count(*), min(g.received_at), max(g.received_at)
+    FROM given_up_receipts g WHERE g.nameless GROUP BY 1
+) u ON n.id = u.account
+WHERE $2::text IS NULL OR n.name = $2 GROUP BY 1, 2 ORDER BY 2
 """
 
 _WAITING = f"""

@@ -15,8 +15,8 @@ from broadcast.audit.outcomes.shares import Limits, Scope, Tally, WatchedAccount
 from broadcast.routing import Route
 from broadcast.settings import Settings
 
-LOOK_EVERY: Final = 5
-"""Sweeps, of a second each, between two looks."""
+LOOK_SECONDS: Final = 5.0
+"""Between two looks."""
 
 ENDED_BY: Final = "recorder"
 """Who has cleared an alarm because fewer fail since."""

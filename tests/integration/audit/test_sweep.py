@@ -56,7 +56,7 @@ async def test_an_alert_that_expires_before_its_audience_is_found_raises_an_alar
     alerts: Alerts, connection: asyncpg.Connection
 ) -> None:
     alert_id = await alerts.make([1], expires_at=NOW, state="accepted")
-    await connection.execute("UPDATE alerts SET audience = NULL WHERE alert_id = $1::text::uuid", alert_id)
+    await connection.execute("UPDATE alerts SET audience = NULL WHERE alert_id = $1", alert_id)
     await sweep(connection, NOW + timedelta(seconds=61))
     assert await state_of(connection, alert_id) == ("expired", True)
     assert await kinds(connection) == ["alert_not_sent"]

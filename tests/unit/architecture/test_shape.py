@@ -24,7 +24,7 @@ PURE = (
 LONGEST_FILE = 500
 MEDIAN_FILE = 160
 MOST_FILES = 14
-"""Of one room, its `__init__` aside."""
+"""Of one room, its `__init__` aside. Migrations are a history, to which each change of a table adds."""
 IO_CALLS = {"open", "print", "input"}
 
 SAME_NAMES = {
@@ -74,7 +74,9 @@ def test_no_file_is_long_and_half_of_them_are_short() -> None:
 
 
 def test_a_room_has_few_files() -> None:
-    files = Counter(str(path.parent) for path in sources(*PACKAGES) if path.name != "__init__.py")
+    files = Counter(
+        str(path.parent) for path in sources(*PACKAGES) if path.name != "__init__.py" and path.parent.name != "versions"
+    )
     assert not {room: count for room, count in files.items() if count > MOST_FILES}
 
 
