@@ -32,9 +32,12 @@ DELIVERED: Final = CODE_OF_RECEIPT[ReceiptState.DELIVERED]
 NO_ACCOUNT: Final = 0
 """Number of the account of what was not submitted."""
 
+LAST_SLOT: Final = 2**31 - 1
+"""A record may name any instant up to the year 10000: what is later than the year 2310 is counted in this slot."""
+
 SLOT_OF_ATTEMPT: Final = f"""
-    CASE WHEN coalesce(a.submitted_at, a.answered_at) > now() - interval '{WINDOW.seconds} seconds'
-    THEN floor(date_part('epoch', coalesce(a.submitted_at, a.answered_at)) / {SLOT_SECONDS})::int END
+    CASE WHEN coalesce(a.submitted_at, a.answered_at) > now() - interval '{WINDOW.seconds} seconds' THEN
+        least(floor(date_part('epoch', coalesce(a.submitted_at, a.answered_at)) / {SLOT_SECONDS}), {LAST_SLOT})::int END
 """
 """SQL: the slot of an attempt `a`, null if it is older than the window."""
 
@@ -72,7 +75,7 @@ OutcomeCounts: TypeAlias = Counter[OutcomeKey]
 
 def slot_of(milliseconds: int) -> int:
     """The slot of an instant in milliseconds since the epoch."""
-    return milliseconds // (SLOT_SECONDS * 1000)
+    return min(milliseconds // (SLOT_SECONDS * 1000), LAST_SLOT)
 
 
 def slot_at(instant: datetime) -> int:
