@@ -25,6 +25,7 @@ LONGEST_FILE = 500
 MEDIAN_FILE = 160
 MOST_FILES = 14
 """Of one room, its `__init__` aside. Migrations are a history, to which each change of a table adds."""
+MIGRATIONS = "broadcast/database/migrations/versions"
 IO_CALLS = {"open", "print", "input"}
 
 SAME_NAMES = {
@@ -78,6 +79,15 @@ def test_a_room_has_few_files() -> None:
         str(path.parent) for path in sources(*PACKAGES) if path.name != "__init__.py" and path.parent.name != "versions"
     )
     assert not {room: count for room, count in files.items() if count > MOST_FILES}
+
+
+def test_each_migration_follows_the_one_before() -> None:
+    names = sorted(path.name for path in (ROOT / MIGRATIONS).glob("[0-9]*.py"))
+    assert [name[:4] for name in names] == [f"{number:04d}" for number in range(1, len(names) + 1)]
+    for number, name in enumerate(names, 1):
+        text = (ROOT / MIGRATIONS / name).read_text()
+        before = f'"{number - 1:04d}"' if number > 1 else "None"
+        assert f'revision = "{number:04d}"\ndown_revision = {before}\n' in text, name
 
 
 def test_files_of_one_name_are_one_kind_of_thing() -> None:
