@@ -11,6 +11,7 @@ import msgspec
 from broadcast.audience.chunks import GENESIS, chain, chunk_digest
 from broadcast.audit.attempts.batch import Batch, Recorded, commit_batch
 from broadcast.audit.attempts.receipts import ParkedCache
+from broadcast.audit.chunk_states.chunk_ends import ChunkEnds
 from broadcast.audit.evidence.chain import RawRecord
 from broadcast.audit.evidence.segments import Position, SegmentIds
 from schemas.receipt import Receipt
@@ -33,6 +34,7 @@ class RecorderWithoutKafka:
     ids: SegmentIds = field(default_factory=SegmentIds)
     parked: ParkedCache = field(default_factory=ParkedCache)
     accounts: dict[str, int] = field(default_factory=dict)
+    chunks: ChunkEnds = field(default_factory=ChunkEnds)
     positions: dict[str, Position] = field(default_factory=dict)
 
     async def write(
@@ -65,6 +67,7 @@ class RecorderWithoutKafka:
             batch,
             parked=self.parked,
             accounts=self.accounts,
+            chunks=self.chunks,
             shard=self.shard,
             log_intact=self.log_intact,
             others=self.others,

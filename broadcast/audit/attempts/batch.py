@@ -12,7 +12,9 @@ from broadcast.audit.attempts.counters import add_to_counters, lock_and_recount
 from broadcast.audit.attempts.decoding import Poison, Read, Unreadable, read_receipts, read_statuses
 from broadcast.audit.attempts.joining import delete_parked, join, park
 from broadcast.audit.attempts.receipts import MergedReceipt, ParkedCache, merge_receipts
-from broadcast.audit.attempts.rows import AttemptRows, Deltas, Latencies, Recipient, add_statuses
+from broadcast.audit.attempts.rows import AttemptRows, Latencies, Recipient, add_statuses
+from broadcast.audit.chunk_states.chunk_ends import ChunkEnds
+from broadcast.audit.chunk_states.moves import merge_moves
 from broadcast.audit.errors import AmbiguousError, StaleError
 from broadcast.audit.evidence.chain import Record
 from broadcast.audit.evidence.segments import Position, Segment, add_segments
@@ -89,6 +91,7 @@ async def commit_batch(
     *,
     parked: ParkedCache,
     accounts: dict[str, int],
+    chunks: ChunkEnds,
     shard: int,
     log_intact: bool,
     others: OtherRoutes,
@@ -121,7 +124,7 @@ async def commit_batch(
     for tries in range(_TRIES):
         try:
             recorded, unmatched = await _commit_once(
-                connection, batch, rows, receipts, accounts, other_of, shard, exact=exact
+                connection, batch, rows, receipts, accounts, other_of, shard, chunks, exact=exact
             )
         except AmbiguousError:
             exact = True
@@ -143,6 +146,7 @@ async def _commit_once(  # noqa: PLR0917 (called once)
     accounts: Mapping[str, int],
     other_of: Mapping[int, str],
     shard: int,
+    chunks: ChunkEnds,
     *,
     exact: bool,
 ) -> tuple[Recorded, list[MergedReceipt]]:
@@ -157,13 +161,12 @@ async def _commit_once(  # noqa: PLR0917 (called once)
             )
         joined = await join(connection, receipts, exact=exact, undelivered_of=other_of.keys())
         await park(connection, joined.unmatched, accounts)
-        deltas: Deltas = Counter(rows.deltas)
-        deltas.update(joined.deltas)
+        moves = [rows.moves, joined.moves]
         needs_recount: set[Recipient] = rows.needs_recount | joined.needs_recount
         if needs_recount:
             own = {segment.id for segment in batch.segments}
-            deltas.update(await lock_and_recount(connection, needs_recount, own, joined.before))
-        await add_to_counters(connection, shard, deltas)
+            moves.append(await lock_and_recount(connection, needs_recount, own, joined.before))
+        await add_to_counters(connection, shard, merge_moves(moves), chunks)
         # Not `+`: it drops what is taken back.
         outcomes: OutcomeCounts = Counter(rows.outcomes)
         outcomes.update(joined.outcomes)

@@ -1,17 +1,15 @@
-"""Counters per alert and state, kept exact by changes instead of by counting rows."""
+"""Counters of alerts and chunks by state, kept exact by changes instead of by counting rows."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
 import asyncpg
 
 from broadcast.audit.attempts.joining import RowKey
-from broadcast.audit.attempts.rows import Deltas, Recipient
-from broadcast.audit.codes import (
-    CODE_OF_STATE,
-    POSSIBLE_DUPLICATES,
-    QUEUED,
-)
+from broadcast.audit.attempts.rows import Recipient
+from broadcast.audit.chunk_states.chunk_ends import ChunkEnds
+from broadcast.audit.chunk_states.moves import Moves, add_up, add_up_by_chunk
+from broadcast.audit.codes import CODE_OF_STATE, POSSIBLE_DUPLICATES, QUEUED
 from broadcast.audit.coverage import Part, state_of_parts
 
 LOCK_CLASS = 0xA0D1
@@ -30,29 +28,30 @@ async def lock_and_recount(
     recipients: Iterable[Recipient],
     own_evidence: Collection[int],
     before: Mapping[RowKey, int | None],
-) -> Deltas:
-    """Changes by what this transaction did to recipients with several attempts; locks each alert until it ends.
+) -> Moves:
+    """What this transaction did to recipients with several attempts; locks each alert until it ends.
 
     `own_evidence` are the segments whose attempts it copied; `before` are the codes of receipts that it replaced.
-    Two recorders that do this for one alert wait for each other; so the changes add up, whatever each could see.
+    Two recorders that do this for one alert wait for each other; so their moves add up, whatever each could see.
     """
     by_alert: dict[str, list[int]] = defaultdict(list)
     for alert_id, recipient_id in recipients:
         by_alert[alert_id].append(recipient_id)
-    deltas: Deltas = Counter()
+    moves: Moves = {}
     for alert_id in sorted(by_alert):
         await connection.execute("SELECT pg_advisory_xact_lock($1, hashtext($2))", LOCK_CLASS, alert_id)
-        deltas.update(await _count(connection, alert_id, sorted(by_alert[alert_id]), own_evidence, before))
-    return deltas
+        await _find_moves(connection, alert_id, sorted(by_alert[alert_id]), own_evidence, before, moves)
+    return moves
 
 
-async def _count(
+async def _find_moves(  # noqa: PLR0917 (called once)
     connection: asyncpg.Connection,
     alert_id: str,
     recipient_ids: list[int],
     own_evidence: Collection[int],
     before: Mapping[RowKey, int | None],
-) -> Deltas:
+    moves: Moves,
+) -> None:
     rows = await connection.fetch(_ATTEMPTS, alert_id, recipient_ids)
     if any(row["only_attempt"] for row in rows):
         # Waits for a receipt that another recorder is writing there, and makes it recount too, next time.
@@ -66,8 +65,7 @@ async def _count(
     grouped: dict[int, list[asyncpg.Record]] = defaultdict(list)
     for row in rows:
         grouped[row["recipient_id"]].append(row)
-    deltas: Deltas = Counter()
-    for attempts in grouped.values():
+    for recipient_id, attempts in grouped.items():
         was: list[Part] = []
         now: list[Part] = []
         was_marked = now_marked = False
@@ -81,25 +79,39 @@ async def _count(
             key = (*submit, part.attempt, part.segment, row["message_key"])
             was.append(part._replace(receipt=before.get(key, part.receipt)))
             was_marked |= row["possible_duplicate"]
-        deltas[alert_id, CODE_OF_STATE[state_of_parts(was)]] -= 1
-        deltas[alert_id, CODE_OF_STATE[state_of_parts(now)]] += 1
-        deltas[alert_id, POSSIBLE_DUPLICATES] += now_marked - was_marked
-    return deltas
+        kind = alert_id, CODE_OF_STATE[state_of_parts(was)], CODE_OF_STATE[state_of_parts(now)]
+        moves.setdefault(kind, []).append(recipient_id)
+        if now_marked and not was_marked:
+            moves.setdefault((alert_id, QUEUED, POSSIBLE_DUPLICATES), []).append(recipient_id)
 
 
-async def add_to_counters(connection: asyncpg.Connection, shard: int, deltas: Deltas) -> None:
-    """Add changes to this recorder's counters, rows in ascending order."""
-    changes = sorted((key, count) for key, count in deltas.items() if count and key[1] != QUEUED)
-    if not changes:
+_ADD = """
+WITH alerts AS (
+    INSERT INTO counters (alert_id, shard, state, count)
+    SELECT a::uuid, $1, s, n FROM unnest($2::text[], $3::smallint[], $4::bigint[]) AS t(a, s, n)
+    ON CONFLICT (alert_id, shard, state) DO UPDATE SET count = counters.count + excluded.count
+)
+INSERT INTO chunk_counters (alert_id, chunk, shard, state, count)
+SELECT a::uuid, c, $1, s, n FROM unnest($5::text[], $6::integer[], $7::smallint[], $8::bigint[]) AS t(a, c, s, n)
+ON CONFLICT (alert_id, chunk, shard, state) DO UPDATE SET count = chunk_counters.count + excluded.count
+"""
+
+
+async def add_to_counters(connection: asyncpg.Connection, shard: int, moves: Moves, chunks: ChunkEnds) -> None:
+    """Add moves to this recorder's counters, of alerts and of their chunks; rows in ascending order."""
+    if not moves:
         return
+    await chunks.load(connection, {alert_id for alert_id, _, _ in moves})
+    by_alert = sorted(add_up(moves).items())
+    by_chunk = sorted(add_up_by_chunk(moves, chunks.ends).items())
     await connection.execute(
-        """
-        INSERT INTO counters (alert_id, shard, state, count)
-        SELECT a::uuid, $1, s, c FROM unnest($2::text[], $3::smallint[], $4::bigint[]) AS t(a, s, c)
-        ON CONFLICT (alert_id, shard, state) DO UPDATE SET count = counters.count + excluded.count
-        """,
+        _ADD,
         shard,
-        [alert_id for (alert_id, _), _ in changes],
-        [state for (_, state), _ in changes],
-        [count for _, count in changes],
+        [alert_id for (alert_id, _), _ in by_alert],
+        [state for (_, state), _ in by_alert],
+        [count for _, count in by_alert],
+        [alert_id for (alert_id, _, _), _ in by_chunk],
+        [chunk for (_, chunk, _), _ in by_chunk],
+        [state for (_, _, state), _ in by_chunk],
+        [count for _, count in by_chunk],
     )

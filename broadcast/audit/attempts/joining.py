@@ -7,7 +7,8 @@ from typing import NamedTuple
 import asyncpg
 
 from broadcast.audit.attempts.receipts import MergedReceipt
-from broadcast.audit.attempts.rows import Deltas, Latencies, Recipient
+from broadcast.audit.attempts.rows import Latencies, Recipient
+from broadcast.audit.chunk_states.moves import Moves
 from broadcast.audit.codes import STATE_CODE_OF_RECEIPT, SUBMITTED
 from broadcast.audit.errors import AmbiguousError
 from broadcast.audit.outcomes.outcome_counts import (
@@ -66,12 +67,13 @@ WITH r AS (
         (date_part('epoch', r.at - a.submitted_at) * 1000)::bigint AS latency, {SLOT_OF_ATTEMPT} AS slot
 )
 SELECT alert_id, account, receipt_before, receipt_state, code, slot,
-    array_agg(number) AS numbers, array_agg(latency) AS latencies,
+    array_agg(number) AS numbers, array_agg(latency) AS latencies, array_agg(recipient_id) AS recipients,
     true AS only_attempt, NULL::bigint AS recipient_id, NULL::bigint AS evidence_id,
     NULL::smallint AS attempt, NULL::smallint AS segment, NULL::bigint AS message_key
 FROM joined WHERE only_attempt AND ({_SINGLY}) IS NOT TRUE GROUP BY 1, 2, 3, 4, 5, 6
 UNION ALL
-SELECT alert_id, account, receipt_before, receipt_state, code, slot, ARRAY[number], ARRAY[latency],
+SELECT alert_id, account, receipt_before, receipt_state, code, slot,
+    ARRAY[number], ARRAY[latency], ARRAY[recipient_id],
     only_attempt, recipient_id, evidence_id, attempt, segment, message_key
 FROM joined WHERE NOT only_attempt OR ({_SINGLY}) IS TRUE
 """
@@ -86,13 +88,13 @@ RowKey = tuple[str, int, int, int, int, int]
 class Joined(NamedTuple):
     """What receipts did to attempts.
 
-    `deltas` are those of only attempts. `needs_recount` are the recipients of the others, and `before` says which
+    `moves` are those of only attempts. `needs_recount` are the recipients of the others, and `before` says which
     receipt's code (or none) those attempts had. `unmatched` have no attempt (yet). `latencies` are those of receipts
     that were the first of their attempt; `repeated` counts the others by account and code. `undelivered` are those
     whose attempt is undelivered, of the accounts that were asked for. `outcomes` counts receipts of recent submits.
     """
 
-    deltas: Deltas
+    moves: Moves
     needs_recount: set[Recipient]
     before: dict[RowKey, int | None]
     unmatched: list[MergedReceipt]
@@ -103,7 +105,7 @@ class Joined(NamedTuple):
 
 
 def _nothing_joined() -> Joined:
-    return Joined(Counter(), set(), {}, [], {}, Counter(), set(), Counter())
+    return Joined({}, set(), {}, [], {}, Counter(), set(), Counter())
 
 
 async def join(
@@ -125,7 +127,8 @@ async def join(
         rest = [one._replace(evidence_ids=one.evidence_ids[number:]) for one in receipts] if number else receipts
         ordered = sorted(one for one in rest if one.evidence_ids)
         part = await _join_once(connection, ordered, undelivered_of, exact=exact)
-        joined.deltas.update(part.deltas)
+        for move, recipients in part.moves.items():
+            joined.moves.setdefault(move, []).extend(recipients)
         joined.needs_recount.update(part.needs_recount)
         joined.repeated.update(part.repeated)
         joined.undelivered.update(part.undelivered)
@@ -170,8 +173,8 @@ async def _join_once(
             joined.undelivered.add((alert_id, row["recipient_id"], row["account"]))
         if row["only_attempt"]:
             before = SUBMITTED if was is None else STATE_CODE_OF_RECEIPT[was]
-            joined.deltas[alert_id, before] -= len(numbers)
-            joined.deltas[alert_id, STATE_CODE_OF_RECEIPT[now]] += len(numbers)
+            move = alert_id, before, STATE_CODE_OF_RECEIPT[now]
+            joined.moves.setdefault(move, []).extend(row["recipients"])
         else:
             joined.needs_recount.add((alert_id, row["recipient_id"]))
             key = (

@@ -1,6 +1,6 @@
 """Parked receipts whose attempt came to another recorder, or after this one had forgotten them: joined late."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -12,7 +12,8 @@ from broadcast.audit.attempts.counters import add_to_counters, lock_and_recount
 from broadcast.audit.attempts.joining import join
 from broadcast.audit.attempts.metrics import report_first, report_repeated
 from broadcast.audit.attempts.receipts import MergedReceipt, merge
-from broadcast.audit.attempts.rows import Deltas
+from broadcast.audit.chunk_states.chunk_ends import ChunkEnds
+from broadcast.audit.chunk_states.moves import merge_moves
 from broadcast.audit.outcomes.outcome_counts import add_outcomes
 from broadcast.audit.receipt_owner import FITS_BY_ID_ALONE, REUSED_AFTER, same_number
 from broadcast.audit.undelivered import OtherRoutes, note_undelivered, number_routes
@@ -172,10 +173,10 @@ async def _join_and_commit(
         await _put_back(
             connection, [row for one in joined.unmatched for row in taken[one.message_key, one.number_hash]]
         )
-        deltas: Deltas = Counter(joined.deltas)
+        moves = [joined.moves]
         if joined.needs_recount:
-            deltas.update(await lock_and_recount(connection, joined.needs_recount, (), joined.before))
-        await add_to_counters(connection, SHARD, deltas)
+            moves.append(await lock_and_recount(connection, joined.needs_recount, (), joined.before))
+        await add_to_counters(connection, SHARD, merge_moves(moves), ChunkEnds())
         await add_outcomes(connection, SHARD, joined.outcomes)
         if other_of:
             await note_undelivered(connection, joined.undelivered, other_of)

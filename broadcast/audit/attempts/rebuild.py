@@ -1,4 +1,4 @@
-"""Attempts derived from the evidence again, and compared with the table."""
+"""Attempts derived from the evidence again and compared with the table; counters compared with the attempts."""
 
 from array import array
 from collections import Counter, defaultdict
@@ -9,6 +9,7 @@ from typing import Any
 
 from broadcast.audit.attempts.decoding import read_receipts, read_statuses
 from broadcast.audit.attempts.receipts import MergedReceipt, merge_receipts
+from broadcast.audit.chunk_states.checking import check_counters
 from broadcast.audit.codes import CODE_OF_OUTCOME
 from broadcast.audit.evidence.segments import read_records
 from broadcast.audit.message_key import message_key
@@ -63,7 +64,7 @@ async def rebuild_check(connection: Connection, progress: Progress = lambda _don
     """Derive every attempt and its receipt from the evidence and compare; one snapshot, one segment at a time.
 
     Every status of the evidence must be one row, every row one status; every receipt must be in its attempt or parked;
-    and every receipt in an attempt must be in the evidence.
+    and every receipt in an attempt must be in the evidence. Every counter and list must be what the attempts say.
     """
     found = Rebuild()
     joined = [array("q") for _ in range(_BUCKETS)]
@@ -102,6 +103,8 @@ async def rebuild_check(connection: Connection, progress: Progress = lambda _don
             found.add_fault(
                 f"{counted(with_receipt, 'attempt', 'has', 'have')} a receipt, the evidence proves {proven}"
             )
+        async for fault in check_counters(connection):
+            found.add_fault(fault)
     return found
 
 

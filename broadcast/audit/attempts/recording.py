@@ -15,6 +15,7 @@ from broadcast.audit.attempts.batch import Batch, commit_batch
 from broadcast.audit.attempts.metrics import report_batch
 from broadcast.audit.attempts.poison import PoisonWriter
 from broadcast.audit.attempts.receipts import ParkedCache
+from broadcast.audit.chunk_states.chunk_ends import ChunkEnds
 from broadcast.audit.errors import StaleError
 from broadcast.audit.evidence.continuity import confirm_positions
 from broadcast.audit.evidence.segments import Position, SegmentIds
@@ -71,6 +72,7 @@ class Recording:
         self._ids: Final = SegmentIds()
         self._accounts: Final[dict[str, int]] = {}
         self._parked: Final = ParkedCache()
+        self._chunks: Final = ChunkEnds()
         self._pending: dict[TopicPartition, list[ConsumerRecord]] = defaultdict(list)
         self._writing: asyncio.Task[Mapping[TopicPartition, int]] | None = None
         self._began_at = 0.0
@@ -169,6 +171,7 @@ class Recording:
             batch,
             parked=self._parked,
             accounts=self._accounts,
+            chunks=self._chunks,
             shard=self._shard,
             log_intact=self.log_intact,
             others=self._others,

@@ -1,4 +1,4 @@
-"""From the statuses of a batch to rows of `attempts` and changes of counters. Pure, and the recorder's hottest loop."""
+"""From the statuses of a batch to rows of `attempts` and moves between states. Pure, the recorder's hottest loop."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, MutableMapping
@@ -15,7 +15,8 @@ from broadcast.audit.attempts.copy_format import (
     usual_part,
 )
 from broadcast.audit.attempts.receipts import MergedReceipt, merge
-from broadcast.audit.codes import CODE_OF_OUTCOME, CODE_OF_STATE, STATE_CODE_OF_RECEIPT
+from broadcast.audit.chunk_states.moves import Moves
+from broadcast.audit.codes import CODE_OF_OUTCOME, CODE_OF_STATE, QUEUED, STATE_CODE_OF_RECEIPT
 from broadcast.audit.message_key import message_key
 from broadcast.audit.outcomes.outcome_counts import NO_ACCOUNT, Counted, OutcomeCounts, OutcomeKey, is_counted, slot_of
 from broadcast.audit.undelivered import UNDELIVERED_CODES, Undelivered
@@ -27,18 +28,16 @@ Recipient = tuple[str, int]
 Latencies = dict[tuple[int | None, int], list[int]]
 """Milliseconds from submits to their receipts, by the account's number and the receipt's code."""
 
-Deltas = Counter[tuple[str, int]]
-"""Changes of counters, by alert id and code of state. Queued has none: it is what the others leave of the audience."""
-
 FINAL_OUTCOMES = frozenset({Outcome.ACCEPTED, Outcome.REFUSED, Outcome.EXPIRED, Outcome.CANCELLED, Outcome.FAILED})
 """Outcomes after which nothing is tried again."""
 
 
 @dataclass(slots=True)
 class _Shared:
-    """What the rows of statuses alike have in common, and how many there are.
+    """What the rows of statuses alike have in common.
 
-    They are counted as `outcome` if `counted`. `receipts` counts those in the rows, by code and error.
+    They are counted as `outcome` if `counted`. `recipients` are those without a receipt in the row, `receipts` the
+    others by code and error.
     """
 
     alert: bytes
@@ -48,15 +47,15 @@ class _Shared:
     state: int
     outcome: OutcomeKey
     counted: bool
-    count: int = 0
-    receipts: dict[tuple[int, str], int] = field(default_factory=dict)
+    recipients: list[int] = field(default_factory=list)
+    receipts: dict[tuple[int, str], list[int]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class AttemptRows:
     """What one batch of statuses does to the tables.
 
-    `pieces` joined are rows for COPY. `deltas` are those of recipients that have only this attempt; `needs_recount`
+    `pieces` joined are rows for COPY. `moves` are those of recipients that have only this attempt; `needs_recount`
     are the other recipients, whose state must be found from all their attempts. `joined_parked` are parked receipts
     that are in the rows; `latencies` are those of every receipt that is in the rows. `undelivered` are those whose
     receipt in the rows says so. `outcomes` counts the rows; the first of those alike gives the instant of the submit.
@@ -64,7 +63,7 @@ class AttemptRows:
 
     pieces: list[bytes] = field(default_factory=list)
     count: int = 0
-    deltas: Deltas = field(default_factory=Counter)
+    moves: Moves = field(default_factory=dict)
     needs_recount: set[Recipient] = field(default_factory=set)
     joined_parked: list[MergedReceipt] = field(default_factory=list)
     latencies: Latencies = field(default_factory=dict)
@@ -130,9 +129,8 @@ def add_statuses(
                 _outcome_of(status, account, timestamp),
                 is_counted(status),
             )
-        shared.count += 1
         if not shared.only_attempt:
-            rows.needs_recount.add((status.alert_id, status.recipient_id))
+            rows.needs_recount.add((shared.outcome.alert_id, status.recipient_id))
         key = None
         if status.message_id and status.outcome is Outcome.ACCEPTED:  # no other outcome can have a receipt
             key = message_key(status.account, status.message_id)
@@ -148,15 +146,15 @@ def add_statuses(
             receipt = _take_receipt(key ^ status.number_hash, receipts, parked, rows)
         if receipt is None:
             pieces.append(NO_RECEIPT)
+            shared.recipients.append(status.recipient_id)
             continue
         pieces.append(receipt_part(receipt))
         rows.latencies.setdefault((shared.account, receipt.code), []).append(
             receipt.received_at - (status.submitted_at or receipt.received_at)
         )
         if receipt.code in UNDELIVERED_CODES and shared.account is not None:
-            rows.undelivered.add((status.alert_id, status.recipient_id, shared.account))
-        kind = receipt.code, receipt.error
-        shared.receipts[kind] = shared.receipts.get(kind, 0) + 1
+            rows.undelivered.add((shared.outcome.alert_id, status.recipient_id, shared.account))
+        shared.receipts.setdefault((receipt.code, receipt.error), []).append(status.recipient_id)
     for shared in by_shared.values():
         _count(rows, shared)
     rows.count = len(pieces) // 4
@@ -165,20 +163,20 @@ def add_statuses(
 def _outcome_of(status: Status, account: int | None, timestamp: int) -> OutcomeKey:
     slot = slot_of(status.submitted_at or status.at or timestamp)
     code = CODE_OF_OUTCOME[status.outcome]
-    return OutcomeKey(status.alert_id, account or NO_ACCOUNT, slot, Counted.SUBMIT, code, str(status.error))
+    return OutcomeKey(status.alert_id.lower(), account or NO_ACCOUNT, slot, Counted.SUBMIT, code, str(status.error))
 
 
 def _count(rows: AttemptRows, shared: _Shared) -> None:
     alert_id = shared.outcome.alert_id
-    if shared.only_attempt:
-        # Only what was accepted has a receipt.
-        rows.deltas[alert_id, shared.state] += shared.count - sum(shared.receipts.values())
+    if shared.only_attempt and shared.recipients:
+        rows.moves.setdefault((alert_id, QUEUED, shared.state), []).extend(shared.recipients)
     if shared.counted:
-        rows.outcomes[shared.outcome] += shared.count
-    for (code, error), count in shared.receipts.items():
-        rows.outcomes[shared.outcome.of_receipt(code, error)] += count
+        rows.outcomes[shared.outcome] += len(shared.recipients) + sum(map(len, shared.receipts.values()))
+    for (code, error), recipients in shared.receipts.items():
+        rows.outcomes[shared.outcome.of_receipt(code, error)] += len(recipients)
         if shared.only_attempt:
-            rows.deltas[alert_id, STATE_CODE_OF_RECEIPT[code]] += count
+            # Only what was accepted has a receipt.
+            rows.moves.setdefault((alert_id, QUEUED, STATE_CODE_OF_RECEIPT[code]), []).extend(recipients)
 
 
 def _take_receipt(

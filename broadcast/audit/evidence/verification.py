@@ -9,6 +9,7 @@ from broadcast import metrics
 from broadcast.alarms import EVIDENCE_FAULT, raise_alarm
 from broadcast.audience.chunks import GENESIS as FIRST_CHAIN
 from broadcast.audience.chunks import chain, chunk_digest, read_reasons
+from broadcast.audit.chunk_states.checking import compare_sums
 from broadcast.audit.errors import UnknownAlertError
 from broadcast.audit.evidence.chain import GENESIS, digest_of, unpack
 from broadcast.database import Connection
@@ -64,6 +65,7 @@ async def verify(
         await _verify_chunks(connection, found, alert)
         progress(segments + found.chunks, segments + chunks)
     await _verify_references(connection, found)
+    found.faults += [fault async for fault in compare_sums(connection, alert_id)]
     return found
 
 

@@ -19,6 +19,7 @@ from broadcast.audit.attempts.parked import (
     join_and_commit_old,
     join_and_commit_parked,
 )
+from broadcast.audit.chunk_states.upkeep import Upkeep
 from broadcast.audit.evidence.verification import show_verification
 from broadcast.audit.session import open_session
 from broadcast.audit.undelivered import OtherRoutes
@@ -70,6 +71,7 @@ class Sweep:
     outcomes: OutcomeWatch
     # While nobody swept nothing may have been recorded either: what did not change then says nothing.
     queued_since: QueuedSince = field(default_factory=QueuedSince)
+    upkeep: Upkeep = field(default_factory=Upkeep)
     clock: Callable[[], datetime] = utc_now
     place: Place | None = BEGIN
     ran_at: dict[str, float] = field(default_factory=dict)
@@ -106,6 +108,7 @@ STEPS: Final = (
     Step("outcome counts", lambda sweep: forget_old(sweep.connection, sweep.clock()), SLOW_SECONDS),
     Step(OLD, Sweep.join_old, SLOW_SECONDS),
     Step("given up", lambda sweep: give_up_parked(sweep.connection)),
+    Step("chunks", lambda sweep: sweep.upkeep.work(sweep.connection)),
     Step("verification", lambda sweep: show_verification(sweep.connection)),
     Step("unmatched", lambda sweep: show_unmatched(sweep.connection, sweep.clock()), SLOW_SECONDS, SLOW_STEP_SECONDS),
     Step("id rules", lambda sweep: alarm_unmatched(sweep.connection, sweep.clock()), SLOW_SECONDS, SLOW_STEP_SECONDS),

@@ -55,6 +55,12 @@ async def test_what_nobody_touched_is_sound(recorded_alert: UUID, connection: as
         ("DELETE FROM chunks WHERE chunk = 0", "chunk 0 is missing"),
         ("DELETE FROM chunks WHERE chunk = 1", "has 1 chunk and says 2"),
         ("UPDATE alerts SET audience = 7", "its audience is 7"),
+        ("UPDATE counters SET state = 3 WHERE state = 2", "counters say 0 delivered, those of its chunks 1"),
+        (
+            "UPDATE chunk_counters SET count = 9 WHERE state = 1 AND chunk = 0",
+            "say 3 submitted, those of its chunks 10",
+        ),
+        ("DELETE FROM chunk_counters", "say 1 delivered, those of its chunks 0"),
     ],
 )
 async def test_verification_names_what_was_changed(
@@ -78,6 +84,21 @@ async def test_verification_names_what_was_changed(
         (
             "UPDATE attempts SET receipt_state = NULL, receipt_evidence = NULL WHERE recipient_id = 3",
             "neither joined nor parked",
+        ),
+        ("UPDATE counters SET state = 3 WHERE state = 2", "counters say 1 undelivered, its attempts 0"),
+        ("UPDATE counters SET count = 4 WHERE state = 1", "counters say 4 submitted, its attempts 3"),
+        ("DELETE FROM counters", "counters say 0 delivered, its attempts 1"),
+        ("INSERT INTO counters SELECT alert_id, 7, 100, 1 FROM alerts", "say 1 possible duplicates, its attempts 0"),
+        ("UPDATE chunk_counters SET state = 3 WHERE state = 2", "chunk 0: counters say 0 delivered, its attempts 1"),
+        ("UPDATE chunk_counters SET chunk = 9 WHERE chunk = 1", "chunk 9: it has counters and is not stored"),
+        ("DELETE FROM chunk_counters WHERE chunk = 0", "chunk 0: counters say 0 submitted, its attempts 2"),
+        (
+            "INSERT INTO chunk_lists SELECT alert_id, 0, 1, 3, '{2}' FROM alerts",
+            "chunk 0: its list of submitted is wrong for 1 recipient",
+        ),
+        (
+            "INSERT INTO attempts SELECT * FROM attempts WHERE recipient_id = 4",
+            "recipient 4 has several attempts, of which one says only_attempt",
         ),
     ],
 )

@@ -10,6 +10,7 @@ import msgspec
 from broadcast.audit.attempts.batch import Batch
 from broadcast.audit.attempts.receipts import MergedReceipt, ParkedCache
 from broadcast.audit.attempts.rows import AttemptRows, add_statuses
+from broadcast.audit.chunk_states.moves import add_up
 from broadcast.audit.codes import CODE_OF_STATE, SUBMITTED
 from broadcast.audit.evidence.chain import RawRecord
 from broadcast.audit.evidence.segments import Position, Segment
@@ -113,7 +114,7 @@ def drawn() -> list[list[str]]:
 
 def counted(recorded: Recorded) -> Counter[int]:
     assert not recorded.rows.needs_recount
-    return Counter({state: count for (_, state), count in recorded.rows.deltas.items()})
+    return Counter({state: count for (_, state), count in add_up(recorded.rows.moves).items()})
 
 
 START = (Position("statuses.v1", 0, offset=200), Position("receipts.v1", 0, offset=50))
