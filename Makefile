@@ -17,7 +17,7 @@ DEV := $(VENV)/.installed-dev
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test retest fault fuzz bench bench-smpp bench-accounts compare docs lint format wheel lock clean
+.PHONY: help install demo test retest fault fuzz bench bench-smpp bench-accounts compare docs promtool lint format wheel lock clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -54,6 +54,9 @@ bench-accounts: $(DEV)  ## measure four accounts of which one is out of order; f
 compare: $(DEV)  ## measure BASE=commit and this tree in turns, PAIRS=5 times; fails if this tree is slower
 	@test -n "$(BASE)" || { echo "name the commit to compare with: make compare BASE=main" >&2; exit 1; }
 	$(BIN)/python -m bench.compare --base $(BASE) --recipients $(N) --pairs $(PAIRS)
+
+promtool: $(BIN)/python  ## fetch promtool, which tests the rules of Prometheus (Debian's package, by apt)
+	ops/prometheus/fetch-promtool $(BIN)
 
 lint: $(DEV)  ## style, types and the rules of who may import whom
 	$(BIN)/ruff check .

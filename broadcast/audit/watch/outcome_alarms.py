@@ -11,7 +11,7 @@ from broadcast.alarms import ACCOUNT_FAILING, ALERT_FAILING, OPERATOR_FAILING, e
 from broadcast.alerts.trial import SENDER
 from broadcast.audit.attempts.accounts import account_names
 from broadcast.audit.outcomes.outcome_counts import WINDOW, Counted, OutcomeKey, delete_outcomes, slot_at
-from broadcast.audit.outcomes.shares import Limits, Scope, Tally, WatchedAccount, add_up, assess, describe
+from broadcast.audit.outcomes.shares import ENOUGH, Limits, Scope, Tally, WatchedAccount, add_up, assess, describe
 from broadcast.routing import Route
 from broadcast.settings import Settings
 
@@ -116,12 +116,14 @@ class OutcomeWatch:
 
 
 def show_shares(tallies: Mapping[str, Tally]) -> None:
-    """Set the shares of every account with submits in the window, and remove those of the others."""
+    """Set the shares of every account with enough submits in the window, and remove those of the others."""
     metrics.account_failed_ratio.clear()
     metrics.account_unreached_ratio.clear()
     for name, tally in tallies.items():
-        metrics.account_failed_ratio.labels(name).set(tally.failed_share)
-        metrics.account_unreached_ratio.labels(name).set(tally.unreached_share)
+        if tally.submits >= ENOUGH:
+            metrics.account_failed_ratio.labels(name).set(tally.failed_share)
+        if tally.old >= ENOUGH:
+            metrics.account_unreached_ratio.labels(name).set(tally.unreached_share)
 
 
 async def forget_old(connection: asyncpg.Connection, now: datetime) -> None:

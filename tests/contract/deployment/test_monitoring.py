@@ -76,7 +76,10 @@ def test_series_and_labels_exist(name: str, expression: str) -> None:
 def test_an_alarm_says_what_and_what_to_do(rule: dict[str, Any]) -> None:
     assert re.fullmatch(r"Tocsin[A-Z]\w+", rule["alert"])
     assert rule["labels"]["severity"] in {"page", "ticket", "info", "heartbeat"}
-    assert rule["annotations"].keys() == {"summary", "action"}
+    assert rule["annotations"].keys() == {"summary", "action", "runbook"}
+    page, _, heading = rule["annotations"]["runbook"].partition("#")
+    assert f"## {rule['alert']}" in (ROOT / page).read_text().splitlines()
+    assert heading == rule["alert"].lower()
     series = [LABELS[name] for name, _ in SERIES.findall(rule["expr"])]
     used = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
     grouped = {label.strip() for grouping in BY.findall(rule["expr"]) for label in grouping.split(",")}
