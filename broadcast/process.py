@@ -17,6 +17,7 @@ import structlog
 import uvloop
 
 from broadcast import logs
+from broadcast.database.process_rows import keep_process_row
 from broadcast.errors import FENCED_EXIT_CODE, BroadcastError, FencedError
 from broadcast.health import Health, http_server
 from broadcast.health.server_watch import watch_servers
@@ -141,5 +142,6 @@ async def _serve(name: str, run: Run, settings: Settings, stop: asyncio.Event, *
         log.info("process_started", **facts)
         watch = watch_servers(settings, health, database=USES_DATABASE.get(name), logs=health.logs)
         await stack.enter_async_context(watch)
+        await stack.enter_async_context(keep_process_row(settings, name))
         await run(settings, health, stop)
     log.info("process_stopped")

@@ -13,6 +13,8 @@ ALERT_FAILING = "alert_failing"
 ACCOUNT_FAILING = "account_failing"
 OPERATOR_FAILING = "operator_failing"
 ALERT_NOT_SENT = "alert_not_sent"
+PROCESS_SILENT = "process_silent"
+LOCK_HELD = "lock_held"
 
 JOBS_FAILED = "jobs_failed"
 JOBS_DELETED_UNSENT = "jobs_deleted_unsent"
@@ -58,6 +60,8 @@ KINDS = (
     ACCOUNT_FAILING,
     OPERATOR_FAILING,
     ALERT_NOT_SENT,
+    PROCESS_SILENT,
+    LOCK_HELD,
     *SENDER_KINDS,
 )
 

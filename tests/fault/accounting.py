@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
+from broadcast.alarms import LOCK_HELD, PROCESS_SILENT
 from broadcast.audit import UnknownAlertError, rebuild_check, summary, verify
 from broadcast.audit.codes import CODE_OF_OUTCOME
 from broadcast.clock import monotonic
@@ -19,6 +20,8 @@ STALL_SECONDS = 45.0
 """Nothing changed for so long: whoever is left is lost. Above a session and a supervisor's longest pause."""
 POLL_SECONDS = 0.2
 SHOWN = 5
+OF_FAULTS = (PROCESS_SILENT, LOCK_HELD)
+"""What a test that kills or freezes a process brings about; the test of frozen processes looks at these."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ async def draw_up(system: SystemUnderTest, alerts: Sequence[UUID], *, expected_a
         unknown = await _unknown(connection, alerts, unseen)
         alarms = await connection.fetch(
             "SELECT kind, subject, detail FROM alarms WHERE kind <> ALL ($1::text[]) AND id > $2",
-            list(expected_alarms),
+            [*expected_alarms, *OF_FAULTS],
             system.last_alarm_before,
         )
     repeated = {recipient: seen[number] - 1 for number, recipient in numbers.items() if seen.get(number, 0) > 1}

@@ -26,7 +26,9 @@ from broadcast.audit.undelivered import OtherRoutes
 from broadcast.audit.watch.backlog import QueuedSince, alarm_queued_without_work
 from broadcast.audit.watch.finishing import finish_alerts
 from broadcast.audit.watch.lag import work_left
+from broadcast.audit.watch.lock_waits import LockWaits, alarm_lock_waits
 from broadcast.audit.watch.outcome_alarms import LOOK_SECONDS, OutcomeWatch, forget_old
+from broadcast.audit.watch.silent_processes import Silence, alarm_silent_processes
 from broadcast.audit.watch.unmatched_receipts import alarm_unmatched, show_unmatched
 from broadcast.clock import monotonic, utc_now
 from broadcast.database.leases import Lease
@@ -72,6 +74,8 @@ class Sweep:
     # While nobody swept nothing may have been recorded either: what did not change then says nothing.
     queued_since: QueuedSince = field(default_factory=QueuedSince)
     upkeep: Upkeep = field(default_factory=Upkeep)
+    silence: Silence = field(default_factory=Silence)
+    lock_waits: LockWaits = field(default_factory=LockWaits)
     clock: Callable[[], datetime] = utc_now
     place: Place | None = BEGIN
     ran_at: dict[str, float] = field(default_factory=dict)
@@ -103,6 +107,8 @@ OLD: Final = "old receipts"
 STEPS: Final = (
     Step("receipts", lambda sweep: join_and_commit_parked(sweep.connection, sweep.others)),
     Step("alerts", lambda sweep: finish_alerts(sweep.connection, sweep.clock())),
+    Step("locks", lambda sweep: alarm_lock_waits(sweep.connection, sweep.lock_waits)),
+    Step("processes", lambda sweep: alarm_silent_processes(sweep.connection, sweep.silence)),
     Step("alarms", lambda sweep: show_alarms(sweep.connection)),
     Step("outcomes", lambda sweep: sweep.outcomes.look(sweep.connection, sweep.clock()), LOOK_SECONDS),
     Step("outcome counts", lambda sweep: forget_old(sweep.connection, sweep.clock()), SLOW_SECONDS),

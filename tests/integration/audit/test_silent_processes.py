@@ -1,0 +1,115 @@
+"""A process that freezes is named by an alarm, and so is whoever holds a lock; the alarms end with their cause."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import asyncpg
+import pytest
+
+from broadcast.audit.watch import lock_waits, silent_processes
+from broadcast.audit.watch.lock_waits import LockWaits, alarm_lock_waits
+from broadcast.audit.watch.silent_processes import Silence, alarm_silent_processes
+from broadcast.database import connect
+from broadcast.database.process_rows import ProcessRow, keep_process_row
+from broadcast.settings import Settings
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def own(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr(silent_processes, "CONFIRM_SECONDS", 0.0)
+    return Settings(database_url=database_url, slot="1")
+
+
+async def open_alarms(connection: asyncpg.Connection) -> list[tuple[str, str, str]]:
+    rows = await connection.fetch("SELECT kind, subject, detail FROM alarms WHERE cleared_at IS NULL ORDER BY subject")
+    return [(row["kind"], row["subject"], row["detail"]) for row in rows]
+
+
+async def freeze(connection: asyncpg.Connection) -> None:
+    await connection.execute("UPDATE processes SET seen_at = now() - interval '11 s'")
+
+
+async def test_a_silent_process_is_named_until_it_writes_again(connection: asyncpg.Connection, own: Settings) -> None:
+    row = ProcessRow(own, "planner")
+    await row.write(connection)
+    await alarm_silent_processes(connection, Silence())
+    assert await open_alarms(connection) == []
+    await freeze(connection)
+    await alarm_silent_processes(connection, Silence())
+    [(kind, subject, detail)] = await open_alarms(connection)
+    assert (kind, subject) == ("process_silent", "planner 1")
+    host, pid = (await connection.fetch("SELECT host, pid FROM processes"))[0]
+    assert f"planner 1 on {host} (pid {pid}) has said nothing since 20" in detail
+    await row.write(connection)
+    await alarm_silent_processes(connection, Silence())
+    assert await open_alarms(connection) == []
+
+
+async def test_an_alarm_that_a_person_clears_forgets_the_process(connection: asyncpg.Connection, own: Settings) -> None:
+    await ProcessRow(own, "sender").write(connection)
+    await freeze(connection)
+    await alarm_silent_processes(connection, Silence())
+    await connection.execute("UPDATE alarms SET cleared_at = now(), cleared_by = 'anna'")
+    await alarm_silent_processes(connection, Silence())
+    assert await open_alarms(connection) == []
+    assert await connection.fetchval("SELECT count(*) FROM processes") == 0
+
+
+async def test_a_process_is_silent_only_if_it_stays_so() -> None:
+    """After an outage of PostgreSQL everybody was silent, and returns within a moment."""
+    silence, one = Silence(), ("planner 1", datetime.now(UTC))
+    confirm = silent_processes.CONFIRM_SECONDS
+    assert silence.confirmed({one}, 100.0) == set()
+    assert silence.confirmed({one}, 100.0 + confirm) == {one}
+    assert silence.confirmed(set(), 101.0 + confirm) == set()
+    assert silence.confirmed({one}, 102.0 + confirm) == set()
+
+
+async def test_a_clean_stop_leaves_no_row(connection: asyncpg.Connection, own: Settings) -> None:
+    async def written() -> bool:
+        return bool(await connection.fetchval("SELECT count(*) FROM processes WHERE stage = 'recorder' AND slot = '1'"))
+
+    async with keep_process_row(own, "recorder"):
+        await eventually(written, "the row is written", within_seconds=10)
+    assert not await written()
+
+
+async def test_senders_of_different_routes_may_have_one_slot(connection: asyncpg.Connection, own: Settings) -> None:
+    for route in ("a", "b"):
+        await ProcessRow(own.model_copy(update={"sender_route": route}), "sender").write(connection)
+    rows = await connection.fetch("SELECT slot FROM processes ORDER BY slot")
+    assert [row["slot"] for row in rows] == ["a 1", "b 1"]
+
+
+async def test_whoever_holds_a_lock_is_named_and_ended_if_its_process_hangs(
+    connection: asyncpg.Connection, own: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock_waits, "HELD_SECONDS", 0.0)
+    holder, waiter = await connect(own, "recorder"), await connect(own, "planner")
+    transaction = holder.transaction()
+    await transaction.start()
+    await holder.execute("INSERT INTO accounts (name) VALUES ('a')")
+    waiting = asyncio.create_task(waiter.execute("INSERT INTO accounts (name) VALUES ('a')"))
+    known, pid = LockWaits(), holder.get_server_pid()
+
+    async def named() -> bool:
+        await alarm_lock_waits(connection, known)
+        return bool(await open_alarms(connection))
+
+    await eventually(named, "the wait is an alarm", within_seconds=5)
+    [(kind, subject, detail)] = await open_alarms(connection)
+    assert (kind, subject) == ("lock_held", f"tocsin recorder 1, pid {pid}")
+    assert "holds a lock that tocsin planner 1 waits for" in detail
+    assert not holder.is_closed()
+    monkeypatch.setattr(lock_waits, "HUNG_SECONDS", 0.0)
+    await alarm_lock_waits(connection, known)
+    await waiting
+
+    async def ended() -> bool:
+        await alarm_lock_waits(connection, known)
+        return not await open_alarms(connection)
+
+    await eventually(ended, "the alarm ends with the transaction", within_seconds=5)
+    holder.terminate()
+    waiter.terminate()
