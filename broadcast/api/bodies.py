@@ -86,10 +86,11 @@ class AlertPageBody(_Body):
 
 
 class CancelledBody(_Body):
-    """A stop that stands: nothing more of the alert is submitted."""
+    """A stop that stands: nothing more of the alert is submitted. `note` says what that still changes."""
 
     alert_id: UUID
     state: AlertState
+    note: str
     links: Links
 
 

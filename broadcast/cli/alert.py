@@ -142,7 +142,9 @@ def cancel(alert_id: UUID, reason: str, as_json: bool) -> None:
     with open_client(load_settings()) as api:
         answer = api.post(f"/v1/alerts/{alert_id}/cancel", json={"reason": reason})
     milliseconds = (time.perf_counter() - began) * 1000
-    click.echo(json.dumps(answer) if as_json else f"alert {alert_id} is stopped ({milliseconds:.0f} ms)")
+    click.echo(
+        json.dumps(answer) if as_json else f"alert {alert_id} is stopped: {answer['note']} ({milliseconds:.0f} ms)"
+    )
 
 
 def _exit_refused(state: str) -> None:

@@ -18,10 +18,12 @@ from broadcast.lifecycle.states import (
     may_happen,
     next_state,
 )
+from broadcast.lifecycle.stops import CANCEL_ANSWERS
 from broadcast.lifecycle.validity import ends_of, expires_at, in_force
 
 __all__ = [
     "ACTIONS",
+    "CANCEL_ANSWERS",
     "EFFECTS",
     "FINAL_STATES",
     "LIVE_STATES",

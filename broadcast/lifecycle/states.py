@@ -48,7 +48,7 @@ LIVE_STATES = frozenset(
 FINAL_STATES = frozenset(
     {AlertState.COMPLETED, AlertState.REFUSED, AlertState.CANCELLED, AlertState.EXPIRED, AlertState.SUPERSEDED}
 )
-"""States in which nothing more is submitted."""
+"""States in which every recipient has an outcome or gets none; of a completed alert copies may still be sent."""
 
 _S, _T = AlertState, Transition
 

@@ -28,7 +28,7 @@ from broadcast.api.submission import submit
 from broadcast.cap import MEDIA_TYPE as CAP_TYPE
 from broadcast.cap import write_cap
 from broadcast.clock import utc_now
-from broadcast.lifecycle import FINAL_STATES, AlertState
+from broadcast.lifecycle import CANCEL_ANSWERS, AlertState
 from schemas.alert import Alert, read_alert
 
 PAGE_DEFAULT = 50
@@ -127,31 +127,31 @@ async def cancel_alert(
 ) -> CancelledBody:
     """Stop an alert: all in-sync replicas of Kafka have the stop when this answers, and nothing undoes it.
 
-    PostgreSQL need not be there; then an alert that nobody knows is stopped too. An alert that is cancelled already is
-    answered the same way; one that ended otherwise is a 409 problem with its `state`.
+    PostgreSQL need not be there; then an alert that nobody knows is stopped too. A completed alert is stopped as well,
+    since copies of it may still be sent. One that was refused or has expired is a 409 problem with its `state`.
     """
     request.state.alert_id = alert_id
-    if await _may_be_stopped(services, alert_id):
-        reason = body.reason if body else ""
-        await services.publisher.write(
-            cancellation_records(services.names, alert_id, actor=actor, reason=reason, now=utc_now())
-        )
-        metrics.stops.labels("api").inc()
-    return CancelledBody(alert_id=alert_id, state=AlertState.CANCELLED, links=links_of(alert_id))
-
-
-async def _may_be_stopped(services: Services, alert_id: UUID) -> bool:
-    answered, state = await services.ask(partial(find_state, alert_id=alert_id))
-    if answered and state is None and services.register.alert(alert_id) is None:
-        raise unknown(alert_id)
-    if state in FINAL_STATES and state is not AlertState.CANCELLED:
+    answer = CANCEL_ANSWERS[await _find_state(services, alert_id)]
+    if not answer.stops:
         raise Problem(
             HTTPStatus.CONFLICT,
             "alert-ended",
-            f"alert {alert_id} is {state}: nothing more of it will be submitted",
-            state=state,
+            f"alert {alert_id} is {answer.state}: {answer.words}",
+            state=answer.state,
         )
-    return state is not AlertState.CANCELLED
+    reason = body.reason if body else ""
+    await services.publisher.write(
+        cancellation_records(services.names, alert_id, actor=actor, reason=reason, now=utc_now())
+    )
+    metrics.stops.labels("api").inc()
+    return CancelledBody(alert_id=alert_id, state=answer.state, note=answer.words, links=links_of(alert_id))
+
+
+async def _find_state(services: Services, alert_id: UUID) -> AlertState | None:
+    answered, state = await services.ask(partial(find_state, alert_id=alert_id))
+    if answered and state is None and services.register.alert(alert_id) is None:
+        raise unknown(alert_id)
+    return state
 
 
 @router.get("", response_model=AlertPageBody, responses=problems(422))
