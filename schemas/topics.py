@@ -14,13 +14,17 @@ from schemas.lane import LANES, Lane
 from schemas.receipt import Receipt
 from schemas.status import Status
 
+HOUR_SECONDS = 3_600
 DAY_SECONDS = 86_400
 FOREVER_SECONDS = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic; `retention_seconds` -1 keeps for ever. `key` names what the key is."""
+    """One topic; `retention_seconds` -1 keeps for ever. `key` names what the key is.
+
+    `stamped`: the broker sets the time of each record, not who writes it.
+    """
 
     name: str
     key: str
@@ -28,6 +32,7 @@ class Topic:
     partitions: int
     retention_seconds: int
     compacted: bool = False
+    stamped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class Names:
         self.receipts = f"{prefix}receipts.v1"
         self.inbound = f"{prefix}inbound.v1"
         self.deadletters = f"{prefix}deadletters.v1"
+        self.clock = f"{prefix}clock.v1"
 
     def expansions(self, lane: Lane) -> str:
         return f"{self.prefix}expansions.{lane}.v1"
@@ -68,7 +74,9 @@ class Names:
         return name in _FIXED or _BY_LANE.fullmatch(name) is not None
 
 
-_FIXED = frozenset(f"{name}.v1" for name in ("alerts", "control", "statuses", "receipts", "inbound", "deadletters"))
+_FIXED = frozenset(
+    f"{name}.v1" for name in ("alerts", "control", "statuses", "receipts", "inbound", "deadletters", "clock")
+)
 _LANES = "|".join(LANES)
 _BY_LANE = re.compile(rf"(?:expansions\.(?:{_LANES})|jobs\.[a-z0-9_-]+\.(?:{_LANES})(?:\.delay\.[1-9][0-9]*s)?)\.v1")
 
@@ -91,6 +99,7 @@ def catalogue(
         Topic(names.receipts, "account", Receipt, receipt_partitions, 7 * DAY_SECONDS + kept),
         Topic(names.inbound, "route", Inbound, 1, kept),
         Topic(names.deadletters, "source topic", DeadLetter, 1, kept),
+        Topic(names.clock, "stage and slot", bytes, 1, HOUR_SECONDS, stamped=True),
     ]
     topics += [Topic(names.expansions(lane), "alert id", Expansion, expansion_partitions, kept) for lane in LANES]
     for route in routes:

@@ -7,6 +7,7 @@ audience.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import asyncpg
@@ -19,6 +20,7 @@ from broadcast.database import create_pool, wait_for_database
 from broadcast.duties import unless_stopped
 from broadcast.errors import PoisonError
 from broadcast.health import Health
+from broadcast.kafka.broker_clock import BrokerClock, keep_broker_clock
 from broadcast.kafka.clients import AWAY
 from broadcast.kafka.events import Event, Source
 from broadcast.logs import bound_alert
@@ -26,7 +28,7 @@ from broadcast.retry import retry
 from broadcast.routes_file import load_routes
 from broadcast.routing import Route
 from broadcast.settings import Settings
-from schemas.alert import AlertEvent, AlertInvalidError, read_event
+from schemas.alert import AlertAction, AlertEvent, AlertInvalidError, read_event
 from schemas.topics import Names
 from streams.app import Stage, run_stage
 
@@ -40,25 +42,33 @@ async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
         )
     pool = await create_pool(settings, "planner")
     control = ControlWriter(settings)
-    try:
+    async with AsyncExitStack() as stack:
+        stack.callback(pool.terminate)
+        stack.push_async_callback(control.stop)
+        clock = await stack.enter_async_context(keep_broker_clock(settings, health))
         # Before an event may come: to connect takes longer than to plan.
         await unless_stopped(stop, retry("control", control.connect, service="kafka", away=AWAY))
         stage = Stage(settings, "planner", health, rereads=True)
-        stage.add_agent(Names(settings.topic_prefix).alerts, Planner(settings, pool, routes, control).handle)
+        stage.add_agent(Names(settings.topic_prefix).alerts, Planner(settings, pool, routes, control, clock).handle)
         await run_stage(stage, pool, stop)
-    finally:
-        pool.terminate()
-        await control.stop()
 
 
 class Planner:
     """What the planner does with one event."""
 
-    def __init__(self, settings: Settings, pool: asyncpg.Pool, routes: Sequence[Route], control: ControlWriter) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        pool: asyncpg.Pool,
+        routes: Sequence[Route],
+        control: ControlWriter,
+        clock: BrokerClock,
+    ) -> None:
         self.settings = settings
         self.pool = pool
         self.routes = routes
         self.control = control
+        self.clock = clock
 
     async def handle(self, event: Event, source: Source) -> None:
         """Read, store, send."""
@@ -71,6 +81,9 @@ class Planner:
             await source.commit(event.offset, planned.expansions)
 
     async def _plan(self, asked: AlertEvent, offset: int) -> Planned:
+        if asked.event is not AlertAction.CANCELLED:
+            # What has expired is refused for good; a stop is right at any time.
+            await self.clock.wait_until_right()
         try:
             async with durable_transaction(self.pool) as connection:
                 return await Planning(connection, asked, offset, self.settings, self.routes, utc_now()).plan()

@@ -13,6 +13,7 @@ from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.duties import Duty, run_duties, unless_stopped
 from broadcast.errors import LEASE_EXIT_CODE, SettingsError
 from broadcast.health import Health
+from broadcast.kafka.broker_clock import BrokerClock, keep_broker_clock
 from broadcast.kafka.lease import EndProcess, Lease, Watchdog, end_process
 from broadcast.routes_file import load_routes
 from broadcast.routing import Account, Route
@@ -49,22 +50,33 @@ async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
     in_force = RoutesInForce(settings, found, health)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, in_force.reload)
     limit = max(1, settings.in_doubt_limit // len(routes))
-    async with asyncio.TaskGroup() as group:
+    async with keep_broker_clock(settings, health) as clock, asyncio.TaskGroup() as group:
         for route in routes:
             health.hold(route.name, "has not taken over its partitions")
             group.create_task(
-                _send_route(settings, in_force, route, health, stop, limit=limit), name=f"sender {route.name}"
+                _send_route(settings, in_force, route, health, stop, clock=clock, limit=limit),
+                name=f"sender {route.name}",
             )
         health.release("start")
 
 
 async def _send_route(
-    settings: Settings, in_force: RoutesInForce, route: Route, health: Health, stop: asyncio.Event, *, limit: int
+    settings: Settings,
+    in_force: RoutesInForce,
+    route: Route,
+    health: Health,
+    stop: asyncio.Event,
+    *,
+    clock: BrokerClock,
+    limit: int,
 ) -> None:
     async with AsyncExitStack() as stack:
-        connections = await unless_stopped(stop, stack.enter_async_context(connect(settings, route)))
-        if connections is not None:
-            await RouteSender(settings, route, health, connections, in_force, in_doubt_limit=limit).run(stop)
+        connections = await unless_stopped(stop, stack.enter_async_context(connect(settings, route, clock)))
+        # Texts of what has expired are forgotten by the clock.
+        if connections is not None and await unless_stopped(stop, clock.compared.wait()):
+            await RouteSender(settings, route, health, connections, in_force, clock=clock, in_doubt_limit=limit).run(
+                stop
+            )
 
 
 class RouteSender(SenderEvents):
@@ -78,11 +90,12 @@ class RouteSender(SenderEvents):
         connections: Connections,
         in_force: RoutesInForce,
         *,
+        clock: BrokerClock,
         in_doubt_limit: int,
         end_process: EndProcess = end_process,
     ) -> None:
         identity, names = connections.identity, Names(settings.topic_prefix)
-        self._route, self._health = route, health
+        self._route, self._health, self._clock = route, health, clock
         self._control, self._forwarder, self._alarms = connections.control, connections.forwarder, connections.alarms
         self._probe_segments = settings.highest_segments
         self._identity, self._consumer = identity, connections.clients.consumer
@@ -92,6 +105,7 @@ class RouteSender(SenderEvents):
         self._schedule = BeatSchedule(settings.beat_seconds, settings.idle_beat_seconds)
         self._outbox = Outbox()
         self._settlement = Settlement(route, names, settings.require_number_key(), self._outbox, self._control.view)
+        self._settlement.correct_by(clock.correction_ms)
         self._accounts = RouteAccounts(
             in_force.accounts_of(route.name),
             settings.slot,
@@ -186,7 +200,8 @@ class RouteSender(SenderEvents):
                 self._settlement.unanswered.alerts.note_alone(epoch_milliseconds())
 
     def may_write(self) -> bool:
-        return self._lease.held and not self._schedule.slow and not self._control.view.behind(monotonic())
+        ready = self._lease.held and not self._schedule.slow and not self._control.view.behind(monotonic())
+        return ready and self._clock.agrees()
 
     def write_ready(self) -> None:
         if self._lease.expired:

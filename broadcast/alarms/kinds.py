@@ -30,6 +30,7 @@ ROUTES_REFUSED = "routes_refused"
 MESSAGE_REFUSED = "message_refused"
 ACCOUNT_CONTRADICTS = "account_contradicts"
 ACCOUNT_COSTLY = "account_costly"
+CLOCK_WRONG = "clock_wrong"
 
 ACCOUNT_KINDS = (BIND_DOWN, SESSION_MUTE, ACCOUNT_STOPPED)
 """What keeps an account from being used; the sender ends these alarms itself when the cause has gone."""
@@ -47,6 +48,7 @@ SENDER_KINDS = (
     MESSAGE_REFUSED,
     ACCOUNT_CONTRADICTS,
     ACCOUNT_COSTLY,
+    CLOCK_WRONG,
 )
 KINDS = (
     LOST_TAIL,

@@ -70,7 +70,9 @@ def topics_of(settings: Settings, routes: Iterable[Route]) -> list[Topic]:
 def config_of(topic: Topic, settings: Settings) -> dict[str, str]:
     """The broker's configuration of a topic."""
     retention = topic.retention_seconds * 1000 if topic.retention_seconds >= 0 else -1
-    return {
+    # A segment is deleted as a whole, and the one that is written to never is.
+    stamped = {"message.timestamp.type": "LogAppendTime", "segment.ms": str(retention)} if topic.stamped else {}
+    return stamped | {
         "cleanup.policy": "compact" if topic.compacted else "delete",
         "retention.ms": str(retention),
         "min.insync.replicas": str(settings.min_insync_replicas),

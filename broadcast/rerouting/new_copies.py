@@ -132,7 +132,9 @@ class NewCopies:
 
     async def send(self) -> int:
         """Send copies to those who are due; how many were looked at."""
-        look = await claim(self._connection, list(self._others), utc_now())
+        # A wrong clock of this host must not take somebody's new copy for expired.
+        now = await self._connection.fetchval("SELECT clock_timestamp()")
+        look = await claim(self._connection, list(self._others), now)
         if look.claims:
             languages = await self._read_languages({one.alert_id for one in look.claims})
             await self._producer.begin_transaction()

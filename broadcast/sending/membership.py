@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from broadcast.alarms import Alarms, keep_alarms
 from broadcast.errors import LEASE_EXIT_CODE
+from broadcast.kafka.broker_clock import BrokerClock
 from broadcast.kafka.clients import AWAY, Consumer, make_admin, make_consumer, make_producer, start_client
 from broadcast.kafka.transactions import TransactionalProducer
 from broadcast.retry import Backoff, retry
@@ -79,12 +80,12 @@ class Connections:
 
 
 @asynccontextmanager
-async def connect(settings: Settings, route: Route) -> AsyncIterator[Connections]:
+async def connect(settings: Settings, route: Route, clock: BrokerClock) -> AsyncIterator[Connections]:
     """Connect a sender to Kafka and fence the one before it in its slot. Waits while Kafka is away."""
     identity = Identity.of(settings, route)
     async with (
         open_clients(settings, identity) as clients,
-        ControlReader.open(settings) as control,
+        ControlReader.open(settings, clock.now_ms) as control,
         Forwarder.open(settings, route.name) as forwarder,
         keep_alarms(settings) as alarms,
     ):

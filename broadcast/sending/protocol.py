@@ -25,7 +25,7 @@ class SenderEvents(Protocol):
     """
 
     def may_write(self) -> bool:
-        """Whether submits may be written: the lease is held, no beat is slow, control is fresh."""
+        """Whether submits may be written: the lease is held, no beat is slow, control is fresh, the clock is right."""
 
     def write_ready(self) -> None:
         """Write what may be written: jobs, room, control or what is in doubt has changed."""

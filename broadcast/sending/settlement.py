@@ -1,7 +1,7 @@
 """Answers to submits, or their absence, as statuses and retries in the outbox; and how much is in doubt."""
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Final
 
 from broadcast.clock import epoch_milliseconds
@@ -46,6 +46,10 @@ class Settlement:
     def set_accounts(self, accounts: Iterable[Account]) -> None:
         """The accounts of the route are these now: which of them may take what another refuses."""
         self._writer.set_accounts(accounts)
+
+    def correct_by(self, correction_ms: Callable[[], int]) -> None:
+        """What is tried again, and whether in time, is decided by the wall clock with this correction."""
+        self._writer.correction_ms = correction_ms
 
     @property
     def in_doubt(self) -> int:

@@ -1,7 +1,7 @@
 """Statuses of jobs that were answered, and the attempts that follow, as they go into the outbox."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from aiokafka import TopicPartition
@@ -41,10 +41,12 @@ _DOUBTFUL: Final = frozenset([OutcomeClass.UNKNOWN, OutcomeClass.FOR_NOW, Outcom
 class AnswerWriter:
     """Writes the answers to jobs of one route into the outbox, with what follows them.
 
-    It notes in `unanswered` which submits nothing answered, and which attempts follow those.
+    It notes in `unanswered` which submits nothing answered, and which attempts follow those. `correction_ms` says what
+    the wall clock lacks.
     """
 
     def __init__(self, route: Route, names: Names, hash_key: bytes, outbox: Outbox, unanswered: Unanswered) -> None:
+        self.correction_ms: Callable[[], int] = int
         self.set_accounts(route.accounts)
         self._route: Final = route
         self._names: Final = names
@@ -166,7 +168,7 @@ class AnswerWriter:
         pauses = submission.account.pause_seconds
         least = max(pauses.get(command_status, 0) for command_status, _ in answers) if pauses else 0
         delay = choose_pause(self._route.delays_seconds, job, sequel, meanings, least=least)
-        due_at = at + int(delay * 1000 * (1 + self._random.uniform(0, JITTER_SHARE)))
+        due_at = at + self.correction_ms() + int(delay * 1000 * (1 + self._random.uniform(0, JITTER_SHARE)))
         following = next_job(job, sequel, account=submission.account.name, session=submission.session, due_at=due_at)
         if due_at < message.control.expires_at and following.attempt < HIGHEST_ATTEMPT:
             to = TopicPartition(self._names.delay(self._route.name, message.lane, delay), submission.partition)

@@ -34,7 +34,10 @@ FULL_PAUSE_SECONDS: Final = 5.0
 
 
 class ControlReader:
-    """Keeps a view up to date: a consumer without a group, from the beginning of the log."""
+    """Keeps a view up to date: a consumer without a group, from the beginning of the log.
+
+    `now_ms` says what has expired. `wall_ms` is the clock of this process, which the consumer uses too.
+    """
 
     def __init__(
         self,
@@ -44,6 +47,7 @@ class ControlReader:
         *,
         view: ControlView | None = None,
         now_ms: Callable[[], int] = epoch_milliseconds,
+        wall_ms: Callable[[], int] = epoch_milliseconds,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.view: Final = ControlView() if view is None else view
@@ -51,13 +55,16 @@ class ControlReader:
         self._partition: Final = partition
         self._end_at_start: Final = end_at_start
         self._now_ms: Final = now_ms
+        self._wall_ms: Final = wall_ms
         self._clock: Final = clock
         self._full = False
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings) -> AsyncIterator["ControlReader"]:
-        """Connect, and find the beginning of the log; waits for a broker that is away."""
+    async def open(
+        cls, settings: Settings, now_ms: Callable[[], int] = epoch_milliseconds
+    ) -> AsyncIterator["ControlReader"]:
+        """Connect, and find the beginning of the log; waits for a broker that is away. `now_ms` is a wall clock."""
         partition = TopicPartition(Names(settings.topic_prefix).control, 0)
         # A stop must not wait for a transaction that somebody has left open; control records are written in none.
         consumer = make_consumer(settings, group_id=None, isolation_level="read_uncommitted")
@@ -68,7 +75,7 @@ class ControlReader:
             ends = await find_offsets(consumer.end_offsets, [partition])
             kept_ms = (settings.longest_expiry_seconds + DAY_SECONDS) * 1000
             view = ControlView(settings.control_megabytes << 20, kept_ms)
-            yield cls(consumer, partition, ends[partition], view=view)
+            yield cls(consumer, partition, ends[partition], view=view, now_ms=now_ms)
         finally:
             await consumer.stop()
 
@@ -105,7 +112,7 @@ class ControlReader:
         highwater = self._consumer.highwater(self._partition)
         if highwater is not None and await self._consumer.position(self._partition) >= highwater:
             # When the last fetch was answered: what this process did since says nothing about the log.
-            age_ms = max(0, self._now_ms() - self._consumer.last_poll_timestamp(self._partition))
+            age_ms = max(0, self._wall_ms() - self._consumer.last_poll_timestamp(self._partition))
             self.view.caught_up_at = max(self.view.caught_up_at, self._clock() - age_ms / 1000)
         if records:
             events.write_ready()

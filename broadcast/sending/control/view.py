@@ -124,7 +124,7 @@ class ControlView:
             control.variants = ()
         if self._pressed and control.expires_at < now - self._kept_ms:
             return
-        self._make_room(self._size_with(control), now)
+        self._make_room(self._size_with(control), now, coming=name)
         self._bytes += self._size_with(control)
         self.seen.setdefault(name, now)
         self.controls[name] = control
@@ -134,17 +134,17 @@ class ControlView:
         place = 0 if control.alert_id in self.seen else PLACE_BYTES
         return place + _size_of(control) - (0 if known is None else _size_of(known))
 
-    def _make_room(self, size: int, now: int) -> None:
+    def _make_room(self, size: int, now: int, *, coming: str = "") -> None:
         if self._bytes + size <= self._limit:
             return
-        self._forget(now)
+        self._forget(now, coming)
         if self._bytes + size > self._limit:
             raise ControlFullError(
                 f"{len(self.controls)} alerts and {len(self.stopped)} stops that may still matter need more than "
                 f"{self._limit >> 20} MiB"
             )
 
-    def _forget(self, now: int) -> None:
+    def _forget(self, now: int, coming: str) -> None:
         self._pressed = True
         ended = now - self._kept_ms
         for alert_id, seen in tuple(self.seen.items()):
@@ -159,7 +159,7 @@ class ControlView:
                 self._bytes -= _size_of(control)
                 control.variants = ()
         for alert_id, at in tuple(self.stopped.items()):
-            if at < ended and alert_id not in self.seen:
+            if at < ended and alert_id not in self.seen and alert_id != coming:
                 del self.stopped[alert_id]
                 self._bytes -= STOP_BYTES
 

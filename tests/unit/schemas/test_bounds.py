@@ -28,7 +28,9 @@ BOUNDED_AT_THEIR_USE = {(Status, "alert_id"), (Receipt, "error")}
 `is_alert_id` takes 36 characters only, and `merge_receipts` cuts the error to 64.
 """
 
-KINDS = {topic.value for topic in catalogue(Names(), [RouteTopics("all", 1, (5,))])} | {Stop}
+KINDS = {topic.value for topic in catalogue(Names(), [RouteTopics("all", 1, (5,))]) if topic.value is not bytes} | {
+    Stop
+}
 STRUCTS = sorted((kind for kind in KINDS if issubclass(kind, msgspec.Struct)), key=lambda kind: kind.__name__)
 
 

@@ -1,0 +1,93 @@
+"""When a wall clock may be believed, by the broker's answers."""
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broadcast.kafka.broker_clock import LIMIT_SECONDS, SLOW_SECONDS, BrokerClock
+
+NOW_MS = 1_900_000_000_000
+
+
+class Host:
+    """A host whose clocks stand still unless they are moved; the broker's is right."""
+
+    def __init__(self, ahead_seconds: float = 0.0) -> None:
+        self.ahead_seconds = ahead_seconds
+        self.monotonic = 100.0
+        self.clock = BrokerClock(wall_ms=self.wall_ms, clock=lambda: self.monotonic)
+
+    def wall_ms(self) -> int:
+        return self.right_ms() + round(self.ahead_seconds * 1000)
+
+    def right_ms(self) -> int:
+        return NOW_MS + round((self.monotonic - 100.0) * 1000)
+
+    def compare(self, seconds: float = 0.01, share: float = 0.5) -> None:
+        """One answer, stamped after this share of the time that it seconds."""
+        asked_at, stamped_ms = self.monotonic, self.right_ms() + round(seconds * share * 1000)
+        self.monotonic += seconds
+        self.clock.note(stamped_ms, asked_at, self.monotonic)
+
+
+async def test_nothing_is_decided_before_the_first_comparison() -> None:
+    host = Host()
+    assert not host.clock.agrees()
+    host.compare()
+    assert host.clock.agrees()
+
+
+@given(st.floats(-1e6, 1e6), st.floats(0, SLOW_SECONDS), st.floats(0, 1), st.floats(0, 3600))
+async def test_a_right_clock_is_always_believed_and_a_wrong_one_never(
+    ahead: float, seconds: float, share: float, later: float
+) -> None:
+    host = Host(ahead)
+    host.compare(seconds, share)
+    host.monotonic += later
+    if abs(ahead) <= LIMIT_SECONDS:
+        assert host.clock.agrees()
+    if abs(ahead) > LIMIT_SECONDS + seconds + 0.01:
+        assert not host.clock.agrees()
+    assert abs(host.clock.now_ms() - host.right_ms()) <= seconds * 500 + 2
+    if not host.clock.agrees():
+        assert host.wall_ms() + host.clock.correction_ms() == host.clock.now_ms()
+    else:
+        assert host.clock.correction_ms() == 0
+
+
+@given(st.floats(-1e6, 1e6).filter(lambda seconds: abs(seconds) > LIMIT_SECONDS + 0.1))
+async def test_a_jump_is_seen_before_the_next_comparison(jump: float) -> None:
+    host = Host()
+    host.compare()
+    host.ahead_seconds = jump
+    assert not host.clock.agrees()
+    host.ahead_seconds = 0.0
+    assert host.clock.agrees()
+
+
+async def test_an_answer_that_seconds_long_replaces_no_comparison() -> None:
+    host = Host()
+    host.compare()
+    host.compare(seconds=60.0)
+    host.ahead_seconds = LIMIT_SECONDS + 1
+    assert not host.clock.agrees()
+
+
+async def test_who_waits_goes_on_when_the_clock_was_corrected() -> None:
+    host = Host(3600.0)
+    host.compare()
+    waiting = asyncio.create_task(host.clock.wait_until_right())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    host.ahead_seconds = 0.0
+    host.compare()
+    await asyncio.wait_for(waiting, 1)
+
+
+async def test_it_names_both_clocks() -> None:
+    host = Host(3600.0)
+    host.compare()
+    assert (
+        host.clock.explain() == "this process has 2030-03-17T18:46:40+00:00, and the broker 2030-03-17T17:46:40+00:00"
+    )
