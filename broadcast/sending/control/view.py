@@ -1,6 +1,7 @@
 """Alerts and stops as control has them, in bounded memory. Pure."""
 
 import math
+from collections.abc import Callable
 from sys import getsizeof
 from typing import Final
 from uuid import UUID
@@ -105,7 +106,7 @@ class ControlView:
     def _stop(self, alert_id: str, now: int, at: int) -> None:
         if alert_id in self.stopped or (self._pressed and alert_id not in self.seen and at < now - self._kept_ms):
             return
-        self._make_room(STOP_BYTES, now)
+        self._make_room(lambda: STOP_BYTES, now, coming=alert_id)
         self.stopped[alert_id] = at
         self._bytes += STOP_BYTES
 
@@ -124,7 +125,7 @@ class ControlView:
             control.variants = ()
         if self._pressed and control.expires_at < now - self._kept_ms:
             return
-        self._make_room(self._size_with(control), now, coming=name)
+        self._make_room(lambda: self._size_with(control), now, coming=name)
         self._bytes += self._size_with(control)
         self.seen.setdefault(name, now)
         self.controls[name] = control
@@ -134,11 +135,12 @@ class ControlView:
         place = 0 if control.alert_id in self.seen else PLACE_BYTES
         return place + _size_of(control) - (0 if known is None else _size_of(known))
 
-    def _make_room(self, size: int, now: int, *, coming: str = "") -> None:
-        if self._bytes + size <= self._limit:
+    def _make_room(self, size: Callable[[], int], now: int, *, coming: str) -> None:
+        # What is forgotten may be of the very alert that is coming, which then takes more.
+        if self._bytes + size() <= self._limit:
             return
         self._forget(now, coming)
-        if self._bytes + size > self._limit:
+        if self._bytes + size() > self._limit:
             raise ControlFullError(
                 f"{len(self.controls)} alerts and {len(self.stopped)} stops that may still matter need more than "
                 f"{self._limit >> 20} MiB"
