@@ -16,6 +16,9 @@ from schemas.bounds import LANGUAGE_LENGTH_MAX
 POINTS_MAX = 10_000
 """Most points of one polygon; geometry is not looked at beyond it (R22)."""
 
+NUMBER_LENGTH_MAX = 40
+"""Most characters of a coordinate or radius."""
+
 YEARS = range(1900, 3000)
 """Years that instants may lie in, far enough from the ends of the calendar that sums and offsets stay within."""
 
@@ -110,6 +113,8 @@ def read_point(text: str, rule: str) -> tuple[float, float]:
     parts = text.split(",")
     if len(parts) != 2 or not all(_NUMBER.fullmatch(part) for part in parts):
         raise broken(rule, f"{text[:40]!r} is not a point 'latitude,longitude'")
+    if len(text) > 2 * NUMBER_LENGTH_MAX:
+        raise broken("R22", f"{text[:40]!r} has {len(text)} characters, more than {2 * NUMBER_LENGTH_MAX}; round it")
     latitude, longitude = float(parts[0]), float(parts[1])
     if not -90 <= latitude <= 90:
         raise broken(rule, f"latitude {parts[0]} is not within -90 to 90; CAP writes the latitude first")
@@ -134,7 +139,7 @@ def check_polygon(text: str) -> str:
 def check_circle(text: str) -> str:
     """`lat,lon radius`, the radius in kilometres and not negative (R12)."""
     parts = text.split()
-    if len(parts) != 2 or not _NUMBER.fullmatch(parts[1]) or float(parts[1]) < 0:
+    if len(parts) != 2 or len(parts[1]) > NUMBER_LENGTH_MAX or not _NUMBER.fullmatch(parts[1]) or float(parts[1]) < 0:
         raise broken("R12", "must be 'latitude,longitude radius', the radius in kilometres and not negative")
     read_point(parts[0], "R12")
     return " ".join(parts)

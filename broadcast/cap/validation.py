@@ -4,70 +4,16 @@ What the model itself refuses (R1 to R6, R8, R11, R12, R14 and the enumerations)
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 from broadcast.cap.findings import CapError, Finding, Level
+from broadcast.cap.geometry import Budget, Shape, read_points, shape_of
 from schemas.alert import Alert, Certainty, MsgType, ResponseType, Scope, Severity, Status, Urgency
-from schemas.scalar import read_point
-
-Point = tuple[float, float]
-
-
-def intersects_itself(points: Sequence[Point]) -> bool:
-    """Whether two sides of a closed polygon meet elsewhere than at the corner they share (R11).
-
-    The last point equals the first. Sides are compared two by two, nearest in latitude first: the caller bounds the
-    number of points (R22).
-    """
-    corners = [point for index, point in enumerate(points[:-1]) if point != points[index + 1]]
-    count = len(corners)
-    sides = [(corners[index], corners[(index + 1) % count], index) for index in range(count)]
-    sides.sort(key=lambda side: min(side[0][0], side[1][0]))
-    for position, (start, end, index) in enumerate(sides):
-        highest = max(start[0], end[0])
-        for other_start, other_end, other in sides[position + 1 :]:
-            if min(other_start[0], other_end[0]) > highest:
-                break
-            if (index - other) % count in (1, count - 1):
-                if _folds_back(start, end, other_start, other_end):
-                    return True
-            elif _meet(start, end, other_start, other_end):
-                return True
-    return False
-
-
-def _turn(a: Point, b: Point, c: Point) -> int:
-    area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
-    return (area > 0) - (area < 0)
-
-
-def _between(a: Point, b: Point, c: Point) -> bool:
-    return min(a[0], b[0]) <= c[0] <= max(a[0], b[0]) and min(a[1], b[1]) <= c[1] <= max(a[1], b[1])
-
-
-def _meet(a: Point, b: Point, c: Point, d: Point) -> bool:
-    turns = _turn(a, b, c), _turn(a, b, d), _turn(c, d, a), _turn(c, d, b)
-    if turns[0] * turns[1] < 0 and turns[2] * turns[3] < 0:
-        return True
-    cases = ((turns[0], a, b, c), (turns[1], a, b, d), (turns[2], c, d, a), (turns[3], c, d, b))
-    return any(turn == 0 and _between(p, q, r) for turn, p, q, r in cases)
-
-
-def _folds_back(a: Point, b: Point, c: Point, d: Point) -> bool:
-    # Neighbours share one corner; they overlap if they lie on one line and run back over each other.
-    shared, first, second = (b, a, d) if b == c else (a, b, c)
-    if _turn(a, b, c) or _turn(a, b, d):
-        return False
-    return (first[0] - shared[0]) * (second[0] - shared[0]) + (first[1] - shared[1]) * (second[1] - shared[1]) > 0
-
 
 HEADLINE_MAX = 160
-GEOMETRY_POINTS_MAX = 500
-"""Points up to which a polygon is looked at for self-intersection: 0.2 s for the worst of them."""
-
-GEOMETRY_SIDES_MAX = 4 * GEOMETRY_POINTS_MAX**2
-"""Pairs of sides that are compared in one alert, at most: 1 s for the worst of them."""
+GEOMETRY_UNITS = 1_000_000
+"""What looking at the polygons of one alert may cost: 0.2 s. A coast of 10,000 points costs a quarter of it."""
 
 Broken = Iterator[tuple[str, str]]
 
@@ -125,35 +71,32 @@ def _digests(alert: Alert) -> Broken:
                 yield f"info[{index}].resource[{number}].digest", "is not a SHA-1 in hex"
 
 
-def _polygons(alert: Alert) -> Iterator[tuple[str, list[tuple[float, float]]]]:
-    for index, info in enumerate(alert.info):
-        for number, area in enumerate(info.area):
-            for place, polygon in enumerate(area.polygon):
-                path = f"info[{index}].area[{number}].polygon[{place}]"
-                yield path, [read_point(pair, "R11") for pair in polygon.split()]
+def _polygons(alert: Alert) -> Iterator[Finding]:
+    # The smallest first, so that large ones leave something of the budget to them.
+    drawn = [
+        (f"info[{index}].area[{number}].polygon[{place}]", polygon)
+        for index, info in enumerate(alert.info)
+        for number, area in enumerate(info.area)
+        for place, polygon in enumerate(area.polygon)
+    ]
+    budget = Budget(GEOMETRY_UNITS)
+    shapes = {path: shape_of(read_points(polygon), budget) for path, polygon in sorted(drawn, key=_length_of)}
+    for path, _ in drawn:
+        if shapes[path] is not Shape.SIMPLE:
+            level, message = SHAPES[shapes[path]]
+            yield Finding(level, path, "R11", message)
 
 
-def _small_and_large(alert: Alert) -> tuple[dict[str, list[Point]], dict[str, list[Point]]]:
-    # The polygons that are looked at for self-intersection, and those that are not, by path.
-    small: dict[str, list[Point]] = {}
-    large: dict[str, list[Point]] = {}
-    left = GEOMETRY_SIDES_MAX
-    for path, points in _polygons(alert):
-        looked_at = len(points) <= GEOMETRY_POINTS_MAX and len(points) ** 2 <= left
-        left -= len(points) ** 2 if looked_at else 0
-        (small if looked_at else large)[path] = points
-    return small, large
+def _length_of(drawn: tuple[str, str]) -> int:
+    return len(drawn[1])
 
 
-def _self_intersections(alert: Alert) -> Broken:
-    for path, points in _small_and_large(alert)[0].items():
-        if intersects_itself(points):
-            yield path, "crosses or touches itself; draw it as separate polygons"
-
-
-def _large_polygons(alert: Alert) -> Broken:
-    for path, points in _small_and_large(alert)[1].items():
-        yield path, f"has {len(points)} points, too many in this alert to be looked at for self-intersection"
+SHAPES: dict[Shape, tuple[Level, str]] = {
+    Shape.CROSSES: (Level.ERROR, "crosses itself; draw it as separate polygons"),
+    Shape.TOUCHES: (Level.WARNING, "touches itself; draw it as separate polygons if that is not meant"),
+    Shape.UNKNOWN: (Level.WARNING, "was not looked at for crossing itself, because the polygons have too many points"),
+}
+"""What is said of a polygon that is not simple."""
 
 
 def _empty_circles(alert: Alert) -> Broken:
@@ -213,19 +156,18 @@ RULES: tuple[tuple[str, Level, Callable[[Alert], Broken]], ...] = (
     ("R9", Level.WARNING, _webs),
     ("R10", Level.ERROR, _resource_uris),
     ("R10", Level.WARNING, _digests),
-    ("R11", Level.ERROR, _self_intersections),
-    ("R11", Level.WARNING, _large_polygons),
     ("R12", Level.WARNING, _empty_circles),
     ("R15", Level.WARNING, _areas),
     ("R16", Level.WARNING, _agreement),
     ("R18", Level.WARNING, _markup),
 )
-"""The rules: id, level, and what yields (path, message) for each place that breaks it."""
+"""The rules: id, level, and what yields (path, message) for each place that breaks it; R11 is `_polygons`."""
 
 
 def validate(alert: Alert) -> tuple[Finding, ...]:
-    """The findings on an alert, in the order of the rules."""
-    return tuple(Finding(level, path, rule, message) for rule, level, check in RULES for path, message in check(alert))
+    """The findings on an alert, in the order of the rules, those on polygons last."""
+    found = (Finding(level, path, rule, message) for rule, level, check in RULES for path, message in check(alert))
+    return (*found, *_polygons(alert))
 
 
 def require_valid(alert: Alert) -> tuple[Finding, ...]:

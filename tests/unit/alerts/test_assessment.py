@@ -302,7 +302,7 @@ def test_a_rule_of_cap_that_only_the_api_would_ask_refuses_at_the_planner_too() 
     info = alert_of().info[0].model_copy(update={"area": (Area.model_validate(CROSSING),)})
     found = asked_by_planner(alert_of(info=(info,)), Facts())
     assert found.transition is Transition.REFUSED
-    assert found.reason.startswith("info[0].area[0].polygon[0]: crosses or touches itself")
+    assert found.reason.startswith("info[0].area[0].polygon[0]: crosses itself")
 
 
 def test_a_cancel_with_a_broken_rule_stops_all_the_same() -> None:
