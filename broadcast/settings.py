@@ -140,6 +140,15 @@ class Settings(BaseSettings):
 
     api_host: str = Field(default="127.0.0.1", description="Address on which the API listens.")
     api_port: int = Field(default=8080, ge=0, le=65535, description="Port of the API; 0 takes a free one.")
+    api_connections: int = Field(
+        default=512,
+        ge=16,
+        le=100_000,
+        description="Most connections of the API at once; file descriptors bound it too.",
+    )
+    api_connections_per_address: int = Field(
+        default=256, ge=8, le=100_000, description="Most connections of one address; raise it behind a proxy."
+    )
     api_url: str | None = Field(
         default=None, description="Address of the API for the commands; if not set, made from host and port."
     )

@@ -39,12 +39,15 @@ def cancelled_event(alert_id: UUID, *, actor: str, reason: str, now: datetime) -
     return AlertEvent(event=AlertAction.CANCELLED, alert_id=alert_id, at=now, actor=actor, reason=reason or None)
 
 
-def event_record(names: Names, event: AlertEvent, *, request_id: UUID | None = None, digest: bytes = b"") -> Record:
+def event_record(
+    names: Names, event: AlertEvent, *, request_id: UUID | None = None, digest: bytes = b"", value: bytes = b""
+) -> Record:
     """An alert event as a record: CloudEvents 1.0 in binary mode (Kafka protocol binding, section 3.2).
 
-    `ce_id` is derived from what the event says, so that the same event again is the same CloudEvent.
+    `value` is the event as `write_event` writes it, if that is known. `ce_id` is derived from what the event says, so
+    that the same event again is the same CloudEvent.
     """
-    value = write_event(event)
+    value = value or write_event(event)
     said = digest or sha256(value).digest()
     attributes = {
         "ce_specversion": "1.0",

@@ -1,6 +1,6 @@
 """Around every request: a request id, one log line, one count and one duration. No number, no query string, no key.
 
-And ceilings for its body, whoever reads it: FastAPI reads all of it before it asks who sent it.
+And who calls, before anything of the body is read; and ceilings for the body, whoever reads it.
 """
 
 import asyncio
@@ -15,7 +15,10 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from broadcast import metrics
-from broadcast.api.problems import answer_fault
+from broadcast.api.authorization import PREFIX, WITHOUT_KEY, authenticate
+from broadcast.api.problems import Problem, answer_fault
+from broadcast.api.problems import answer as answer_problem
+from broadcast.api.services import Services
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -26,14 +29,19 @@ BODY_BYTES_MAX = 1_048_576
 BODY_SECONDS = 30.0
 """For the whole body: a caller that is slower holds memory and a connection for nothing."""
 
+REFUSALS_LOGGED = 10
+"""Log lines for refused keys in one second."""
+
 log = structlog.get_logger(__name__)
 
 
 class Access:
     """ASGI middleware. The request id is the caller's `X-Request-Id` if that is a plain word, else a new one."""
 
-    def __init__(self, app: ASGIApp, body_seconds: float = BODY_SECONDS) -> None:
+    def __init__(self, app: ASGIApp, services: Services, body_seconds: float = BODY_SECONDS) -> None:
         self.app = app
+        self._services = services
+        self._refusals = Refusals()
         self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,7 +49,8 @@ class Access:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
@@ -58,13 +67,37 @@ class Access:
         read = _limit(receive, self._body_seconds)
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
+                if scope["path"].startswith(PREFIX) and scope["path"] not in WITHOUT_KEY:
+                    state["actor"] = await authenticate(
+                        self._services, headers.get(b"authorization", b"").decode("latin-1")
+                    )
                 await self.app(scope, read, answer)
+            except Problem as problem:
+                await answer_problem(Request(scope), problem)(scope, receive, answer)
             except Exception:
                 log.exception("request_failed")
                 if code is None:
                     await answer_fault(Request(scope))(scope, receive, answer)
             finally:
-                _account(scope, code or 499, time.perf_counter() - began)
+                quiet = code == HTTPStatus.UNAUTHORIZED and not self._refusals.may_log(began)
+                _account(scope, code or 499, time.perf_counter() - began, quiet=quiet)
+
+
+class Refusals:
+    """Which refused keys get a log line: a flood of them must not cost one each."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._count = 0
+
+    def may_log(self, now: float) -> bool:
+        """Whether this one gets a line. How many had none is logged in the next second with one."""
+        if int(now) != self._second:
+            if self._count > REFUSALS_LOGGED:
+                log.warning("keys_refused", count=self._count, not_logged=self._count - REFUSALS_LOGGED)
+            self._second, self._count = int(now), 0
+        self._count += 1
+        return self._count <= REFUSALS_LOGGED
 
 
 def _limit(receive: Receive, body_seconds: float) -> Receive:
@@ -98,13 +131,13 @@ def _limit(receive: Receive, body_seconds: float) -> Receive:
     return read
 
 
-def _account(scope: Scope, code: int, seconds: float) -> None:
+def _account(scope: Scope, code: int, seconds: float, *, quiet: bool = False) -> None:
     # The route's template, not the path: paths are unbounded and may hold anything.
     route = getattr(scope.get("route"), "path", "(none)")
     method = scope["method"] if scope["method"] in ("GET", "POST", "HEAD", "OPTIONS") else "other"
     metrics.http_requests.labels(method, route, str(code)).inc()
     metrics.http_request_duration.labels(method, route).observe(seconds)
-    if route in _QUIET:
+    if quiet or route in _QUIET:
         return
     state = scope["state"]
     fields = {name: str(state[name]) for name in ("actor", "alert_id") if name in state}

@@ -31,7 +31,7 @@ def make_app(services: Services, *, body_seconds: float = BODY_SECONDS) -> FastA
     )
     app.state.services = services
     problems.install(app)
-    app.add_middleware(Access, body_seconds=body_seconds)
+    app.add_middleware(Access, services=services, body_seconds=body_seconds)
     for router in (alarms.router, alerts.router, audit.router, groups.router, trial_messages.router):
         app.include_router(router)
     for path in ("/healthz", "/readyz", "/metrics"):

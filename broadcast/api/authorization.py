@@ -11,16 +11,16 @@ from broadcast.api.services import Services, services_of
 
 _bearer = HTTPBearer(auto_error=False, description="An API key, made by `broadcast keys create NAME`")
 
+PREFIX = "/v1/"
+WITHOUT_KEY = frozenset({"/v1/openapi.json"})
 
-async def authorize(
-    request: Request,
-    services: Annotated[Services, Depends(services_of)],
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-) -> str:
-    """The name of the caller's key, which is the actor in the audit. 401 without a key or with a wrong one."""
-    if credentials is None:
+
+async def authenticate(services: Services, authorization: str) -> str:
+    """The name of the key in an Authorization header, which is the actor in the audit; else a 401 problem."""
+    scheme, _, token = authorization.partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
         raise _refused("no-key", "send an API key as `Authorization: Bearer KEY`")
-    token = credentials.credentials
     if not services.keyring.knows(token):
         await services.refresh_keys()
     if not services.keyring.loaded:
@@ -30,8 +30,13 @@ async def authorize(
     owner = services.keyring.owner_of(token)
     if owner is None:
         raise _refused("wrong-key", "no active API key is like this; `broadcast keys list` shows which there are")
-    request.state.actor = owner
     return owner
+
+
+async def authorize(request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> str:
+    """The caller, whom `Access` has looked at before anything of the body was read."""
+    actor: str = request.state.actor
+    return actor
 
 
 def _refused(slug: str, detail: str) -> Problem:

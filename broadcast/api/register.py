@@ -7,7 +7,7 @@ register is there to say so to the caller.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from broadcast.alerts.publishing import digest_of
+from broadcast.api.documents.reading_turns import INLINE_BYTES_MAX
 from broadcast.health import Health
 from broadcast.kafka.clients import AWAY, make_consumer
 from broadcast.retry import Backoff
@@ -64,11 +65,8 @@ class Register:
 
     def read(self, records: Iterable[Any]) -> None:
         """Remember what records of `alerts.v1` submit; others, and those that cannot be read, are passed over."""
-        for record in records:
-            headers = {name: value for name, value in record.headers or () if value is not None}
-            found = _read(record.value, record.key, headers)
-            if found is not None:
-                self.remember(*found)
+        for found in _read_all(records):
+            self.remember(*found)
 
 
 async def follow(register: Register, settings: Settings, health: Health) -> None:
@@ -100,10 +98,28 @@ async def _follow(
                 register.complete.set()
                 health.release("register")
             for records in (await consumer.getmany(timeout_ms=500)).values():
-                register.read(records)
+                for found in await _read_aside(records):
+                    register.remember(*found)
             on_read()
     finally:
         await consumer.stop()
+
+
+async def _read_aside(records: Sequence[Any]) -> list[tuple[Published, UUID | None]]:
+    """What records submit; in a thread where a large one has to be parsed."""
+    large = any(
+        len(record.value or b"") > INLINE_BYTES_MAX and all(name != "ce_digest" for name, _ in record.headers or ())
+        for record in records
+    )
+    return await asyncio.to_thread(_read_all, records) if large else _read_all(records)
+
+
+def _read_all(records: Iterable[Any]) -> list[tuple[Published, UUID | None]]:
+    read = (
+        _read(record.value, record.key, {name: value for name, value in record.headers or () if value is not None})
+        for record in records
+    )
+    return [found for found in read if found is not None]
 
 
 async def _start_at(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:

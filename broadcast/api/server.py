@@ -3,14 +3,22 @@
 import asyncio
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 
 import structlog
 import uvicorn
 
 from broadcast.api.app import make_app
+from broadcast.api.connections import (
+    HEAD_BYTES_MAX,
+    BoundedProtocol,
+    OpenConnections,
+    accept_connections,
+    choose_limits,
+)
 from broadcast.api.register import follow
 from broadcast.api.services import Services
 from broadcast.duties import run_duties
@@ -24,25 +32,45 @@ STOP_SECONDS = 6
 
 BACKLOG = 1024
 
+SWITCH_SECONDS = 0.001
+
 RESTART_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
+    """uvicorn over connections that this API accepts itself: uvicorn has no end to waiting for a request."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket, connections: OpenConnections) -> None:
         super().__init__(config)
         self.opened = asyncio.Event()
+        self.servers = []
+        self._listener = listener
+        self._connections = connections
+        self._accepting = AsyncExitStack()
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say when requests are taken."""
-        await super().startup(sockets)
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
+        """Take requests, and say so."""
+        await self.lifespan.startup()
+        await self._accepting.enter_async_context(
+            accept_connections(self._listener, self._connections, self._make_protocol, self.config.ssl)
+        )
+        self.started = True
         self.opened.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nothing more, and end what is under way."""
+        await self._accepting.aclose()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """The process decides what a signal means."""
         yield
+
+    def _make_protocol(self) -> BoundedProtocol:
+        return BoundedProtocol(self.config, self.server_state, self.lifespan.state, self._connections)
 
 
 @asynccontextmanager
@@ -52,6 +80,7 @@ async def serve(settings: Settings, health: Health) -> AsyncIterator[str]:
     It answers at once; `/readyz` says what it still waits for: Kafka, the keys, the alerts published lately.
     """
     certificate, key = _tls(settings)
+    limits = choose_limits(settings.api_connections, settings.api_connections_per_address)
     listener = _listen(settings)
     services = await Services.create(settings, health)
     config = uvicorn.Config(
@@ -64,8 +93,9 @@ async def serve(settings: Settings, health: Health) -> AsyncIterator[str]:
         timeout_graceful_shutdown=STOP_SECONDS,
         ssl_certfile=certificate,
         ssl_keyfile=key,
+        h11_max_incomplete_event_size=HEAD_BYTES_MAX,
     )
-    server = _Server(config)
+    server = _Server(config, listener, OpenConnections(limits))
     leaving = asyncio.Event()
     work = {
         "publisher": services.publisher.keep,
@@ -74,7 +104,7 @@ async def serve(settings: Settings, health: Health) -> AsyncIterator[str]:
     }
     duties = {name: partial(_keep, name, one) for name, one in work.items()}
     working = asyncio.create_task(run_duties(leaving, duties), name="background work")
-    serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
+    serving = asyncio.create_task(server.serve(), name="http")
     try:
         await server.opened.wait()
         health.release("start")
@@ -93,6 +123,8 @@ async def serve(settings: Settings, health: Health) -> AsyncIterator[str]:
 
 async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
+    # Reading a large alert keeps the interpreter for so long at a time, while a stop may be waiting.
+    sys.setswitchinterval(SWITCH_SECONDS)
     async with serve(settings, health):
         await stop.wait()
 

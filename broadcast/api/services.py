@@ -11,6 +11,7 @@ import asyncpg
 import structlog
 from fastapi import Request
 
+from broadcast.api.documents import ReadingTurns
 from broadcast.api.problems import unavailable
 from broadcast.api.publisher import Publisher
 from broadcast.api.register import Register
@@ -51,6 +52,7 @@ class Services:
         self.publisher = Publisher(settings, health)
         self.register = Register()
         self.keyring = Keyring()
+        self.turns = ReadingTurns()
         self._pool = pool
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._silent_until = 0.0
@@ -119,6 +121,7 @@ class Services:
 
     async def close(self) -> None:
         """Close the pool; connections that hang are cut."""
+        self.turns.close()
         try:
             async with asyncio.timeout(2.0):
                 await self._pool.close()

@@ -1,20 +1,19 @@
 """One publication: known already, or in conflict, or put on Kafka."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from uuid import UUID
 
 from broadcast import metrics
-from broadcast.alerts.publishing import alert_event, digest_of, event_record, request_id_of
+from broadcast.alerts.publishing import event_record, request_id_of
 from broadcast.alerts.queries import find_digest
+from broadcast.api.documents import Document, refusal, too_large
 from broadcast.api.problems import Problem, unavailable
-from broadcast.api.reading import check_purpose, check_rules, too_large
 from broadcast.api.register import Published
 from broadcast.api.services import Services
 from broadcast.cap import Finding
-from schemas.alert import ALERT_BYTES_MAX, Alert, AlertEvent, alert_id_of
+from schemas.alert import ALERT_BYTES_MAX, alert_id_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +25,7 @@ class Submission:
     warnings: tuple[Finding, ...]
 
 
-async def submit(
-    services: Services, alert: Alert, *, actor: str, idempotency_key: str | None, now: datetime
-) -> Submission:
+async def submit(services: Services, document: Document, *, actor: str, idempotency_key: str | None) -> Submission:
     """Publish an alert once: all in-sync replicas have its event when this returns.
 
     The same alert, or the same Idempotency-Key with the same alert, gives the same answer and no second event. The same
@@ -36,19 +33,18 @@ async def submit(
     """
     if not services.register.complete.is_set():
         raise unavailable("kafka", "the alerts that were published lately have not been read yet; repeat the request")
-    asked = Published(alert_id_of(alert), digest_of(alert))
+    alert = document.alert
+    asked = Published(alert_id_of(alert), document.digest)
     request_id = request_id_of(actor, idempotency_key) if idempotency_key else None
-    event = alert_event(alert, actor=actor, now=now)
     async with services.lock(asked.alert_id):
         if request_id is None:
-            return await _submit(services, asked, None, event)
+            return await _submit(services, asked, None, document)
         async with services.lock(request_id):
-            return await _submit(services, asked, request_id, event)
+            return await _submit(services, asked, request_id, document)
 
 
-async def _submit(services: Services, asked: Published, request_id: UUID | None, event: AlertEvent) -> Submission:
-    alert = event.alert
-    assert alert is not None  # noqa: S101 (the event was made from one)
+async def _submit(services: Services, asked: Published, request_id: UUID | None, document: Document) -> Submission:
+    alert, warnings = document.alert, document.warnings
     before = services.register.request(request_id) if request_id else None
     if before is not None and before != asked:
         raise Problem(
@@ -68,13 +64,15 @@ async def _submit(services: Services, asked: Published, request_id: UUID | None,
             findings=[("identifier", "L1", message)],
             alert_id=str(asked.alert_id),
         )
-    warnings = await check_rules(alert)
     if known is not None:
         services.register.remember(known, request_id)
         metrics.alerts.labels(alert.status, alert.msg_type, "repeated").inc()
         return Submission(asked.alert_id, repeated=True, warnings=warnings)
-    check_purpose(alert, services.settings, event.at)
-    record = event_record(services.names, event, request_id=request_id, digest=asked.digest)
+    if document.fault is not None:
+        raise refusal(document.fault)
+    record = event_record(
+        services.names, document.event, request_id=request_id, digest=asked.digest, value=document.value
+    )
     if len(record.value) > ALERT_BYTES_MAX:  # readers of the topic would refuse it
         raise too_large(len(record.value))
     await services.publisher.write([record])

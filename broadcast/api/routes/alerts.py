@@ -21,8 +21,9 @@ from broadcast.api.bodies import (
     EventBody,
     links_of,
 )
+from broadcast.api.documents import JSON_TYPE, XML_TYPES, media_type_of, read_body, read_submitted
 from broadcast.api.problems import MEDIA_TYPE, FindingBody, Problem, ProblemBody
-from broadcast.api.reading import JSON_TYPE, XML_TYPES, media_type_of, read, read_body
+from broadcast.api.routes.strict_json import StrictRoute
 from broadcast.api.services import Services
 from broadcast.api.submission import submit
 from broadcast.cap import MEDIA_TYPE as CAP_TYPE
@@ -57,7 +58,7 @@ _REQUEST_BODY = {
     }
 }
 
-router = APIRouter(prefix="/v1/alerts", tags=["alerts"])
+router = APIRouter(prefix="/v1/alerts", tags=["alerts"], route_class=StrictRoute)
 
 
 def _printable(text: str) -> str:
@@ -98,8 +99,15 @@ async def publish_alert(
     Idempotency-Key with the same alert, gives the same answer and is not published twice.
     """
     media_type = media_type_of(request)
-    alert, remarks = await read(await read_body(request), media_type)
-    done = await submit(services, alert, actor=actor, idempotency_key=idempotency_key, now=utc_now())
+    document = await read_submitted(
+        await read_body(request),
+        media_type,
+        actor=actor,
+        turns=services.turns,
+        settings=services.settings,
+        now=utc_now(),
+    )
+    done = await submit(services, document, actor=actor, idempotency_key=idempotency_key)
     request.state.alert_id = done.alert_id
     links = links_of(done.alert_id)
     response.headers["Location"] = links.self
@@ -110,8 +118,7 @@ async def publish_alert(
         state=AlertState.ACCEPTED,
         links=links,
         warnings=[
-            FindingBody(field=finding.path, rule=finding.rule, message=finding.message)
-            for finding in (*remarks, *done.warnings)
+            FindingBody(field=finding.path, rule=finding.rule, message=finding.message) for finding in done.warnings
         ],
     )
 

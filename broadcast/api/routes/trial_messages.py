@@ -17,14 +17,16 @@ from broadcast.alerts.trial import (
 )
 from broadcast.api.authorization import Actor, Backing
 from broadcast.api.bodies import Links, links_of
+from broadcast.api.documents import check_document
 from broadcast.api.routes.alerts import problems
+from broadcast.api.routes.strict_json import StrictRoute
 from broadcast.api.submission import submit
 from broadcast.cells.numbers import NumberError, normalise
 from broadcast.clock import utc_now
 from broadcast.errors import InputError
 from broadcast.routes_file import load_routes
 
-router = APIRouter(prefix="/v1/test-messages", tags=["alerts"])
+router = APIRouter(prefix="/v1/test-messages", tags=["alerts"], route_class=StrictRoute)
 
 
 def _sendable(text: str) -> str:
@@ -72,7 +74,8 @@ async def send_test(
         recipient_id, group = await ensure_recipient(connection, msisdn)
     now = utc_now()
     alert = make_test_alert(group, body.text, identifier=uuid4(), now=now, account=body.account)
-    done = await submit(services, alert, actor=actor, idempotency_key=None, now=now)
+    document = check_document(alert, services.settings, actor=actor, now=now)
+    done = await submit(services, document, actor=actor, idempotency_key=None)
     request.state.alert_id = done.alert_id
     links = links_of(done.alert_id)
     response.headers["Location"] = links.self

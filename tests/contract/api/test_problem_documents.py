@@ -27,6 +27,7 @@ from schemas.alert import ALERT_BYTES_MAX, Alert, alert_id_of
 EXAMPLES = Path(__file__).parents[3] / "examples"
 TOKEN = "tocsin_ab.secret"
 NOWHERE = "127.0.0.1:9"
+SOME_ID = "9d135dec-26f3-4b75-9735-23a69a664b4c"
 
 
 @dataclass
@@ -114,6 +115,33 @@ async def test_every_route_but_probes_and_documents_wants_a_key(api: Api) -> Non
         for method in operations:
             response = await api.http.request(method, path.format(alert_id=uuid4(), recipient_id=1), json={})
             assert (response.status_code == 401) is (path not in open_paths), path
+
+
+@pytest.mark.parametrize("path", ["/v1/alerts", f"/v1/alerts/{SOME_ID}/cancel", "/v1/test-messages"])
+async def test_of_a_caller_without_a_key_no_body_is_read(api: Api, path: str) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        raise AssertionError("the body was read")
+        yield b""
+
+    del api.http.headers["Authorization"]
+    response = await api.http.post(path, content=body(), headers={"Content-Type": "application/json"})
+    check(response, 401, "no-key")
+
+
+@pytest.mark.parametrize("path", ["/v1/alerts", f"/v1/alerts/{SOME_ID}/cancel", "/v1/test-messages"])
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"reason": "a", "reason": "b"}', "the key 'reason' twice"),
+        (b'{"status": "Test", "status": "Actual"}', "the key 'status' twice"),
+        (b'{"number": NaN}', "holds NaN"),
+        (b'{"number": %b}' % (b"1" * 5_000), "a number of 5000 characters"),
+    ],
+)
+async def test_json_that_can_be_read_in_two_ways_is_refused(api: Api, path: str, body: bytes, reason: str) -> None:
+    response = await api.http.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 400
+    assert reason in response.json()["detail"]
 
 
 async def test_keys_not_loaded_is_not_a_wrong_key(api: Api) -> None:
@@ -242,7 +270,7 @@ async def test_a_known_alert_is_answered_without_kafka(api: Api) -> None:
 
 
 async def test_kafka_away(api: Api) -> None:
-    for response in (await api.publish(alert()), await api.http.post(f"/v1/alerts/{uuid4()}/cancel")):
+    for response in (await api.publish(alert()), await api.http.post(f"/v1/alerts/{SOME_ID}/cancel")):
         check(response, 503, "kafka-unavailable")
         assert int(response.headers["retry-after"]) > 0
 
@@ -266,7 +294,7 @@ async def test_paths_and_parameters(api: Api) -> None:
     check(await api.http.get("/v1/alerts/no-uuid"), 422, "invalid-input", field="path.alert_id")
     check(await api.http.get("/v1/alerts?limit=0"), 422, "invalid-input", field="query.limit")
     check(await api.http.get("/v1/alerts?state=asleep"), 422, "invalid-input", field="query.state.0")
-    check(await api.http.post(f"/v1/alerts/{uuid4()}/cancel", json={"why": "x"}), 422, "invalid-input")
+    check(await api.http.post(f"/v1/alerts/{SOME_ID}/cancel", json={"why": "x"}), 422, "invalid-input")
     check(await api.http.post("/v1/test-messages", json={"number": "not a number"}), 422, "invalid-input", rule="E.164")
 
 

@@ -1,23 +1,24 @@
 """The body of a publication to an alert: media type, ceilings, CAP, and what can be refused without the directory."""
 
-import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 
 from fastapi import Request
 
 from broadcast.alerts.assessment import assess, read_content
+from broadcast.alerts.publishing import alert_event, digest_of
+from broadcast.api.documents.reading_turns import INLINE_BYTES_MAX, ReadingTurns
 from broadcast.api.problems import Problem
 from broadcast.cap import Finding, read_cap, require_valid
 from broadcast.errors import InputError
 from broadcast.settings import Settings
-from schemas.alert import ALERT_BYTES_MAX, Alert, AlertInvalidError, read_alert
+from schemas.alert import ALERT_BYTES_MAX, Alert, AlertEvent, AlertInvalidError, read_alert, write_event
 
 XML_TYPES = frozenset({"application/cap+xml", "application/xml", "text/xml"})
 JSON_TYPE = "application/json"
-
-INLINE_BYTES_MAX = 32_768
-"""Larger bodies are read in a thread, so that a polygon of a thousand points delays no other request."""
 
 _SYNTAX_RULES = frozenset({"json", "xml"})
 
@@ -60,29 +61,56 @@ def media_type_of(request: Request) -> str:
     )
 
 
-async def read(body: bytes, media_type: str) -> tuple[Alert, tuple[Finding, ...]]:
-    """The alert of a body and the warnings of reading it. 400 for what is not XML or JSON, 422 for a broken rule."""
-    work = _read_xml if media_type in XML_TYPES else _read_json
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The event that submits an alert which breaks no rule of CAP's, and the warnings on it.
+
+    `digest` and `value` are what Kafka gets: it takes long to make them of a large alert. `fault` says why the alert
+    cannot reach anyone or stop anything, whatever the directory holds.
+    """
+
+    alert: Alert
+    event: AlertEvent
+    digest: bytes
+    value: bytes
+    warnings: tuple[Finding, ...] = ()
+    fault: InputError | None = None
+
+
+async def read_submitted(
+    body: bytes,
+    media_type: str,
+    *,
+    actor: str,
+    groups: Sequence[str] = (),
+    turns: ReadingTurns,
+    settings: Settings,
+    now: datetime,
+) -> Document:
+    """The alert of a body, with target `groups` added. 400 for what is no XML or JSON, 422 for a broken rule."""
+    work = partial(_read_document, body, media_type, groups, settings, actor=actor, now=now)
     try:
-        return work(body) if len(body) <= INLINE_BYTES_MAX else await asyncio.to_thread(work, body)
+        return work() if len(body) <= INLINE_BYTES_MAX else await turns.run(len(body), work)
     except InputError as error:
-        raise _refusal(error) from error
+        raise refusal(error) from error
 
 
-async def check_rules(alert: Alert) -> tuple[Finding, ...]:
-    """The warnings on an alert; a 422 problem if it breaks a rule of CAP's."""
-    drawn = any(area.polygon for info in alert.info for area in info.area)
-    try:
-        return await asyncio.to_thread(require_valid, alert) if drawn else require_valid(alert)
-    except InputError as error:
-        raise _refusal(error) from error
+def check_document(alert: Alert, settings: Settings, *, actor: str, now: datetime) -> Document:
+    """An alert with its warnings; InputError if it breaks a rule of CAP's."""
+    warnings = require_valid(alert)
+    event = alert_event(alert, actor=actor, now=now)
+    fault = assess(alert, read_content(alert, settings, now=now), now=now).error
+    return Document(alert, event, digest_of(alert), write_event(event), warnings, fault)
 
 
-def check_purpose(alert: Alert, settings: Settings, now: datetime) -> None:
-    """A 422 problem if an alert cannot reach anyone or stop anything, whatever the directory holds."""
-    error = assess(alert, read_content(alert, settings, now=now), now=now).error
-    if error is not None:
-        raise _refusal(error) from error
+def _read_document(
+    body: bytes, media_type: str, groups: Sequence[str], settings: Settings, *, actor: str, now: datetime
+) -> Document:
+    alert, remarks = _read_xml(body) if media_type in XML_TYPES else _read_json(body)
+    if groups:
+        alert = alert.model_copy(update={"groups": tuple(dict.fromkeys((*alert.groups, *groups)))})
+    found = check_document(alert, settings, actor=actor, now=now)
+    return replace(found, warnings=(*remarks, *found.warnings))
 
 
 def _read_xml(body: bytes) -> tuple[Alert, tuple[Finding, ...]]:
@@ -96,7 +124,8 @@ def _read_json(body: bytes) -> tuple[Alert, tuple[Finding, ...]]:
         raise InputError(str(error), error.problems) from None
 
 
-def _refusal(error: InputError) -> Problem:
+def refusal(error: InputError) -> Problem:
+    """The answer to an alert that cannot be read, or breaks a rule."""
     findings = error.findings
     if any(rule in _SYNTAX_RULES for _, rule, _ in findings):
         return Problem(HTTPStatus.BAD_REQUEST, "not-readable", str(error), findings=findings)

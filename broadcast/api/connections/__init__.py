@@ -1,0 +1,16 @@
+"""Connections of the API: which are accepted, how long they may take to say what they want, which are closed."""
+
+from broadcast.api.connections.acceptor import accept_connections
+from broadcast.api.connections.connection_limits import ConnectionLimits, choose_limits
+from broadcast.api.connections.http_connection import HEAD_BYTES_MAX, HEAD_SECONDS, BoundedProtocol
+from broadcast.api.connections.open_connections import OpenConnections
+
+__all__ = [
+    "HEAD_BYTES_MAX",
+    "HEAD_SECONDS",
+    "BoundedProtocol",
+    "ConnectionLimits",
+    "OpenConnections",
+    "accept_connections",
+    "choose_limits",
+]

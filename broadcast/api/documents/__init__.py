@@ -1,0 +1,27 @@
+"""Alerts that are handed in: read, checked, and how many of them at once."""
+
+from broadcast.api.documents.reading import (
+    JSON_TYPE,
+    XML_TYPES,
+    Document,
+    check_document,
+    media_type_of,
+    read_body,
+    read_submitted,
+    refusal,
+    too_large,
+)
+from broadcast.api.documents.reading_turns import ReadingTurns
+
+__all__ = [
+    "JSON_TYPE",
+    "XML_TYPES",
+    "Document",
+    "ReadingTurns",
+    "check_document",
+    "media_type_of",
+    "read_body",
+    "read_submitted",
+    "refusal",
+    "too_large",
+]
