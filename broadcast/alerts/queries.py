@@ -5,14 +5,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
 import asyncpg
 
+from broadcast.alerts.unplanned import Listed
 from broadcast.database import Connection
 from broadcast.errors import InputError
 from broadcast.lifecycle import AlertState
 from broadcast.routing import Simulation
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _COLUMNS = """
     alert_id, state, reason, lane, sender, identifier, sent, status, msg_type, groups, actor, expires_at, accepted_at,
@@ -84,6 +88,12 @@ async def find_state(connection: Connection, alert_id: UUID) -> AlertState | Non
     return AlertState(state) if state is not None else None
 
 
+async def find_stored(connection: Connection, alert_ids: Sequence[UUID]) -> list[UUID]:
+    """Those of some alerts that are stored."""
+    rows = await connection.fetch("SELECT alert_id FROM alerts WHERE alert_id = ANY ($1::uuid[])", alert_ids)
+    return [row["alert_id"] for row in rows]
+
+
 async def find_digest(connection: Connection, alert_id: UUID) -> bytes | None:
     """The digest of a stored alert (`publishing.digest_of`), or None."""
     digest: bytes | None = await connection.fetchval("SELECT digest FROM alerts WHERE alert_id = $1", alert_id)
@@ -125,9 +135,9 @@ async def list_alerts(
     return AlertPage(alerts, write_cursor(alerts[-1]) if len(rows) > limit else None)
 
 
-def write_cursor(alert: AlertRow) -> str:
+def write_cursor(alert: Listed) -> str:
     """Where the page after this alert begins."""
-    place = json.dumps([alert.accepted_at.isoformat(), str(alert.alert_id)])
+    place = json.dumps([(alert.accepted_at or EPOCH).isoformat(), str(alert.alert_id)])
     return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
 
 

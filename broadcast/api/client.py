@@ -97,7 +97,10 @@ class Client:
         content: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> dict[str, Any]:
-        """The JSON of a POST."""
+        """The JSON of a POST.
+
+        `repeated` is true in it if the same was accepted before, and nothing new was done.
+        """
         return self._ask("POST", path, json=json, content=content, headers=headers)
 
     def _ask(self, method: str, path: str, **request: Any) -> dict[str, Any]:
@@ -112,6 +115,8 @@ class Client:
             ) from error
         if response.is_success:
             body: dict[str, Any] = response.json()
+            if response.headers.get("Idempotency-Replayed") == "true":
+                body["repeated"] = True
             return body
         raise _error_of(response)
 

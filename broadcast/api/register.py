@@ -7,15 +7,17 @@ register is there to say so to the caller.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from broadcast.alerts.publishing import digest_of
+from broadcast.alerts.unplanned import Cancel, Unplanned, UnplannedAlerts, entry_of, read_entry
 from broadcast.api.documents.reading_turns import INLINE_BYTES_MAX
 from broadcast.health import Health
 from broadcast.kafka.clients import AWAY, make_consumer
@@ -41,13 +43,22 @@ class Published:
     digest: bytes
 
 
+class Found(NamedTuple):
+    """What one record of `alerts.v1` says, as far as it can be read."""
+
+    published: Published | None = None
+    request_id: UUID | None = None
+    entry: Unplanned | Cancel | None = None
+
+
 class Register:
-    """Alerts by id and by request id (`request_id_of`), the latest `ENTRIES_MAX` of each."""
+    """Alerts by id and by request id (`request_id_of`), the latest `ENTRIES_MAX` of each. `unplanned` has the rest."""
 
     def __init__(self) -> None:
         self.complete = asyncio.Event()
         self._alerts: OrderedDict[UUID, Published] = OrderedDict()
         self._requests: OrderedDict[UUID, Published] = OrderedDict()
+        self.unplanned = UnplannedAlerts()
 
     def alert(self, alert_id: UUID) -> Published | None:
         """What was published under an alert id, if it is remembered."""
@@ -66,7 +77,14 @@ class Register:
     def read(self, records: Iterable[Any]) -> None:
         """Remember what records of `alerts.v1` submit; others, and those that cannot be read, are passed over."""
         for found in _read_all(records):
-            self.remember(*found)
+            self.keep(found)
+
+    def keep(self, found: Found) -> None:
+        """Remember what one record says."""
+        if found.published is not None:
+            self.remember(found.published, found.request_id)
+        if found.entry is not None:
+            self.unplanned.keep(found.entry)
 
 
 async def follow(register: Register, settings: Settings, health: Health) -> None:
@@ -99,27 +117,20 @@ async def _follow(
                 health.release("register")
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 for found in await _read_aside(records):
-                    register.remember(*found)
+                    register.keep(found)
             on_read()
     finally:
         await consumer.stop()
 
 
-async def _read_aside(records: Sequence[Any]) -> list[tuple[Published, UUID | None]]:
-    """What records submit; in a thread where a large one has to be parsed."""
-    large = any(
-        len(record.value or b"") > INLINE_BYTES_MAX and all(name != "ce_digest" for name, _ in record.headers or ())
-        for record in records
-    )
+async def _read_aside(records: Sequence[Any]) -> list[Found]:
+    """What records say; in a thread where a large one has to be parsed."""
+    large = any(len(record.value or b"") > INLINE_BYTES_MAX for record in records)
     return await asyncio.to_thread(_read_all, records) if large else _read_all(records)
 
 
-def _read_all(records: Iterable[Any]) -> list[tuple[Published, UUID | None]]:
-    read = (
-        _read(record.value, record.key, {name: value for name, value in record.headers or () if value is not None})
-        for record in records
-    )
-    return [found for found in read if found is not None]
+def _read_all(records: Iterable[Any]) -> list[Found]:
+    return [_read(record) for record in records]
 
 
 async def _start_at(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
@@ -131,16 +142,30 @@ async def _start_at(consumer: AIOKafkaConsumer, partition: TopicPartition) -> in
     return end
 
 
-def _read(value: bytes | None, key: bytes | None, headers: Mapping[str, bytes]) -> tuple[Published, UUID | None] | None:
-    request = headers.get("ce_requestid")
+def _read(record: Any) -> Found:
+    headers = {name: value for name, value in record.headers or () if value is not None}
+    request, key = headers.get("ce_requestid"), record.key
     try:
         request_id = UUID(request.decode()) if request else None
+        entry = read_entry(record.value or b"")
         if "ce_digest" in headers and key is not None:
-            return Published(UUID(key.decode()), bytes.fromhex(headers["ce_digest"].decode())), request_id
-        event = read_event(value, key, tuple(headers.items()))
+            published = Published(UUID(key.decode()), bytes.fromhex(headers["ce_digest"].decode()))
+            return Found(published, request_id, entry)
+        if isinstance(entry, Cancel):
+            return Found(None, None, entry)
+        event = read_event(record.value, key, tuple(headers.items()), received_at=_received_at(record))
     except (AlertInvalidError, ValueError):
+        return Found()
+    if event.alert is None:
+        return Found()
+    return Found(Published(event.alert_id, digest_of(event.alert)), request_id, entry_of(event))
+
+
+def _received_at(record: Any) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(record.timestamp / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
         return None
-    return (Published(event.alert_id, digest_of(event.alert)), request_id) if event.alert is not None else None
 
 
 def _keep(entries: OrderedDict[UUID, Published], entry_id: UUID, published: Published) -> None:

@@ -77,6 +77,7 @@ async def _submit(services: Services, asked: Published, request_id: UUID | None,
         raise too_large(len(record.value))
     await services.publisher.write([record])
     services.register.remember(asked, request_id)
+    services.register.unplanned.note(document.event)
     metrics.alerts.labels(alert.status, alert.msg_type, "accepted").inc()
     return Submission(asked.alert_id, repeated=False, warnings=warnings)
 

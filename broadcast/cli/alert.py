@@ -11,6 +11,11 @@ import click
 from rich.table import Column
 
 from broadcast.api.client import Client, open_client
+from broadcast.cli.terminal.alert_decision import (
+    await_decision,
+    describe_decision,
+    exit_code_of,
+)
 from broadcast.cli.terminal.display import Table, print_table
 from broadcast.cli.terminal.watching import state_of, watch_alert
 from broadcast.errors import InputError
@@ -20,6 +25,7 @@ from broadcast.text.printable import printable
 from schemas.alert import ALERT_BYTES_MAX
 
 PAGE = 500
+WAIT_SECONDS = 30.0
 CAP_XML = "application/cap+xml"
 MEDIA_TYPES = {"<": CAP_XML, "{": "application/json"}
 
@@ -41,11 +47,33 @@ def command() -> None:
 @click.option("--print", "print_only", is_flag=True, help="Write the alert to stdout instead of publishing it.")
 @click.option("--idempotency-key", help="Publishing with the same key again publishes nothing.")
 @click.option("--watch", is_flag=True, help="Show progress until every recipient has a final state.")
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=click.FloatRange(0, 3600),
+    default=WAIT_SECONDS,
+    show_default=True,
+    help="Longest wait for the planner's decision, seconds.",
+)
+@click.option(
+    "--no-wait", "wait_seconds", flag_value=0.0, help="Do not wait for the decision; exit code 0 says nothing of it."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout (with --watch: one a line).")
 def publish(
-    *, file: str, reissued: bool, print_only: bool, idempotency_key: str | None, watch: bool, as_json: bool
+    *,
+    file: str,
+    reissued: bool,
+    print_only: bool,
+    idempotency_key: str | None,
+    watch: bool,
+    wait_seconds: float,
+    as_json: bool,
 ) -> None:
-    """Publish the alert of FILE (- is stdin): CAP 1.2 XML or JSON, by what it begins with."""
+    """Publish the alert of FILE (- is stdin): CAP 1.2 XML or JSON, by what it begins with.
+
+    It waits until it is known whether anybody gets the alert. Exit code 0: it is sent, or a Cancel has stopped what it
+    names; 3: nobody gets it, and why; 4: it is kept, and nothing was decided in time.
+    """
     content = _read(file)
     media_type = _media_type_of(content, file)
     if reissued:
@@ -60,14 +88,29 @@ def publish(
         headers["Idempotency-Key"] = idempotency_key
     with open_client(load_settings()) as api:
         accepted = api.post("/v1/alerts", content=content, headers=headers)
-        if as_json:
-            click.echo(json.dumps(accepted))
-        else:
-            click.echo(accepted["alert_id"])
+        alert_id = accepted["alert_id"]
+        if not as_json:
+            click.echo(alert_id)
             for warning in accepted["warnings"]:
                 click.echo(f"  {warning['field']}: {warning['message']} [{warning['rule']}]", err=True)
-        if watch:
-            _exit_refused(watch_alert(api, accepted["alert_id"], as_json=as_json, beside=True))
+            if accepted.get("repeated"):
+                click.echo("  it was published before: nothing is sent a second time", err=True)
+        if watch and as_json:
+            click.echo(json.dumps(accepted))
+        if not wait_seconds:
+            decided, code = accepted, 0
+        else:
+            decided = await_decision(api, alert_id, wait_seconds, lambda line: click.echo(printable(line), err=True))
+            code = exit_code_of(decided)
+        if watch and not code:
+            sys.exit(exit_code_of(watch_alert(api, alert_id, as_json=as_json, beside=True)))
+        if as_json:
+            facts = {name: decided.get(name) for name in ("state", "reason", "audience", "simulated")}
+            click.echo(json.dumps(accepted | facts))
+        else:
+            for line in describe_decision(decided, waited=bool(wait_seconds)):
+                click.echo(printable(line), err=True)
+    sys.exit(code)
 
 
 @command.command(name="list")
@@ -127,9 +170,12 @@ def show(alert_id: UUID, as_json: bool) -> None:
 @click.argument("alert_id", type=click.UUID)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout, at each change.")
 def watch(alert_id: UUID, as_json: bool) -> None:
-    """Show the progress of an alert until every recipient has a final state. Ctrl-C ends the watching only."""
+    """Show the progress of an alert until every recipient has a final state. Ctrl-C ends the watching only.
+
+    Exit code 3: nobody was sent the alert.
+    """
     with open_client(load_settings()) as api:
-        _exit_refused(watch_alert(api, str(alert_id), as_json=as_json))
+        sys.exit(exit_code_of(watch_alert(api, str(alert_id), as_json=as_json)))
 
 
 @command.command()
@@ -145,11 +191,6 @@ def cancel(alert_id: UUID, reason: str, as_json: bool) -> None:
     click.echo(
         json.dumps(answer) if as_json else f"alert {alert_id} is stopped: {answer['note']} ({milliseconds:.0f} ms)"
     )
-
-
-def _exit_refused(state: str) -> None:
-    if state == "refused":
-        raise SystemExit(1)
 
 
 def _print(content: bytes) -> None:

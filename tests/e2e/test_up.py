@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
 from broadcast.cap import freshen, read_cap, write_cap
-from schemas.alert import Alert, write_alert
+from schemas.alert import Alert, Status, write_alert
 from tests.e2e.commands import ROOT, Person
 
 GROUPS = 5
@@ -119,6 +119,7 @@ async def test_a_day_with_the_stack(tmp_path: Path) -> None:
         async with client(again) as api:
             listed = (await api.get("/v1/alerts")).json()["alerts"]
             assert {alert["alert_id"] for alert in listed} == {*published, cancelled}
+            await check_decisions(person)
             await kill_servers(person)
             more = await post_until_accepted(api, alert_for("g4", "E2E-AGAIN"))
             await reached(api, more, GROUP_SIZE)
@@ -199,6 +200,36 @@ async def cancel_in_flight(person: Person, addresses: dict[str, str], api: httpx
     assert counts["cancelled"] > 0
     assert counts["delivered"] + counts["cancelled"] == CROWD
     return alert_id
+
+
+async def check_decisions(person: Person) -> None:
+    """What nobody gets does not look like a success, and what waits for the planner is not forgotten."""
+    file = person.work / "refused.json"
+    for status, group, why in (("Test", "nobody", "no group nobody is known"), ("Actual", "g0", "BROADCAST_REHEARSAL")):
+        alert = alert_for(group, f"E2E-REFUSED-{status}").model_copy(update={"status": Status(status)})
+        file.write_bytes(write_alert(alert))
+        refused = await person.ask("alert", "publish", "--json", file, code=3)
+        assert refused["state"] == "refused"
+        assert why in refused["reason"]
+        line = await person.run("alert", "watch", refused["alert_id"], code=3)
+        assert "refused" in line
+    (planner,) = [each for each in person.processes() if each.cmdline()[-2:] == ["streams", "planner"]]
+    planner.suspend()
+    try:
+        file.write_bytes(write_alert(alert_for("g0", "E2E-WAITS")))
+        waits = await person.ask("alert", "publish", "--wait", "1", "--json", file, code=4)
+        alert_id = waits["alert_id"]
+        assert waits["state"] == "accepted"
+        assert "waits for the planner" in waits["reason"]
+        listed = (await person.run("alert", "list", "--json", "--limit", "1")).strip()
+        assert json.loads(listed)["identifier"] == "E2E-WAITS"
+        assert "waits for the planner" in await person.run("alert", "show", alert_id)
+        await person.run("alert", "cancel", alert_id, "--reason", "wrong text")
+        shown = await person.ask("alert", "show", alert_id, "--json")
+        assert shown["state"] == "cancelled"
+        assert "(wrong text) is noted" in shown["reason"]
+    finally:
+        planner.resume()
 
 
 async def counts_of(api: httpx.AsyncClient, alert_id: str) -> dict[str, int]:

@@ -9,8 +9,18 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from broadcast import metrics
-from broadcast.alerts.publishing import cancellation_records
-from broadcast.alerts.queries import find_alert, find_state, list_alerts, list_events, read_document
+from broadcast.alerts.publishing import cancellation_records, cancelled_event
+from broadcast.alerts.queries import (
+    find_alert,
+    find_state,
+    find_stored,
+    list_alerts,
+    list_events,
+    read_cursor,
+    read_document,
+    write_cursor,
+)
+from broadcast.alerts.unplanned import WAITS, UnplannedAlerts, place_of
 from broadcast.api.authorization import Actor, Backing
 from broadcast.api.bodies import (
     AcceptedBody,
@@ -147,9 +157,9 @@ async def cancel_alert(
             state=answer.state,
         )
     reason = body.reason if body else ""
-    await services.publisher.write(
-        cancellation_records(services.names, alert_id, actor=actor, reason=reason, now=utc_now())
-    )
+    now = utc_now()
+    await services.publisher.write(cancellation_records(services.names, alert_id, actor=actor, reason=reason, now=now))
+    services.register.unplanned.note(cancelled_event(alert_id, actor=actor, reason=reason, now=now))
     metrics.stops.labels("api").inc()
     return CancelledBody(alert_id=alert_id, state=answer.state, note=answer.words, links=links_of(alert_id))
 
@@ -169,26 +179,39 @@ async def show_alerts(
     cursor: Annotated[str | None, Query(description="next_cursor of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT,
 ) -> AlertPageBody:
-    """Alerts, the newest first."""
+    """Alerts, the newest first; those that wait for the planner too."""
+    unplanned, states = services.register.unplanned, state or ()
+    waiting = unplanned.listed(states, read_cursor(cursor) if cursor else None)
     async with services.database() as connection:
-        page = await list_alerts(connection, limit=limit, states=state or (), cursor=cursor)
-    return AlertPageBody.model_validate(page)
+        page = await list_alerts(connection, limit=limit, states=states, cursor=cursor)
+        stored = set(await find_stored(connection, [each.alert_id for each in waiting])) if waiting else set()
+    unplanned.forget(stored)
+    rows = [_body_of(AlertBody.model_validate(row), unplanned) for row in page.alerts]
+    rows += [AlertBody.model_validate(each) for each in waiting if each.alert_id not in stored]
+    rows.sort(key=place_of)
+    more = page.next_cursor is not None or len(rows) > limit
+    return AlertPageBody(alerts=rows[:limit], next_cursor=write_cursor(rows[limit - 1]) if more else None)
 
 
 @router.get("/{alert_id}", response_model=AlertDetailBody, responses=problems(404))
 async def show_alert(request: Request, alert_id: UUID, services: Backing, _: Actor) -> AlertDetailBody:
-    """One alert with what happened to it. One that is published and not planned yet is `accepted`."""
+    """One alert with what happened to it. One that waits for the planner is `accepted`."""
     request.state.alert_id = alert_id
     async with services.database() as connection:
         row = await find_alert(connection, alert_id)
         events = await list_events(connection, alert_id)
     links = links_of(alert_id)
     if row is None:
+        waiting = services.register.unplanned.find(alert_id)
+        if waiting is not None:
+            return AlertDetailBody(**AlertBody.model_validate(waiting).model_dump(), links=links)
         if services.register.alert(alert_id) is None:
             raise unknown(alert_id)
-        return AlertDetailBody(alert_id=alert_id, state=AlertState.ACCEPTED, links=links)
+        return AlertDetailBody(alert_id=alert_id, state=AlertState.ACCEPTED, reason=WAITS, links=links)
+    services.register.unplanned.forget([alert_id])
+    body = _body_of(AlertBody.model_validate(row), services.register.unplanned)
     return AlertDetailBody(
-        **AlertBody.model_validate(row).model_dump(),
+        **body.model_dump(),
         links=links,
         events=[EventBody.model_validate(event) for event in events],
     )
@@ -209,6 +232,14 @@ async def show_document(request: Request, alert_id: UUID, services: Backing, _: 
     if JSON_TYPE in request.headers.get("accept", ""):
         return Response(document, media_type=JSON_TYPE)
     return Response(write_cap(read_alert(document)), media_type=CAP_TYPE)
+
+
+def _body_of(alert: AlertBody, unplanned: UnplannedAlerts) -> AlertBody:
+    """A stored alert; one whose cancel Kafka has is cancelled, also while the planner has not stored that."""
+    cancel = unplanned.cancel_of(alert.alert_id, alert.state)
+    if cancel is None:
+        return alert
+    return alert.model_copy(update={"state": AlertState.CANCELLED, "reason": cancel.note})
 
 
 def unknown(alert_id: UUID) -> Problem:

@@ -40,11 +40,11 @@ NO_ACCOUNTS: dict[str, Any] = {"queued_routes": []} | {key: [] for key in KINDS_
 STYLES = {"delivered": "green", "submitted": "cyan", "queued": "dim", "unknown": "yellow"}
 
 
-def watch_alert(api: Client, alert_id: str, *, as_json: bool, beside: bool = False) -> AlertState:
+def watch_alert(api: Client, alert_id: str, *, as_json: bool, beside: bool = False) -> dict[str, Any]:
     """Show an alert until it has ended and nobody is queued or waits for a receipt that may still come.
 
     A terminal gets a table, a pipe one line for each change, with the time of day; on stderr with `beside`, where
-    stdout has something else. Returns the alert's last state.
+    stdout has something else. Returns the last progress.
     """
     last: dict[str, Any] = {}
     lines = Lines()
@@ -56,12 +56,12 @@ def watch_alert(api: Client, alert_id: str, *, as_json: bool, beside: bool = Fal
             elif not as_json and (lines.are_due(progress, time.monotonic()) or is_over(progress)):
                 click.echo(write_line(progress, utc_now()), err=beside)
             last = progress
-        return AlertState(last["state"])
+        return last
     with Live(console=console, refresh_per_second=4, transient=False) as live:
         for progress in _follow(api, alert_id):
             live.update(_table(progress))
             last = progress
-    return AlertState(last["state"])
+    return last
 
 
 def write_line(progress: dict[str, Any], now: datetime) -> str:

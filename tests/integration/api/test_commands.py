@@ -46,11 +46,11 @@ async def test_publish_xml_json_and_stdin(api: Api, run: Run, tmp_path: Path) ->
     xml, as_json = tmp_path / "alert", tmp_path / "alert.txt"
     xml.write_bytes(write_cap(alert))
     as_json.write_text("\ufeff \n" + alert.model_dump_json(by_alias=True, exclude_none=True), encoding="utf-8")
-    first = await run("alert", "publish", str(xml), "--idempotency-key", "k1")
+    first = await run("alert", "publish", "--no-wait", str(xml), "--idempotency-key", "k1")
     assert first.exit_code == 0, first.output
-    again = json.loads((await run("alert", "publish", "-", "--json", stdin=write_cap(alert))).stdout)
+    again = json.loads((await run("alert", "publish", "--no-wait", "-", "--json", stdin=write_cap(alert))).stdout)
     assert first.stdout.split()[0] == again["alert_id"]
-    assert (await run("alert", "publish", str(as_json))).stdout.split()[0] == again["alert_id"]
+    assert (await run("alert", "publish", "--no-wait", str(as_json))).stdout.split()[0] == again["alert_id"]
     (record,) = await api.records(api.names.alerts)
     assert read_event(record.value, record.key).alert == alert
 
@@ -58,7 +58,7 @@ async def test_publish_xml_json_and_stdin(api: Api, run: Run, tmp_path: Path) ->
 async def test_now_publishes_an_old_file_as_a_new_alert_each_time(api: Api, run: Run) -> None:
     ids = set()
     for name in ("flood.xml", "flood.json", "flood.json"):
-        published = await run("alert", "publish", "--now", "--json", str(EXAMPLES / name))
+        published = await run("alert", "publish", "--no-wait", "--now", "--json", str(EXAMPLES / name))
         assert published.exit_code == 0, published.output
         assert "sent: 2030-03-01T06:00:00-00:00 -> " in published.stderr
         ids.add(json.loads(published.stdout)["alert_id"])
@@ -94,7 +94,7 @@ async def test_without_key_or_api_the_message_says_what_to_do(run: Run) -> None:
 async def test_list_show_and_cancel(api: Api, run: Run, tmp_path: Path, new_alert: NewAlert) -> None:
     file = tmp_path / "alert.json"
     file.write_text(json.dumps(new_alert()))
-    alert_id = json.loads((await run("alert", "publish", str(file), "--json")).stdout)["alert_id"]
+    alert_id = json.loads((await run("alert", "publish", "--no-wait", str(file), "--json")).stdout)["alert_id"]
     assert json.loads((await run("alert", "show", alert_id, "--json")).stdout)["state"] == "accepted"
     assert alert_id in (await run("alert", "show", alert_id)).stdout
     cancelled = await run("alert", "cancel", alert_id, "--reason", "wrong", "--json")
@@ -112,7 +112,10 @@ async def test_list_show_and_cancel(api: Api, run: Run, tmp_path: Path, new_aler
         )
     finally:
         await connection.close()
-    lines = (await run("alert", "list", "--json", "--limit", "2")).stdout.splitlines()
+    waiting, first = (await run("alert", "list", "--json", "--limit", "2")).stdout.splitlines()
+    assert (json.loads(waiting)["alert_id"], json.loads(waiting)["state"]) == (alert_id, "cancelled")
+    assert json.loads(first)["identifier"] == "alert-1"
+    lines = (await run("alert", "list", "--json", "--limit", "2", "--state", "refused")).stdout.splitlines()
     assert [json.loads(line)["identifier"] for line in lines] == ["alert-1", "alert-2"]
     assert (await run("alert", "list", "--state", "sending", "--json")).stdout == ""
     table = (await run("alert", "list", "--state", "refused")).stdout
@@ -122,7 +125,7 @@ async def test_list_show_and_cancel(api: Api, run: Run, tmp_path: Path, new_aler
     assert [json.loads(line)["state"] for line in watched] == ["refused"]
     shown = await run("alert", "watch", refused)
     assert "refused" in shown.stdout
-    assert shown.exit_code == 1
+    assert shown.exit_code == 3
 
 
 async def test_keys_are_shown_once(run: Run) -> None:

@@ -19,6 +19,7 @@ class _Consumed:
     value: bytes | None
     key: bytes | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
+    timestamp: int = 1_800_000_000_000
 
 
 def make_alert(identifier: str = "a1", note: str | None = None) -> Alert:
