@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from broadcast.embedded.directory import DataDirectory
+from broadcast.embedded.directory import write_private
 
 OWN_FILE = "own.env"
 """In the data directory: the values that its last stack made itself. It stays after a stop; `stack.env` does not."""
@@ -11,7 +11,7 @@ OWN_FILE = "own.env"
 
 def write_variables(file: Path, variables: Mapping[str, str]) -> None:
     """Write variables as a shell reads them, for this user only."""
-    DataDirectory.write_private(file, "".join(f"{name}='{value}'\n" for name, value in sorted(variables.items())))
+    write_private(file, "".join(f"{name}='{value}'\n" for name, value in sorted(variables.items())))
 
 
 def without_own(environment: Mapping[str, str], directory: Path) -> dict[str, str]:

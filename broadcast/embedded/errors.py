@@ -15,6 +15,10 @@ class DirectoryInUseError(EmbeddedError):
     """Another process holds the data directory."""
 
 
+class DirectoryPathError(EmbeddedError):
+    """The data directory cannot be used: its path, or its permissions."""
+
+
 class PortTakenError(EmbeddedError):
     """A port that was asked for is in use."""
 

@@ -1,6 +1,7 @@
 """A stack with an API key of its own: what `broadcast up`, `broadcast demo` and the benchmark start."""
 
 from broadcast.database import connect
+from broadcast.embedded.directory import write_private
 from broadcast.embedded.stack import Stack
 from broadcast.keys import create_key, list_keys, revoke_key
 
@@ -32,5 +33,5 @@ async def _ensure_key(stack: Stack) -> str:
     finally:
         await connection.close()
     file.parent.mkdir(mode=0o700, exist_ok=True)
-    stack.directory.write_private(file, key)
+    write_private(file, key)
     return key

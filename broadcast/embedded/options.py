@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from broadcast.embedded.directory import write_private
 from broadcast.embedded.errors import EmbeddedError
 from broadcast.embedded.ports import LOOPBACK
 from broadcast.smsc.profile.tables import Account, Profile
@@ -53,7 +54,7 @@ def write_routes(file: Path, simulator_port: int, profile: Profile | None = None
     """Write the routes file for the simulator on this port, unless it says so already."""
     content = make_routes(simulator_port, profile or Profile())
     if not file.exists() or file.read_text() != content:
-        file.write_text(content)
+        write_private(file, content)
 
 
 def make_routes(simulator_port: int, profile: Profile) -> str:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
+from broadcast.embedded.directory import write_private
 from broadcast.embedded.errors import PortTakenError
 
 LOOPBACK = "127.0.0.1"
@@ -84,7 +85,5 @@ class Ports:
             port = find_free_port(others)
         if self._ports.get(name) != port:
             self._ports[name] = port
-            draft = self._file.with_suffix(".new")
-            draft.write_text(json.dumps(self._ports, indent=2, sort_keys=True) + "\n")
-            draft.replace(self._file)
+            write_private(self._file, json.dumps(self._ports, indent=2, sort_keys=True) + "\n")
         return port

