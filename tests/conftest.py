@@ -199,7 +199,7 @@ def kafka_settings(kafka_broker: Kafka, topic_prefix: str, tmp_path: Path) -> Se
         slot="test",
         kafka_bootstrap=kafka_broker.bootstrap,
         topic_prefix=topic_prefix,
-        number_hash_key=SecretStr("k"),
+        number_hash_key=SecretStr("k" * 32),
     )
 
 

@@ -138,7 +138,7 @@ class RouteUnderTest:
             "routes_file": self.settings.routes_file,
             "data_dir": self.directory,
             "log_level": "INFO",
-            "number_hash_key": "k",
+            "number_hash_key": "k" * 32,
         } | settings
         kept = {name: value for name, value in os.environ.items() if not name.startswith("BROADCAST_")}
         return kept | {f"BROADCAST_{name.upper()}": str(value) for name, value in wanted.items()}

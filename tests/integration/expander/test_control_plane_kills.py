@@ -34,7 +34,7 @@ async def start(stage: Control, name: str) -> asyncio.subprocess.Process:
         "BROADCAST_ROUTES_FILE": str(settings.routes_file),
         "BROADCAST_EXPANSION_PARTITIONS": str(settings.expansion_partitions),
         "BROADCAST_CHUNK_SIZE": str(settings.chunk_size),
-        "BROADCAST_NUMBER_HASH_KEY": "k",
+        "BROADCAST_NUMBER_HASH_KEY": "k" * 32,
     }
     log = (settings.data_dir / f"{name}.log").open("ab")
     with log:

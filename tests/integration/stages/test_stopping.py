@@ -36,7 +36,7 @@ async def test_a_stop_ends_a_stage_that_waits_for_its_servers(stage: str, tmp_pa
         "BROADCAST_ROUTES_FILE": str(tmp_path / "routes.toml"),
         "BROADCAST_DATA_DIR": str(tmp_path),
         "BROADCAST_LOG_FORMAT": "json",
-        "BROADCAST_NUMBER_HASH_KEY": "k",
+        "BROADCAST_NUMBER_HASH_KEY": "k" * 32,
     }
     log = tmp_path / "log"
     with log.open("wb") as file:

@@ -1,9 +1,11 @@
 """A wrong setting is one message that names the variable and its value, in every process; a secret is not shown."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 
 from broadcast.api.client import open_client
 from broadcast.errors import SettingsError
@@ -18,7 +20,20 @@ from broadcast.settings import STACK_FILE, Settings, load_settings, read_environ
     [
         ("BROADCAST_API_PORT", "abc", "BROADCAST_API_PORT = 'abc': must be a whole number"),
         ("BROADCAST_CHUNK_SIZE", "0", "BROADCAST_CHUNK_SIZE = '0': must be at least 1; raise it"),
-        ("BROADCAST_NUMBER_HASH_KEY", "", "BROADCAST_NUMBER_HASH_KEY = (not shown): "),
+        ("BROADCAST_NUMBER_HASH_KEY", "", "BROADCAST_NUMBER_HASH_KEY = (not shown): is blank"),
+        ("BROADCAST_NUMBER_HASH_KEY", " " * 20, "BROADCAST_NUMBER_HASH_KEY = (not shown): is blank"),
+        ("BROADCAST_NUMBER_HASH_KEY", "s3cret", "BROADCAST_NUMBER_HASH_KEY = (not shown): has 6 bytes; give 16 to 64"),
+        ("BROADCAST_NUMBER_HASH_KEY", "s3cret" * 11, "BROADCAST_NUMBER_HASH_KEY = (not shown): has 66 bytes"),
+        ("BROADCAST_NUMBER_HASH_KEY", "ü" * 33, "BROADCAST_NUMBER_HASH_KEY = (not shown): has 66 bytes"),
+        ("BROADCAST_KAFKA_PASSWORD", "", "BROADCAST_KAFKA_PASSWORD = (not shown): "),
+        ("BROADCAST_KAFKA_PASSWORD", "  ", "BROADCAST_KAFKA_PASSWORD = (not shown): is blank"),
+        ("BROADCAST_API_KEY", "", "BROADCAST_API_KEY = (not shown): "),
+        ("BROADCAST_DATABASE_URL", "", "BROADCAST_DATABASE_URL = (not shown): "),
+        ("BROADCAST_TOPIC_PREFIX", "a b", "BROADCAST_TOPIC_PREFIX = 'a b': "),
+        ("BROADCAST_IN_DOUBT_LIMIT", "-5", "BROADCAST_IN_DOUBT_LIMIT = '-5': must be at least 1"),
+        ("BROADCAST_STATUS_PARTITIONS", "0", "BROADCAST_STATUS_PARTITIONS = '0': must be at least 1"),
+        ("BROADCAST_API_PORT", "99999", "BROADCAST_API_PORT = '99999': must be at most 65535"),
+        ("BROADCAST_BEAT_SECONDS", "1e9", "BROADCAST_BEAT_SECONDS = '1e9': must be at most 60"),
         ("BROADCAST_LOG_LEVEL", "loud", "BROADCAST_LOG_LEVEL = 'LOUD': must be 'DEBUG'"),
         ("BROADCAST_KAFKA_BOOTSTRAP", ":::", "BROADCAST_KAFKA_BOOTSTRAP = ':::': ':::' is not host:port"),
         ("BROADCAST_KAFKA_BOOTSTRAP", "a:9092,b", "BROADCAST_KAFKA_BOOTSTRAP = 'a:9092,b': 'b' is not host:port"),
@@ -143,4 +158,30 @@ def test_a_level_may_be_written_small(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_stage_that_hashes_numbers_refuses_to_run_without_a_key() -> None:
     with pytest.raises(SettingsError, match="BROADCAST_NUMBER_HASH_KEY is not set"):
         Settings().require_number_key()
-    assert Settings(number_hash_key="k").require_number_key() == b"k"
+    assert Settings(number_hash_key="k" * 16).require_number_key() == b"k" * 16
+
+
+def bounds_of(field: FieldInfo) -> set[str]:
+    """Which bounds the metadata of a field holds: `low` and `high`, of its number or of its length."""
+    names = {"ge": "low", "gt": "low", "min_length": "low", "le": "high", "lt": "high", "max_length": "high"}
+    return {bound for name, bound in names.items() for each in field.metadata if getattr(each, name, None) is not None}
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_has_a_description_and_bounds(name: str) -> None:
+    field = Settings.model_fields[name]
+    assert field.description
+    kinds = {field.annotation, *get_args(field.annotation)}
+    if kinds & {int, float}:
+        assert bounds_of(field) == {"low", "high"}
+    if kinds & {str, SecretStr} and name not in {"topic_prefix", "number_hash_key"}:
+        assert bounds_of(field) == {"low", "high"}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, field in Settings.model_fields.items() if "Secret" in str(field.annotation)]
+)
+@pytest.mark.parametrize("value", ["", " ", "\t"])
+def test_no_secret_is_empty(name: str, value: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings.model_validate({name: value})

@@ -1,19 +1,19 @@
 """Settings of every process, from `BROADCAST_*`; routes come from a TOML file (see `broadcast.routing`)."""
 
-import os
 import socket
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from broadcast.errors import SettingsError
-from broadcast.network.addresses import check_brokers, check_http, check_postgres, hide_login
-from schemas.wording import explain
+from broadcast.network.addresses import check_brokers, check_http, check_postgres
 
 DAY_SECONDS = 86_400
+
+HASH_KEY_BYTES = range(16, 65)
+"""BLAKE2b takes 64; fewer than 16 can be guessed, and then the numbers behind the hashes too."""
 
 BOUNDED_BY = (
     ("heartbeat_interval_seconds", 1 / 3, "session_timeout_seconds"),
@@ -33,11 +33,15 @@ class Settings(BaseSettings):
     slot: str = Field(
         default_factory=socket.gethostname,
         min_length=1,
+        max_length=100,
         description="Name of this replica within its stage; each replica needs its own. Default: the host's name.",
     )
 
     kafka_bootstrap: str = Field(
-        default="127.0.0.1:9092", min_length=1, description="Addresses of brokers as `host:port`, separated by commas."
+        default="127.0.0.1:9092",
+        min_length=1,
+        max_length=4096,
+        description="Addresses of brokers as `host:port`, separated by commas.",
     )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT", description="Encryption and login on the way to Kafka."
@@ -45,12 +49,21 @@ class Settings(BaseSettings):
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
         default="SCRAM-SHA-512", description="How to log in with user and password (SASL protocols only)."
     )
-    kafka_username: str | None = Field(default=None, description="User at Kafka (SASL protocols only).")
-    kafka_password: SecretStr | None = Field(default=None, description="Password of that user.")
+    kafka_username: str | None = Field(
+        default=None, min_length=1, max_length=255, description="User at Kafka (SASL protocols only)."
+    )
+    kafka_password: SecretStr | None = Field(
+        default=None, min_length=1, max_length=1024, description="Password of that user."
+    )
     kafka_ca_file: Path | None = Field(default=None, description="CA of the brokers' certificates; else the system's.")
     kafka_cert_file: Path | None = Field(default=None, description="Certificate of this client, for mutual TLS.")
     kafka_key_file: Path | None = Field(default=None, description="Private key of that certificate.")
-    topic_prefix: str = Field(default="broadcast.", description="Beginning of every topic's name.")
+    topic_prefix: str = Field(
+        default="broadcast.",
+        pattern=r"^[A-Za-z0-9._-]*$",
+        max_length=100,
+        description="Beginning of every topic's name: letters, digits, `.`, `_`, `-`.",
+    )
     replication_factor: int = Field(default=1, ge=1, le=100, description="Replicas of new topics; 3 on a cluster.")
     min_insync_replicas: int = Field(
         default=1, ge=1, le=100, description="Replicas that must have a write of a new topic; 2 on a cluster."
@@ -61,18 +74,21 @@ class Settings(BaseSettings):
 
     session_timeout_seconds: float = Field(
         default=10.0,
-        gt=0,
+        ge=1,
+        le=1800,
         description="Without a heartbeat for so long, a member leaves its group. A lease is half of it.",
     )
     heartbeat_interval_seconds: float = Field(
-        default=1.0, gt=0, description="Time between two heartbeats; at most a third of the session timeout."
+        default=1.0, ge=0.1, le=600, description="Time between two heartbeats; at most a third of the session timeout."
     )
     transaction_timeout_seconds: float = Field(
-        default=5.0, gt=0, description="Kafka aborts a transaction that is open for longer."
+        default=5.0, ge=1, le=900, description="Kafka aborts a transaction that is open for longer."
     )
 
     database_url: SecretStr = Field(
         default=SecretStr("postgresql://broadcast@127.0.0.1:5432/broadcast"),
+        min_length=1,
+        max_length=4096,
         description="Address of PostgreSQL, with user, password and database.",
     )
     database_pool_size: int = Field(
@@ -81,7 +97,10 @@ class Settings(BaseSettings):
 
     routes_file: Path | None = Field(default=None, description="TOML file of routes; the stages need it.")
     default_region: str | None = Field(
-        default=None, description="ISO 3166 region of numbers without a country code, such as DE."
+        default=None,
+        min_length=2,
+        max_length=2,
+        description="ISO 3166 region of numbers without a country code, such as DE.",
     )
 
     rehearsal: bool = Field(
@@ -89,12 +108,20 @@ class Settings(BaseSettings):
         description="Whether the planner sends Actual alerts by simulated accounts too: they reach no phone, and are "
         "shown as SIMULATED. Otherwise they are refused.",
     )
-    default_expiry_seconds: int = Field(default=6 * 3600, ge=1, description="Life of an alert without `expires`.")
+    default_expiry_seconds: int = Field(
+        default=6 * 3600, ge=1, le=7 * DAY_SECONDS, description="Life of an alert without `expires`."
+    )
     longest_expiry_seconds: int = Field(
-        default=DAY_SECONDS, ge=1, description="Longest life of an alert; topics keep their records for a day more."
+        default=DAY_SECONDS,
+        ge=1,
+        le=7 * DAY_SECONDS,
+        description="Longest life of an alert; topics keep their records for a day more.",
     )
     receipt_deadline_seconds: int = Field(
-        default=3600, ge=1, description="A message without a receipt for so long is shown as overdue."
+        default=3600,
+        ge=1,
+        le=30 * DAY_SECONDS,
+        description="A message without a receipt for so long is shown as overdue.",
     )
     failed_share_limit: float = Field(
         default=0.2,
@@ -122,9 +149,11 @@ class Settings(BaseSettings):
         default=6, ge=1, le=255, description="Most segments of one message; an alert with a longer text is refused."
     )
 
-    sender_route: str | None = Field(default=None, description="The only route of this sender; if not set, all routes.")
+    sender_route: str | None = Field(
+        default=None, min_length=1, max_length=40, description="The only route of this sender; if not set, all routes."
+    )
     in_doubt_limit: int = Field(
-        default=2_000, ge=1, description="Most messages that may be sent twice when a sender is killed."
+        default=2_000, ge=1, le=1_000_000, description="Most messages that may be sent twice when a sender is killed."
     )
     control_megabytes: int = Field(
         default=64,
@@ -132,13 +161,20 @@ class Settings(BaseSettings):
         le=100_000,
         description="Most memory, in MiB, of the alerts and stops that the sender of one route knows.",
     )
-    beat_seconds: float = Field(default=0.03, gt=0, description="Shortest time between two beats of a busy sender.")
-    idle_beat_seconds: float = Field(default=1.0, gt=0, description="Time between two beats of a sender without jobs.")
+    beat_seconds: float = Field(
+        default=0.03, ge=0.001, le=60, description="Shortest time between two beats of a busy sender."
+    )
+    idle_beat_seconds: float = Field(
+        default=1.0, ge=0.01, le=60, description="Time between two beats of a sender without jobs."
+    )
     number_hash_key: SecretStr | None = Field(
-        default=None, min_length=1, description="Key of the hash that stands for a number; expander and sender need it."
+        default=None,
+        description="Key of the hash that stands for a number, 16 to 64 bytes; expander and sender need it.",
     )
 
-    api_host: str = Field(default="127.0.0.1", description="Address on which the API listens.")
+    api_host: str = Field(
+        default="127.0.0.1", min_length=1, max_length=255, description="Address on which the API listens."
+    )
     api_port: int = Field(default=8080, ge=0, le=65535, description="Port of the API; 0 takes a free one.")
     api_connections: int = Field(
         default=512,
@@ -150,14 +186,22 @@ class Settings(BaseSettings):
         default=256, ge=8, le=100_000, description="Most connections of one address; raise it behind a proxy."
     )
     api_url: str | None = Field(
-        default=None, description="Address of the API for the commands; if not set, made from host and port."
+        default=None,
+        min_length=1,
+        max_length=2048,
+        description="Address of the API for the commands; if not set, made from host and port.",
     )
-    api_key: SecretStr | None = Field(default=None, description="API key of the commands.")
+    api_key: SecretStr | None = Field(
+        default=None, min_length=1, max_length=1024, description="API key of the commands."
+    )
     api_ca_file: Path | None = Field(default=None, description="CA of the API's certificate, for the commands.")
     api_tls_cert_file: Path | None = Field(default=None, description="Certificate of the API; if not set, plain HTTP.")
     api_tls_key_file: Path | None = Field(default=None, description="Private key of that certificate.")
     metrics_host: str = Field(
-        default="127.0.0.1", description="Address on which a stage serves its metrics and health."
+        default="127.0.0.1",
+        min_length=1,
+        max_length=255,
+        description="Address on which a stage serves its metrics and health.",
     )
     metrics_port: int = Field(default=0, ge=0, le=65535, description="Port of metrics and health; 0 takes a free one.")
 
@@ -175,6 +219,24 @@ class Settings(BaseSettings):
     @classmethod
     def _check_api_url(cls, value: str | None) -> str | None:
         return check_http(value)
+
+    @field_validator("number_hash_key", "kafka_password", "api_key")
+    @classmethod
+    def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().strip():
+            raise ValueError("is blank; give a random value, or unset it")
+        return value
+
+    @field_validator("number_hash_key")
+    @classmethod
+    def _check_hash_key(cls, value: SecretStr | None) -> SecretStr | None:
+        size = len(value.get_secret_value().encode()) if value is not None else None
+        if size is not None and size not in HASH_KEY_BYTES:
+            raise ValueError(
+                f"has {size} bytes; give {HASH_KEY_BYTES.start} to {HASH_KEY_BYTES.stop - 1} random ones, such as"
+                " those of `openssl rand -hex 32`"
+            )
+        return value
 
     @field_validator("database_url")
     @classmethod
@@ -200,80 +262,3 @@ class Settings(BaseSettings):
                 "BROADCAST_NUMBER_HASH_KEY is not set; give expander and sender one long random value, and keep it"
             )
         return self.number_hash_key.get_secret_value().encode()
-
-
-STACK_FILE = "stack.env"
-"""Where `broadcast up` leaves its addresses and key, in its data directory, for the commands of another terminal."""
-
-
-SECRETS_DIR = "BROADCAST_SECRETS_DIR"
-"""The variable that names a directory of secrets: each file is named like the variable it stands for, in lower case."""
-
-
-def is_of_stack(settings: Settings, field: str) -> bool:
-    """Whether nobody has set this field, or only `broadcast up` in its data directory has."""
-    variable = f"BROADCAST_{field.upper()}"
-    left_over = not os.environ.get(variable) and (settings.data_dir / STACK_FILE).exists()
-    return left_over or field not in settings.model_fields_set
-
-
-def load_settings(**overrides: object) -> Settings:
-    """The settings of this process; the first of these wins: overrides, `BROADCAST_*`, the stack file, secrets.
-
-    SettingsError names the variable or file that is wrong.
-    """
-    data_dir = Path(str(overrides.get("data_dir") or os.environ.get("BROADCAST_DATA_DIR", "data")))
-    secrets_dir = _find_secrets()
-    try:
-        return Settings(_env_file=data_dir / STACK_FILE, _secrets_dir=secrets_dir, **overrides)  # type: ignore[arg-type]
-    except UnicodeDecodeError as error:
-        raise SettingsError(
-            f"{data_dir / STACK_FILE}, or a file in {SECRETS_DIR} = {secrets_dir}, is not UTF-8 ({error});"
-            " write it anew"
-        ) from None
-    except OSError as error:
-        raise SettingsError(f"{error.filename}: {error.strerror}; make it readable for this user") from None
-    except ValidationError as error:
-        raise SettingsError("; ".join(_describe(fault) for fault in error.errors())) from None
-
-
-def _describe(fault: ErrorDetails) -> str:
-    if not fault["loc"]:  # of several fields together; the input holds all of them, secrets too
-        return fault["msg"].removeprefix("Value error, ")
-    name = str(fault["loc"][0])
-    secret = name in Settings.model_fields and "Secret" in str(Settings.model_fields[name].annotation)
-    given = hide_login(fault["input"]) if isinstance(fault["input"], str) else fault["input"]
-    value = "(not shown)" if secret else repr(given)
-    rule, step = explain(fault) or (fault["msg"].removeprefix("Value error, "), "")
-    if fault["type"].endswith("_parsing"):
-        # The environment knows no quotation marks.
-        step = ""
-    return f"BROADCAST_{name.upper()} = {value}: {rule}" + (f"; {step}" if step else "")
-
-
-def read_environment() -> dict[str, str]:
-    """The environment, with what is only in the directory of secrets added under its name in upper case.
-
-    SettingsError where the directory or a file in it cannot be read.
-    """
-    secrets_dir = _find_secrets()
-    found: dict[str, str] = {}
-    if secrets_dir is not None:
-        for path in secrets_dir.iterdir():
-            if path.is_file():
-                try:
-                    found[path.name.upper()] = path.read_text(encoding="utf-8").strip()
-                except (OSError, UnicodeDecodeError) as error:
-                    raise SettingsError(f"{path}, in {SECRETS_DIR}: {error}; write it anew, as UTF-8") from None
-    return found | dict(os.environ)
-
-
-def _find_secrets() -> Path | None:
-    name = os.environ.get(SECRETS_DIR)
-    if not name:
-        return None
-    if not os.access(name, os.R_OK | os.X_OK) or not Path(name).is_dir():
-        raise SettingsError(
-            f"{SECRETS_DIR} = {name!r}: is no directory that this user can read; correct it, or unset it"
-        )
-    return Path(name)
