@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRa
 
 from broadcast import metrics
 from broadcast.audit.attempts.poison import PoisonWriter
-from broadcast.audit.attempts.recording import ABANDONED, Recording, open_recording
+from broadcast.audit.attempts.recording import ABANDONED, QUIET_SECONDS, Recording, open_recording
 from broadcast.audit.undelivered import OtherRoutes, other_routes
 from broadcast.audit.watch.outcome_alarms import OutcomeWatch
 from broadcast.audit.watch.sweep import sweep_forever
@@ -117,6 +117,9 @@ class Recorder:
             self.health.release("start")
             while recording.assignment.current:
                 if stop.is_set():
+                    if recording.idle and recording.connected:
+                        recording.add_quiet(0.0)
+                        await self._write(recording)
                     await recording.finish(STOP_SECONDS)
                     return
                 await self._read(recording)
@@ -143,6 +146,7 @@ class Recorder:
             return
         recording.add(read)
         if recording.idle:
+            recording.add_quiet(QUIET_SECONDS)
             self.health.behind(self.group, await self._lags(recording))
 
     async def _write(self, recording: Recording) -> None:
@@ -151,7 +155,7 @@ class Recorder:
         batch = await recording.build_batch(reached)
         if await recording.take_written(wait=True):
             await self._report_progress(recording)
-        if recording.assignment.current:
+        if recording.assignment.current and batch.segments:
             recording.begin_write(batch)
 
     async def _report_progress(self, recording: Recording) -> None:

@@ -59,6 +59,12 @@ class Batch:
         self.unreadable += [(segment_id, one) for one in read.unreadable]
         return self._add(segment_id, position, records, to_offset, read.poison)
 
+    def add_none(self, segment_id: int, position: Position, to_offset: int) -> Position:
+        """Add that one partition holds no records until before `to_offset`; the position there."""
+        segment, position = position.extend(segment_id, (), to_offset)
+        self.segments.append(segment)
+        return position
+
     def _add(
         self, segment_id: int, position: Position, records: Sequence[Record], to_offset: int, poison: Sequence[Poison]
     ) -> Position:

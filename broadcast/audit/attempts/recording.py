@@ -36,6 +36,9 @@ PENDING_RECORDS: Final = 16_000
 BATCH_SECONDS: Final = 0.05
 """Shortest time between two batches: under load they grow instead of multiplying, idle nothing waits."""
 
+QUIET_SECONDS: Final = 5.0
+"""After so long without a record of a partition its evidence is brought up to the end of its log, at most as often."""
+
 SHARDS: Final = 64
 ABANDON_SECONDS: Final = 1.0
 """For a write that is cancelled to end in order; then its connection is closed."""
@@ -76,6 +79,7 @@ class Recording:
         self._pending: dict[TopicPartition, list[ConsumerRecord]] = defaultdict(list)
         self._writing: asyncio.Task[Mapping[TopicPartition, int]] | None = None
         self._began_at = 0.0
+        self._read_at: dict[TopicPartition, float] = dict.fromkeys(positions, monotonic())
         self._writing_since: int | None = None
         self.written: Final = {tp: position.offset for tp, position in positions.items()}
 
@@ -93,7 +97,7 @@ class Recording:
     @property
     def idle(self) -> bool:
         """True if nothing that was read is still to be written."""
-        return not self._pending and self._writing is None
+        return not any(self._pending.values()) and self._writing is None
 
     @property
     def pending(self) -> dict[TopicPartition, int]:
@@ -102,9 +106,23 @@ class Recording:
 
     def add(self, read: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> None:
         """Have records written with the next batch."""
+        now = monotonic()
         for tp, records in read.items():
             if tp in self.positions:
                 self._pending[tp] += records
+                self._read_at[tp] = now
+
+    def add_quiet(self, for_seconds: float) -> None:
+        """Have offsets without records covered too, of partitions of which nothing was read for so long.
+
+        The end of a transaction, and what was aborted, take offsets. Left out, they would look lost when Kafka deletes
+        them, and like work that is not done.
+        """
+        now = monotonic()
+        for tp, read_at in self._read_at.items():
+            if now - read_at >= for_seconds:
+                self._pending[tp] += []
+                self._read_at[tp] = now
 
     async def wait_for_room(self) -> int:
         """How many more records may be read; waits for the write of a batch while it is none."""
@@ -128,6 +146,10 @@ class Recording:
             await self._reserve_ids()
         batch = Batch()
         for tp in sorted(pending):
+            if not pending[tp]:
+                if reached[tp] > self.positions[tp].offset:
+                    self.positions[tp] = batch.add_none(self._ids.take(), self.positions[tp], reached[tp])
+                continue
             add = batch.add_statuses if tp.topic == self._names.statuses else batch.add_receipts
             self.positions[tp] = add(self._ids.take(), self.positions[tp], pending[tp], reached[tp])
         return batch
@@ -136,7 +158,7 @@ class Recording:
         """Write a batch in a task of its own; `take_written` comes first."""
         assert self._writing is None  # noqa: S101 (two writes would use one connection)
         self._began_at = monotonic()
-        self._writing_since = batch.oldest_at
+        self._writing_since = batch.oldest_at or None
         self._writing = asyncio.create_task(self._write(batch), name="recorder-write")
 
     async def take_written(self, *, wait: bool = False) -> bool:

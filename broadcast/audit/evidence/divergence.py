@@ -51,7 +51,7 @@ async def find_divergence(connection: asyncpg.Connection, topic: str, partition:
 
 async def _spans(connection: asyncpg.Connection, topic: str, partition: int) -> list[_Span]:
     rows = await connection.fetch(
-        "SELECT id, epoch, from_offset, to_offset FROM evidence WHERE topic = $1 AND partition = $2 "
+        "SELECT id, epoch, from_offset, to_offset, count FROM evidence WHERE topic = $1 AND partition = $2 "
         "ORDER BY epoch DESC, from_offset DESC",
         topic,
         partition,
@@ -62,7 +62,8 @@ async def _spans(connection: asyncpg.Connection, topic: str, partition: int) -> 
         if row["epoch"] != epoch:
             epoch, limit = row["epoch"], lowest
         if row["from_offset"] < limit:
-            spans.append(_Span(row["id"], min(row["to_offset"], limit)))
+            if row["count"]:
+                spans.append(_Span(row["id"], min(row["to_offset"], limit)))
             lowest = min(lowest, row["from_offset"])
     return spans[::-1]
 

@@ -11,6 +11,14 @@ from broadcast.audit.evidence.chain import GENESIS, RawRecord, Record, digest_of
 from broadcast.database import Connection
 from broadcast.errors import FencedError
 
+_END = """
+SELECT epoch, to_offset, digest, (
+    SELECT records FROM evidence full_one WHERE full_one.topic = $1 AND full_one.partition = $2
+        AND full_one.epoch = newest.epoch AND full_one.count > 0 ORDER BY from_offset DESC LIMIT 1
+) AS records
+FROM evidence newest WHERE topic = $1 AND partition = $2 ORDER BY epoch DESC, from_offset DESC LIMIT 1
+"""
+
 _IDS_AT_ONCE = 1000
 _READ_AT_ONCE = 100
 _FEW_RECORDS = 1000
@@ -19,7 +27,10 @@ _FEW_RECORDS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One evidence segment: records read from offset `from_offset` until before `to_offset`."""
+    """One evidence segment: records read from offset `from_offset` until before `to_offset`.
+
+    Without records it says that these offsets hold none: the ends of transactions, and what was aborted.
+    """
 
     id: int
     topic: str
@@ -50,8 +61,10 @@ class Position:
         place = (self.topic, self.partition, self.epoch, self.offset, to_offset, len(records))
         digest = digest_of(self.digest, place, packed)
         segment = Segment(segment_id, *place, packed, self.digest, digest)
-        record = records[-1]
-        last = RawRecord(record.offset, record.timestamp, record.key, record.value, tuple(record.headers))
+        last = self.last
+        if records:
+            record = records[-1]
+            last = RawRecord(record.offset, record.timestamp, record.key, record.value, tuple(record.headers))
         return segment, Position(self.topic, self.partition, self.epoch, to_offset, digest, last)
 
 
@@ -70,18 +83,13 @@ async def read_positions(
     """Where the evidence of each partition ends; a partition without any starts at 0 in epoch 0."""
     positions = {}
     for topic, partition in partitions:
-        row = await connection.fetchrow(
-            "SELECT epoch, to_offset, digest, records FROM evidence WHERE topic = $1 AND partition = $2 "
-            "ORDER BY epoch DESC, from_offset DESC LIMIT 1",
-            topic,
-            partition,
-        )
+        row = await connection.fetchrow(_END, topic, partition)
         if row is None:
             positions[topic, partition] = Position(topic, partition)
         else:
-            records = unpack(row["records"])
+            last = unpack(row["records"])[-1] if row["records"] else None
             positions[topic, partition] = Position(
-                topic, partition, row["epoch"], row["to_offset"], row["digest"], records[-1] if records else None
+                topic, partition, row["epoch"], row["to_offset"], row["digest"], last
             )
     return positions
 

@@ -2,12 +2,18 @@
 
 import asyncio
 import time
+from typing import Any
 
 import msgspec
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import RecordsToDelete
 
+from broadcast.audit.attempts.recording import Recording
+from broadcast.audit.watch.lag import statuses_left
+from broadcast.database import connect
 from broadcast.errors import FencedError
-from broadcast.kafka.clients import make_consumer
+from broadcast.kafka.clients import make_admin, make_consumer
 from schemas.deadletter import DeadLetter
 from tests.conftest import Brokers
 from tests.support.recorder_under_test import RecorderUnderTest
@@ -52,6 +58,93 @@ async def test_aborted_statuses_are_never_seen_and_leave_no_gap(under_test: Reco
         await under_test.send(under_test.names.statuses, under_test.statuses(range(11, 21)), commit=False)
         await under_test.send(under_test.names.statuses, under_test.statuses(range(21, 31)))
         await under_test.wait_for(submitted=20, queued=10)
+    await under_test.sound()
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch, of: type, name: str) -> list[None]:
+    """A list that gets longer at each call of a method."""
+    calls: list[None] = []
+    called = getattr(of, name)
+
+    def count(*given: Any) -> Any:
+        calls.append(None)
+        return called(*given)
+
+    monkeypatch.setattr(of, name, count)
+    return calls
+
+
+async def reached(calls: list[None], number: int) -> bool:
+    return len(calls) >= number
+
+
+async def end_of_log(under_test: RecorderUnderTest, tp: TopicPartition) -> int:
+    consumer = make_consumer(under_test.settings)
+    await consumer.start()
+    try:
+        return int((await consumer.end_offsets([tp]))[tp])
+    finally:
+        await consumer.stop()
+
+
+async def delete_until(under_test: RecorderUnderTest, tp: TopicPartition, offset: int) -> None:
+    """What retention does after a quiet week."""
+    admin = make_admin(under_test.settings)
+    await admin.start()
+    try:
+        await admin.delete_records({tp: RecordsToDelete(before_offset=offset)})
+    finally:
+        await admin.close()
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["while it is idle", "at a stop"])
+async def test_what_was_aborted_after_the_last_record_is_not_lost_when_kafka_deletes_it(
+    under_test: RecorderUnderTest, monkeypatch: pytest.MonkeyPatch, stopped: bool
+) -> None:
+    tp = TopicPartition(under_test.names.statuses, 0)
+    await under_test.make_alert(30)
+
+    async def covered() -> bool:
+        ends = await under_test.query("SELECT max(to_offset) FROM evidence WHERE topic = $1", tp.topic)
+        return bool(ends == await end_of_log(under_test, tp))
+
+    if not stopped:
+        monkeypatch.setattr("streams.recorder.QUIET_SECONDS", 0.2)
+    async with under_test.recorder():
+        await under_test.send(tp.topic, under_test.statuses(range(1, 11)))
+        await under_test.wait_for(submitted=10, queued=20)
+        await under_test.send(tp.topic, under_test.statuses(range(11, 21)), commit=False)
+        if not stopped:
+            await under_test.until(covered)
+            connection = await connect(under_test.settings)
+            assert await statuses_left(under_test.settings, connection) == 0
+            await connection.close()
+        else:
+            # It has passed what was aborted when it has read a record of another partition that came after it.
+            await under_test.send(tp.topic, under_test.statuses(range(11, 21)), partition=1)
+            await under_test.wait_for(submitted=20, queued=10)
+    assert await covered()
+    await delete_until(under_test, tp, await end_of_log(under_test, tp))
+    async with under_test.recorder():
+        await under_test.send(tp.topic, under_test.statuses(range(21, 31)))
+        await under_test.wait_for(submitted=30 if stopped else 20, **({} if stopped else {"queued": 10}))
+    assert await under_test.query("SELECT count(*) FROM alarms WHERE kind LIKE 'kafka%'") == 0
+    assert await under_test.query("SELECT max(epoch) FROM evidence") == 0
+    await under_test.sound()
+
+
+async def test_an_idle_recorder_adds_no_segment_that_covers_nothing(
+    under_test: RecorderUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.recorder.QUIET_SECONDS", 0.05)
+    looks = count_calls(monkeypatch, Recording, "add_quiet")
+    await under_test.make_alert(10)
+    async with under_test.recorder():
+        await under_test.send(under_test.names.statuses, under_test.statuses(range(1, 11)))
+        await under_test.wait_for(submitted=10)
+        began = len(looks)
+        await under_test.until(lambda: reached(looks, began + 40))
+    assert await under_test.query("SELECT count(*) FROM evidence WHERE count = 0") <= 1
     await under_test.sound()
 
 
