@@ -1,5 +1,6 @@
 """Errors of the audit."""
 
+from typing import Final
 from uuid import UUID
 
 from broadcast.errors import InputError
@@ -18,3 +19,7 @@ class StaleError(Exception):
 
 class AmbiguousError(Exception):
     """Several attempts fit one receipt: the whole transaction must be done again with `exact`."""
+
+
+ODD_VALUES: Final[tuple[type[Exception], ...]] = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What reading a value raises that nobody but a recorder should have written: a fault of the row, not of the reader."""

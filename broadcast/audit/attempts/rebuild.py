@@ -11,6 +11,7 @@ from broadcast.audit.attempts.decoding import read_receipts, read_statuses
 from broadcast.audit.attempts.receipts import MergedReceipt, merge_receipts
 from broadcast.audit.chunk_states.checking import check_counters
 from broadcast.audit.codes import CODE_OF_OUTCOME
+from broadcast.audit.errors import ODD_VALUES
 from broadcast.audit.evidence.segments import read_records
 from broadcast.audit.message_key import message_key
 from broadcast.audit.receipt_owner import find_owners
@@ -28,10 +29,17 @@ _BUCKETS = 256
 
 _ATTEMPTS = """
 SELECT a.alert_id::text, a.recipient_id, a.attempt, a.segment, a.segments, a.outcome, a.error, a.possible_duplicate,
-    coalesce(n.name, ''), a.message_key, a.number_hash, a.submitted_at, a.answered_at, coalesce(a.reason, ''),
-    coalesce(a.receipt_covers_message, false)
+    CASE WHEN a.account IS NULL THEN '' ELSE n.name END, a.message_key, a.number_hash, a.submitted_at, a.answered_at,
+    coalesce(a.reason, ''), coalesce(a.receipt_covers_message, false)
 FROM attempts a LEFT JOIN accounts n ON n.id = a.account
 WHERE a.alert_id = $1::text::uuid AND a.recipient_id = ANY ($2::bigint[]) AND a.evidence_id = $3
+"""
+
+
+_RECEIPT_WITHOUT_STATE = """
+SELECT alert_id, recipient_id, attempt FROM attempts
+WHERE receipt_state IS NULL AND (receipt_at, receipt_error, receipt_evidence) IS DISTINCT FROM (NULL, NULL, NULL)
+LIMIT $1
 """
 
 
@@ -74,22 +82,10 @@ async def rebuild_check(connection: Connection, progress: Progress = lambda _don
         in_table = {row["evidence_id"]: row["count"] for row in rows}
         ids = await connection.fetch("SELECT id, topic FROM evidence ORDER BY topic, partition, epoch, from_offset")
         for row in ids:
-            records = await read_records(connection, row["id"])
-            if row["topic"].endswith("statuses.v1"):
-                statuses = read_statuses(records)
-                await _check_statuses(connection, found, row["id"], statuses.values, statuses.timestamps)
-                found.attempts += len(statuses.values)
-                if in_table.pop(row["id"], 0) != len(statuses.values):
-                    found.add_fault(
-                        f"segment {row['id']}: it holds {len(statuses.values)} statuses, the table has more or fewer"
-                    )
-            else:
-                receipts = read_receipts(records)
-                merged: dict[int, MergedReceipt] = {}
-                merge_receipts(receipts.values, receipts.timestamps, row["id"], merged)
-                await _check_receipts(connection, found, row["id"], merged.values(), joined)
-                await _check_unreadable(connection, found, row["id"], {one.offset for one in receipts.unreadable})
-                found.receipts += len(receipts.values)
+            try:
+                await _check_segment(connection, found, row["id"], row["topic"], in_table, joined)
+            except ODD_VALUES as error:
+                found.add_fault(f"segment {row['id']}: it cannot be compared: {error!r}")
             found.segments += 1
             progress(found.segments, len(ids))
         for evidence_id, count in in_table.items():
@@ -103,9 +99,38 @@ async def rebuild_check(connection: Connection, progress: Progress = lambda _don
             found.add_fault(
                 f"{counted(with_receipt, 'attempt', 'has', 'have')} a receipt, the evidence proves {proven}"
             )
+        for row in await connection.fetch(_RECEIPT_WITHOUT_STATE, FAULTS_KEPT):
+            found.add_fault(
+                f"alert {row['alert_id']} recipient {row['recipient_id']} attempt {row['attempt']} "
+                "has parts of a receipt, and no state of one"
+            )
         async for fault in check_counters(connection):
             found.add_fault(fault)
     return found
+
+
+async def _check_segment(  # noqa: PLR0917 (called once)
+    connection: Connection,
+    found: Rebuild,
+    segment: int,
+    topic: str,
+    in_table: dict[int, int],
+    joined: list["array[int]"],
+) -> None:
+    records = await read_records(connection, segment)
+    if topic.endswith("statuses.v1"):
+        statuses = read_statuses(records)
+        await _check_statuses(connection, found, segment, statuses.values, statuses.timestamps)
+        found.attempts += len(statuses.values)
+        if in_table.pop(segment, 0) != len(statuses.values):
+            found.add_fault(f"segment {segment}: it holds {len(statuses.values)} statuses, the table has more or fewer")
+        return
+    receipts = read_receipts(records)
+    merged: dict[int, MergedReceipt] = {}
+    merge_receipts(receipts.values, receipts.timestamps, segment, merged)
+    await _check_receipts(connection, found, segment, merged.values(), joined)
+    await _check_unreadable(connection, found, segment, {one.offset for one in receipts.unreadable})
+    found.receipts += len(receipts.values)
 
 
 async def _check_statuses(
@@ -156,6 +181,11 @@ async def _check_receipts(
         there = (owner["receipt_state"], owner["receipt_at"], owner["error"])
         if (one.code, _instant(one.received_at), one.error) == there:
             joined[one.message_key % _BUCKETS].append(hash(owner["place"]))
+        elif owner["receipt_state"] is None:
+            found.add_fault(
+                f"segment {segment}: alert {owner['alert_id']} recipient {owner['recipient_id']} "
+                "names it as evidence of a receipt, and has none"
+            )
         elif one.code > owner["receipt_state"]:
             found.add_fault(
                 f"segment {segment}: a receipt with message key {one.message_key} is better than the one in its attempt"

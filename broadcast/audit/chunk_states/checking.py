@@ -8,6 +8,7 @@ from broadcast.audience.chunks import read_reasons
 from broadcast.audit.chunk_states.moves import CHANGES, NO_CHUNK
 from broadcast.audit.chunk_states.reading import read_attempted, read_members
 from broadcast.audit.codes import POSSIBLE_DUPLICATES, QUEUED, STATE_OF_CODE
+from broadcast.audit.errors import ODD_VALUES
 from broadcast.database import Connection
 from broadcast.text.counts import counted
 
@@ -18,7 +19,7 @@ _OF_CHUNKS = "SELECT chunk, state, sum(count)::bigint FROM chunk_counters WHERE 
 _MARKED = "SELECT count(DISTINCT recipient_id) FROM attempts WHERE alert_id = $1 AND possible_duplicate"
 _NOT_ALONE = """
 SELECT recipient_id FROM attempts WHERE alert_id = $1
-GROUP BY recipient_id HAVING count(*) > 1 AND bool_or(only_attempt) ORDER BY recipient_id LIMIT 20
+GROUP BY recipient_id HAVING count(*) > 1 AND bool_or(only_attempt IS NOT FALSE) ORDER BY recipient_id LIMIT 20
 """
 _TRUE_LISTS = """
 SELECT chunk, state, recipients FROM chunk_lists l WHERE alert_id = $1 AND changes = (
@@ -51,8 +52,11 @@ async def compare_sums(connection: Connection, alert_id: UUID | None = None) -> 
 async def check_counters(connection: Connection) -> AsyncIterator[str]:
     """Faults in words: counters and lists of any alert that are not what its attempts say. 1 µs for a recipient."""
     for row in await connection.fetch(f"SELECT alert_id FROM ({_ALERTS}) AS a ORDER BY alert_id"):
-        async for fault in _check_alert(connection, row["alert_id"]):
-            yield f"alert {row['alert_id']}{fault}"
+        try:
+            async for fault in _check_alert(connection, row["alert_id"]):
+                yield f"alert {row['alert_id']}{fault}"
+        except ODD_VALUES as error:
+            yield f"alert {row['alert_id']}: its counters cannot be compared: {error!r}"
 
 
 async def _check_alert(connection: Connection, alert_id: UUID) -> AsyncIterator[str]:
@@ -63,23 +67,27 @@ async def _check_alert(connection: Connection, alert_id: UUID) -> AsyncIterator[
     for chunk, state, number in await connection.fetch(_OF_CHUNKS, alert_id):
         by_chunk.setdefault(chunk, Counter())[state] = number
     chunks = await connection.fetch(_CHUNKS, alert_id)
-    low = _LOWEST
+    low, unassigned = _LOWEST, NO_CHUNK in by_chunk
     for place, (chunk, last_id) in enumerate(chunks):
         high = _HIGHEST if place + 1 == len(chunks) else last_id
-        found = await _count(connection, alert_id, low, high)
+        stored, start, low = by_chunk.pop(chunk, Counter()), low, last_id
+        try:
+            found = await _count(connection, alert_id, start, high)
+        except ODD_VALUES as error:
+            yield f" chunk {chunk}: its attempts cannot be counted: {error!r}"
+            continue
         total.update(found)
-        low = last_id
-        if NO_CHUNK not in by_chunk:
-            for fault in _differences(by_chunk.pop(chunk, Counter()), found):
+        if not unassigned:
+            for fault in _differences(stored, found):
                 yield f" chunk {chunk}: {fault}"
     if not chunks:
         total.update(await _count(connection, alert_id, _LOWEST, _HIGHEST))
-    elif NO_CHUNK not in by_chunk:
+    elif not unassigned:
         for chunk in sorted(by_chunk):
             yield f" chunk {chunk}: it has counters and is not stored"
     total[POSSIBLE_DUPLICATES] = await connection.fetchval(_MARKED, alert_id)
-    stored = Counter({row[0]: row[1] for row in await connection.fetch(_OF_ALERTS, alert_id)})
-    for fault in _differences(stored, total):
+    of_alert = Counter({row[0]: row[1] for row in await connection.fetch(_OF_ALERTS, alert_id)})
+    for fault in _differences(of_alert, total):
         yield f": {fault}"
     async for fault in _check_lists(connection, alert_id):
         yield fault

@@ -18,7 +18,7 @@ SUPPRESSED: Final = CODE_OF_STATE[DeliveryState.SUPPRESSED]
 
 _BY_OUTCOME = """
 SELECT outcome, receipt_state, array_agg(recipient_id) FILTER (WHERE only_attempt) AS singly,
-    array_agg(recipient_id) FILTER (WHERE NOT only_attempt) AS several
+    array_agg(recipient_id) FILTER (WHERE only_attempt IS NOT TRUE) AS several
 FROM attempts WHERE alert_id = $1 AND recipient_id > $2 AND recipient_id <= $3 GROUP BY outcome, receipt_state
 """
 

@@ -23,7 +23,10 @@ from broadcast.text.printable import printable
 @click.argument("alert", type=click.UUID, required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def verify_command(alert: UUID | None, as_json: bool) -> None:
-    """Compute every evidence chain anew, and the chunk chain of ALERT or of all. Exit code 1 if one does not hold."""
+    """Compute every evidence chain anew, and the chunk chain of ALERT or of all.
+
+    Exit code 1 if one does not hold, or if records were lost before they were recorded.
+    """
 
     async def work(connection: asyncpg.Connection, _: Settings) -> Verification:
         found = await verify(connection, alert, progress)
@@ -33,7 +36,7 @@ def verify_command(alert: UUID | None, as_json: bool) -> None:
     with _bar("verify") as (_, progress):
         found = with_audit(work)
     if as_json:
-        click.echo(json.dumps(asdict(found) | {"sound": found.sound}))
+        click.echo(json.dumps(asdict(found) | {"sound": found.sound, "unchanged": found.unchanged}))
     else:
         click.echo(
             f"{counted(found.segments, 'segment')} with {counted(found.records, 'record')}, "
@@ -43,7 +46,14 @@ def verify_command(alert: UUID | None, as_json: bool) -> None:
             click.echo(f"  {name}  epoch {found.epochs[name]}  head {head}")
         for fault in found.faults:
             click.echo(f"FAULT {printable(str(fault))}")
-        click.echo("sound" if found.sound else "NOT sound")
+        for line in found.beginnings:
+            click.echo(f"NOTE {printable(line)}")
+        for line in found.losses:
+            click.echo(f"LOSS {printable(line)}")
+        if found.unchanged and found.losses:
+            click.echo("NOT complete: what was recorded is unchanged, and some was never recorded")
+        else:
+            click.echo("sound" if found.sound else "NOT sound")
     sys.exit(0 if found.sound else 1)
 
 

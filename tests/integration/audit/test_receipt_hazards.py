@@ -147,8 +147,7 @@ async def test_a_receipt_that_was_taken_from_one_of_two_numbers_with_one_id_is_m
     await audit.connection.execute(
         "UPDATE attempts SET receipt_state = NULL, receipt_evidence = NULL WHERE recipient_id = 2"
     )
-    fault, *of_counters = (await rebuild_check(audit.connection)).faults
-    assert all("counters say" in one for one in of_counters)
+    fault = (await rebuild_check(audit.connection)).faults[0]
     assert "neither joined nor parked" in fault
 
 

@@ -1,14 +1,17 @@
 """Verification and rebuild find what was changed, by name."""
 
+from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
 import pytest
 
 from broadcast.audit import rebuild_check, verify
+from broadcast.audit.evidence.segments import Position, add_segments, read_positions
+from broadcast.audit.evidence.verification import note_verification
 from schemas.receipt import Receipt, ReceiptState
 from schemas.status import Outcome, Status
-from tests.support.recorder_without_kafka import Alerts, RecorderWithoutKafka
+from tests.support.recorder_without_kafka import STATUSES, Alerts, RecorderWithoutKafka
 
 
 @pytest.fixture
@@ -72,6 +75,74 @@ async def test_verification_names_what_was_changed(
     assert fault in " | ".join(found.faults)
 
 
+async def test_a_loss_is_said_for_good_and_is_no_change(
+    recorder: RecorderWithoutKafka, recorded_alert: UUID, connection: asyncpg.Connection
+) -> None:
+    at = recorder.positions[STATUSES]
+    recorder.positions[STATUSES] = replace(at, epoch=at.epoch + 1, offset=at.offset + 100, last=None)
+    await recorder.write([Status(str(recorded_alert), 5, 1, Outcome.FAILED, reason="late", at=2)])
+    for _ in range(2):
+        found = await verify(connection)
+        assert (found.sound, found.unchanged, found.faults) == (False, True, [])
+        assert found.losses == [
+            f"{STATUSES}/0 offsets {at.offset} to {at.offset + 99} were deleted by Kafka before they were recorded "
+            "(epoch 1 begins after them)"
+        ]
+        await note_verification(connection, found)
+        assert await connection.fetchval("SELECT count(*) FROM alarms") == 0, "it was one when it happened"
+        await connection.execute("UPDATE alarms SET cleared_at = now()")
+    assert await connection.fetchval("SELECT bool_and(sound) FROM verifications")
+    assert (await rebuild_check(connection)).faults == []
+
+
+async def test_an_epoch_that_begins_again_earlier_is_no_loss(
+    recorder: RecorderWithoutKafka, recorded_alert: UUID, connection: asyncpg.Connection
+) -> None:
+    at = recorder.positions[STATUSES]
+    recorder.positions[STATUSES] = replace(at, epoch=at.epoch + 1, offset=at.offset - 2, last=None)
+    await recorder.write([Status(str(recorded_alert), 5, 1, Outcome.FAILED, reason="late", at=2)])
+    found = await verify(connection)
+    assert (found.sound, found.losses) == (True, [])
+
+
+async def test_a_new_database_beside_an_old_log_says_where_it_begins(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
+) -> None:
+    alert_id = await alerts.make([1])
+    recorder.positions[STATUSES] = Position(STATUSES, 0, epoch=1, offset=700)
+    await recorder.write([Status(str(alert_id), 1, 1, Outcome.FAILED, reason="no route", at=2)])
+    found = await verify(connection)
+    assert found.sound
+    assert found.beginnings == [f"{STATUSES}/0 begins at offset 700: what was before is not in this database"]
+
+
+async def test_a_segment_without_records_is_verified_like_any_other(
+    recorder: RecorderWithoutKafka, recorded_alert: UUID, connection: asyncpg.Connection
+) -> None:
+    at = recorder.positions[STATUSES]
+    await recorder.ids.reserve(connection, 2)
+    empty, at = at.extend(recorder.ids.take(), (), at.offset + 30)
+    await add_segments(connection, [empty])
+    recorder.positions[STATUSES] = at
+    await recorder.write([Status(str(recorded_alert), 5, 1, Outcome.FAILED, reason="late", at=2)])
+    position = (await read_positions(connection, [(STATUSES, 0)]))[STATUSES, 0]
+    assert (position.offset, position.last and position.last.offset) == (at.offset + 2, at.offset)
+    assert (await verify(connection)).sound
+    assert (await rebuild_check(connection)).faults == []
+    await tamper(connection, f"UPDATE evidence SET to_offset = to_offset + 1 WHERE id = {empty.id}")
+    assert "it was changed" in " | ".join((await verify(connection)).faults)
+
+
+async def test_the_last_record_is_compared_although_nothing_follows_it(
+    recorder: RecorderWithoutKafka, recorded_alert: UUID, connection: asyncpg.Connection
+) -> None:
+    at = recorder.positions[STATUSES]
+    await recorder.ids.reserve(connection, 1)
+    await add_segments(connection, [at.extend(recorder.ids.take(), (), at.offset + 30)[0]])
+    position = (await read_positions(connection, [(STATUSES, 0)]))[STATUSES, 0]
+    assert (position.offset, position.last) == (at.offset + 30, at.last)
+
+
 @pytest.mark.parametrize(
     ("statement", "fault"),
     [
@@ -81,6 +152,10 @@ async def test_verification_names_what_was_changed(
         ("INSERT INTO attempts SELECT * FROM attempts WHERE recipient_id = 4", "more or fewer"),
         ("UPDATE attempts SET receipt_state = 70 WHERE recipient_id = 3", "is better than the one in its attempt"),
         ("UPDATE attempts SET receipt_state = 80 WHERE recipient_id = 4", "the evidence proves 1"),
+        (
+            "UPDATE attempts SET receipt_state = NULL WHERE recipient_id = 3",
+            "names it as evidence of a receipt, and has none",
+        ),
         (
             "UPDATE attempts SET receipt_state = NULL, receipt_evidence = NULL WHERE recipient_id = 3",
             "neither joined nor parked",
