@@ -5,14 +5,17 @@ Label values are bounded: never a number, a recipient, a job or an alert. The da
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import Metric
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 REGISTRY = CollectorRegistry(auto_describe=True)
+_SHARED: list["SharedGauge"] = []
 
 _STEP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _HANDOVER_SECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600)
@@ -25,6 +28,39 @@ def _counter(name: str, text: str, *labels: str) -> Counter:
 
 def _gauge(name: str, text: str, *labels: str) -> Gauge:
     return Gauge(name, text, labels, namespace="tocsin", registry=REGISTRY)
+
+
+class SharedGauge(Gauge):
+    """A gauge about what all processes share, exported only while this process holds the role."""
+
+    _known = False
+
+    def set(self, value: float) -> None:
+        """Set the value; from now on it is exported."""
+        self._known = True
+        super().set(value)
+
+    def collect(self) -> Iterable[Metric]:
+        """The samples; none before the first value and after `remove_shared`."""
+        return super().collect() if self._known or self._labelnames else ()
+
+    def forget(self) -> None:
+        """Export nothing until it is set again."""
+        self._known = False
+        if self._labelnames:
+            self.clear()
+
+
+def _shared(name: str, text: str, *labels: str) -> SharedGauge:
+    gauge = SharedGauge(name, text, labels, namespace="tocsin", registry=REGISTRY)
+    _SHARED.append(gauge)
+    return gauge
+
+
+def remove_shared() -> None:
+    """Remove every shared gauge: another process holds the role, or nobody knows the facts."""
+    for gauge in _SHARED:
+        gauge.forget()
 
 
 def _histogram(name: str, text: str, *labels: str, buckets: Sequence[float] = _STEP_SECONDS) -> Histogram:
@@ -95,8 +131,8 @@ receipts = _counter(
 receipts_unreadable = _counter(
     "receipts_unreadable", "Deliveries that are no receipt and no message, kept raw in the evidence", "account"
 )
-receipts_parked = _gauge("receipts_parked", "Receipts that no attempt is known for")
-receipts_unmatched = _gauge(
+receipts_parked = _shared("receipts_parked", "Receipts that no attempt is known for")
+receipts_unmatched = _shared(
     "receipts_unmatched", "Parked receipts by age: over a minute (1m), an hour (1h), a day (1d)", "account", "age"
 )
 receipt_duration = _histogram(
@@ -113,19 +149,21 @@ audit_lag = _gauge(
 )
 audit_rows = _counter("audit_rows", "Rows written to the audit", "event")
 evidence_segments = _counter("evidence_segments", "Evidence segments written", "topic")
-sweep_last_success = _gauge(
+sweep_last_success = _shared(
     "sweep_last_success_timestamp_seconds", "When a step of the recorder's sweep last came to its end", "step"
 )
 sweep_steps_failed = _counter("sweep_steps_failed", "Steps of the sweep that failed or took too long", "step")
-reconciliation_gap = _gauge("reconciliation_gap", "Recipients unaccounted for, over live alerts", "alert_class")
-audit_chain_verified = _gauge("audit_chain_verified_timestamp_seconds", "When the chain was last verified, and sound")
-account_failed_ratio = _gauge(
+reconciliation_gap = _shared(
+    "reconciliation_gap", "Recipients of open alerts who are in no state or in too many", "alert_class"
+)
+audit_chain_verified = _shared("audit_chain_verified_timestamp_seconds", "When the chain was last verified, and sound")
+account_failed_ratio = _shared(
     "account_failed_ratio", "Share of the submits of 15 minutes refused or reported undelivered", "account"
 )
-account_unreached_ratio = _gauge(
+account_unreached_ratio = _shared(
     "account_unreached_ratio", "Share of them, old enough for a receipt, without one that says delivered", "account"
 )
-alarms = _gauge("alarms", "Open alarms by kind", "kind")
+alarms = _shared("alarms", "Open alarms by kind", "kind")
 
 # every stage
 waits = _gauge(
@@ -146,7 +184,7 @@ transactions_refused = _counter(
     "transactions_refused", "Transactions that another one was in the way of: a lock wait that timed out", "what"
 )
 deadletters = _counter("deadletters", "Dead letters written", "topic")
-deadletters_messages = _gauge("deadletters_messages", "Dead letters neither put back nor dismissed", "topic")
+deadletters_messages = _shared("deadletters_messages", "Dead letters neither put back nor dismissed", "topic")
 transaction_duration = _histogram("transaction_duration_seconds", "One Kafka transaction, begin to commit", "stage")
 
 
@@ -159,6 +197,15 @@ def _version() -> str:
 
 Info("build", "Version of this process", namespace="tocsin", registry=REGISTRY).info({"version": _version()})
 ProcessCollector(registry=REGISTRY)
+
+
+def begin(metric: Counter | Histogram, *values: Iterable[str]) -> None:
+    """Export these series from 0, one for each combination of label values.
+
+    A series that begins above 0 has no rate(): the first broadcast after a start would be in no graph.
+    """
+    for combination in product(*values):
+        metric.labels(*combination)
 
 
 def observe_batch(histogram: Histogram, values: Sequence[float]) -> None:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import asyncpg
 
+from broadcast import metrics
 from broadcast.alerts.control_writer import ControlWriter
 from broadcast.alerts.planning import Planned, Planning
 from broadcast.alerts.store import durable_transaction
@@ -23,12 +24,14 @@ from broadcast.health import Health
 from broadcast.kafka.broker_clock import BrokerClock, keep_broker_clock
 from broadcast.kafka.clients import AWAY
 from broadcast.kafka.events import Event, Source
+from broadcast.lifecycle import Transition
 from broadcast.logs import bound_alert
 from broadcast.retry import retry
 from broadcast.routes_file import load_routes
 from broadcast.routing import Route
 from broadcast.settings import Settings
 from schemas.alert import AlertAction, AlertEvent, AlertInvalidError, read_event
+from schemas.enumeration import MsgType, Status
 from schemas.topics import Names
 from streams.app import Stage, run_stage
 
@@ -36,6 +39,7 @@ from streams.app import Stage, run_stage
 async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
     """Plan alerts until `stop`; raises FencedError when another process has taken the place."""
     routes = load_routes(settings)
+    metrics.begin(metrics.alerts, Status, MsgType, (Transition.PLANNED, Transition.REFUSED))
     if settings.rehearsal:
         health.facts["rehearsal"] = (
             "BROADCAST_REHEARSAL is set: Actual alerts go by simulated routes, and reach no phone"

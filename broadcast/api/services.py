@@ -11,6 +11,7 @@ import asyncpg
 import structlog
 from fastapi import Request
 
+from broadcast import metrics
 from broadcast.api.documents import ReadingTurns
 from broadcast.api.problems import unavailable
 from broadcast.api.publisher import Publisher
@@ -20,6 +21,7 @@ from broadcast.database.pool import AWAY, TRANSIENT, Connection, create_pool, wa
 from broadcast.health import Health
 from broadcast.keys import Keyring, read_hashes
 from broadcast.settings import Settings
+from schemas.enumeration import MsgType, Status
 from schemas.topics import Names
 
 KEYS_REFRESH_SECONDS = 5.0
@@ -62,6 +64,7 @@ class Services:
     @classmethod
     async def create(cls, settings: Settings, health: Health) -> "Services":
         """Services that are not connected to anything yet."""
+        metrics.begin(metrics.alerts, Status, MsgType, ("accepted",))
         return cls(settings, health, await create_pool(settings, "api", command_timeout_seconds=30.0))
 
     def lock(self, entry_id: UUID) -> asyncio.Lock:

@@ -30,6 +30,13 @@ def count_answers(account: str, command_statuses: Iterable[int]) -> Counter[int]
     return counts
 
 
+def begin_account(account: str) -> None:
+    """Export what an account may count from 0."""
+    metrics.begin(metrics.smpp_submit, [account], [name_status(0), "unanswered"])
+    for counter in (metrics.smpp_throttled, metrics.smpp_late):
+        metrics.begin(counter, [account])
+
+
 class RouteMetrics:
     """One route's part of the metrics of its process.
 
@@ -37,6 +44,9 @@ class RouteMetrics:
     """
 
     def __init__(self) -> None:
+        metrics.begin(metrics.jobs, Lane, Outcome)
+        for metric in (metrics.handover_duration, metrics.possible_duplicates):
+            metrics.begin(metric, Lane)
         self._in_doubt = 0
         self._in_flight: dict[Lane, int] = {}
 

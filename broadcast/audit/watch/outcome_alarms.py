@@ -14,6 +14,7 @@ from broadcast.audit.outcomes.outcome_counts import WINDOW, Counted, OutcomeKey,
 from broadcast.audit.outcomes.shares import ENOUGH, Limits, Scope, Tally, WatchedAccount, add_up, assess, describe
 from broadcast.routing import Route
 from broadcast.settings import Settings
+from schemas.receipt import ReceiptState
 
 LOOK_SECONDS: Final = 5.0
 """Between two looks."""
@@ -62,6 +63,8 @@ class OutcomeWatch:
             for route in routes
             for account in route.accounts
         }
+        metrics.begin(metrics.receipts, self._by_name, ReceiptState, ("matched", "early"))
+        metrics.begin(metrics.receipt_duration, self._by_name, ReceiptState)
 
     async def look(self, connection: asyncpg.Connection, now: datetime) -> None:
         """Raise, renew and end the alarms of every subject with submits in the window; set the shares of accounts."""

@@ -151,6 +151,8 @@ async def sweep_forever(settings: Settings, others: OtherRoutes, outcomes: Outco
             await asyncio.wait([asyncio.create_task(lease.release(connection))], timeout=RELEASE_SECONDS)
             raise
         finally:
+            # Another recorder may sweep now: what this one knew last must not be shown beside it.
+            metrics.remove_shared()
             connection.terminate()
 
 
@@ -167,7 +169,7 @@ async def _sweep_on(sweep: Sweep, lease: Lease, pause: Backoff) -> None:
                     await run_step(sweep, step)
         if (taken or before) and not held:
             log.warning("lease_lost", name=lease.name)
-            metrics.sweep_last_success.clear()
+            metrics.remove_shared()
             sweep = Sweep(sweep.settings, sweep.connection, sweep.others, sweep.letters, sweep.outcomes)
         before = held
         pause.reset()

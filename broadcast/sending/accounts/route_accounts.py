@@ -22,6 +22,7 @@ from broadcast.sending.accounts.watch.late_watch import LateWatch
 from broadcast.sending.accounts.watch.poor_watch import PoorWatch
 from broadcast.sending.accounts.watch.throttle_watch import ThrottleWatch
 from broadcast.sending.answers.tokens import Token
+from broadcast.sending.metrics import begin_account
 from broadcast.sending.protocol import SenderEvents
 from broadcast.smpp.rates.pacing import make_sent_count
 from broadcast.smpp.rates.sliding_count import SlidingCount
@@ -182,6 +183,7 @@ class RouteAccounts:
             self._events.write_ready()
 
     def _add(self, account: Account) -> AccountBinds:
+        begin_account(account.name)
         binds = self._make_binds(account, self._sent[account.name])
         binds.set_share(self._share)
         before = self._leaving.get(account.name)

@@ -81,6 +81,14 @@ CASES = (
         ("30s", "2m30s"),
     ),
     Case(
+        "nobody sweeps while messages are refused",
+        "TocsinUnreached",
+        counter("account_failed_ratio", "0.92x6 stale", account="a"),
+        "5m",
+        {"account": "a"},
+        "92% of the messages by a reach nobody",
+    ),
+    Case(
         "no receipts come",
         "TocsinUnreached",
         counter("account_failed_ratio", "0x18", account="a")
@@ -267,6 +275,14 @@ CASES = (
         {"alert_class": "open"},
         "2 recipients of open alerts are in no state, or in too many",
         ("20s", "2m"),
+    ),
+    Case(
+        "nobody sweeps while states do not add up",
+        "TocsinReconciliationGap",
+        counter("reconciliation_gap", "2x6 stale", alert_class="open"),
+        "5m",
+        {"alert_class": "open"},
+        "2 recipients of open alerts are in no state, or in too many",
     ),
     Case(
         "an alarm is raised and cleared",

@@ -61,8 +61,8 @@ async def test_a_step_that_fails_stops_no_other_and_is_the_one_whose_age_grows(
 
     async with sweeping(Settings(database_url=database_url)):
         await eventually(completed, "the alert is completed", within_seconds=20)
-    assert (last_success("alerts") or 0) >= began_at
-    assert last_success("receipts") is None
+        assert (last_success("alerts") or 0) >= began_at
+        assert last_success("receipts") is None
 
 
 async def test_a_sweep_is_as_fast_with_many_parked_receipts(connection: asyncpg.Connection) -> None:
@@ -129,3 +129,16 @@ async def test_a_second_recorder_sweeps_when_the_first_does_not_any_more(
 
 async def _is_held(connection: asyncpg.Connection) -> bool:
     return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM leases WHERE name = 'sweep')"))
+
+
+async def test_gauges_of_what_all_share_go_with_the_lease(connection: asyncpg.Connection, database_url: str) -> None:
+    def shown() -> float | None:
+        return metrics.REGISTRY.get_sample_value("tocsin_alarms", {"kind": "sum_gap"})
+
+    await connection.execute("INSERT INTO alarms (kind, subject, detail) VALUES ('sum_gap', 'a', 'b')")
+    async with sweeping(Settings(database_url=database_url)):
+        await eventually(lambda: shown() == 1)
+        await connection.execute(
+            "UPDATE leases SET holder = 'tocsin recorder 2', ends_at = clock_timestamp() + interval '60 s'"
+        )
+        await eventually(lambda: shown() is None)

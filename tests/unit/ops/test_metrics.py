@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from broadcast import metrics
+from broadcast.sending.metrics import RouteMetrics, begin_account
 from tests.support.sources import parse
 
 ROOT = Path(__file__).parents[3]
@@ -45,7 +46,9 @@ def collectors() -> dict[str, tuple[str, ...]]:
     found = {}
     for collector in set(metrics.REGISTRY._collector_to_names):
         labels = tuple(getattr(collector, "_labelnames", ()))
-        for metric in collector.collect():
+        # A shared gauge that nobody has set has no samples, but a name.
+        families = collector.describe() if isinstance(collector, metrics.SharedGauge) else collector.collect()
+        for metric in families:
             found[metric.name + ("_total" if metric.type == "counter" else "")] = labels
     return found
 
@@ -102,3 +105,27 @@ def test_a_batch_equals_its_observations(values: list[float], on_the_bound: list
         assert registry.get_sample_value(f"batched{suffix}", labels) == expected
     sums = [registry.get_sample_value(f"{name}_sum", {"lane": "a"}) or 0.0 for name in ("single", "batched")]
     assert abs(sums[0] - sums[1]) <= 1e-6 * max(1.0, sums[0])
+
+
+def test_a_fact_that_all_share_is_shown_only_while_its_holder_knows_it() -> None:
+    def shown(name: str, **labels: str) -> float | None:
+        return metrics.REGISTRY.get_sample_value(f"tocsin_{name}", labels)
+
+    metrics.remove_shared()
+    assert "tocsin_receipts_parked 0" not in metrics.render().decode(), "an idle process knows nothing of it"
+    metrics.receipts_parked.set(0)
+    metrics.alarms.labels("sum_gap").set(1)
+    assert (shown("receipts_parked"), shown("alarms", kind="sum_gap")) == (0, 1)
+    metrics.remove_shared()
+    assert (shown("receipts_parked"), shown("alarms", kind="sum_gap")) == (None, None)
+
+
+def test_what_counts_begins_at_0_so_that_the_first_broadcast_has_a_rate() -> None:
+    def shown(name: str, **labels: str) -> float | None:
+        return metrics.REGISTRY.get_sample_value(f"tocsin_{name}", labels)
+
+    RouteMetrics()
+    begin_account("new")
+    assert shown("jobs_total", lane="immediate", outcome="accepted") is not None
+    assert shown("handover_duration_seconds_count", lane="routine") is not None
+    assert shown("smpp_submit_total", account="new", command_status="ESME_ROK") == 0
