@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from broadcast.cells.names import look_alikes, read_name
 from broadcast.database import Connection
 from broadcast.errors import InputError
 
@@ -61,16 +62,31 @@ WITH RECURSIVE reached (group_id) AS (
 SELECT EXISTS (SELECT FROM reached WHERE group_id = $2)
 """
 
+MERGE = """
+WITH moved AS (
+    INSERT INTO group_members (group_id, recipient_id)
+    SELECT $2, recipient_id FROM group_members WHERE group_id = $1 ON CONFLICT DO NOTHING RETURNING 1
+), children AS (
+    INSERT INTO group_groups (parent_id, child_id)
+    SELECT $2, child_id FROM group_groups WHERE parent_id = $1 AND child_id <> $2 ON CONFLICT DO NOTHING
+), parents AS (
+    INSERT INTO group_groups (parent_id, child_id)
+    SELECT parent_id, $2 FROM group_groups WHERE child_id = $1 AND parent_id <> $2 ON CONFLICT DO NOTHING
+)
+SELECT count(*) FROM moved
+"""
+
 SHOWN_IDS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class GroupLine:
-    """One line of the list: people directly in it, and the groups directly within it."""
+    """One line of the list: people directly in it, the groups directly within it, and those that look like it."""
 
     name: str
     members: int
     children: tuple[str, ...]
+    looks_like: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +111,16 @@ class Group:
 async def list_groups(connection: Connection) -> list[GroupLine]:
     """All groups by name."""
     rows = await connection.fetch(LIST)
-    return [GroupLine(row["name"], row["members"], tuple(row["children"])) for row in rows]
+    alike = {name: names for names in look_alikes(row["name"] for row in rows) for name in names}
+    return [
+        GroupLine(
+            row["name"],
+            row["members"],
+            tuple(row["children"]),
+            tuple(name for name in alike.get(row["name"], ()) if name != row["name"]),
+        )
+        for row in rows
+    ]
 
 
 async def show_group(connection: Connection, name: str) -> Group:
@@ -125,7 +150,7 @@ async def nest_group(connection: Connection, parent: str, child: str) -> None:
     async with connection.transaction():
         child_id = await _find(connection, child)
         await connection.execute("LOCK TABLE group_groups IN SHARE ROW EXCLUSIVE MODE")  # two halves of a ring
-        await connection.execute("INSERT INTO groups (name) VALUES (normalize($1)) ON CONFLICT DO NOTHING", parent)
+        await connection.execute("INSERT INTO groups (name) VALUES ($1) ON CONFLICT DO NOTHING", read_name(parent))
         parent_id = await _find(connection, parent)
         if await connection.fetchval(WITHIN, child_id, parent_id):
             raise InputError(f"group {child!r} holds {parent!r}: a group cannot be within itself")
@@ -142,9 +167,33 @@ async def unnest_group(connection: Connection, parent: str, child: str) -> None:
         raise InputError(f"group {child!r} is not within {parent!r}: `broadcast groups show {parent}` says what is")
 
 
+async def merge_groups(connection: Connection, name: str, into: str) -> int:
+    """Move the members of group `name`, and what it holds, to group `into`, and delete it.
+
+    Returns how many were new there. Raises InputError when there is no such group, or one holds the other.
+    """
+    async with connection.transaction():
+        await connection.execute("LOCK TABLE groups, group_members, group_groups IN SHARE ROW EXCLUSIVE MODE")
+        pair = await _find(connection, name), await _find(connection, into)
+        if pair[0] == pair[1]:
+            raise InputError(f"group {into!r}: a group cannot be merged into itself")
+        if await connection.fetchval(WITHIN, *pair) or await connection.fetchval(WITHIN, *reversed(pair)):
+            raise InputError(
+                f"one of the groups {name!r} and {into!r} is within the other: `broadcast groups unnest` first"
+            )
+        moved: int = await connection.fetchval(MERGE, *pair)
+        await connection.execute("DELETE FROM group_members WHERE group_id = $1", pair[0])
+        await connection.execute("DELETE FROM groups WHERE id = $1", pair[0])
+        return moved
+
+
 async def _find(connection: Connection, name: str) -> int:
-    # Names are kept composed (NFC), as imports and alerts write them.
-    group_id = await connection.fetchval("SELECT id FROM groups WHERE name = normalize($1)", name)
+    # As it is given, so that a name that looks like another can be shown and merged; else as imports read names.
+    group_id = await connection.fetchval(
+        "SELECT id FROM groups WHERE name = ANY ($1::text[]) ORDER BY name = $2 DESC LIMIT 1",
+        [name, read_name(name)],
+        name,
+    )
     if group_id is None:
         raise InputError(f"group {name!r} does not exist: `broadcast groups list` names those that do")
     assert isinstance(group_id, int)  # noqa: S101 (it is an integer column)

@@ -1,62 +1,22 @@
 """Importing recipients from CSV: read, convert in worker processes, COPY, merge; one transaction for a file."""
 
 import asyncio
-import csv
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from types import TracebackType
-from typing import TextIO
 
-from broadcast.audience.merging import merge, stage
-from broadcast.audience.rows import COPIED, Converted, Finding, Reading, convert
+from broadcast.audience.advice import advise, last_line
+from broadcast.audience.merging import Merged, merge, stage
+from broadcast.audience.report import Report
+from broadcast.audience.rows import COPIED, Converted, Reading, convert
 from broadcast.audience.source import Source
 from broadcast.cells.numbers import Form, check_region
 from broadcast.clock import monotonic
 from broadcast.database import Connection
 from broadcast.errors import InputError
-from broadcast.text.printable import csv_cell
-
-HEADER = ("line", "field", "value", "loaded", "reason")
-
-
-class Report:
-    """A report file that exists only if there is something to report. Numbers in it are masked.
-
-    A file of that name that is there already is removed.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.unlink(missing_ok=True)
-        self.findings = 0
-        self.refused = 0
-        self._file: TextIO | None = None
-
-    def __enter__(self) -> "Report":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def add(self, findings: Iterable[Finding]) -> None:
-        """Write findings, and count them; `refused` are those that left a row out."""
-        for finding in findings:
-            if self._file is None:
-                self._file = self.path.open("w", encoding="utf-8", newline="")
-                csv.writer(self._file).writerow(HEADER)
-            loaded = "yes" if finding.loaded else "no"
-            row = (finding.line, finding.field, finding.value, loaded, finding.reason)
-            csv.writer(self._file).writerow(map(csv_cell, row))
-            self.findings += 1
-            self.refused += not finding.loaded
-
 
 PARALLEL_BYTES = 8_000_000
 """Below it, about 100,000 rows, one process is done before others have started."""
@@ -72,26 +32,63 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """What an import did. `rows` = inserted + updated + unchanged + repeated + refused.
+    """What an import did, or would do (`dry_run`). `rows` = inserted + updated + unchanged + repeated + refused.
 
-    `joined` (of the repeated) were second people with a number; `repeated` are rows for a number that had one.
+    `moved` (of the updated) have another number; `joined` (of the repeated) were second people with a number;
+    `repeated` are rows for a number that had one. `suppressed` and `without_group` are people of the file who are in
+    the directory and get nothing; with the refused they are `unreached`. `groups` is the change of each group, in a dry
+    run only.
     `report` is None when there was nothing to report.
     """
 
+    dry_run: bool
     rows: int
     inserted: int
     updated: int
+    moved: int
     unchanged: int
     repeated: int
     joined: int
     refused: int
+    refused_by_reason: Mapping[str, int]
+    suppressed: int
+    without_group: int
+    unreached: int
     findings: int
     groups_created: int
+    new_groups: tuple[str, ...]
     memberships_added: int
     memberships_removed: int
+    groups: Mapping[str, Mapping[str, int]]
     unknown_columns: tuple[str, ...]
+    encoding: str
+    notes: tuple[str, ...]
+    advice: tuple[str, ...]
+    last_line: str
     report: Path | None
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a file is imported: see `docs/how-to/import-recipients.md`.
+
+    `region` (ISO 3166) reads numbers without a country code, `form` says what all numbers without a plus sign are;
+    `named` is field to title of a column, `skip_rows` lines before the header, `encoding` None if it is to be found.
+    """
+
+    region: str | None = None
+    form: Form | None = None
+    strict: bool = False
+    replace_groups: bool = False
+    encoding: str | None = None
+    skip_rows: int = 0
+    named: Mapping[str, str] = field(default_factory=dict)
+    dry_run: bool = False
+
+
+class _DryRunError(Exception):
+    """Ends the transaction of a dry run."""
 
 
 class StrictError(InputError):
@@ -106,56 +103,96 @@ async def import_recipients(
     connection: Connection,
     path: Path,
     report_path: Path,
+    options: Options | None = None,
     *,
-    region: str | None = None,
-    form: Form | None = None,
-    strict: bool = False,
-    replace_groups: bool = False,
-    encoding: str = "utf-8-sig",
     progress: Progress = _ignore,
 ) -> ImportResult:
     """Load a CSV of recipients into the directory, all of its good rows or, after an error, none.
 
-    Columns: see `broadcast.audience.rows`. A recipient is known by external id, else by number; a second
-    import updates, and empty cells leave what stands. What is wrong goes to `report_path`. `region` (ISO 3166)
-    reads numbers without a country code, `form` says what all numbers without a plus sign are. Raises InputError for a
-    file that cannot be read, or has no column of groups when `replace_groups` asks for them; StrictError.
+    A recipient is known by external id, else by number; a second import updates, and empty cells leave what stands.
+    What is wrong goes to `report_path`. Raises InputError for a file that cannot be read, or has no column of groups
+    when `replace_groups` asks for them, and StrictError.
     """
+    options = options or Options()
     started = monotonic()
-    region = check_region(region)
-    with Report(report_path) as report, Source(path, encoding=encoding) as source:
-        if replace_groups and source.columns.groups is None:
+    region = check_region(options.region)
+    source = Source(path, encoding=options.encoding, skip_rows=options.skip_rows, named=options.named)
+    with source, Report(report_path, path) as report:
+        if options.replace_groups and source.columns.groups is None:
             raise InputError(
-                f"{path} has no column of groups, so replace-groups would end every membership: leave it out"
+                f"{source.name} has no column of groups, so replace-groups would end every membership: leave it out, or"
+                " name the column with --map groups=COLUMN"
             )
-        async with connection.transaction():
-            await stage(connection)
-            loading = _Loading(source, Reading(source.columns, region, form), report, progress)
-            await loading.load(connection)
-            merged = await merge(connection, replace_groups=replace_groups, step=lambda name: progress(name, 0, 0))
-            report.add(merged.findings)
-            if strict and report.findings:
-                raise StrictError(f"{report.findings} findings in {path}, see {report.path}; strict: nothing is loaded")
-            progress("committing", 0, 0)
-        if merged.inserted + merged.updated + merged.memberships_added > VACUUMED_ROWS:
-            progress("vacuuming", 0, 0)
-            await connection.execute("VACUUM recipients, group_members")  # so that audiences are read from indexes
-    landed = merged.inserted + merged.updated + merged.unchanged
+        merged = Merged()
+        loading = _Loading(source, Reading(source.columns, region, options.form), report, progress)
+        try:
+            async with connection.transaction():
+                await stage(connection)
+                await loading.load(connection)
+                await merge(
+                    connection,
+                    merged,
+                    replace_groups=options.replace_groups,
+                    by_group=options.dry_run,
+                    step=lambda name: progress(name, 0, 0),
+                )
+                report.add(merged.findings)
+                if options.strict and report.findings:
+                    raise StrictError(
+                        f"{report.findings} findings in {source.name}, see {report.path}; strict: nothing is loaded"
+                    )
+                if options.dry_run:
+                    raise _DryRunError
+                progress("committing", 0, 0)
+        except _DryRunError:
+            pass
+        else:
+            if merged.inserted + merged.updated + merged.memberships_added > VACUUMED_ROWS:
+                progress("vacuuming", 0, 0)
+                await connection.execute("VACUUM recipients, group_members")  # so that audiences are read from indexes
+    return _result(options, source, loading.rows, report, merged, seconds=monotonic() - started)
+
+
+def _result(
+    options: Options, source: Source, rows: int, report: Report, merged: Merged, *, seconds: float
+) -> ImportResult:
+    advice = advise(report.reasons, without_group=merged.without_group, has_groups=source.columns.groups is not None)
     return ImportResult(
-        rows=loading.rows,
+        dry_run=options.dry_run,
+        rows=rows,
         inserted=merged.inserted,
         updated=merged.updated,
+        moved=merged.moved,
         unchanged=merged.unchanged,
-        repeated=loading.rows - report.refused - landed,
+        repeated=rows - report.refused - merged.inserted - merged.updated - merged.unchanged,
         joined=merged.joined,
         refused=report.refused,
+        refused_by_reason=dict(report.reasons.most_common()),
+        suppressed=merged.suppressed,
+        without_group=merged.without_group,
+        unreached=report.refused + merged.suppressed + merged.without_group,
         findings=report.findings,
-        groups_created=merged.groups_created,
+        groups_created=len(merged.new_groups),
+        new_groups=tuple(merged.new_groups),
         memberships_added=merged.memberships_added,
         memberships_removed=merged.memberships_removed,
+        groups=merged.by_group,
         unknown_columns=source.columns.unknown,
+        encoding=source.encoding.name,
+        notes=tuple(
+            filter(None, (f"{source.name} {source.encoding.note}" if source.encoding.note else "", *merged.notes))
+        ),
+        advice=advice,
+        last_line=last_line(
+            rows=rows,
+            refused=report.refused,
+            suppressed=merged.suppressed,
+            without_group=merged.without_group,
+            reasons=report.reasons,
+            advice=advice,
+        ),
         report=report.path if report.findings else None,
-        seconds=monotonic() - started,
+        seconds=seconds,
     )
 
 

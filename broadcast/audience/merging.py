@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from broadcast.audience.rows import Finding, mask
+from broadcast.cells.names import look_alikes, show_name
 from broadcast.database import Connection
 
 STAGE = """
@@ -120,6 +121,11 @@ INSERT INTO groups (name)
 SELECT DISTINCT named.name FROM (SELECT DISTINCT groups FROM incoming WHERE groups <> '') AS listed,
     unnest(string_to_array(listed.groups, '|')) AS named (name)
 WHERE NOT EXISTS (SELECT FROM groups WHERE groups.name = named.name) ORDER BY named.name
+RETURNING name
+"""
+
+FIRST_LINE = """
+SELECT min(line) FROM incoming WHERE $1 = ANY (string_to_array(groups, '|'))
 """
 
 WANTED = """
@@ -146,19 +152,45 @@ WHERE group_members.recipient_id = listed.id AND NOT EXISTS (
 # NULL are groups that could not be read: whoever has them keeps what stands, as with an empty cell.
 
 
+BY_GROUP = """
+WITH changed AS ({change} RETURNING group_id)
+SELECT name, count(*) FROM changed JOIN groups ON groups.id = changed.group_id GROUP BY name ORDER BY name
+"""
+
+SUPPRESSED = """
+SELECT count(*) FROM recipients
+WHERE suppressed IS NOT NULL AND EXISTS (SELECT FROM incoming WHERE incoming.msisdn = recipients.msisdn)
+"""
+
+WITHOUT_GROUP = """
+SELECT count(DISTINCT recipients.id) FROM incoming JOIN recipients USING (msisdn)
+WHERE coalesce(incoming.groups, '') = '' AND suppressed IS NULL
+    AND NOT EXISTS (SELECT FROM group_members WHERE recipient_id = recipients.id)
+"""
+
+
 @dataclass(slots=True)
 class Merged:
-    """What a merge did, in rows; `findings` are its own, beside those of the conversion."""
+    """What a merge did, in rows; `findings` are its own, beside those of the conversion.
+
+    `by_group` is group to counts of `added` and `removed` memberships, if it was asked for; `notes` are of the
+    directory.
+    """
 
     inserted: int = 0
     updated: int = 0
+    moved: int = 0
     unchanged: int = 0
     joined: int = 0
     refused: int = 0
-    groups_created: int = 0
+    suppressed: int = 0
+    without_group: int = 0
+    new_groups: list[str] = field(default_factory=list)
     memberships_added: int = 0
     memberships_removed: int = 0
+    by_group: dict[str, dict[str, int]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 async def stage(connection: Connection) -> None:
@@ -167,19 +199,20 @@ async def stage(connection: Connection) -> None:
     await connection.execute(STAGE)
 
 
-async def merge(connection: Connection, *, replace_groups: bool, step: Callable[[str], None]) -> Merged:
-    """Merge the table `incoming` into the directory. Keys are the external id, else the number.
+async def merge(
+    connection: Connection, merged: Merged, *, replace_groups: bool, by_group: bool, step: Callable[[str], None]
+) -> None:
+    """Merge the table `incoming` into the directory, and count in `merged`. Keys are the external id, else the number.
 
     Memberships are added; with `replace_groups`, everybody to whom the file gives groups is afterwards in these only.
     """
-    merged = Merged()
     step("checking")
     await connection.execute(LOCK)
     await connection.execute("ANALYZE incoming")
     for line, external_id, first in await connection.fetch(CONTRADICTIONS):
         reason = f"has another number in line {first}: give each person one number"
         merged.findings.append(Finding(line, "external_id", mask(external_id), False, reason))
-    await _move(connection, merged.findings)
+    await _move(connection, merged)
     merged.refused = len(merged.findings)
     await connection.execute(REPEATED)
     await connection.execute(OTHERS)
@@ -196,16 +229,46 @@ async def merge(connection: Connection, *, replace_groups: bool, step: Callable[
             reason += f", and gets nothing, because that recipient is suppressed ({suppressed})"
         merged.findings.append(Finding(line, "msisdn", mask(msisdn), True, reason))
     step("writing groups")
-    merged.groups_created = _count(await connection.execute(GROUPS))
-    merged.memberships_added = _count(await connection.execute(JOIN.format(wanted=WANTED.format(distinct=""))))
+    known = [row[0] for row in await connection.fetch("SELECT name FROM groups")]
+    merged.new_groups = [row[0] for row in await connection.fetch(GROUPS)]
+    await _point_out_look_alikes(connection, merged, known)
+    join = JOIN.format(wanted=WANTED.format(distinct=""))
+    leave = LEAVE.format(wanted=WANTED.format(distinct=""))
+    merged.memberships_added = await _change(connection, join, "added", merged, by_group=by_group)
     if replace_groups:
-        removed = await connection.execute(LEAVE.format(wanted=WANTED.format(distinct="")))
-        merged.memberships_removed = _count(removed)
+        merged.memberships_removed = await _change(connection, leave, "removed", merged, by_group=by_group)
     await connection.execute("ANALYZE groups, group_members")
-    return merged
+    merged.suppressed = await connection.fetchval(SUPPRESSED)
+    merged.without_group = await connection.fetchval(WITHOUT_GROUP)
 
 
-async def _move(connection: Connection, findings: list[Finding]) -> None:
+async def _change(connection: Connection, change: str, word: str, merged: Merged, *, by_group: bool) -> int:
+    """Change memberships, and return how many; with `by_group` each group's are counted."""
+    if not by_group:
+        return _count(await connection.execute(change))
+    counts = {row[0]: row[1] for row in await connection.fetch(BY_GROUP.format(change=change))}
+    for name, count in counts.items():
+        merged.by_group.setdefault(name, {"added": 0, "removed": 0})[word] = count
+    return sum(counts.values())
+
+
+async def _point_out_look_alikes(connection: Connection, merged: Merged, known: list[str]) -> None:
+    """Report every new group that looks like another, and say which known ones look alike."""
+    new = set(merged.new_groups)
+    for alike in look_alikes([*known, *merged.new_groups]):
+        shown = " and ".join(map(show_name, alike))
+        if new.isdisjoint(alike):
+            merged.notes.append(f"groups {shown} look alike: `broadcast groups merge` makes one of them")
+            continue
+        for name in new.intersection(alike):
+            line = await connection.fetchval(FIRST_LINE, name)
+            others = " and ".join(show_name(each) for each in alike if each != name)
+            reason = f"make a new group that looks like {others}: an alert to one of them does not reach the other"
+            merged.findings.append(Finding(line, "groups", mask(name), True, reason))
+        merged.notes.append(f"groups {shown} look alike, and one of them is new: correct the file, or merge them")
+
+
+async def _move(connection: Connection, merged: Merged) -> None:
     """Give known people their new numbers, as far as these are free; refuse the rows of the others."""
     await connection.execute(MOVED)
     if not await connection.fetchval("SELECT EXISTS (SELECT FROM recipients)"):
@@ -213,9 +276,10 @@ async def _move(connection: Connection, findings: list[Finding]) -> None:
     await connection.execute(MOVING)
     while _count(await connection.execute(MOVE)):
         pass
+    merged.moved = await connection.fetchval("SELECT count(*) FROM moved")
     for line, msisdn, recipient_id in await connection.fetch(STUCK):
         reason = f"is the number of recipient {recipient_id} already: the person keeps the number known before"
-        findings.append(Finding(line, "msisdn", mask(msisdn), False, reason))
+        merged.findings.append(Finding(line, "msisdn", mask(msisdn), False, reason))
 
 
 def _count(tag: str) -> int:

@@ -2,6 +2,7 @@
 
 import re
 
+_USUAL = re.compile(r"-?[0-9]{1,3}\.[0-9]{1,16}", re.ASCII)
 _DEGREES = re.compile(r"(?P<sign>[-+\u2212]?)(?P<whole>[0-9]{1,3})(?:[.,](?P<part>[0-9]{1,16}))? ?°?", re.ASCII)
 
 
@@ -10,8 +11,11 @@ def read_degrees(text: str, limit: int) -> float | None:
 
     A letter (N, E, Ost, Ouest), minutes and seconds, a second separator and exponents are not read.
     """
-    found = _DEGREES.fullmatch(text)
-    if found is None:
-        return None
-    degrees = float(f"{'-' if found['sign'] in ('-', '−') else ''}{found['whole']}.{found['part'] or '0'}")
+    if _USUAL.fullmatch(text):
+        degrees = float(text)
+    else:
+        found = _DEGREES.fullmatch(text)
+        if found is None:
+            return None
+        degrees = float(f"{'-' if found['sign'] in ('-', '−') else ''}{found['whole']}.{found['part'] or '0'}")
     return degrees if -limit <= degrees <= limit else None

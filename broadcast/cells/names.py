@@ -13,12 +13,13 @@ BLANKS = frozenset("\u2800")
 _TO_SPACE = str.maketrans(dict.fromkeys((*LAYOUT, *BLANKS), " "))
 
 
-@lru_cache(16_384)
 def read_name(text: str) -> str:
     """A name as a person reads it: composed (NFC), one space for any white space, nothing that cannot be seen.
 
     Joiners between Arabic and Indic letters stay, because they show. Case stays.
     """
+    if text.isascii() and text.isprintable() and "  " not in text:
+        return text.strip(" ")
     return " ".join(remove_invisible(unicodedata.normalize("NFC", text)).translate(_TO_SPACE).split())
 
 

@@ -18,7 +18,7 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
 from broadcast.cells.dates import is_date
 from broadcast.cells.names import read_name
 from broadcast.cells.plans import is_country_code, plan_of, split_code
-from broadcast.cells.renumbered import find_renumbering
+from broadcast.cells.renumbered import CHANGED, find_renumbering
 from broadcast.errors import InputError
 
 INTERNATIONAL = re.compile(r"\+[1-9][0-9]{5,14}", re.ASCII)
@@ -97,12 +97,12 @@ def normalise(text: str, region: str | None, form: Form | None = None) -> str:
     before the country code is the plus sign that it stands for in most countries (ITU-T E.164, 7.3.1).
     """
     number = text
-    if SEPARATED.fullmatch(number) and not SECOND.search(number):
-        number = number.translate(SEPARATORS)
-        if INTERNATIONAL.fullmatch(number):
-            plan, national = split_code(number)
-            if plan is not None and not plan.strips(national) and plan.valid(national):
-                return _of_today(number)
+    if not INTERNATIONAL.fullmatch(text):
+        number = text.translate(SEPARATORS) if SEPARATED.fullmatch(text) and not SECOND.search(text) else ""
+    if INTERNATIONAL.fullmatch(number):
+        plan, national = split_code(number)
+        if plan is not None and not plan.strips(national) and plan.valid(national):
+            return _of_today(number)
     found = readings(text, region, form)
     if len(found) > 1:
         raise AmbiguousNumberError(found)
@@ -132,9 +132,10 @@ def readings(text: str, region: str | None, form: Form | None = None) -> tuple[s
 
 
 def _of_today(number: str) -> str:
-    change = find_renumbering(number)
-    if change is not None:
-        raise NumberError(change.reason)
+    if number.startswith(CHANGED):
+        change = find_renumbering(number)
+        if change is not None:
+            raise NumberError(change.reason)
     return number
 
 

@@ -46,11 +46,10 @@ RENUMBERED: tuple[Renumbering, ...] = (
 )
 """Every change that the rules know."""
 
-_CODES = tuple({f"+{line.old.pattern[:2]}" for line in RENUMBERED})
+CHANGED = tuple(sorted({f"+{line.old.pattern[:2]}" for line in RENUMBERED}))
+"""What the numbers of these countries, and of some others, begin with."""
 
 
 def find_renumbering(number: str) -> Renumbering | None:
     """The change that a number in E.164 form, plus sign first, has missed; None for a number of today."""
-    if not number.startswith(_CODES):
-        return None
     return next((line for line in RENUMBERED if line.old.fullmatch(number, 1)), None)

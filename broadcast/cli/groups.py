@@ -9,10 +9,12 @@ from typing import TypeVar
 import asyncpg
 import click
 
-from broadcast.audience.groups import list_groups, nest_group, show_group, unnest_group
+from broadcast.audience.groups import list_groups, merge_groups, nest_group, show_group, unnest_group
+from broadcast.cells.names import show_name
 from broadcast.cli.terminal.display import Table, print_table
 from broadcast.database.connection import open_connection
 from broadcast.settings import load_settings
+from broadcast.text.counts import counted
 
 T = TypeVar("T")
 
@@ -44,6 +46,10 @@ def list_command(as_json: bool) -> None:
     for line in lines:
         table.add_row(line.name, f"{line.members:,}", ", ".join(line.children))
     print_table(table)
+    for line in lines:
+        if line.looks_like:
+            others = " and ".join(map(show_name, line.looks_like))
+            click.echo(f"{show_name(line.name)} looks like {others}: an alert to one of them does not reach the other")
 
 
 @command.command()
@@ -79,6 +85,15 @@ def nest(parent: str, child: str) -> None:
     """Put group CHILD into group PARENT, which is made if there is none."""
     with_directory(lambda connection: nest_group(connection, parent, child))
     click.echo(f"{child} is now within {parent}")
+
+
+@command.command()
+@click.argument("name")
+@click.argument("into")
+def merge(name: str, into: str) -> None:
+    """Move everybody in group NAME to group INTO, and delete NAME."""
+    moved = with_directory(lambda connection: merge_groups(connection, name, into))
+    click.echo(f"{show_name(name)} is merged into {show_name(into)}: {counted(moved, 'new member')}")
 
 
 @command.command()

@@ -10,17 +10,24 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from broadcast.audience.importing import ImportResult, import_recipients
+from broadcast.audience.importing import ImportResult, Options, import_recipients
 from broadcast.audience.people import erase_recipient, show_recipient, suppress_recipient
 from broadcast.audience.rows import mask
-from broadcast.cells.headers import HEADERS
+from broadcast.cells.headers import HEADERS, read_mapping
 from broadcast.cells.numbers import Form
 from broadcast.cli.groups import with_directory
 from broadcast.cli.terminal.display import Table, print_table
 from broadcast.cli.terminal.ids import ID
 from broadcast.settings import load_settings
+from broadcast.text.counts import counted
+from broadcast.text.printable import printable
 
-COLUMNS = "; ".join(f"{field}: {', '.join(names)}" for field, names in HEADERS.items())
+NOTHING_LOADED, SOME_REFUSED = 1, 3
+"""Exit codes of an import."""
+SHOWN_GROUPS = 20
+SHOWN_TITLES = 6
+
+COLUMNS = "; ".join(f"{field}: {', '.join(names[:SHOWN_TITLES])}" for field, names in HEADERS.items())
 
 
 @click.group(name="recipients")
@@ -30,41 +37,60 @@ def command() -> None:
 
 @command.command(
     name="import",
-    epilog=f"Columns, in any order and case, by any of their names. {COLUMNS}. Groups are separated by ; or |.",
+    epilog=f"Columns, in any order and case, by these names and those of other languages. {COLUMNS}. Groups are "
+    "separated by ; or |.",
 )
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--region", help="ISO 3166 region of numbers without a country code (BROADCAST_DEFAULT_REGION).")
 @click.option(
     "--numbers",
-    type=click.Choice(list(Form)),
+    type=click.Choice([form.value for form in Form]),
     help="What all numbers without a plus sign are, where digits can be read both ways.",
 )
-@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Where findings go [FILE.report.csv].")
+@click.option(
+    "--map", "pairs", multiple=True, metavar="FIELD=COLUMN", help="Which column a field is, as phone=Kontakt."
+)
+@click.option("--skip-rows", type=click.IntRange(0, 1000), default=0, help="Lines before the header, such as titles.")
+@click.option("--encoding", help="Encoding of the file; if not given, it is found.")
+@click.option("--report", type=click.Path(path_type=Path), help="Where findings go [FILE.report.csv].")
+@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @click.option("--strict", is_flag=True, help="Load nothing if there is any finding.")
 @click.option(
     "--replace-groups",
     is_flag=True,
     help="Take people to whom the file gives groups out of all others; an empty cell leaves what stands.",
 )
-@click.option("--encoding", default="utf-8-sig", show_default=True, help="Encoding of the file.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def import_command(
     *,
     file: Path,
     region: str | None,
     numbers: str | None,
+    pairs: tuple[str, ...],
+    skip_rows: int,
+    encoding: str | None,
     report: Path | None,
+    dry_run: bool,
     strict: bool,
     replace_groups: bool,
-    encoding: str,
     as_json: bool,
 ) -> None:
-    """Load recipients from a CSV FILE: good rows are loaded, bad ones reported by line.
+    """Load recipients from a CSV FILE (- is stdin): good rows are loaded, bad ones reported by line.
 
     A recipient is known by external id, else by number, so a second import updates; empty cells leave what stands.
-    Exit code 1 when nothing could be loaded.
+    Exit code 3 when rows were refused, 1 when nothing could be loaded.
     """
-    where = report or file.with_name(f"{file.name}.report.csv")
+    options = Options(
+        region=region or load_settings().default_region,
+        form=Form(numbers) if numbers else None,
+        strict=strict,
+        replace_groups=replace_groups,
+        encoding=encoding,
+        skip_rows=skip_rows,
+        named=read_mapping(pairs),
+        dry_run=dry_run,
+    )
+    where = report or (file.with_name(f"{file.name}.report.csv") if file.is_file() else Path("stdin.report.csv"))
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:18}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     with Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal) as bar:
@@ -74,25 +100,15 @@ def import_command(
             bar.update(shown, description=step, completed=done, total=total or None)
 
         async def work(connection: asyncpg.Connection) -> ImportResult:
-            return await import_recipients(
-                connection,
-                file,
-                where,
-                region=region or load_settings().default_region,
-                form=Form(numbers) if numbers else None,
-                strict=strict,
-                replace_groups=replace_groups,
-                encoding=encoding,
-                progress=progress,
-            )
+            return await import_recipients(connection, file, where, options, progress=progress)
 
         result = with_directory(work)
     if as_json:
         click.echo(json.dumps(asdict(result), default=str, ensure_ascii=False))
     else:
         _print(result)
-    if result.refused and result.refused == result.rows:
-        raise SystemExit(1)
+    if result.refused:
+        raise SystemExit(NOTHING_LOADED if result.refused == result.rows else SOME_REFUSED)
 
 
 def _print(result: ImportResult) -> None:
@@ -101,20 +117,33 @@ def _print(result: ImportResult) -> None:
         ("rows", result.rows),
         ("new recipients", result.inserted),
         ("updated", result.updated),
+        ("of these with a new number", result.moved),
         ("unchanged", result.unchanged),
         ("repeated numbers", result.repeated),
         ("refused", result.refused),
+        *((f"  {reason}", count) for reason, count in result.refused_by_reason.items()),
+        ("suppressed", result.suppressed),
+        ("in no group", result.without_group),
         ("new groups", result.groups_created),
         ("new memberships", result.memberships_added),
         ("ended memberships", result.memberships_removed),
     ):
         table.add_row(title, f"{count:,}")
+    for name, change in result.groups.items():
+        table.add_row(f"  group {name}", f"+{change.get('added', 0):,} -{change.get('removed', 0):,}")
     print_table(table)
+    for note in result.notes:
+        click.echo(printable(note))
+    if result.new_groups:
+        more = len(result.new_groups) - SHOWN_GROUPS
+        names = printable(", ".join(result.new_groups[:SHOWN_GROUPS]))
+        click.echo(f"new groups: {names}{f' and {more:,} more' if more > 0 else ''}")
     if result.unknown_columns:
-        click.echo(f"ignored columns: {', '.join(result.unknown_columns)}")
+        click.echo(f"ignored columns: {printable(', '.join(result.unknown_columns))}")
     if result.report is not None:
-        click.echo(f"{result.findings} findings, by line: {result.report}")
+        click.echo(f"{counted(result.findings, 'finding')}, by line: {result.report}")
     click.echo(f"{result.rows / max(result.seconds, 0.001):,.0f} rows/s, {result.seconds:.1f} s")
+    click.echo(f"{'dry run, nothing is changed: ' if result.dry_run else ''}{result.last_line}")
 
 
 @command.command()

@@ -6,7 +6,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from broadcast.audience.importing import ImportResult, import_recipients
+from broadcast.audience.importing import ImportResult, Options, import_recipients
 
 Load = Callable[..., Awaitable[ImportResult]]
 
@@ -25,6 +25,7 @@ def load(connection: asyncpg.Connection, tmp_path: Path) -> Load:
     async def load(*lines: str, **options: object) -> ImportResult:
         path = tmp_path / "recipients.csv"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        return await import_recipients(connection, path, tmp_path / "report.csv", **options)  # type: ignore[arg-type]
+        wanted = Options(**options)  # type: ignore[arg-type]
+        return await import_recipients(connection, path, tmp_path / "report.csv", wanted)
 
     return load

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from broadcast.audience import synthetic
-from broadcast.audience.groups import list_groups, nest_group, show_group
+from broadcast.audience.groups import list_groups, merge_groups, nest_group, show_group
 from broadcast.audience.importing import PARALLEL_BYTES, ImportResult, StrictError, import_recipients
 from broadcast.audience.people import erase_recipient, show_recipient
 from broadcast.errors import InputError
@@ -174,7 +174,7 @@ async def test_strict_loads_all_or_nothing(connection: asyncpg.Connection, load:
 
 
 async def test_a_file_that_breaks_off_changes_nothing(connection: asyncpg.Connection, load: Load) -> None:
-    with pytest.raises(InputError, match="quotes"):
+    with pytest.raises(InputError, match="line 3, column 4: a quote is opened and never closed"):
         await load(HEADER, f"p1,{FIRST}", f'p2,"{SECOND}')
     assert await people(connection) == []
     assert (await load(HEADER, f"p1,{FIRST}")).inserted == 1
@@ -198,6 +198,70 @@ async def test_a_group_is_found_however_its_letters_are_composed(connection: asy
     await nest_group(connection, "Gro\u0308\u00dfer Kreis", "Zu\u0308rich")
     assert [line.name for line in await list_groups(connection)] == ["Gr\u00f6\u00dfer Kreis", "Z\u00fcrich"]
     assert (await show_group(connection, "Gro\u0308\u00dfer Kreis")).people == 1
+
+
+async def test_names_that_look_alike_make_one_group(connection: asyncpg.Connection, load: Load, tmp_path: Path) -> None:
+    names = [
+        "flood plain",
+        "flood\u00a0plain",
+        "flood  plain",
+        "flood\u200b plain",
+        "\ufeffflood plain",
+        " flood plain ",
+    ]
+    result = await load("id,phone,groups", *(f"e{n},+49150012345{n:02},{name}" for n, name in enumerate(names)))
+    assert [(line.name, line.members) for line in await list_groups(connection)] == [("flood plain", 6)]
+    assert (result.findings, result.notes) == (0, ())
+    result = await load("id,phone,groups", f"e7,{FIRST},Flood plain")
+    assert report(tmp_path) == [("2", "groups", "yes")]
+    assert "looks like 'flood plain'" in (tmp_path / "report.csv").read_text()
+    assert "look alike, and one of them is new" in result.notes[0]
+    assert "'Flood plain' and 'flood plain' look alike" in (await load("id,phone", f"e7,{FIRST}")).notes[0]
+
+
+async def test_groups_that_were_stored_under_names_that_look_alike_are_told(
+    connection: asyncpg.Connection, load: Load
+) -> None:
+    await load("id,phone,groups", f"e1,{FIRST},flood plain")
+    await connection.execute("INSERT INTO groups (name) VALUES ($1)", "flood\u00a0plain")
+    assert [line.looks_like for line in await list_groups(connection)] == [("flood\u00a0plain",), ("flood plain",)]
+    result = await load("id,phone,groups", f"e1,{FIRST},flood plain")
+    assert r"groups 'flood plain' and 'flood\xa0plain' look alike" in result.notes[0]
+    await connection.execute("INSERT INTO group_members SELECT id, 77 FROM groups WHERE name = $1", "flood\u00a0plain")
+    assert await merge_groups(connection, "flood\u00a0plain", "flood plain") == 1
+    assert [(line.name, line.members) for line in await list_groups(connection)] == [("flood plain", 2)]
+
+
+async def test_a_dry_run_says_what_would_change_and_changes_nothing(
+    connection: asyncpg.Connection, load: Load, tmp_path: Path
+) -> None:
+    await load(HEADER, f"p1,{FIRST},de,a", f"p2,{SECOND},de,a")
+    before = await people(connection)
+    lines = f"p1,{THIRD},de,b", f"p2,{SECOND},de,a", f"p3,{FOURTH},de,b;c", "p4,+49112,de,b", f"p5,{FIRST},,"
+    result = await load(HEADER, *lines, dry_run=True, replace_groups=True)
+    assert (result.inserted, result.updated, result.moved, result.unchanged, result.refused) == (2, 1, 1, 1, 1)
+    assert result.groups == {
+        "a": {"added": 0, "removed": 1},
+        "b": {"added": 2, "removed": 0},
+        "c": {"added": 1, "removed": 0},
+    }
+    assert (result.new_groups, result.without_group, result.unreached) == (("b", "c"), 1, 2)
+    assert result.refused_by_reason == {"msisdn is not a valid number in its country": 1}
+    assert report(tmp_path) == [("5", "msisdn", "no")]
+    assert await people(connection) == before
+    done = await load(HEADER, *lines, replace_groups=True)
+    assert (done.inserted, done.updated, done.moved, done.unchanged, done.refused) == (2, 1, 1, 1, 1)
+    assert (done.memberships_added, done.memberships_removed) == (3, 1)
+
+
+async def test_who_is_suppressed_or_in_no_group_is_counted_as_getting_nothing(
+    connection: asyncpg.Connection, load: Load
+) -> None:
+    await load(HEADER, f"p1,{FIRST},de,a")
+    await connection.execute("UPDATE recipients SET suppressed = 'opted out'")
+    result = await load(HEADER, f"p1,{FIRST},de,a", f"p2,{SECOND},de,", f"p3,{THIRD},de,a")
+    assert (result.suppressed, result.without_group, result.unreached) == (1, 1, 2)
+    assert result.last_line.startswith("2 of 3 people will get nothing: 1 suppressed; 1 in no group. Try: ")
 
 
 async def test_erased_people_leave_nothing_in_the_directory(connection: asyncpg.Connection, load: Load) -> None:

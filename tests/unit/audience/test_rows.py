@@ -1,11 +1,8 @@
 """Rows of a CSV: what becomes a line for COPY, what a finding, and who is left out."""
 
-from pathlib import Path
-
 import pytest
 
 from broadcast.audience.rows import Finding, Reading, convert, mask
-from broadcast.audience.source import Source
 from broadcast.cells.headers import Columns, read_header
 from broadcast.errors import InputError
 
@@ -114,32 +111,3 @@ def test_header_names_are_found_whatever_their_form() -> None:
 def test_headers_that_are_refused(header: list[str], reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         read_header(header)
-
-
-def read(path: Path, content: bytes, encoding: str = "utf-8-sig") -> list[tuple[int, list[str]]]:
-    path.write_bytes(content)
-    with Source(path, encoding=encoding) as source:
-        return [row for block in source.blocks(rows=2) for row in block]
-
-
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_lines_are_counted_through_quotes_and_empty_lines(tmp_path: Path, separator: str) -> None:
-    content = '\ufeffid,phone\n1,"a\nb"\n\n2,x\r\n3,"y"\n'.replace(",", separator).encode()
-    assert read(tmp_path / "r.csv", content) == [(2, ["1", "a\nb"]), (5, ["2", "x"]), (6, ["3", "y"])]
-
-
-def test_a_quote_that_is_never_closed_refuses_the_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"line 3: .*quotes"):
-        read(tmp_path / "r.csv", b'id,phone\n1,x\n2,"y\n3,z\n')
-
-
-def test_another_encoding_must_be_named(tmp_path: Path) -> None:
-    content = "id,phone\nMüller,1\n".encode("latin-1")
-    with pytest.raises(InputError, match="0xfc is not utf-8"):
-        read(tmp_path / "r.csv", content)
-    assert read(tmp_path / "r.csv", content, "latin-1") == [(2, ["Müller", "1"])]
-
-
-def test_an_empty_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is empty"):
-        read(tmp_path / "r.csv", b"")

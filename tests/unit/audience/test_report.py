@@ -1,0 +1,81 @@
+"""The report of an import: it destroys nothing else, and what cannot be written is said before any work."""
+
+from pathlib import Path
+
+import pytest
+
+from broadcast.audience.advice import advise, last_line
+from broadcast.audience.report import Report, kind_of
+from broadcast.audience.rows import Finding
+from broadcast.errors import InputError
+
+FINDING = Finding(2, "msisdn", "+••12", False, "can be read as +49 17… (12 digits) or +49 49… (14 digits): write it")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "people.csv"
+    path.write_text("phone\n1\n")
+    return path
+
+
+def test_the_file_to_import_is_no_report(source: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.csv"
+    link.symlink_to(source)
+    hard = tmp_path / "hard.csv"
+    hard.hardlink_to(source)
+    for path in (source, link, hard, tmp_path / "." / "people.csv"):
+        with pytest.raises(InputError, match="is the file to import"):
+            Report(path, source)
+    assert source.read_text() == "phone\n1\n"
+
+
+def test_another_file_is_kept(source: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text("id,phone\n")
+    with pytest.raises(InputError, match="exists and is no report"):
+        Report(other, source)
+    assert other.read_text() == "id,phone\n"
+
+
+def test_a_path_that_cannot_be_written_is_refused(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a directory"):
+        Report(tmp_path, source)
+    with pytest.raises(InputError, match=r"cannot be written .No such file or directory."):
+        Report(tmp_path / "none" / "r.csv", source)
+    with pytest.raises(InputError, match=r"cannot be written .Not a directory."):
+        Report(source / "r.csv", source)
+    with pytest.raises(InputError, match="no usual file"):
+        Report(Path("/dev/full"), source)
+
+
+def test_an_older_report_goes_and_a_new_one_comes_only_with_findings(source: Path, tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    with Report(path, source) as report:
+        assert not path.exists()
+        report.add([FINDING])
+        assert path.exists()
+    with Report(path, source):
+        pass
+    assert not path.exists()
+
+
+def test_reasons_are_counted_without_numbers() -> None:
+    assert kind_of(FINDING) == "msisdn can be read as several numbers"
+    assert kind_of(Finding(2, "row", "", False, "has 9 cells, the header 7: put")) == "row has N cells, the header N"
+
+
+def test_the_last_line_says_how_many_get_nothing_and_what_to_try() -> None:
+    reasons = {"msisdn has no country code, and no default region is given": 140}
+    advice = advise(reasons, without_group=2, has_groups=False)
+    line = last_line(rows=200, refused=140, suppressed=1, without_group=2, reasons=reasons, advice=advice)
+    assert line.startswith("143 of 200 people will get nothing: 140 msisdn has no country code")
+    assert all(word in line for word in ("1 suppressed", "2 in no group", "--region DE", "--map groups", "--dry-run"))
+    line = last_line(rows=2, refused=0, suppressed=0, without_group=0, reasons={}, advice=())
+    assert line == "all 2 people of the file can be alerted"
+
+
+def test_every_reason_of_a_cell_that_is_refused_has_its_advice() -> None:
+    reasons = {"msisdn can be read as several numbers": 3, "msisdn is a date": 1}
+    assert "--numbers international" in " ".join(advise(reasons, without_group=0, has_groups=True))
+    assert advise({}, without_group=0, has_groups=True) == ()
