@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -29,10 +30,17 @@ _LARGE = f"""
 SELECT a.alert_id, (
     SELECT coalesce(sum(count), 0)::bigint FROM chunk_counters c WHERE c.alert_id = a.alert_id AND c.state = {CHANGES}
 ) AS changes
-FROM alerts a WHERE a.chunks > {FEW_CHUNKS} AND (a.completed_at IS NULL OR a.completed_at > now() - interval '8 days')
+FROM alerts a WHERE a.chunks > {FEW_CHUNKS} AND (a.completed_at IS NULL OR a.completed_at > now() - $1::interval)
     AND NOT EXISTS (SELECT FROM chunk_counters c WHERE c.alert_id = a.alert_id AND c.chunk = {NO_CHUNK})
 """
-"""After eight days no receipt can be joined, so nothing changes."""
+
+RECENT: Final = timedelta(minutes=5)
+"""Alerts that are completed for so long are looked at once in `OLD_LOOKS` looks, not each second."""
+
+OLD: Final = timedelta(days=8)
+"""After this no receipt can be joined, so nothing changes."""
+
+OLD_LOOKS: Final = 60
 
 _STATES = "SELECT chunk, state, sum(count)::bigint FROM chunk_counters WHERE alert_id = $1 GROUP BY chunk, state"
 _SIZES = """
@@ -71,6 +79,7 @@ class Upkeep:
 
     listed: dict[UUID, int] = field(default_factory=dict)
     seen: dict[UUID, dict[int, int]] = field(default_factory=dict)
+    looks: int = 0
     counting: UUID | None = None
     next_chunk: int = 0
     began_with: int = 0
@@ -105,9 +114,12 @@ class Upkeep:
                 return False
 
     async def _list(self, connection: asyncpg.Connection, ends_at: float) -> bool:
-        large = {row["alert_id"]: row["changes"] for row in await connection.fetch(_LARGE)}
-        self.listed = {alert_id: known for alert_id, known in self.listed.items() if alert_id in large}
-        self.seen = {alert_id: known for alert_id, known in self.seen.items() if alert_id in large}
+        old = self.looks % OLD_LOOKS == 0
+        self.looks += 1
+        large = {row["alert_id"]: row["changes"] for row in await connection.fetch(_LARGE, OLD if old else RECENT)}
+        if old:
+            self.listed = {alert_id: known for alert_id, known in self.listed.items() if alert_id in large}
+            self.seen = {alert_id: known for alert_id, known in self.seen.items() if alert_id in large}
         done = True
         for alert_id, changes in large.items():
             if self.listed.get(alert_id) == changes:
