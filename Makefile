@@ -17,7 +17,7 @@ DEV := $(VENV)/.installed-dev
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test retest fault fuzz bench bench-smpp bench-accounts compare docs promtool lint format wheel lock clean
+.PHONY: help install demo test retest fault fuzz bench bench-pages bench-smpp bench-accounts compare docs promtool lint format wheel lock clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -44,6 +44,9 @@ fuzz: $(DEV)  ## a million mutated SMPP frames, the same for the same SEED=1
 
 bench: $(DEV)  ## measure the whole way, N=200000 recipients unless given
 	$(BIN)/python -m bench --recipients $(N)
+
+bench-pages: $(DEV)  ## measure pages of each state at N=5000000 recipients; fails if one is slow
+	$(BIN)/python -m bench.pages --recipients $(if $(filter command line,$(origin N)),$(N),5000000)
 
 bench-smpp: $(DEV)  ## measure SMPP alone, and fail if it is slower than it should be
 	$(BIN)/python -m bench.smpp

@@ -12,6 +12,7 @@ import click
 
 from bench.broadcast import Bench
 from bench.machine import describe_machine
+from bench.pages import DONE_MILLISECONDS, RUNNING_MILLISECONDS
 from broadcast.cli.terminal.display import Display, table_of
 from broadcast.embedded.keyed_stack import start_with_key
 from broadcast.embedded.options import StackOptions
@@ -23,7 +24,7 @@ RESULTS = Path(__file__).parent / "results"
 @click.command()
 @click.option("--recipients", type=click.IntRange(1_000), default=200_000, show_default=True)
 @click.option("--publishes", default=300, show_default=True, help="For the latency; 0 leaves it out.")
-@click.option("--stages-only", is_flag=True, help="The broadcast only: no latency, overtaking or stop.")
+@click.option("--stages-only", is_flag=True, help="The broadcast only: no latency, overtaking, pages or stop.")
 @click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Keep data and logs here; if absent, nowhere.")
 @click.option("--json", "as_json", is_flag=True)
@@ -61,6 +62,7 @@ async def _measure(
         await bench.throughput()
         if not stages_only:
             await bench.overtaking()
+            await bench.pages()
             await bench.stopping()
         if publishes:
             await bench.latency(publishes)
@@ -92,6 +94,11 @@ def _rows(measured: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
         for key, title in titles.items()
         if key in measured
     ]
+    pages = measured.get("page_milliseconds", {})
+    for when, limit in (("running", RUNNING_MILLISECONDS), ("done", DONE_MILLISECONDS)):
+        if when in pages:
+            rows = [(name, f"{value:,}{'  OVER' if value > limit else ''}") for name, value in pages[when].items()]
+            tables.append((f"A page of 1,000 by state, {when}, ms (limit {limit:.0f})", rows))
     return tables
 
 

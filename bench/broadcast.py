@@ -5,10 +5,11 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 
+from bench.pages import measure_pages, page_of
 from bench.sampling import Sampler
 from broadcast.audience.groups import nest_group
 from broadcast.audience.importing import import_recipients
@@ -147,6 +148,26 @@ class Bench:
             "publish_to_first_submit": round((row["first"].timestamp() - published_at) * 1000, 1),
             "publish_to_last_submit": round((row["last"].timestamp() - published_at) * 1000, 1),
         }
+
+    async def pages(self) -> None:
+        """A page of each state, while an alert to everybody runs and when it is done; see `bench.pages`."""
+        self.report(Progress("pages", "started"))
+        began_at = monotonic()
+        connection = await connect(self.stack.settings)
+        try:
+            highest = await connection.fetchval("SELECT max(id) FROM recipients")
+            async with self.client() as client:
+                alert_id = await publish(client, make_alert(DEMO))
+                await self._wait_share(client, alert_id, 0.1)
+                ask = page_of(connection, UUID(alert_id))
+                running = await measure_pages(ask, highest, 1)
+                left = self.recipients - _settled(await self._states(client, alert_id))
+                await self.wait_delivered(client, alert_id)
+                done = await measure_pages(ask, highest)
+        finally:
+            await connection.close()
+        self.report(Progress("pages", "ended", seconds=monotonic() - began_at))
+        self.results["page_milliseconds"] = {"running": running, "queued_after_running": left, "done": done}
 
     async def stopping(self) -> None:
         """A stop in mid broadcast: from the accepted stop to the last submit, and how many had escaped."""

@@ -24,6 +24,10 @@ CPU_LIMIT_PERCENT = 3.0
 """Total CPU per recipient may grow by so much."""
 RATE_LIMIT_PERCENT = 10.0
 """Recipients per second may fall by so much."""
+FIRST_SUBMIT_LIMIT_MILLISECONDS = 5.0
+"""Publish to first submit, idle, may grow by so much."""
+LATENCY_RECIPIENTS = 10_000
+"""The directory of the run that measures the first submit: every other part of that run is short then."""
 RUN_SECONDS = 3600.0
 
 
@@ -35,10 +39,14 @@ class CompareError(click.ClickException):
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One broadcast: recipients per second, and CPU in µs per recipient of each process."""
+    """One broadcast: recipients per second, and CPU in µs per recipient of each process.
+
+    `first_submit` is the median of publish to first submit on an idle system, in ms.
+    """
 
     rate: float
     cpu: Mapping[str, float]
+    first_submit: float
 
     @property
     def total_cpu(self) -> float:
@@ -52,24 +60,33 @@ Pair = tuple[Measurement, Measurement]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The medians of the paired differences, in percent of the other commit."""
+    """The medians of the paired differences, in percent of the other commit; that of the first submit in ms."""
 
     rate_percent: float
     cpu_percent: float
+    first_submit_milliseconds: float
     process_percent: Mapping[str, float]
 
     @property
     def acceptable(self) -> bool:
-        """Whether both medians are within their limits."""
-        return self.cpu_percent <= CPU_LIMIT_PERCENT and self.rate_percent >= -RATE_LIMIT_PERCENT
+        """Whether all medians are within their limits."""
+        return (
+            self.cpu_percent <= CPU_LIMIT_PERCENT
+            and self.rate_percent >= -RATE_LIMIT_PERCENT
+            and self.first_submit_milliseconds <= FIRST_SUBMIT_LIMIT_MILLISECONDS
+        )
 
 
-def read_measurement(result: Mapping[str, Any]) -> Measurement:
-    """The measurement in a result of `python -m bench`; raises `CompareError` if it is not there."""
+def read_measurement(broadcast: Mapping[str, Any], idle: Mapping[str, Any]) -> Measurement:
+    """The measurement in two results of `python -m bench`; raises `CompareError` if it is not there.
+
+    `broadcast` is that of a whole broadcast, `idle` one with publishes on an idle system.
+    """
     try:
-        throughput = result["throughput"]
+        throughput = broadcast["throughput"]
         cpu = {str(name): float(value) for name, value in throughput["cpu_microseconds_per_recipient"].items()}
-        return Measurement(float(throughput["recipients_per_second"]), cpu)
+        first_submit = float(idle["publish_to_first_submit_milliseconds"]["p50"])
+        return Measurement(float(throughput["recipients_per_second"]), cpu, first_submit)
     except KeyError as error:
         raise CompareError(f"the result of the benchmark has no {error}") from None
 
@@ -87,6 +104,7 @@ def compare(pairs: Sequence[Pair]) -> Comparison:
     return Comparison(
         statistics.median(change_percent(base.rate, here.rate) for base, here in pairs),
         statistics.median(change_percent(base.total_cpu, here.total_cpu) for base, here in pairs),
+        statistics.median(here.first_submit - base.first_submit for base, here in pairs),
         {
             name: statistics.median(change_percent(base.cpu[name], here.cpu[name]) for base, here in pairs)
             for name in shared
@@ -130,13 +148,19 @@ def python_of(tree: Path, root: Path = ROOT) -> Path:
     return python
 
 
-def measure(tree: Path, python: Path, recipients: int) -> Measurement:
-    """One run of a tree's own `python -m bench`; its result goes to a temporary directory."""
+def measure(tree: Path, python: Path, recipients: int, publishes: int) -> Measurement:
+    """Two runs of a tree's own `python -m bench`: a whole broadcast, and publishes on an idle system."""
+    broadcast = _bench(tree, python, recipients, "--stages-only")
+    return read_measurement(broadcast, _bench(tree, python, LATENCY_RECIPIENTS, "--publishes", str(publishes)))
+
+
+def _bench(tree: Path, python: Path, recipients: int, *arguments: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="tocsin-compare-") as results:
-        arguments = ["--recipients", str(recipients), "--stages-only", "--json", "--results", results]
+        given = ["--recipients", str(recipients), *arguments, "--json", "--results", results]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("BROADCAST_")}
-        _run([str(python), "-m", "bench", *arguments], tree, environment | {"PYTHONPATH": str(tree)})
-        return read_measurement(json.loads((Path(results) / f"broadcast-{recipients}.json").read_text()))
+        _run([str(python), "-m", "bench", *given], tree, environment | {"PYTHONPATH": str(tree)})
+        read: dict[str, Any] = json.loads((Path(results) / f"broadcast-{recipients}.json").read_text())
+        return read
 
 
 def _run(command: Sequence[str], directory: Path, environment: Mapping[str, str] | None = None) -> str:
@@ -163,17 +187,27 @@ def _say(line: str) -> None:
 def lines_of(pairs: Sequence[Pair], result: Comparison) -> list[str]:
     """The report: every pair, the medians, and whether they are within the limits."""
     names = list(dict.fromkeys(name for pair in pairs for side in pair for name in side.cpu))
-    head = f"{'pair':>4}  {'tree':<6} {'rate/s':>9} {'CPU µs':>8} " + " ".join(f"{name[:9]:>9}" for name in names)
-    lines = ["CPU in µs per recipient; a difference is in percent of the other commit", head]
+    head = f"{'pair':>4}  {'tree':<6} {'rate/s':>9} {'CPU µs':>8} {'first ms':>9} " + " ".join(
+        f"{name[:9]:>9}" for name in names
+    )
+    lines = [
+        "CPU in µs per recipient, publish to first submit in ms; a difference is in percent of the other commit, "
+        "that of the first submit in ms",
+        head,
+    ]
     for number, pair in enumerate(pairs, 1):
         for tree, side in zip(("base", "here"), pair, strict=True):
             cpu = " ".join(f"{side.cpu[name]:9.2f}" if name in side.cpu else f"{'-':>9}" for name in names)
-            lines.append(f"{number:>4}  {tree:<6} {side.rate:9,.0f} {side.total_cpu:8.2f} {cpu}")
+            lines.append(
+                f"{number:>4}  {tree:<6} {side.rate:9,.0f} {side.total_cpu:8.2f} {side.first_submit:9.1f} {cpu}"
+            )
         lines.append(_differences(f"{number:>4}  {'diff':<6}", compare([pair]), names))
     lines.append(_differences(f"{'':>4}  {'median':<6}", result, names))
     lines.append(
         f"rate {result.rate_percent:+.1f} % (limit -{RATE_LIMIT_PERCENT:.0f} %), "
-        f"total CPU per recipient {result.cpu_percent:+.1f} % (limit +{CPU_LIMIT_PERCENT:.0f} %): "
+        f"total CPU per recipient {result.cpu_percent:+.1f} % (limit +{CPU_LIMIT_PERCENT:.0f} %), "
+        f"publish to first submit {result.first_submit_milliseconds:+.1f} ms "
+        f"(limit +{FIRST_SUBMIT_LIMIT_MILLISECONDS:.0f} ms): "
         + ("within the limits" if result.acceptable else "OVER A LIMIT")
     )
     return lines
@@ -183,7 +217,8 @@ def _differences(start: str, result: Comparison, names: Sequence[str]) -> str:
     each = " ".join(
         f"{result.process_percent[name]:+8.1f}%" if name in result.process_percent else f"{'-':>9}" for name in names
     )
-    return f"{start} {result.rate_percent:+8.1f}% {result.cpu_percent:+7.1f}% {each}"
+    first = f"{result.first_submit_milliseconds:+9.1f}"
+    return f"{start} {result.rate_percent:+8.1f}% {result.cpu_percent:+7.1f}% {first} {each}"
 
 
 def _as_json(base: str, recipients: int, pairs: Sequence[Pair], result: Comparison) -> str:
@@ -192,6 +227,7 @@ def _as_json(base: str, recipients: int, pairs: Sequence[Pair], result: Comparis
             "recipients_per_second": measured.rate,
             "cpu_microseconds_per_recipient": dict(measured.cpu),
             "total_cpu_microseconds_per_recipient": round(measured.total_cpu, 2),
+            "publish_to_first_submit_milliseconds": measured.first_submit,
         }
 
     return json.dumps(
@@ -204,6 +240,7 @@ def _as_json(base: str, recipients: int, pairs: Sequence[Pair], result: Comparis
                 "total_cpu": round(result.cpu_percent, 2),
                 "cpu": {name: round(value, 2) for name, value in result.process_percent.items()},
             },
+            "median_difference_milliseconds": {"publish_to_first_submit": round(result.first_submit_milliseconds, 1)},
             "acceptable": result.acceptable,
         }
     )
@@ -217,8 +254,11 @@ def _end(number: int, _frame: FrameType | None) -> None:
 @click.option("--base", required=True, help="The commit to compare with.")
 @click.option("--recipients", type=click.IntRange(1_000), default=200_000, show_default=True)
 @click.option("--pairs", "count", type=click.IntRange(1), default=5, show_default=True)
+@click.option(
+    "--publishes", type=click.IntRange(10), default=50, show_default=True, help="Idle, of each tree and pair."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def main(base: str, recipients: int, count: int, as_json: bool) -> None:
+def main(*, base: str, recipients: int, count: int, publishes: int, as_json: bool) -> None:
     """Measure commit BASE and this tree in turns; exit code 1 if the median difference is over a limit."""
     signal.signal(signal.SIGTERM, _end)  # so that the worktree is removed
     pairs: list[Pair] = []
@@ -228,8 +268,12 @@ def main(base: str, recipients: int, count: int, as_json: bool) -> None:
             measured = []
             for name, directory, python in sides:
                 _say(f"pair {number} of {count}: {name} …")
-                measured.append(measure(directory, python, recipients))
-                _say(f"  {measured[-1].rate:,.0f} recipients/s, {measured[-1].total_cpu:.2f} µs CPU per recipient")
+                one = measure(directory, python, recipients, publishes)
+                measured.append(one)
+                _say(
+                    f"  {one.rate:,.0f} recipients/s, {one.total_cpu:.2f} µs CPU per recipient, "
+                    f"publish to first submit {one.first_submit:.1f} ms"
+                )
             pairs.append((measured[0], measured[1]))
     result = compare(pairs)
     if as_json:
