@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 import asyncpg
+import structlog
 
 from broadcast import metrics
 from broadcast.alarms import ACCOUNT_FAILING, ALERT_FAILING, OPERATOR_FAILING, end_alarm, renew_alarm
@@ -12,9 +14,13 @@ from broadcast.alerts.trial import SENDER
 from broadcast.audit.attempts.accounts import account_names
 from broadcast.audit.outcomes.outcome_counts import WINDOW, Counted, OutcomeKey, delete_outcomes, slot_at
 from broadcast.audit.outcomes.shares import ENOUGH, Limits, Scope, Tally, WatchedAccount, add_up, assess, describe
+from broadcast.errors import SettingsError
+from broadcast.routes_file import load_routes
 from broadcast.routing import Route
 from broadcast.settings import Settings
 from schemas.receipt import ReceiptState
+
+log = structlog.get_logger(__name__)
 
 LOOK_SECONDS: Final = 5.0
 """Between two looks."""
@@ -58,20 +64,38 @@ class OutcomeWatch:
         self._limits: Final = Limits(
             settings.failed_share_limit, settings.unreached_share_limit, settings.receipt_wait_seconds
         )
-        self._by_name: Final = {
+        self._settings: Final = settings
+        self._changed_at = _changed_at(settings.routes_file)
+        self.accounts: dict[str, WatchedAccount] = {}
+        self._take(routes)
+
+    def _take(self, routes: Iterable[Route]) -> None:
+        self.accounts = {
             account.name: WatchedAccount(account.name, account.operator_name, account.receipts)
             for route in routes
             for account in route.accounts
         }
-        metrics.begin(metrics.receipts, self._by_name, ReceiptState, ("matched", "early"))
-        metrics.begin(metrics.receipt_duration, self._by_name, ReceiptState)
+        metrics.begin(metrics.receipts, self.accounts, ReceiptState, ("matched", "early"))
+        metrics.begin(metrics.receipt_duration, self.accounts, ReceiptState)
+
+    def refresh(self) -> None:
+        """Read the routes file again if it has changed: senders do so in mid broadcast. A wrong one changes nothing."""
+        changed_at = _changed_at(self._settings.routes_file)
+        if changed_at in (None, self._changed_at):
+            return
+        self._changed_at = changed_at
+        try:
+            self._take(load_routes(self._settings))
+        except SettingsError as error:
+            log.warning("routes_not_read", error=str(error))
 
     async def look(self, connection: asyncpg.Connection, now: datetime) -> None:
         """Raise, renew and end the alarms of every subject with submits in the window; set the shares of accounts."""
+        self.refresh()
         rows = await connection.fetch(_COUNTS, slot_at(now - WINDOW))
         counts = [(OutcomeKey(row[0], row[1], row[2], Counted(row[3]), row[4], row[5]), row["count"]) for row in rows]
         names = await account_names(connection)
-        accounts = {number: self._by_name.get(name, WatchedAccount(name, name)) for number, name in names.items()}
+        accounts = {number: self.accounts.get(name, WatchedAccount(name, name)) for number, name in names.items()}
         kinds = list(KIND_OF_SCOPE.values())
         cleared_rows = await connection.fetch(_CLEARED, kinds, now - WINDOW, ENDED_BY)
         open_rows = await connection.fetch(_OPEN, kinds)
@@ -116,6 +140,13 @@ class OutcomeWatch:
                 await renew_alarm(connection, kind, subject, detail)
             elif assessment.fine and (kind, subject) in opened:
                 await end_alarm(connection, kind, subject, ENDED_BY)
+
+
+def _changed_at(routes_file: Path | None) -> int | None:
+    try:
+        return None if routes_file is None else routes_file.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def show_shares(tallies: Mapping[str, Tally]) -> None:

@@ -1,7 +1,9 @@
 """Alarms on shares of failed and unreached submits, from what a recorder has written."""
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import asyncpg
@@ -12,6 +14,7 @@ from broadcast.alerts.queries import find_alert
 from broadcast.audit.watch.outcome_alarms import OutcomeWatch
 from broadcast.audit.watch.sweep import sweep
 from broadcast.clock import epoch_milliseconds
+from broadcast.routes_file import load_routes
 from broadcast.routing import check_routes
 from broadcast.settings import Settings
 from schemas.receipt import Receipt, ReceiptState
@@ -167,3 +170,18 @@ async def test_a_finished_alert_is_logged_with_how_many_were_reached(
         await sweep(connection, datetime.now(UTC))
     [event] = [each for each in logged if each["event"] == "alert_finished"]
     assert (event["recipients"], event["reached"]) == (2, 1)
+
+
+def test_accounts_are_those_of_the_routes_file_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "routes.toml"
+    file.write_text(ROUTES)
+    settings = Settings(routes_file=file)
+    watched = OutcomeWatch(settings, load_routes(settings))
+    assert watched.accounts["b"].operator == "north"
+    file.write_text(ROUTES.replace('"b", password = "p", operator = "north"', '"b", password = "p", receipts = false'))
+    os.utime(file, ns=(1, 1))
+    watched.refresh()
+    assert (watched.accounts["b"].operator, watched.accounts["b"].receipts) == ("b", False)
+    file.write_text("wrong")
+    watched.refresh()
+    assert not watched.accounts["b"].receipts
