@@ -27,6 +27,7 @@ LANGUAGE_LENGTH_MAX = 255
 VARIANTS_MAX = 100
 """An alert has at most as many infos."""
 
+GROUPS_MAX = 1_000
 SEGMENTS_MAX = 255
 ACCOUNTS_MAX = 1_000
 

@@ -5,7 +5,7 @@ problem document and a dead letter can name field and rule alike.
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, StringConstraints
@@ -23,11 +23,12 @@ YEARS = range(1900, 3000)
 """Years that instants may lie in, far enough from the ends of the calendar that sums and offsets stay within."""
 
 _ID = re.compile(r"[^\s,&<]+")
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[-+]\d\d:\d\d", re.ASCII)
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[-+](0\d:[0-5]\d|1[0-3]:[0-5]\d|14:00)", re.ASCII)
 _LANGUAGE = re.compile(r"[a-zA-Z]{1,8}(-[a-zA-Z0-9]{1,8})*")
 _MIME = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(\s*;.*)?", re.ASCII)
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]*+={0,2}\s*+")
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)", re.ASCII)
+_DIGITS = re.compile(r"[-+]?\d+", re.ASCII)
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NAME = re.compile(r'"([^"]*)"|([^\s"]+)')
 
@@ -67,9 +68,13 @@ def read_instant(value: Any) -> datetime:
         return check_year(value)
     if not isinstance(value, str) or not _INSTANT.fullmatch(value.strip()):
         raise broken("R2", "must be written YYYY-MM-DDThh:mm:ss+hh:mm (UTC is -00:00; no Z, no fraction)")
+    text = value.strip()
+    # XML's schema lets the end of a day be written as its 24th hour.
+    ends_day = text[11:19] == "24:00:00"
     try:
-        instant = datetime.fromisoformat(value.strip())
-    except ValueError:
+        instant = datetime.fromisoformat(f"{text[:11]}00{text[13:]}" if ends_day else text)
+        instant += timedelta(days=ends_day)
+    except (ValueError, OverflowError):
         raise broken("R2", "is not a time that exists in the calendar") from None
     return check_year(instant if instant.utcoffset() else instant.replace(tzinfo=UTC))
 
@@ -106,6 +111,20 @@ def check_base64(text: str) -> str:
     if not _BASE64.fullmatch(text) or len("".join(text.split())) % 4:
         raise broken("R10", "is not base64")
     return text
+
+
+def check_digits(value: Any) -> Any:
+    """A whole number as XML writes it: digits, without `_`, point or exponent."""
+    if isinstance(value, str) and not _DIGITS.fullmatch(value.strip()):
+        raise broken("6.1", "must be a whole number, written in digits")
+    return value
+
+
+def check_decimal(value: Any) -> Any:
+    """A decimal number as XML writes it: digits and a point, without `_` or exponent."""
+    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+        raise broken("6.1", "must be a decimal number, written in digits and a point")
+    return value
 
 
 def read_point(text: str, rule: str) -> tuple[float, float]:
@@ -159,6 +178,7 @@ def _none_if_empty(value: Any) -> Any:
 
 
 Text = Annotated[str, AfterValidator(check_text)]
+StrippedText = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(check_text)]
 RequiredText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(check_text)]
 OptionalText = Annotated[Text | None, BeforeValidator(_none_if_empty)]
 Id = Annotated[

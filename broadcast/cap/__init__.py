@@ -1,5 +1,6 @@
 """CAP 1.2 (OASIS 2010-07-01) in and out, its rules, and what recipients read of an alert. Pure."""
 
+from broadcast.cap.areas import AreaTable, groups_of_areas, read_area_table
 from broadcast.cap.findings import CapError, Finding, Level, NotCap12Error
 from broadcast.cap.lane import lane_of
 from broadcast.cap.reading import read_cap
@@ -10,6 +11,7 @@ from broadcast.cap.writing import MEDIA_TYPE, freshen, reissue, write_cap
 
 __all__ = [
     "MEDIA_TYPE",
+    "AreaTable",
     "CapError",
     "Finding",
     "Level",
@@ -20,8 +22,10 @@ __all__ = [
     "choose_all",
     "freshen",
     "groups_of",
+    "groups_of_areas",
     "lane_of",
     "languages_of",
+    "read_area_table",
     "read_cap",
     "reissue",
     "render",

@@ -39,9 +39,13 @@ REPEATED: dict[str, frozenset[str]] = {
 TOKENS = frozenset(
     {"identifier", "sender", "sent", "status", "msgType", "scope", "language", "category", "responseType", "urgency"}
     | {"severity", "certainty", "effective", "onset", "expires", "mimeType", "size", "altitude", "ceiling"}
+    | {"event", "areaDesc", "resourceDesc", "valueName"}
 )
 """Elements in whose text surrounding white space means nothing (R20)."""
 
+
+MAY_BE_EMPTY = frozenset({"value", "category", "areaDesc"})
+SHAPES = frozenset({"polygon", "circle"})
 
 DEPTH_MAX = 16
 NODES_MAX = 20_000
@@ -210,7 +214,9 @@ class _Reading:
         here = f"{_join(path, name)}[{len(content.get(name, ()))}]" if repeated else _join(path, name)
         if name not in ORDER:
             value: Any = self.read_text(child, name, here)
-            if not value.strip() and name not in ("value", "category"):
+            if not value.strip() and name not in MAY_BE_EMPTY:
+                if name in SHAPES:
+                    self.findings.append(warning(here, "R17", "is empty, and was left out"))
                 return
         else:
             value = self.read(child, name, here)

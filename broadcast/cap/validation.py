@@ -111,6 +111,9 @@ def _areas(alert: Alert) -> Broken:
     for index, info in enumerate(alert.info):
         if not info.area:
             yield f"info[{index}].area", "is absent; recipients are found by groups alone"
+        for number, area in enumerate(info.area):
+            if not area.area_desc.strip():
+                yield f"info[{index}].area[{number}].areaDesc", "is empty; say which area it is"
 
 
 def _agreement(alert: Alert) -> Broken:

@@ -95,6 +95,9 @@ class Settings(BaseSettings):
         default=4, ge=1, le=1000, description="Most connections of one process to PostgreSQL."
     )
 
+    areas_file: Path | None = Field(
+        default=None, description="CSV table of areas and their groups, for alerts published with `by_area=true`."
+    )
     routes_file: Path | None = Field(default=None, description="TOML file of routes; the stages need it.")
     default_region: str | None = Field(
         default=None,

@@ -11,11 +11,12 @@ from schemas.alert.event import (
     write_event,
 )
 from schemas.alert.invalid import PROBLEMS_MAX, AlertInvalidError, problems_of
-from schemas.bounds import ALERT_BYTES_MAX
+from schemas.bounds import ALERT_BYTES_MAX, GROUPS_MAX
 from schemas.enumeration import Category, Certainty, MsgType, ResponseType, Scope, Severity, Status, Urgency
 
 __all__ = [
     "ALERT_BYTES_MAX",
+    "GROUPS_MAX",
     "PROBLEMS_MAX",
     "Alert",
     "AlertAction",

@@ -10,9 +10,10 @@ from decimal import Decimal
 from typing import Annotated, Self
 from uuid import UUID, uuid5
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
+from schemas.bounds import GROUPS_MAX
 from schemas.enumeration import Category, Certainty, MsgType, ResponseType, Scope, Severity, Status, Urgency
 from schemas.scalar import (
     Base64,
@@ -26,8 +27,11 @@ from schemas.scalar import (
     OptionalText,
     Polygon,
     RequiredText,
+    StrippedText,
     Text,
     broken,
+    check_decimal,
+    check_digits,
     check_id,
     read_instant,
     split_names,
@@ -57,7 +61,7 @@ class Resource(_Element):
 
     resource_desc: RequiredText
     mime_type: Mime
-    size: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    size: Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(check_digits)] | None = None
     uri: OptionalText = None
     deref_uri: Base64 = None
     digest: OptionalText = None
@@ -66,12 +70,12 @@ class Resource(_Element):
 class Area(_Element):
     """CAP area: the union of its polygons, circles and geocodes (R15). `altitude` and `ceiling` in feet."""
 
-    area_desc: RequiredText
+    area_desc: StrippedText
     polygon: tuple[Polygon, ...] = ()
     circle: tuple[Circle, ...] = ()
     geocode: tuple[ValuePair, ...] = ()
-    altitude: Annotated[Decimal, Field(max_digits=12, decimal_places=6)] | None = None
-    ceiling: Annotated[Decimal, Field(max_digits=12, decimal_places=6)] | None = None
+    altitude: Annotated[Decimal, Field(max_digits=12, decimal_places=6), BeforeValidator(check_decimal)] | None = None
+    ceiling: Annotated[Decimal, Field(max_digits=12, decimal_places=6), BeforeValidator(check_decimal)] | None = None
 
     @model_validator(mode="after")
     def _check_heights(self) -> Self:
@@ -149,7 +153,7 @@ class Alert(_Element):
     references: OptionalText = None
     incidents: OptionalText = None
     info: Annotated[tuple[Info, ...], Field(max_length=100)] = ()
-    groups: Annotated[tuple[GroupName, ...], Field(max_length=1000)] = ()
+    groups: Annotated[tuple[GroupName, ...], Field(max_length=GROUPS_MAX)] = ()
 
     @field_validator("addresses", "incidents")
     @classmethod

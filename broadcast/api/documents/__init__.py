@@ -1,9 +1,11 @@
 """Alerts that are handed in: read, checked, and how many of them at once."""
 
+from broadcast.api.documents.area_table import AreaTables
 from broadcast.api.documents.reading import (
     JSON_TYPE,
     XML_TYPES,
     Document,
+    Targets,
     check_document,
     media_type_of,
     read_body,
@@ -16,8 +18,10 @@ from broadcast.api.documents.reading_turns import ReadingTurns
 __all__ = [
     "JSON_TYPE",
     "XML_TYPES",
+    "AreaTables",
     "Document",
     "ReadingTurns",
+    "Targets",
     "check_document",
     "media_type_of",
     "read_body",

@@ -1,6 +1,5 @@
 """The body of a publication to an alert: media type, ceilings, CAP, and what can be refused without the directory."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -12,10 +11,11 @@ from broadcast.alerts.assessment import assess, read_content
 from broadcast.alerts.publishing import alert_event, digest_of
 from broadcast.api.documents.reading_turns import INLINE_BYTES_MAX, ReadingTurns
 from broadcast.api.problems import Problem
-from broadcast.cap import Finding, read_cap, require_valid
+from broadcast.cap import AreaTable, Finding, groups_of_areas, read_cap, require_valid
 from broadcast.errors import InputError
+from broadcast.lifecycle import ends_of, in_force
 from broadcast.settings import Settings
-from schemas.alert import ALERT_BYTES_MAX, Alert, AlertEvent, AlertInvalidError, read_alert, write_event
+from schemas.alert import ALERT_BYTES_MAX, GROUPS_MAX, Alert, AlertEvent, AlertInvalidError, read_alert, write_event
 
 XML_TYPES = frozenset({"application/cap+xml", "application/xml", "text/xml"})
 JSON_TYPE = "application/json"
@@ -77,18 +77,26 @@ class Document:
     fault: InputError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Target groups beside those that a document names: by name, and those of its areas in a table."""
+
+    groups: tuple[str, ...] = ()
+    areas: AreaTable | None = None
+
+
 async def read_submitted(
     body: bytes,
     media_type: str,
     *,
     actor: str,
-    groups: Sequence[str] = (),
+    targets: Targets,
     turns: ReadingTurns,
     settings: Settings,
     now: datetime,
 ) -> Document:
-    """The alert of a body, with target `groups` added. 400 for what is no XML or JSON, 422 for a broken rule."""
-    work = partial(_read_document, body, media_type, groups, settings, actor=actor, now=now)
+    """The alert of a body, with `targets` added. 400 for what is no XML or JSON, 422 for a broken rule."""
+    work = partial(_read_document, body, media_type, targets, settings, actor=actor, now=now)
     try:
         return work() if len(body) <= INLINE_BYTES_MAX else await turns.run(len(body), work)
     except InputError as error:
@@ -104,11 +112,19 @@ def check_document(alert: Alert, settings: Settings, *, actor: str, now: datetim
 
 
 def _read_document(
-    body: bytes, media_type: str, groups: Sequence[str], settings: Settings, *, actor: str, now: datetime
+    body: bytes, media_type: str, targets: Targets, settings: Settings, *, actor: str, now: datetime
 ) -> Document:
     alert, remarks = _read_xml(body) if media_type in XML_TYPES else _read_json(body)
-    if groups:
-        alert = alert.model_copy(update={"groups": tuple(dict.fromkeys((*alert.groups, *groups)))})
+    groups = [*alert.groups, *targets.groups]
+    if targets.areas is not None and alert.info:
+        ends = ends_of(alert, default_seconds=settings.default_expiry_seconds)
+        groups += groups_of_areas(alert, in_force(ends, now) or range(len(ends)), targets.areas)
+    groups = list(dict.fromkeys(groups))
+    if len(groups) > GROUPS_MAX:
+        message = f"has {len(groups)} groups, more than {GROUPS_MAX}; name a group that holds them"
+        raise InputError(f"groups: {message} [6.1]", (("groups", "6.1", message),))
+    if len(groups) > len(alert.groups):
+        alert = alert.model_copy(update={"groups": tuple(groups)})
     found = check_document(alert, settings, actor=actor, now=now)
     return replace(found, warnings=(*remarks, *found.warnings))
 

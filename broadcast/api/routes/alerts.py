@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from broadcast import metrics
@@ -31,7 +31,7 @@ from broadcast.api.bodies import (
     EventBody,
     links_of,
 )
-from broadcast.api.documents import JSON_TYPE, XML_TYPES, media_type_of, read_body, read_submitted
+from broadcast.api.documents import JSON_TYPE, XML_TYPES, Targets, media_type_of, read_body, read_submitted
 from broadcast.api.problems import MEDIA_TYPE, FindingBody, Problem, ProblemBody
 from broadcast.api.routes.strict_json import StrictRoute
 from broadcast.api.services import Services
@@ -40,7 +40,8 @@ from broadcast.cap import MEDIA_TYPE as CAP_TYPE
 from broadcast.cap import write_cap
 from broadcast.clock import utc_now
 from broadcast.lifecycle import CANCEL_ANSWERS, AlertState
-from schemas.alert import Alert, read_alert
+from schemas.alert import GROUPS_MAX, Alert, read_alert
+from schemas.scalar import GroupName
 
 PAGE_DEFAULT = 50
 PAGE_MAX = 500
@@ -89,6 +90,15 @@ def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
     return {code: PROBLEMS[code] for code in (401, 503, *codes)}
 
 
+async def read_targets(
+    services: Backing,
+    groups: Annotated[list[GroupName] | None, Query(max_length=GROUPS_MAX, description="target groups to add")] = None,
+    by_area: Annotated[bool, Query(description="add the groups of its areas in BROADCAST_AREAS_FILE")] = False,
+) -> Targets:
+    """The target groups that a publication names beside its document."""
+    return Targets(tuple(groups or ()), services.areas.require() if by_area else None)
+
+
 @router.post(
     "",
     status_code=HTTPStatus.ACCEPTED,
@@ -99,11 +109,15 @@ def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
 async def publish_alert(
     request: Request,
     response: Response,
+    *,
     services: Backing,
     actor: Actor,
+    targets: Annotated[Targets, Depends(read_targets)],
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> AcceptedBody:
     """Publish an alert: CAP 1.2 XML, or JSON with CAP's names and `groups`.
+
+    `groups`, which may be repeated, adds target groups to those that the document names; so does `by_area`.
 
     202 says that all in-sync replicas of Kafka have it; PostgreSQL need not be there. The same alert again, or the same
     Idempotency-Key with the same alert, gives the same answer and is not published twice.
@@ -113,6 +127,7 @@ async def publish_alert(
         await read_body(request),
         media_type,
         actor=actor,
+        targets=targets,
         turns=services.turns,
         settings=services.settings,
         now=utc_now(),

@@ -76,6 +76,31 @@ async def test_accepted_xml_is_the_same_alert_as_its_json(api: Api) -> None:
     assert read_event(record.value, record.key).alert == alert
 
 
+async def test_groups_can_be_named_beside_the_document_and_by_its_areas(
+    served: Served, prepared: Prepared, new_alert: NewAlert, tmp_path: Path
+) -> None:
+    table = tmp_path / "areas.csv"
+    table.write_text("name,value,group\nSAME,006037,la-county\n", encoding="utf-8")
+    info = new_alert()["info"][0]
+    area = {"areaDesc": "Los Angeles", "geocode": [{"valueName": "SAME", "value": "006037"}]}
+    drawn = new_alert(groups=[], info=[info | {"area": [area]}])
+    lost = new_alert(groups=[], info=[info | {"area": [area | {"areaDesc": "Sea", "geocode": []}]}])
+    async with served(prepared[0].model_copy(update={"areas_file": table}), prepared[1]) as api:
+        await api.until_ready()
+        cap = write_cap(Alert.model_validate(new_alert(groups=[])))
+        headers = {"content-type": "application/cap+xml"}
+        first = await api.http.post("/v1/alerts?groups=river&groups=old%20town", content=cap, headers=headers)
+        second = await api.http.post("/v1/alerts?by_area=true", json=drawn)
+        refused = await api.http.post("/v1/alerts?by_area=true", json=lost)
+        unnamed = await api.http.post("/v1/alerts?groups=", json=drawn)
+        records = await api.records(api.names.alerts)
+    assert (first.status_code, second.status_code) == (202, 202), first.text + second.text
+    events = [read_event(record.value, record.key) for record in records]
+    assert [event.alert.groups for event in events if event.alert] == [("river", "old town"), ("la-county",)]
+    assert refused.status_code == unnamed.status_code == 422
+    assert [(f["field"], f["rule"]) for f in refused.json()["findings"]] == [("info[0].area[0]", "areas")]
+
+
 async def test_repetition_is_answered_the_same_and_published_once(api: Api, new_alert: NewAlert) -> None:
     content = new_alert()
     first = await publish(api, content, **{"Idempotency-Key": "k1"})

@@ -110,14 +110,24 @@ def test_another_namespace_is_an_error_of_its_own(text: bytes, message: str) -> 
 
 
 def test_all_faults_are_found_at_once() -> None:
-    text = document("<colour/>", info="<area><areaDesc/></area>").replace(b"Test", b"test")
+    text = document("<colour/>", info="<area/>").replace(b"Test", b"test")
     assert faults(text) == [("colour", "R21"), ("status", "6.2"), ("info[0].area[0].areaDesc", "6.1")]
 
 
+def test_an_area_without_a_name_is_accepted_and_named() -> None:
+    alert, findings = read_cap(area("<areaDesc/><circle>1,1 5</circle>"))
+    assert (findings, alert.info[0].area[0].area_desc) == ((), "")
+    assert "info[0].area[0].areaDesc" in [finding.path for finding in validate(alert) if finding.rule == "R15"]
+    assert read_cap(write_cap(alert))[0] == alert
+
+
 def test_white_space_around_tokens_is_left_out_and_reported() -> None:
-    alert, findings = read_cap(document().replace(b"Test", b"\n Test "))
-    assert alert.status == "Test"
-    assert [(finding.level, finding.path, finding.rule) for finding in findings] == [("warning", "status", "R20")]
+    alert, findings = read_cap(document().replace(b"Test", b"\n Test ").replace(b"Flood", b" Flood "))
+    assert (alert.status, alert.info[0].event) == ("Test", "Flood")
+    assert [(finding.level, finding.path, finding.rule) for finding in findings] == [
+        ("warning", "status", "R20"),
+        ("warning", "info[0].event", "R20"),
+    ]
 
 
 def test_empty_optional_elements_count_as_absent() -> None:
@@ -125,7 +135,7 @@ def test_empty_optional_elements_count_as_absent() -> None:
         document("<code/><note> </note>", info="<expires/><area><areaDesc>a</areaDesc><polygon/></area>")
     )
     assert (alert.code, alert.note, alert.info[0].expires, alert.info[0].area[0].polygon) == ((), None, None, ())
-    assert findings == ()
+    assert [(finding.path, finding.rule) for finding in findings] == [("info[0].area[0].polygon[0]", "R17")]
 
 
 def test_a_signature_is_reported_as_not_verified() -> None:

@@ -58,6 +58,10 @@ def read(content: dict[str, Any]) -> Alert:
     return read_alert(json.dumps(content).encode())
 
 
+def test_the_end_of_a_day_may_be_its_24th_hour() -> None:
+    assert read(alert_json(sent="2030-12-31T24:00:00+01:00")).sent.isoformat() == "2031-01-01T00:00:00+01:00"
+
+
 def test_an_alert_survives_its_json() -> None:
     content = alert_json(
         groups=["flood plain"],
@@ -118,7 +122,11 @@ def test_an_alert_survives_its_json() -> None:
         (area_json(circle=["1,2 -1"]), "info[0].area[0].circle[0]", "R12"),
         (area_json(ceiling=5), "info[0].area[0]", "R14"),
         (area_json(altitude=6, ceiling=5), "info[0].area[0]", "R14"),
-        (area_json(areaDesc=" "), "info[0].area[0].areaDesc", "6.1"),
+        (alert_json(info=[info_json(area=[{}])]), "info[0].area[0].areaDesc", "6.1"),
+        (area_json(altitude="1e3"), "info[0].area[0].altitude", "6.1"),
+        (alert_json(sent="2030-01-02T03:04:05+00:60"), "sent", "R2"),
+        (alert_json(sent="2030-01-02T03:04:05+14:01"), "sent", "R2"),
+        (alert_json(sent="2030-01-02T24:00:01-00:00"), "sent", "R2"),
         (alert_json(status="actual"), "status", "6.2"),
         (alert_json(colour="red"), "colour", "R21"),
         (alert_json(info=[info_json(headlin="x")]), "info[0].headlin", "R21"),
