@@ -9,6 +9,7 @@ accounts of that route: with a simulator's none is, with a carrier's the phone g
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from broadcast.audience.exclusions import read_exclusions
 from broadcast.database import Connection
 from broadcast.errors import InputError
 from broadcast.routing import Route, RouteTable
@@ -50,11 +51,16 @@ def require_route(routes: tuple[Route, ...], msisdn: str) -> Route:
     return route
 
 
-async def ensure_recipient(connection: Connection, msisdn: str) -> tuple[int, str]:
+async def ensure_recipient(connection: Connection, msisdn: str, *, number_key: bytes | None) -> tuple[int, str]:
     """The recipient with this number (E.164), made if there is none, and the group that holds only them.
 
-    A recipient that the directory knows already stays as it is, suppression included.
+    A recipient that the directory knows already stays as it is, suppression included. Raises InputError for the number
+    of who asked to be erased or left alone.
     """
+    wish = (await read_exclusions(connection, number_key)).of(msisdn)
+    if wish is not None:
+        message = "belongs to who asked to be erased or left alone; `broadcast recipients readmit` undoes that"
+        raise InputError(f"number: {message}", (("number", "M3", message),))
     async with connection.transaction():
         await connection.execute("INSERT INTO recipients (msisdn) VALUES ($1) ON CONFLICT (msisdn) DO NOTHING", msisdn)
         recipient_id: int = await connection.fetchval("SELECT id FROM recipients WHERE msisdn = $1", msisdn)

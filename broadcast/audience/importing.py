@@ -9,6 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from broadcast.audience.advice import advise, last_line
+from broadcast.audience.exclusions import hold_exclusions, read_exclusions
 from broadcast.audience.merging import Merged, merge, stage
 from broadcast.audience.report import Report
 from broadcast.audience.rows import COPIED, Converted, Reading, convert
@@ -75,6 +76,7 @@ class Options:
 
     `region` (ISO 3166) reads numbers without a country code, `form` says what all numbers without a plus sign are;
     `named` is field to title of a column, `skip_rows` lines before the header, `encoding` None if it is to be found.
+    `number_key` is the key of the hashes by which people are known who asked to be erased or left alone.
     """
 
     region: str | None = None
@@ -85,6 +87,7 @@ class Options:
     skip_rows: int = 0
     named: Mapping[str, str] = field(default_factory=dict)
     dry_run: bool = False
+    number_key: bytes | None = None
 
 
 class _DryRunError(Exception):
@@ -124,14 +127,18 @@ async def import_recipients(
                 " name the column with --map groups=COLUMN"
             )
         merged = Merged()
-        loading = _Loading(source, Reading(source.columns, region, options.form), report, progress)
         try:
             async with connection.transaction():
                 await stage(connection)
+                await hold_exclusions(connection)
+                exclusions = await read_exclusions(connection, options.number_key)
+                reading = Reading(source.columns, region, options.form, exclusions)
+                loading = _Loading(source, reading, report, progress)
                 await loading.load(connection)
                 await merge(
                     connection,
                     merged,
+                    barred=loading.barred,
                     replace_groups=options.replace_groups,
                     by_group=options.dry_run,
                     step=lambda name: progress(name, 0, 0),
@@ -201,6 +208,7 @@ class _Loading:
 
     def __init__(self, source: Source, reading: Reading, report: Report, progress: Progress) -> None:
         self.rows = 0
+        self.barred: list[tuple[str, str]] = []
         self._source = source
         self._reading = reading
         self._report = report
@@ -239,6 +247,7 @@ class _Loading:
 
     def _take(self, block: Converted) -> bytes:
         self.rows += block.rows
+        self.barred += block.barred
         self._report.add(block.findings)
         self._progress("reading", self._source.read_bytes(), self._source.size)
         return block.lines

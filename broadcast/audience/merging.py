@@ -1,6 +1,6 @@
 """Merging staged rows into the directory: set-based SQL, in the transaction of the import."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from broadcast.audience.rows import Finding, mask
@@ -109,6 +109,8 @@ FROM incoming WHERE NOT joins AND NOT EXISTS (SELECT FROM recipients WHERE recip
 ORDER BY line
 """
 
+BAR = "UPDATE recipients SET suppressed = $2, updated_at = now() WHERE msisdn = $1 AND suppressed IS NULL"
+
 JOINED = """
 SELECT incoming.line, incoming.msisdn, recipients.id, recipients.suppressed
 FROM incoming JOIN recipients USING (msisdn)
@@ -200,9 +202,17 @@ async def stage(connection: Connection) -> None:
 
 
 async def merge(
-    connection: Connection, merged: Merged, *, replace_groups: bool, by_group: bool, step: Callable[[str], None]
+    connection: Connection,
+    merged: Merged,
+    *,
+    barred: Sequence[tuple[str, str]] = (),
+    replace_groups: bool,
+    by_group: bool,
+    step: Callable[[str], None],
 ) -> None:
     """Merge the table `incoming` into the directory, and count in `merged`. Keys are the external id, else the number.
+
+    `barred` are number and reason of people who want no messages: they are suppressed.
 
     Memberships are added; with `replace_groups`, everybody to whom the file gives groups is afterwards in these only.
     """
@@ -221,6 +231,7 @@ async def merge(
     merged.updated = await connection.fetchval(UPDATE)
     merged.inserted = _count(await connection.execute(INSERT))
     merged.unchanged = listed - merged.updated - merged.inserted
+    await connection.executemany(BAR, barred)
     await connection.execute("ANALYZE recipients")
     for line, msisdn, recipient_id, suppressed in await connection.fetch(JOINED):
         merged.joined += 1

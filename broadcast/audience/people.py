@@ -1,8 +1,11 @@
 """One person of the directory: looking at them, suppressing and erasing them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
+from broadcast.audience.exclusions import Wish, add_exclusion, read_exclusions, remove_exclusions
 from broadcast.database import Connection
 from broadcast.errors import InputError
 
@@ -14,6 +17,18 @@ SELECT id, external_id, msisdn, language, latitude, longitude, participant, supp
        ) AS groups
 FROM recipients WHERE {column} = $1
 """
+
+
+LAST_ALERTS = """
+SELECT recent.alert_id, recent.identifier, recent.state, recent.accepted_at
+FROM (SELECT alert_id, identifier, state, accepted_at FROM alerts ORDER BY accepted_at DESC LIMIT $2) AS recent
+WHERE EXISTS (
+    SELECT FROM chunks WHERE chunks.alert_id = recent.alert_id AND $1 BETWEEN first_id AND last_id
+        AND $1 = ANY (recipients)
+)
+ORDER BY recent.accepted_at DESC LIMIT $3
+"""
+SEARCHED_ALERTS, SHOWN_ALERTS = 100, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +48,24 @@ class Recipient:
     groups: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class LastAlert:
+    """An alert whose audience a person was in; `state` is the alert's, not the delivery's."""
+
+    alert_id: UUID
+    identifier: str
+    state: str
+    accepted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A person found by number, and the last alerts of them, newest first."""
+
+    recipient: Recipient
+    alerts: tuple[LastAlert, ...]
+
+
 async def show_recipient(
     connection: Connection, recipient_id: int | None = None, *, external_id: str | None = None
 ) -> Recipient:
@@ -46,30 +79,59 @@ async def show_recipient(
     return Recipient(**{**row, "groups": tuple(row["groups"])})
 
 
-async def suppress_recipient(connection: Connection, recipient_id: int, reason: str | None) -> None:
+async def find_recipients(connection: Connection, msisdns: Sequence[str]) -> list[Found]:
+    """The people who have one of these numbers (E.164), with the last alerts that they were in the audience of."""
+    found = []
+    for msisdn in msisdns:
+        row = await connection.fetchrow(PERSON.format(column="msisdn"), msisdn)
+        if row is not None:
+            alerts = await connection.fetch(LAST_ALERTS, row["id"], SEARCHED_ALERTS, SHOWN_ALERTS)
+            person = Recipient(**{**row, "groups": tuple(row["groups"])})
+            found.append(Found(person, tuple(LastAlert(*alert) for alert in alerts)))
+    return found
+
+
+async def suppress_recipient(
+    connection: Connection, recipient_id: int, reason: str | None, *, number_key: bytes | None = None
+) -> None:
     """Send nothing to this person from the next alert on, for a reason; None lifts it.
 
-    An audience that is stored already keeps them: it is what was decided when it was resolved.
+    An audience that is stored already keeps them: it is what was decided when it was resolved. With the key of the
+    hashes the wish stays with the number, whatever an import does with the person.
     """
     if reason is not None and not reason.strip():
         raise InputError("reason is empty: say why nothing is sent to this person")
-    tag = await connection.execute(
-        "UPDATE recipients SET suppressed = $2, updated_at = now() WHERE id = $1", recipient_id, reason
-    )
-    if tag == "UPDATE 0":
-        raise _unknown(recipient_id)
+    async with connection.transaction():
+        msisdn = await _number_of(connection, recipient_id)
+        # The wish first, as an import does: two that lock in another order would wait for each other.
+        if reason is None:
+            await read_exclusions(connection, number_key)  # it says so if the wish would come back
+        if number_key is not None and reason is not None:
+            await add_exclusion(connection, number_key, msisdn, Wish.DO_NOT_CONTACT, reason)
+        elif number_key is not None:
+            await remove_exclusions(connection, number_key, [msisdn])
+        await connection.execute(
+            "UPDATE recipients SET suppressed = $2, updated_at = now() WHERE id = $1", recipient_id, reason
+        )
 
 
-async def erase_recipient(connection: Connection, recipient_id: int) -> None:
+async def erase_recipient(connection: Connection, recipient_id: int, *, number_key: bytes) -> None:
     """Delete a person and their memberships for good; raises InputError when there is none.
 
-    The audit keeps their id and the keyed hash of their number, so its chain stays whole. Waits for an import.
+    What stays is the keyed hash of their number, so that no import loads them again; the audit keeps their id and that
+    hash, so its chain stays whole. Waits for an import.
     """
     async with connection.transaction():
-        tag = await connection.execute("DELETE FROM recipients WHERE id = $1", recipient_id)
-        if tag == "DELETE 0":
-            raise _unknown(recipient_id)
+        await add_exclusion(connection, number_key, await _number_of(connection, recipient_id), Wish.ERASED)
+        await connection.execute("DELETE FROM recipients WHERE id = $1", recipient_id)
         await connection.execute("DELETE FROM group_members WHERE recipient_id = $1", recipient_id)
+
+
+async def _number_of(connection: Connection, recipient_id: int) -> str:
+    msisdn: str | None = await connection.fetchval("SELECT msisdn FROM recipients WHERE id = $1", recipient_id)
+    if msisdn is None:
+        raise _unknown(recipient_id)
+    return msisdn
 
 
 def _unknown(name: int | str | None) -> InputError:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from broadcast.audience.exclusions import Exclusions, Wish
 from broadcast.cells.coordinates import read_degrees
 from broadcast.cells.dates import is_date
 from broadcast.cells.headers import Columns
@@ -21,6 +22,8 @@ SEPARATOR = "|"
 LONGEST_NAME = 200
 LONGEST_SHOWN = 60
 DIGIT_RUN = re.compile(r"\d(?:[ ().-]*\d){5,}")
+WISHES = {Wish.ERASED: "to be erased", Wish.DO_NOT_CONTACT: "for no messages"}
+READMIT = "not loaded; `broadcast recipients readmit NUMBER` if the person wants messages again"
 BOOLEAN = {True: "t", False: "f", None: None}
 
 
@@ -46,16 +49,21 @@ class Reading:
     columns: Columns
     region: str | None
     form: Form | None = None
+    exclusions: Exclusions = field(default_factory=Exclusions)
 
 
 @dataclass(slots=True)
 class Converted:
-    """One block: rows read, rows good, these as lines for COPY, and the findings."""
+    """One block: rows read, rows good, these as lines for COPY, and the findings.
+
+    `barred` are number and reason of those who are loaded and want no messages.
+    """
 
     rows: int
     good: int = 0
     lines: bytes = b""
     findings: list[Finding] = field(default_factory=list)
+    barred: list[tuple[str, str]] = field(default_factory=list)
 
 
 def mask(value: str) -> str:
@@ -68,7 +76,7 @@ def convert(rows: Sequence[tuple[int, list[str]]], reading: Reading) -> Converte
     done = Converted(rows=len(rows))
     lines = []
     for line, row in rows:
-        converted = _convert(line, [cell.strip() for cell in row], reading, done.findings)
+        converted = _convert(line, [cell.strip() for cell in row], reading, done)
         if converted is not None:
             lines.append(converted)
     done.good = len(lines)
@@ -76,7 +84,7 @@ def convert(rows: Sequence[tuple[int, list[str]]], reading: Reading) -> Converte
     return done
 
 
-def _convert(line: int, row: list[str], reading: Reading, findings: list[Finding]) -> str | None:
+def _convert(line: int, row: list[str], reading: Reading, done: Converted) -> str | None:
     """One line for COPY, or None when the row cannot be loaded; either way its findings are added."""
     columns = reading.columns
 
@@ -84,7 +92,7 @@ def _convert(line: int, row: list[str], reading: Reading, findings: list[Finding
         return row[place] if place is not None and place < len(row) else ""
 
     def find(name: str, value: str, reason: str, *, loaded: bool) -> None:
-        findings.append(Finding(line, name, mask(value), loaded, reason))
+        done.findings.append(Finding(line, name, mask(value), loaded, reason))
 
     if len(row) > columns.width and any(row[columns.width :]):
         count = f"{len(row)} cells, the header {columns.width}"
@@ -99,6 +107,14 @@ def _convert(line: int, row: list[str], reading: Reading, findings: list[Finding
     except NumberError as error:
         find("msisdn", number, str(error), loaded=False)
         return None
+    wish = reading.exclusions.of(msisdn)
+    if wish is not None:
+        reason = f"asked {WISHES[wish.wish]} on {wish.at:%Y-%m-%d}{f' ({wish.reason})' if wish.reason else ''}"
+        left_out = wish.wish is Wish.ERASED
+        find("msisdn", number, f"{reason}: {READMIT}" if left_out else f"{reason}: is suppressed", loaded=not left_out)
+        if left_out:
+            return None
+        done.barred.append((msisdn, wish.reason or "asked for no messages"))
     external_id = read_name(cell(columns.external_id))
     fault = _fault_of_id(external_id)
     if fault is not None:

@@ -1,6 +1,7 @@
-"""`broadcast recipients`: import recipients from CSV; show, suppress and erase one."""
+"""`broadcast recipients`: import recipients from CSV; find, show, suppress and erase one."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -10,14 +11,16 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from broadcast.audience.exclusions import Exclusion, read_exclusions, remove_exclusions
 from broadcast.audience.importing import ImportResult, Options, import_recipients
-from broadcast.audience.people import erase_recipient, show_recipient, suppress_recipient
-from broadcast.audience.rows import mask
+from broadcast.audience.people import Found, erase_recipient, find_recipients, show_recipient, suppress_recipient
+from broadcast.audience.rows import WISHES, mask
 from broadcast.cells.headers import HEADERS, read_mapping
-from broadcast.cells.numbers import Form
+from broadcast.cells.numbers import Form, NumberError, check_region, readings
 from broadcast.cli.groups import with_directory
 from broadcast.cli.terminal.display import Table, print_table
 from broadcast.cli.terminal.ids import ID
+from broadcast.errors import InputError
 from broadcast.settings import load_settings
 from broadcast.text.counts import counted
 from broadcast.text.printable import printable
@@ -32,7 +35,7 @@ COLUMNS = "; ".join(f"{field}: {', '.join(names[:SHOWN_TITLES])}" for field, nam
 
 @click.group(name="recipients")
 def command() -> None:
-    """Import recipients from CSV; show, suppress and erase one."""
+    """Import recipients from CSV; find, show, suppress and erase one."""
 
 
 @command.command(
@@ -89,6 +92,7 @@ def import_command(
         skip_rows=skip_rows,
         named=read_mapping(pairs),
         dry_run=dry_run,
+        number_key=_number_key(),
     )
     where = report or (file.with_name(f"{file.name}.report.csv") if file.is_file() else Path("stdin.report.csv"))
     console = Console(stderr=True)
@@ -164,6 +168,10 @@ def show(recipient_id: str, external: bool, number: bool, as_json: bool) -> None
     if as_json:
         click.echo(json.dumps(facts, default=datetime.isoformat, ensure_ascii=False))
         return
+    _print_facts(facts)
+
+
+def _print_facts(facts: Mapping[str, object]) -> None:
     table = Table(show_header=False, box=None)
     for title, value in facts.items():
         shown = ", ".join(value) if isinstance(value, tuple) else value
@@ -177,8 +185,11 @@ def show(recipient_id: str, external: bool, number: bool, as_json: bool) -> None
 def suppress(recipient_id: str, reason: str) -> None:
     """Send nothing to recipient ID from the next alert on, for REASON."""
     wanted = _id(recipient_id)
-    with_directory(lambda connection: suppress_recipient(connection, wanted, reason))
+    key = _number_key()
+    with_directory(lambda connection: suppress_recipient(connection, wanted, reason, number_key=key))
     click.echo(f"recipient {wanted} is suppressed: {reason}")
+    if key is None:
+        click.echo("BROADCAST_NUMBER_HASH_KEY is not set, so the wish does not stay with the number", err=True)
 
 
 @command.command()
@@ -186,7 +197,8 @@ def suppress(recipient_id: str, reason: str) -> None:
 def allow(recipient_id: str) -> None:
     """Lift the suppression of recipient ID."""
     wanted = _id(recipient_id)
-    with_directory(lambda connection: suppress_recipient(connection, wanted, None))
+    key = _number_key()
+    with_directory(lambda connection: suppress_recipient(connection, wanted, None, number_key=key))
     click.echo(f"recipient {wanted} is no longer suppressed")
 
 
@@ -194,12 +206,79 @@ def allow(recipient_id: str) -> None:
 @click.argument("recipient_id", metavar="ID")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def erase(recipient_id: str, yes: bool) -> None:
-    """Delete recipient ID for good; the audit keeps the id and a keyed hash of the number."""
+    """Delete recipient ID for good; a keyed hash of the number stays, so that no import loads it again."""
     wanted = _id(recipient_id)
+    key = load_settings().require_number_key()
     if not yes:
         click.confirm(f"Erase recipient {wanted} for good?", abort=True)
-    with_directory(lambda connection: erase_recipient(connection, wanted))
-    click.echo(f"recipient {wanted} is erased")
+    with_directory(lambda connection: erase_recipient(connection, wanted, number_key=key))
+    click.echo(
+        f"recipient {wanted} is erased; imports leave the number out: `broadcast recipients readmit` undoes that"
+    )
+
+
+@command.command()
+@click.argument("number")
+@click.option("--region", help="ISO 3166 region of a number without a country code (BROADCAST_DEFAULT_REGION).")
+def readmit(number: str, region: str | None) -> None:
+    """Let imports load the person with this NUMBER again, who was erased or wanted no messages."""
+    key = load_settings().require_number_key()
+    numbers = _readings(number, region)
+    if not with_directory(lambda connection: remove_exclusions(connection, key, numbers)):
+        raise InputError(f"number {mask(number)} is not left out by imports: nothing to undo")
+    click.echo(f"number {mask(number)} may be imported again")
+
+
+@command.command()
+@click.argument("number")
+@click.option("--region", help="ISO 3166 region of a number without a country code (BROADCAST_DEFAULT_REGION).")
+@click.option("--number", "in_full", is_flag=True, help="Show the phone number in full.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def find(number: str, region: str | None, in_full: bool, as_json: bool) -> None:
+    """Who has this NUMBER, in any spelling: groups, language, suppression, last alerts.
+
+    Exit code 1 if nobody has it. If it can be read as several numbers, all of them are looked for.
+    """
+    numbers = _readings(number, region)
+    key = _number_key()
+
+    async def work(connection: asyncpg.Connection) -> tuple[list[Found], list[Exclusion]]:
+        exclusions = await read_exclusions(connection, key)
+        wishes = [wish for each in numbers if (wish := exclusions.of(each)) is not None]
+        return await find_recipients(connection, numbers), wishes
+
+    found, wishes = with_directory(work)
+    facts = [asdict(each.recipient) | {"alerts": [asdict(alert) for alert in each.alerts]} for each in found]
+    for fact in facts:
+        fact["msisdn"] = fact["msisdn"] if in_full else mask(fact["msisdn"])
+    if as_json:
+        answer = {"recipients": facts, "exclusions": [asdict(wish) for wish in wishes]}
+        click.echo(json.dumps(answer, default=str, ensure_ascii=False))
+    else:
+        for fact in facts:
+            alerts = [f"{alert['identifier']} ({alert['state']})" for alert in fact.pop("alerts")]
+            _print_facts(fact | {"last alerts": tuple(alerts)})
+        for wish in wishes:
+            click.echo(f"the number is left out by imports: {WISHES[wish.wish]}, since {wish.at:%Y-%m-%d}")
+        if not found:
+            click.echo(f"nobody in the directory has the number {mask(number)}")
+    if not found:
+        raise SystemExit(1)
+
+
+def _number_key() -> bytes | None:
+    settings = load_settings()
+    return settings.require_number_key() if settings.number_hash_key is not None else None
+
+
+def _readings(number: str, region: str | None) -> tuple[str, ...]:
+    try:
+        found = readings(number, check_region(region or load_settings().default_region))
+    except NumberError as error:
+        raise InputError(f"number {mask(number)} {error} (--region)") from None
+    if not found:
+        raise InputError(f"number {mask(number)} is not a valid number in its country (--region)")
+    return found
 
 
 def _id(text: str) -> int:

@@ -70,8 +70,10 @@ async def send_test(
     route = require_route(load_routes(services.settings), msisdn)
     if body.account:
         require_account(route, body.account)
+    secret = services.settings.number_hash_key
+    number_key = secret.get_secret_value().encode() if secret is not None else None
     async with services.database() as connection:
-        recipient_id, group = await ensure_recipient(connection, msisdn)
+        recipient_id, group = await ensure_recipient(connection, msisdn, number_key=number_key)
     now = utc_now()
     alert = make_test_alert(group, body.text, identifier=uuid4(), now=now, account=body.account)
     document = check_document(alert, services.settings, actor=actor, now=now)

@@ -13,6 +13,7 @@ NUMBER = "+4915100000010"
 
 async def broadcast(database_url: str, *arguments: str, stdin: Path | None = None) -> Run:
     environment = {**os.environ, "BROADCAST_DATABASE_URL": database_url, "BROADCAST_DEFAULT_REGION": "DE"}
+    environment["BROADCAST_NUMBER_HASH_KEY"] = "k" * 32
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -53,8 +54,22 @@ async def test_import_show_nest_and_erase(database_url: str, tmp_path: Path) -> 
     assert NUMBER in out
     code, out, err = await broadcast(database_url, "recipients", "suppress", str(person["id"]), "opted out")
     assert (code, err) == (0, "")
+    code, out, err = await broadcast(database_url, "recipients", "find", f"0049 (0){NUMBER[3:]}", "--json")
+    assert (code, err) == (0, "")
+    (found,) = json.loads(out)["recipients"]
+    assert (found["external_id"], found["groups"], found["suppressed"]) == ("p1", ["a"], "opted out")
+    assert (found["alerts"], NUMBER[-8:] in out) == ([], False)
     code, out, err = await broadcast(database_url, "recipients", "erase", str(person["id"]), "--yes")
     assert (code, err) == (0, "")
+    code, out, err = await broadcast(database_url, "recipients", "find", NUMBER)
+    assert (code, err) == (1, "")
+    assert "left out by imports: to be erased" in out
+    code, out, err = await broadcast(database_url, "recipients", "import", str(path))
+    assert (code, err) == (1, "")
+    code, out, err = await broadcast(database_url, "recipients", "readmit", NUMBER)
+    assert (code, err) == (0, "")
+    code, _, err = await broadcast(database_url, "recipients", "readmit", NUMBER)
+    assert (code, "nothing to undo" in err) == (1, True)
     code, out, err = await broadcast(database_url, "recipients", "show", str(person["id"]))
     assert (code, out) == (1, "")
     assert "not in the directory" in err

@@ -8,11 +8,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from broadcast.alerts.trial import ensure_recipient
 from broadcast.audience import synthetic
+from broadcast.audience.exclusions import remove_exclusions
 from broadcast.audience.groups import list_groups, merge_groups, nest_group, show_group
 from broadcast.audience.importing import PARALLEL_BYTES, ImportResult, StrictError, import_recipients
-from broadcast.audience.people import erase_recipient, show_recipient
-from broadcast.errors import InputError
+from broadcast.audience.people import erase_recipient, show_recipient, suppress_recipient
+from broadcast.errors import InputError, SettingsError
 
 Load = Callable[..., Awaitable[ImportResult]]
 HEADER = "id,phone,language,groups,lat,lon,participant"
@@ -264,15 +266,55 @@ async def test_who_is_suppressed_or_in_no_group_is_counted_as_getting_nothing(
     assert result.last_line.startswith("2 of 3 people will get nothing: 1 suppressed; 1 in no group. Try: ")
 
 
-async def test_erased_people_leave_nothing_in_the_directory(connection: asyncpg.Connection, load: Load) -> None:
-    await load(HEADER, f"p1,{FIRST},de,a;b")
+KEY = b"key of the hashes"
+
+
+async def test_erased_people_leave_nothing_and_are_not_loaded_again(
+    connection: asyncpg.Connection, load: Load, tmp_path: Path
+) -> None:
+    lines = HEADER, f"p1,{FIRST},de,a;b", f"p2,{SECOND},de,a"
+    await load(*lines)
     person = await show_recipient(connection, external_id="p1")
-    await erase_recipient(connection, person.id)
-    assert await connection.fetchval("SELECT count(*) FROM group_members") == 0
+    await erase_recipient(connection, person.id, number_key=KEY)
+    assert await connection.fetchval("SELECT count(*) FROM group_members") == 1
     with pytest.raises(InputError, match="not in the directory"):
-        await erase_recipient(connection, person.id)
+        await erase_recipient(connection, person.id, number_key=KEY)
+    result = await load(*lines, number_key=KEY)
+    assert (result.inserted, result.refused, report(tmp_path)) == (0, 1, [("2", "msisdn", "no")])
+    assert "asked to be erased on 2" in (tmp_path / "report.csv").read_text()
+    assert "recipients readmit" in result.last_line
+    assert await people(connection) == [("p2", SECOND, ["a"])]
+    with pytest.raises(InputError, match="erased or left alone"):
+        await ensure_recipient(connection, FIRST, number_key=KEY)
+    assert await remove_exclusions(connection, KEY, [FIRST]) == 1
+    assert (await load(*lines, number_key=KEY)).inserted == 1
+
+
+async def test_who_wants_no_messages_stays_suppressed_whatever_is_imported(
+    connection: asyncpg.Connection, load: Load, tmp_path: Path
+) -> None:
     await load(HEADER, f"p1,{FIRST},de,a")
-    assert (await show_recipient(connection, external_id="p1")).id != person.id
+    person = await show_recipient(connection, external_id="p1")
+    await suppress_recipient(connection, person.id, "opted out", number_key=KEY)
+    await load(HEADER, f"p1,{SECOND},de,a", number_key=KEY)
+    result = await load(HEADER, f"p2,{FIRST},de,a", number_key=KEY)
+    assert (result.inserted, result.suppressed, result.unreached) == (1, 1, 1)
+    assert report(tmp_path) == [("2", "msisdn", "yes")]
+    other = await show_recipient(connection, external_id="p2")
+    assert other.suppressed == "opted out"
+    await suppress_recipient(connection, other.id, None, number_key=KEY)
+    assert (await load(HEADER, f"p2,{FIRST},de,a", number_key=KEY)).unreached == 0
+
+
+@pytest.mark.parametrize("key", [None, b"another"])
+async def test_without_the_key_of_the_hashes_nothing_is_imported(
+    connection: asyncpg.Connection, load: Load, key: bytes | None
+) -> None:
+    await load(HEADER, f"p1,{FIRST},de,a")
+    await erase_recipient(connection, (await show_recipient(connection, external_id="p1")).id, number_key=KEY)
+    with pytest.raises(SettingsError, match="BROADCAST_NUMBER_HASH_KEY"):
+        await load(HEADER, f"p1,{FIRST},de,a", number_key=key)
+    assert await people(connection) == []
 
 
 async def test_a_large_file_is_converted_by_several_processes(connection: asyncpg.Connection, tmp_path: Path) -> None:
