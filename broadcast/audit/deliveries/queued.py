@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from broadcast.audit.codes import CODE_OF_OUTCOME, STATE_OF_CODES
+from broadcast.audit.chunk_states.holding import find_holding
+from broadcast.audit.codes import CODE_OF_OUTCOME, QUEUED, STATE_OF_CODES
 from broadcast.audit.errors import UnknownAlertError
 from broadcast.database import Connection
 from broadcast.routing import NO_ROUTE, Route, RouteTable
@@ -15,7 +16,7 @@ from broadcast.smpp.codec.command_status import Follow, meaning_of
 from schemas.status import DeliveryState
 
 CHUNKS_MAX = 20
-"""Chunks that are read: all of a usual alert, else so many spread evenly over its audience."""
+"""Chunks with queued recipients that are read: all if there are no more, else so many spread evenly over them."""
 
 _HEADS = """
 WITH queued AS MATERIALIZED (
@@ -64,7 +65,7 @@ class QueuedRoute:
 
 @dataclass(frozen=True, slots=True)
 class QueuedRoutes:
-    """Routes, those with most queued recipients first; `complete` if all chunks of the audience were read.
+    """Routes, those with most queued recipients first; `complete` if all chunks with queued recipients were read.
 
     Else a route may be missing that has few recipients, and `queued` counts those of `CHUNKS_MAX` chunks only.
     """
@@ -75,12 +76,13 @@ class QueuedRoutes:
 
 async def find_queued_routes(connection: Connection, alert_id: UUID, routes: tuple[Route, ...]) -> QueuedRoutes:
     """The routes of the queued recipients; raises `UnknownAlertError`."""
-    alert = await connection.fetchrow("SELECT status, chunks FROM alerts WHERE alert_id = $1", alert_id)
+    alert = await connection.fetchrow("SELECT status FROM alerts WHERE alert_id = $1", alert_id)
     if alert is None:
         raise UnknownAlertError(alert_id)
     length = max(len(prefix) for route in routes for prefix in route.prefixes)
-    chunks = alert["chunks"] or 0
-    rows = await connection.fetch(_HEADS, alert_id, choose_chunks(chunks), length, _WAITING)
+    chunks = [one.chunk for one in await find_holding(connection, alert_id, QUEUED, -(2**63))]
+    chosen = [chunks[place] for place in choose_chunks(len(chunks))]
+    rows = await connection.fetch(_HEADS, alert_id, chosen, length, _WAITING)
     indexes = RouteTable(routes).routes_of([row["head"] for row in rows], alert["status"])
     counts: Counter[int] = Counter()
     waiting: defaultdict[int, list[Waiting]] = defaultdict(list)
@@ -96,11 +98,11 @@ async def find_queued_routes(connection: Connection, alert_id: UUID, routes: tup
         _describe(routes[index], routes, queued, add_by_reason(waiting[index]))
         for index, queued in counts.most_common()
     ]
-    return QueuedRoutes(found, chunks <= CHUNKS_MAX)
+    return QueuedRoutes(found, len(chunks) <= CHUNKS_MAX)
 
 
 def choose_chunks(chunks: int) -> list[int]:
-    """The numbers of at most `CHUNKS_MAX` of so many chunks, spread evenly, ascending."""
+    """The places of at most `CHUNKS_MAX` of so many chunks, spread evenly, ascending."""
     return sorted({number * chunks // min(chunks, CHUNKS_MAX) for number in range(min(chunks, CHUNKS_MAX))})
 
 

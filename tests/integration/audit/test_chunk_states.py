@@ -11,6 +11,8 @@ from broadcast.audit import deliveries, rebuild_check, verify
 from broadcast.audit.chunk_states.upkeep import Upkeep
 from broadcast.audit.deliveries import pages
 from broadcast.audit.deliveries.pages import stream_deliveries
+from broadcast.audit.deliveries.queued import find_queued_routes
+from broadcast.routing import Account, Route
 from schemas.receipt import Receipt, ReceiptState
 from schemas.status import DeliveryState, Outcome, Status
 from tests.support.recorder_without_kafka import Alerts, RecorderWithoutKafka
@@ -166,3 +168,23 @@ async def test_two_spellings_of_an_alert_id_in_one_batch_are_one_alert(
     upper.alert_id = upper.alert_id.upper()
     await recorder.write([accepted(alert_id, 1), upper], [receipt(2, ReceiptState.DELIVERED)])
     assert (await rebuild_check(connection)).faults == []
+
+
+async def test_the_routes_of_a_few_queued_among_many_chunks_are_all_found(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
+) -> None:
+    people = list(range(1, 201))
+    await connection.execute(
+        "INSERT INTO recipients (id, msisdn) OVERRIDING SYSTEM VALUE "
+        "SELECT g, CASE g WHEN 77 THEN '+44' ELSE '+49' END || g FROM unnest($1::bigint[]) g",
+        people,
+    )
+    alert_id = await alerts.make(people, chunk_size=2)
+    await recorder.write([accepted(alert_id, one) for one in people if one not in {76, 77}])
+    routes = tuple(
+        Route(name=name, prefixes=(prefix,), accounts=(Account(name=name, host="h", port=2775, system_id="s"),))
+        for name, prefix in (("home", "+49"), ("abroad", "+44"))
+    )
+    found = await find_queued_routes(connection, alert_id, routes)
+    assert found.complete
+    assert {route.route: route.queued for route in found.routes} == {"home": 1, "abroad": 1}
