@@ -252,7 +252,6 @@ TWO_LOGINS = """
 [[accounts]]
 name = "acc"
 system_id = "tocsin"
-simulated = true
 [[accounts]]
 name = "other"
 """
