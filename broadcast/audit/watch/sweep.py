@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -30,7 +30,7 @@ from broadcast.audit.watch.lock_waits import LockWaits, alarm_lock_waits
 from broadcast.audit.watch.outcome_alarms import LOOK_SECONDS, OutcomeWatch, forget_old
 from broadcast.audit.watch.silent_processes import Silence, alarm_silent_processes
 from broadcast.audit.watch.unmatched_receipts import alarm_unmatched, show_unmatched
-from broadcast.clock import monotonic, utc_now
+from broadcast.clock import monotonic
 from broadcast.database.leases import Lease
 from broadcast.database.pool import AWAY, wait_for_database
 from broadcast.deadletters.open_letters import OpenLetters
@@ -64,7 +64,10 @@ LETTER_TOPICS: Final = 100
 
 @dataclass
 class Sweep:
-    """What the steps of one sweeper work with, from one connection to the next; `others` as `OtherRoutes` has it."""
+    """What the steps of one sweeper work with, from one connection to the next; `others` as `OtherRoutes` has it.
+
+    `now` is PostgreSQL's clock at the beginning of a sweep: that of this host may be wrong, and what expires is final.
+    """
 
     settings: Settings
     connection: asyncpg.Connection
@@ -76,7 +79,7 @@ class Sweep:
     upkeep: Upkeep = field(default_factory=Upkeep)
     silence: Silence = field(default_factory=Silence)
     lock_waits: LockWaits = field(default_factory=LockWaits)
-    clock: Callable[[], datetime] = utc_now
+    now: datetime = datetime(1970, 1, 1, tzinfo=UTC)
     place: Place | None = BEGIN
     ran_at: dict[str, float] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
@@ -106,23 +109,23 @@ OLD: Final = "old receipts"
 
 STEPS: Final = (
     Step("receipts", lambda sweep: join_and_commit_parked(sweep.connection, sweep.others)),
-    Step("alerts", lambda sweep: finish_alerts(sweep.connection, sweep.clock())),
+    Step("alerts", lambda sweep: finish_alerts(sweep.connection, sweep.now)),
     Step("locks", lambda sweep: alarm_lock_waits(sweep.connection, sweep.lock_waits)),
     Step("processes", lambda sweep: alarm_silent_processes(sweep.connection, sweep.silence)),
     Step("alarms", lambda sweep: show_alarms(sweep.connection)),
-    Step("outcomes", lambda sweep: sweep.outcomes.look(sweep.connection, sweep.clock()), LOOK_SECONDS),
-    Step("outcome counts", lambda sweep: forget_old(sweep.connection, sweep.clock()), SLOW_SECONDS),
+    Step("outcomes", lambda sweep: sweep.outcomes.look(sweep.connection, sweep.now), LOOK_SECONDS),
+    Step("outcome counts", lambda sweep: forget_old(sweep.connection, sweep.now), SLOW_SECONDS),
     Step(OLD, Sweep.join_old, SLOW_SECONDS),
     Step("given up", lambda sweep: give_up_parked(sweep.connection)),
     Step("chunks", lambda sweep: sweep.upkeep.work(sweep.connection)),
     Step("verification", lambda sweep: show_verification(sweep.connection)),
-    Step("unmatched", lambda sweep: show_unmatched(sweep.connection, sweep.clock()), SLOW_SECONDS, SLOW_STEP_SECONDS),
-    Step("id rules", lambda sweep: alarm_unmatched(sweep.connection, sweep.clock()), SLOW_SECONDS, SLOW_STEP_SECONDS),
+    Step("unmatched", lambda sweep: show_unmatched(sweep.connection, sweep.now), SLOW_SECONDS, SLOW_STEP_SECONDS),
+    Step("id rules", lambda sweep: alarm_unmatched(sweep.connection, sweep.now), SLOW_SECONDS, SLOW_STEP_SECONDS),
     Step("dead letters", lambda sweep: show_letters(sweep.letters), SLOW_SECONDS, SLOW_STEP_SECONDS, asks_kafka=True),
     Step(
         "queued",
         lambda sweep: alarm_queued_without_work(
-            sweep.connection, sweep.clock(), sweep.queued_since, partial(work_left, sweep.settings, sweep.connection)
+            sweep.connection, sweep.now, sweep.queued_since, partial(work_left, sweep.settings, sweep.connection)
         ),
         budget_seconds=SLOW_STEP_SECONDS,
         asks_kafka=True,
@@ -162,6 +165,7 @@ async def _sweep_on(sweep: Sweep, lease: Lease, pause: Backoff) -> None:
         taken = held = await lease.take(sweep.connection, STEP_SECONDS + LEASE_MORE_SECONDS)
         if taken and not before:
             log.info("lease_taken", name=lease.name)
+        sweep.now = await sweep.connection.fetchval("SELECT clock_timestamp()")
         for step in STEPS:
             if held and sweep.due(step):
                 held = await lease.take(sweep.connection, step.budget_seconds + LEASE_MORE_SECONDS)
@@ -199,9 +203,7 @@ async def sweep(
 ) -> None:
     """The steps of one sweep at the instant `now`, without Kafka; with `full` those of once a minute too."""
     settings = Settings()
-    work = Sweep(
-        settings, connection, others or {}, OpenLetters(settings), OutcomeWatch(settings, ()), clock=lambda: now
-    )
+    work = Sweep(settings, connection, others or {}, OpenLetters(settings), OutcomeWatch(settings, ()), now=now)
     for step in STEPS:
         if not step.asks_kafka and (full or not step.every_seconds):
             await step.work(work)

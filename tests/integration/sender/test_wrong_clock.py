@@ -96,6 +96,36 @@ async def test_a_sender_that_starts_with_a_wrong_clock_keeps_the_texts_of_alerts
     assert {status.outcome for statuses in found.values() for status in statuses} == {Outcome.ACCEPTED}
 
 
+async def test_a_recorder_with_a_wrong_clock_calls_no_alert_expired(
+    route: RouteUnderTest, connection: asyncpg.Connection, tmp_path: Path
+) -> None:
+    await connection.execute(
+        """
+        INSERT INTO alerts (alert_id, state, lane, sender, identifier, sent, status, msg_type, document, digest, groups,
+                            event_offset, actor, expires_at, accepted_at, expanded_at, audience, suppressed, chunks)
+        VALUES (gen_random_uuid(), 'sending', 'routine', 's', 'i', now(), 'Test', 'Alert', '{}', '', '{}',
+                0, 'a', now() + interval '1 hour', now(), now(), 1, 0, 1)
+        """
+    )
+    clock = ShiftedClock(tmp_path / "shift", 3 * HOUR)
+    database = route.settings.database_url.get_secret_value()
+    environment = route.environment(slot="a", database_url=database) | clock.environment
+    recorder = await start_process(tmp_path / "recorder.log", environment, "-m", "streams", "recorder")
+    route.processes.append(recorder)
+
+    async def swept() -> bool:
+        if '"process_started"' not in recorder.text():
+            return False
+        return any(series.startswith("tocsin_sweep_last_success") for series in await recorder.metrics())
+
+    await eventually(swept, "it sweeps", within_seconds=60)
+
+    async def unchanged() -> bool:
+        return bool(await connection.fetchval("SELECT state FROM alerts") == "sending")
+
+    await remains(unchanged, "the alert is in force", for_seconds=2.5)
+
+
 async def test_a_planner_with_a_wrong_clock_neither_plans_nor_refuses(
     route: RouteUnderTest, connection: asyncpg.Connection, tmp_path: Path
 ) -> None:
