@@ -36,6 +36,12 @@ ASK_BUDGET_SECONDS = 0.25
 SILENCE_SECONDS = 2.0
 """After such a question failed, none is asked for so long."""
 
+STATEMENT_SECONDS = 30.0
+"""For one statement; a server that takes longer is as good as away."""
+
+CLOSE_SECONDS = 2.0
+"""For the pool to close at a stop."""
+
 READ_BUDGET_SECONDS = 5.0
 """Longest wait for a connection by a route that cannot do without the database."""
 
@@ -66,7 +72,7 @@ class Services:
     async def create(cls, settings: Settings, health: Health) -> "Services":
         """Services that are not connected to anything yet."""
         metrics.begin(metrics.alerts, Status, MsgType, ("accepted",))
-        return cls(settings, health, await create_pool(settings, "api", command_timeout_seconds=30.0))
+        return cls(settings, health, await create_pool(settings, "api", command_timeout_seconds=STATEMENT_SECONDS))
 
     def lock(self, entry_id: UUID) -> asyncio.Lock:
         """One lock for each alert id or request id: the same request twice at once is one after the other."""
@@ -127,7 +133,7 @@ class Services:
         """Close the pool; connections that hang are cut."""
         self.turns.close()
         try:
-            async with asyncio.timeout(2.0):
+            async with asyncio.timeout(CLOSE_SECONDS):
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()

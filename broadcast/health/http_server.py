@@ -17,6 +17,9 @@ from broadcast.health import Health
 REQUEST_TIMEOUT_SECONDS = 5.0
 """A client that has not finished its request by then is cut off: probes are quick, and sockets are not free."""
 
+CLOSE_SECONDS = 1.0
+"""For open connections to end at a stop."""
+
 REQUEST_BYTES_MAX = 16_384
 
 Answer = tuple[HTTPStatus, str, bytes]
@@ -74,7 +77,7 @@ async def serve(health: Health, host: str, port: int) -> AsyncIterator[int]:
         for writer in tuple(open_writers):
             writer.close()
         with suppress(TimeoutError):
-            await asyncio.wait_for(server.wait_closed(), 1.0)
+            await asyncio.wait_for(server.wait_closed(), CLOSE_SECONDS)
 
 
 def _reply(health: Health, head: bytes) -> bytes:

@@ -20,6 +20,9 @@ WITHDRAWN: Final = frozenset({AlertState.CANCELLED, AlertState.SUPERSEDED})
 EXPIRY_GRACE: Final = timedelta(seconds=60)
 """Senders need a moment to write off what expired: 20,000 a second, and an alert has up to a million."""
 
+_FREE: Final = "alert_id = (SELECT alert_id FROM alerts WHERE alert_id = $1::text::uuid FOR UPDATE SKIP LOCKED)"
+"""An alert whose row somebody holds is left for the next sweep: it must not hold up the others."""
+
 
 async def finish_alerts(connection: asyncpg.Connection, now: datetime) -> None:
     """Finish each open alert of which nobody is queued, and set the metric of the gap in their sums."""
@@ -88,7 +91,7 @@ async def _finish_without_audience(connection: asyncpg.Connection, alert: OpenAl
     elif alert.state in FINAL_STATES:
         # Withdrawn before it had an audience: nobody will be sent anything.
         await connection.execute(
-            "UPDATE alerts SET completed_at = $2 WHERE alert_id = $1::text::uuid AND completed_at IS NULL",
+            f"UPDATE alerts SET completed_at = $2 WHERE {_FREE} AND completed_at IS NULL",
             alert.alert_id,
             now,
         )
@@ -104,7 +107,7 @@ async def _expire_with_queued(connection: asyncpg.Connection, alert: OpenAlert) 
     )
     if alert.state is not AlertState.EXPIRED and may_happen(alert.state, Transition.EXPIRED):
         await connection.execute(
-            "UPDATE alerts SET state = $3 WHERE alert_id = $1::text::uuid AND state = $2",
+            f"UPDATE alerts SET state = $3 WHERE {_FREE} AND state = $2",
             alert.alert_id,
             alert.state.value,
             next_state(alert.state, Transition.EXPIRED).value,
@@ -118,8 +121,8 @@ async def _finish(connection: asyncpg.Connection, alert: OpenAlert, transition: 
         return
     after = next_state(alert.state, transition)
     finished = await connection.fetchval(
-        "UPDATE alerts SET state = $3, completed_at = $4 "
-        "WHERE alert_id = $1::text::uuid AND state = $2 AND completed_at IS NULL RETURNING true",
+        f"UPDATE alerts SET state = $3, completed_at = $4 WHERE {_FREE} AND state = $2 AND completed_at IS NULL "
+        "RETURNING true",
         alert.alert_id,
         alert.state.value,
         after.value,

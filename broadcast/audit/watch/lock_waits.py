@@ -1,5 +1,6 @@
 """Locks that stages wait for: an alarm names who holds one, and a session that hangs is ended."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -16,9 +17,10 @@ HELD_SECONDS: Final = 5.0
 """A transaction that a stage has waited for so long raises an alarm; usual are some milliseconds."""
 
 HUNG_SECONDS: Final = 8.0
-"""A session of ours whose client has sent and read nothing for so long within a statement is ended.
+"""A session that a stage has waited for so long, and that only waits for its client, is ended.
 
-PostgreSQL ends what is idle in a transaction, but not who freezes while it writes or reads rows.
+PostgreSQL ends by itself what is idle in a transaction, if the session has such a limit, but not who freezes while it
+writes or reads rows. Such a session is ended only if it is ours.
 """
 
 FORGOTTEN_SECONDS: Final = 5.0
@@ -87,8 +89,10 @@ async def alarm_lock_waits(connection: asyncpg.Connection, known: LockWaits) -> 
             f"{holder} holds a lock that {row['waiter']} waits for. Look at that process. If it does not go on, end "
             f"its session: SELECT pg_terminate_backend({wait.pid}).",
         )
-        if seconds >= HUNG_SECONDS and wait.client_waits and row["name"].startswith(f"{OURS} "):
-            await connection.execute(_END, wait.pid)
-            log.warning("session_ended", pid=wait.pid, holder=str(holder))
+        idle = str(row["state"]).startswith("idle in transaction")
+        if seconds >= HUNG_SECONDS and wait.client_waits and (idle or row["name"].startswith(f"{OURS} ")):
+            with suppress(asyncpg.InsufficientPrivilegeError):  # of another role: the alarm says what to do
+                await connection.execute(_END, wait.pid)
+                log.warning("session_ended", pid=wait.pid, holder=str(holder))
     for row in await connection.fetch(_ENDED, LOCK_HELD):
         await end_alarm(connection, LOCK_HELD, row["subject"], ENDED_BY)

@@ -49,10 +49,10 @@ SLOW_SECONDS: Final = 60.0
 STEP_SECONDS: Final = 5.0
 """For one step. It is cancelled after that, and the others go on; usual are some milliseconds."""
 
-SLOW_STEP_SECONDS: Final = 15.0
+SLOW_STEP_SECONDS: Final = 8.0
 """For a step that reads much, or asks Kafka."""
 
-LEASE_MORE_SECONDS: Final = 5.0
+LEASE_MORE_SECONDS: Final = 2.0
 """The lease lasts for the budget of the next step and so much more; then another recorder sweeps."""
 
 RELEASE_SECONDS: Final = 1.0

@@ -168,3 +168,20 @@ async def test_somebody_queued_without_a_job_is_an_alarm_after_a_while(
     assert await look(59) == raised
     assert await look(60) == raised
     assert len(asked) == 1
+
+
+async def test_an_alert_whose_row_is_locked_holds_up_no_other(
+    recorder: RecorderWithoutKafka,
+    other_recorder: RecorderWithoutKafka,
+    alerts: Alerts,
+    connection: asyncpg.Connection,
+) -> None:
+    locked, free = await alerts.make([1]), await alerts.make([2])
+    await recorder.write([status(locked, 1), status(free, 2)])
+    async with other_recorder.connection.transaction():
+        await other_recorder.connection.execute("SELECT FROM alerts WHERE alert_id = $1 FOR UPDATE", locked)
+        await sweep(connection, NOW)
+        assert await state_of(connection, free) == ("completed", True)
+        assert await state_of(connection, locked) == ("sending", False)
+    await sweep(connection, NOW)
+    assert await state_of(connection, locked) == ("completed", True)
