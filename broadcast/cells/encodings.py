@@ -29,7 +29,10 @@ WITHIN_WORDS = frozenset("\u2018\u2019\u00ad\u00b7\u2013\u00b4")
 
 _UTF8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
-_WORD = re.compile(rb"[^\s,;|\"\x00-\x1f]{0,40}[\x80-\xff][^\s,;|\"\x00-\x1f]{0,40}")
+_WORD = re.compile(rb"[\x80-\xff][^\s,;|\"\x00-\x1f]{0,40}")
+_SEPARATOR = re.compile(rb"[\s,;|\"\x00-\x1f]")
+_BEFORE = 40
+"""Octets before its first letter beyond ASCII that are shown of a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +109,9 @@ def _not_utf8(content: bytes) -> Encoding:
                 f" the file as UTF-8, or name its encoding ({OTHERS})"
             )
     word = _WORD.search(content)
-    first = content.index(word[0]) if word else 0
-    shown = word[0].decode(WESTERN) if word else ""
+    first = word.start() if word else 0
+    before = _SEPARATOR.split(content[max(0, first - _BEFORE) : first])[-1]
+    shown = (before + word[0]).decode(WESTERN) if word else ""
     line, _ = _place(content, first, "latin-1")
     return Encoding(
         WESTERN,
