@@ -1,6 +1,6 @@
 """Whether a polygon crosses or touches itself, in exact arithmetic and with a budget. Pure.
 
-A library was measured and left out (docs/adr/0012-own-check-of-polygons.md).
+A library was measured and left out (docs/adr/0013-own-check-of-polygons.md).
 """
 
 from collections.abc import Sequence

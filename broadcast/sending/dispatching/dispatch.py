@@ -139,7 +139,7 @@ class Dispatch:
         for _ in range(min(session.room, binds.breaker.room, len(throttled))):
             each = throttled.popleft()
             (submission, job, offset, sent, part), command_status = each
-            if not self._assessor.may_go_again(job, now):
+            if submission.message.expires_at <= now or not self._assessor.may_go_again(job, now):
                 self._settlement.end_throttled(each, now)
                 continue
             if sent is None:

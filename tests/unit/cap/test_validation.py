@@ -85,6 +85,7 @@ def test_each_rule_is_found_alone(found: Alert, level: str, path: str, rule: str
         alert(resource(uri="map.png", derefUri="AAAA")),
         alert(status="Actual", msgType="Cancel", references="s,j,2029-01-01T00:00:00-00:00"),
         alert({}, status="Exercise", note="Exercise 7"),
+        alert({"onset": "2030-01-02T06:00:00-00:00"}),
     ],
 )
 def test_what_is_allowed_is_not_found(allowed: Alert) -> None:
