@@ -1,5 +1,6 @@
 """The HTTP client with which the commands call the API."""
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -54,8 +55,11 @@ def open_client(settings: Settings) -> Iterator["Client"]:
 
 def _make_http(url: str, key: str, settings: Settings) -> httpx.Client:
     """A client that shows the key to the API alone: a proxy is used only where it passes on TLS."""
-    verify = make_client_context("BROADCAST_API", settings.api_ca_file) if settings.api_ca_file else True
     address = httpx.URL(url)
+    # Without TLS no CAs are read, which takes longer than the request.
+    verify: ssl.SSLContext | bool = hides_requests(address)
+    if settings.api_ca_file:
+        verify = make_client_context("BROADCAST_API", settings.api_ca_file)
     direct = goes_direct(address) or not hides_requests(address)
     with explain_proxies():
         return httpx.Client(

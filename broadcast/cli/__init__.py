@@ -2,7 +2,10 @@
 
 import os
 import sys
+from contextlib import suppress
+from errno import EDQUOT, EFBIG, EIO, ENOSPC
 from importlib import import_module
+from io import TextIOWrapper
 
 import click
 
@@ -10,6 +13,9 @@ from broadcast.errors import BroadcastError
 
 BROKEN_PIPE_EXIT_CODE = 141
 """What a shell reports of a command that SIGPIPE ended."""
+
+UNWRITABLE = frozenset({ENOSPC, EDQUOT, EFBIG, EIO})
+"""Errors of a write that say that there is no place for the output."""
 
 COMMANDS: dict[str, str] = {
     "alarms": "what the system found wrong: list, clear",
@@ -63,14 +69,46 @@ def root() -> None:
 
 def main() -> None:
     """Entry of the console script: an error of ours is one message on stderr and exit code 1."""
+    _prepare_streams()
     try:
         root()
     except BrokenPipeError:
-        # Python flushes stdout once more at its end, into the same pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         sys.exit(BROKEN_PIPE_EXIT_CODE)
     except BroadcastError as error:
-        click.echo(f"broadcast: {error}", err=True)
+        _tell(str(error))
         for path, rule, message in getattr(error, "findings", ()):
-            click.echo(f"  {path}: {message} [{rule}]", err=True)
+            _tell(f"{path}: {message} [{rule}]", before="  ")
         sys.exit(1)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        _drop_stdout()
+        _tell(f"the output cannot be written ({error.strerror}); make room, or write it to another place")
+        sys.exit(1)
+
+
+def _prepare_streams() -> None:
+    """Occupy closed standard streams, and write as escapes what a terminal's encoding does not have."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # Or the next file or socket that is opened takes its place, and gets what is written to it.
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 (until the end)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _tell(text: str, *, before: str = "broadcast: ") -> None:
+    with suppress(OSError):
+        click.echo(f"{before}{text}", err=True)
+
+
+def _drop_stdout() -> None:
+    # Python flushes stdout once more at its end, into the same file or pipe.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,6 +1,7 @@
 """`broadcast alert`: publish, list, show, watch and cancel alerts, over the API."""
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -194,7 +195,7 @@ def cancel(alert_id: UUID, reason: str, as_json: bool) -> None:
 
 
 def _print(content: bytes) -> None:
-    if sys.stdout is None:
+    if sys.stdout is None or sys.stdout.name == os.devnull:
         raise InputError("--print writes to stdout, which is closed; open it, or leave --print out")
     # With a flush, so that a pipe that is closed is told as such.
     click.echo(content, nl=False)

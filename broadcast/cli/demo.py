@@ -16,6 +16,7 @@ from broadcast.cli.terminal.display import Display, shown, table_of
 from broadcast.cli.terminal.interruption import InterruptedRunError, run_interruptible
 from broadcast.clock import monotonic
 from broadcast.embedded.demonstration import Demonstration, Reconciliation, simulator_stats
+from broadcast.embedded.errors import EmbeddedError
 from broadcast.embedded.keyed_stack import start_with_key
 from broadcast.embedded.limits import Limits
 from broadcast.embedded.options import StackOptions
@@ -186,7 +187,10 @@ def _directory(given: Path | None) -> Iterator[Path]:
     if given is not None:
         yield given
         return
-    made = Path(tempfile.mkdtemp(prefix="tocsin-demo-"))
+    try:
+        made = Path(tempfile.mkdtemp(prefix="tocsin-demo-"))
+    except OSError as error:
+        raise EmbeddedError(f"no temporary directory can be made ({error}): name a directory with --data-dir") from None
     try:
         yield made
     finally:

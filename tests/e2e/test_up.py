@@ -51,6 +51,8 @@ MISHAPS = {
     "tocsin_sender_alarms_total",
 }
 """Series that appear with the first of their kind."""
+LATER = {"tocsin_account_unreached_ratio"}
+"""Series that appear when messages are old enough to be assessed, which may be after this test."""
 
 
 @asynccontextmanager
@@ -287,7 +289,7 @@ async def check_metrics(urls: dict[str, str]) -> None:
             found |= {sample.name for family in families for sample in family.samples}
     rules = yaml.safe_load((ROOT / "ops/prometheus/rules.yml").read_text())["groups"]
     wanted = {name for group in rules for rule in group["rules"] for name in re.findall(r"tocsin_\w+", rule["expr"])}
-    assert wanted - found == MISHAPS
+    assert wanted - found - LATER == MISHAPS
 
 
 async def check_audit(person: Person, alert_id: str) -> None:

@@ -55,7 +55,10 @@ class Jar:
 def cache_directory() -> Path:
     """`BROADCAST_CACHE_DIR`, or `tocsin` in the user's cache."""
     configured = os.environ.get("BROADCAST_CACHE_DIR")
-    return Path(configured).expanduser().absolute() if configured else user_cache_path("tocsin")
+    path = Path(configured).expanduser() if configured else user_cache_path("tocsin")
+    if not path.is_absolute() and (not configured or configured.startswith("~")):
+        raise JarError("HOME is not set, so the user's cache is not known: set it, or BROADCAST_CACHE_DIR")
+    return path.absolute()
 
 
 def maven_repository(environment: Mapping[str, str] = os.environ) -> str:
