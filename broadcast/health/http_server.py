@@ -22,6 +22,9 @@ CLOSE_SECONDS = 1.0
 
 REQUEST_BYTES_MAX = 16_384
 
+CONNECTIONS_MAX = 64
+"""One more closes the oldest: who asks nothing must not use up the file descriptors of a stage."""
+
 Answer = tuple[HTTPStatus, str, bytes]
 
 
@@ -49,10 +52,14 @@ async def serve(health: Health, host: str, port: int) -> AsyncIterator[int]:
 
     SettingsError where the address cannot be used.
     """
-    open_writers: set[asyncio.StreamWriter] = set()
+    open_writers: dict[asyncio.StreamWriter, None] = {}
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        open_writers.add(writer)
+        if len(open_writers) >= CONNECTIONS_MAX:
+            oldest = next(iter(open_writers))
+            del open_writers[oldest]
+            oldest.transport.abort()
+        open_writers[writer] = None
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -61,7 +68,7 @@ async def serve(health: Health, host: str, port: int) -> AsyncIterator[int]:
         except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass
         finally:
-            open_writers.discard(writer)
+            open_writers.pop(writer, None)
             writer.close()
 
     try:

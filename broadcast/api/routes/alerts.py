@@ -32,6 +32,7 @@ from broadcast.api.bodies import (
     links_of,
 )
 from broadcast.api.documents import JSON_TYPE, XML_TYPES, Targets, media_type_of, read_body, read_submitted
+from broadcast.api.documents.reading_turns import INLINE_BYTES_MAX
 from broadcast.api.problems import MEDIA_TYPE, FindingBody, Problem, ProblemBody
 from broadcast.api.routes.strict_json import StrictRoute
 from broadcast.api.services import Services
@@ -246,7 +247,12 @@ async def show_document(request: Request, alert_id: UUID, services: Backing, _: 
         raise unknown(alert_id)
     if JSON_TYPE in request.headers.get("accept", ""):
         return Response(document, media_type=JSON_TYPE)
-    return Response(write_cap(read_alert(document)), media_type=CAP_TYPE)
+
+    def write() -> bytes:
+        return write_cap(read_alert(document))
+
+    small = len(document) <= INLINE_BYTES_MAX
+    return Response(write() if small else await services.turns.run(len(document), write), media_type=CAP_TYPE)
 
 
 def _body_of(alert: AlertBody, unplanned: UnplannedAlerts) -> AlertBody:

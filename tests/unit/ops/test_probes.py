@@ -1,11 +1,13 @@
 """What `/healthz`, `/readyz` and `/metrics` answer, without a socket."""
 
+import asyncio
 import json
+from contextlib import suppress
 from http import HTTPStatus
 
 from broadcast import metrics
 from broadcast.health import Health
-from broadcast.health.http_server import _reply, answer_probe
+from broadcast.health.http_server import CONNECTIONS_MAX, _reply, answer_probe, serve
 
 
 def ask(health: Health, path: str) -> tuple[HTTPStatus, dict[str, object]]:
@@ -125,3 +127,16 @@ def test_replies_name_length_and_close() -> None:
     assert _reply(health, b"GET /etc/passwd HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 404 ")
     assert _reply(health, b"POST /healthz HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 405 ")
     assert _reply(health, b"\x00\xff\r\n\r\n").startswith(b"HTTP/1.1 405 ")
+
+
+async def test_a_probe_is_answered_while_others_ask_nothing() -> None:
+    async with serve(Health("sender"), "127.0.0.1", 0) as port:
+        opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(CONNECTIONS_MAX + 5)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /healthz HTTP/1.1\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        oldest, _ = opened[0]
+        with suppress(ConnectionResetError):
+            assert await oldest.read() == b""
+        for _, each in [*opened, (reader, writer)]:
+            each.close()
