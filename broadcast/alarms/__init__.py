@@ -47,6 +47,7 @@ from broadcast.alarms.kinds import (
     RUNBOOKS,
     SENDER_KINDS,
     SESSION_MUTE,
+    SUBMITTED_AFTER_COMPLETION,
     SUM_GAP,
     runbook_of,
 )
@@ -84,6 +85,7 @@ __all__ = [
     "RUNBOOKS",
     "SENDER_KINDS",
     "SESSION_MUTE",
+    "SUBMITTED_AFTER_COMPLETION",
     "SUM_GAP",
     "Alarm",
     "Alarms",

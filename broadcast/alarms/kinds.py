@@ -14,6 +14,7 @@ ACCOUNT_FAILING = "account_failing"
 OPERATOR_FAILING = "operator_failing"
 ALERT_NOT_SENT = "alert_not_sent"
 PROCESS_SILENT = "process_silent"
+SUBMITTED_AFTER_COMPLETION = "submitted_after_completion"
 LOCK_HELD = "lock_held"
 
 JOBS_FAILED = "jobs_failed"
@@ -63,6 +64,7 @@ KINDS = (
     OPERATOR_FAILING,
     ALERT_NOT_SENT,
     PROCESS_SILENT,
+    SUBMITTED_AFTER_COMPLETION,
     LOCK_HELD,
     *SENDER_KINDS,
 )

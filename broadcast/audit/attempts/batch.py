@@ -15,6 +15,7 @@ from broadcast.audit.attempts.receipts import MergedReceipt, ParkedCache, merge_
 from broadcast.audit.attempts.rows import AttemptRows, Latencies, Recipient, add_statuses
 from broadcast.audit.chunk_states.chunk_ends import ChunkEnds
 from broadcast.audit.chunk_states.moves import merge_moves
+from broadcast.audit.completed import alarm_after_completion
 from broadcast.audit.errors import AmbiguousError, StaleError
 from broadcast.audit.evidence.chain import Record
 from broadcast.audit.evidence.segments import Position, Segment, add_segments
@@ -177,6 +178,10 @@ async def _commit_once(  # noqa: PLR0917 (called once)
         outcomes: OutcomeCounts = Counter(rows.outcomes)
         outcomes.update(joined.outcomes)
         await add_outcomes(connection, shard, outcomes)
+        if rows.count:
+            alert_ids = {key[0] for key in rows.moves} | {recipient[0] for recipient in rows.needs_recount}
+            statuses = [read.values for _, read in batch.statuses]
+            await alarm_after_completion(connection, alert_ids, statuses, [segment.id for segment in batch.segments])
         if other_of:
             await note_undelivered(connection, rows.undelivered | joined.undelivered, other_of)
     recorded = Recorded(
