@@ -35,12 +35,6 @@ NO_ACCOUNT: Final = 0
 LAST_SLOT: Final = 2**31 - 1
 """A record may name any instant up to the year 10000: what is later than the year 2310 is counted in this slot."""
 
-SLOT_OF_ATTEMPT: Final = f"""
-    CASE WHEN coalesce(a.submitted_at, a.answered_at) > now() - interval '{WINDOW.seconds} seconds' THEN
-        least(floor(date_part('epoch', coalesce(a.submitted_at, a.answered_at)) / {SLOT_SECONDS}), {LAST_SLOT})::int END
-"""
-"""SQL: the slot of an attempt `a`, null if it is older than the window."""
-
 
 class Counted(IntEnum):
     """What a row counts: answers to submits (and jobs that were not submitted), or receipts."""
