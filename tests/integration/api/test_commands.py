@@ -107,7 +107,8 @@ async def test_list_show_and_cancel(api: Api, run: Run, tmp_path: Path, new_aler
             INSERT INTO alerts (alert_id, state, reason, lane, sender, identifier, sent, status, msg_type, document,
                                 digest, groups, event_offset, actor, expires_at, accepted_at)
             SELECT gen_random_uuid(), 'refused', 'group x is missing', 'routine', 's', 'alert-' || n, now(), 'Test',
-                   'Alert', '{}', '', '{x}', 0, 'anna', now(), now() - n * interval '1 s' FROM generate_series(1, 3) n
+                   'Alert', '{}', '', '{x}', 0, 'anna', now(), now() - (3600 + n) * interval '1 s'
+            FROM generate_series(1, 3) n
             """
         )
     finally:
