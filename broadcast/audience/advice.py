@@ -13,6 +13,8 @@ ADVICE: tuple[tuple[str, str], ...] = (
     ("is empty", "--map phone=COLUMN names the column of the numbers"),
     ("not a phone number", "--map phone=COLUMN names the column of the numbers"),
     ("cells, the header", "put cells that hold a separator in quotes"),
+    ("has eight digits", "ask these people, or their country's plan, for the number of today"),
+    ("that Mexico gave up", "leave out the 1 after +52"),
     ("erased", "`broadcast recipients readmit NUMBER` for each of them who asks for it"),
 )
 """A part of the reason, and what helps."""

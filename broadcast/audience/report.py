@@ -14,6 +14,8 @@ from broadcast.text.printable import csv_cell
 
 HEADER = ("line", "field", "value", "loaded", "reason")
 
+COUNTED = re.compile("recipient|cells|line ")
+"""Reasons whose numbers are of the row, not of the rule."""
 _NUMBER = re.compile(r"[0-9]+", re.ASCII)
 
 
@@ -85,7 +87,9 @@ def kind_of(finding: Finding) -> str:
     reason = finding.reason.partition(":")[0]
     if reason.startswith("can be read as +"):
         reason = "can be read as several numbers"
-    return f"{finding.field} {_NUMBER.sub('N', reason)}"
+    if COUNTED.search(reason):
+        reason = _NUMBER.sub("N", reason)
+    return f"{finding.field} {reason}"
 
 
 def _is_report(path: Path) -> bool:

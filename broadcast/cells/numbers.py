@@ -56,7 +56,7 @@ DIGITS_SHOWN = 2
 
 
 class Form(StrEnum):
-    """What all numbers of a file without a plus sign are, where the person who has it knows."""
+    """What digits without a plus sign are that can be read both ways."""
 
     NATIONAL = "national"
     INTERNATIONAL = "international"
@@ -118,9 +118,10 @@ def readings(text: str, region: str | None, form: Form | None = None) -> tuple[s
     if not body.startswith(("+", "00")) and region is None and form is None:
         raise NumberError("has no country code, and no default region is given")
     brackets = BRACKETS.search(body)
-    if brackets and body.startswith("(") and not is_country_code(brackets[1].removeprefix("00")):
-        form = Form.NATIONAL  # an area code in brackets: no country code ends within it
     found = _readings(body.translate(SEPARATORS), region, form)
+    if brackets and body.startswith("(") and not is_country_code(brackets[1].removeprefix("00")):
+        # An area code in brackets: no country code ends within it.
+        found = {number for number in found if region and number.startswith(f"+{_code_of(region)}")}
     if brackets and brackets[1] == "0":
         found |= _readings(body.replace("(0)", "").translate(SEPARATORS), region, form)
     if len(found) <= 1:
@@ -202,19 +203,19 @@ def _readings(number: str, region: str | None, form: Form | None) -> set[str]:
     """The valid numbers that a plus sign, or none, and digits can be."""
     if number.startswith("+"):
         return set(_international(number))
-    found: set[str] = set()
-    code = _code_of(region) if region else ""
-    if code and form is not Form.INTERNATIONAL:
-        found.update(_of_plan(code, number))
+    national = set(_of_plan(_code_of(region), number)) if region else set()
+    abroad: set[str] = set()
     if number.startswith("00"):
-        found.update(_international(f"+{number[2:]}"))
-    elif form is not Form.NATIONAL and not number.startswith("0"):
-        found.update(_international(f"+{number}"))
+        abroad.update(_international(f"+{number[2:]}"))
+    elif not number.startswith("0"):
+        abroad.update(_international(f"+{number}"))
     if region:
         exit_code = _exit_code(region).match(number)
         if exit_code:
-            found.update(_international(f"+{number[exit_code.end() :]}"))
-    return found
+            abroad.update(_international(f"+{number[exit_code.end() :]}"))
+    if form is Form.NATIONAL:
+        return national or abroad
+    return abroad or national if form is Form.INTERNATIONAL else national | abroad
 
 
 def _international(number: str) -> Iterator[str]:

@@ -88,7 +88,7 @@ async def test_history_of_somebody_in_the_audience_and_of_a_stranger(api: Api, a
 
 async def test_groups_are_listed(api: Api, alert_id: UUID) -> None:
     body = (await api.http.get("/v1/groups")).json()
-    assert body["groups"] == [{"name": "river", "members": PEOPLE, "children": []}]
+    assert body["groups"] == [{"name": "river", "members": PEOPLE, "children": [], "looks_like": []}]
 
 
 async def test_unknown_alert_is_404_in_the_audit(api: Api) -> None:

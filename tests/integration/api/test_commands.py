@@ -190,4 +190,6 @@ async def test_test_send_uses_a_test_route_or_none(prepared: Prepared, served: S
             assert (alert.status, alert.groups) == ("Test", (f"test-send-{body['recipient_id']}",))
             assert b"23456789" not in record.value
             groups = (await api.http.get("/v1/groups")).json()["groups"]
-            assert groups == [{"name": f"test-send-{body['recipient_id']}", "members": 1, "children": []}]
+            assert groups == [
+                {"name": f"test-send-{body['recipient_id']}", "members": 1, "children": [], "looks_like": []}
+            ]

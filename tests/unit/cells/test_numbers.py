@@ -149,6 +149,7 @@ def test_two_numbers_in_a_cell_are_none(first: str, second: str, between: str) -
     [
         (Form.INTERNATIONAL, "491701234567", "+491701234567"),
         (Form.INTERNATIONAL, "4930123456", "+4930123456"),
+        (Form.INTERNATIONAL, "0160 1234568", "+491601234568"),
         (Form.NATIONAL, "17012345678", "+4917012345678"),
         (Form.NATIONAL, "0049 170 1234567", "+491701234567"),
         (Form.NATIONAL, "+1 202 456 1111", "+12024561111"),
