@@ -97,10 +97,17 @@ async def test_unknown_alert_is_404_in_the_audit(api: Api) -> None:
         assert (response.status_code, response.json()["type"]) == (404, "urn:tocsin:problem:alert-unknown")
 
 
-async def other_chunks(api: Api, alert_id: UUID, chunks: int) -> None:
+async def add_chunks(api: Api, alert_id: UUID, chunks: int) -> None:
+    """Until so many hold somebody queued."""
     connection = await asyncpg.connect(api.settings.database_url.get_secret_value())
     try:
-        await connection.execute("UPDATE alerts SET chunks = $2 WHERE alert_id = $1", alert_id, chunks)
+        await connection.execute(
+            "INSERT INTO chunks (alert_id, chunk, first_id, last_id, count, recipients, digest, chain) "
+            "SELECT $1, c, 1000 + c, 1000 + c, 1, ARRAY[1000 + c], '', '' FROM generate_series("
+            "(SELECT max(chunk) + 1 FROM chunks WHERE alert_id = $1), $2::bigint - 1) c",
+            alert_id,
+            chunks,
+        )
     finally:
         await connection.close()
 
@@ -150,7 +157,7 @@ async def test_the_routes_of_the_queued_are_told_with_prefixes_and_accounts_and_
         british: dict[str, object] = {"route": "british", "prefixes": ["+44"], "accounts": ["british-1"]}
         british |= {"simulated": False, "queued": 10, "waiting": [waiting]}
         assert body == {"routes": [british], "complete": True}
-        await other_chunks(api, alert_id, 21)
+        await add_chunks(api, alert_id, 21)
         body = (await other.http.get(f"/v1/alerts/{alert_id}/queued-routes")).json()
         assert body["complete"] is False, "of 21 chunks 20 are read"
         assert (await other.http.get(f"/v1/alerts/{uuid4()}/queued-routes")).status_code == 404
