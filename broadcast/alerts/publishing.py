@@ -4,6 +4,7 @@ An alert's id is always `schemas.alert.alert_id_of`, so that the references of a
 the same alert with and without an Idempotency-Key is one alert. The key itself travels as `ce_requestid`.
 """
 
+from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from uuid import UUID, uuid5
@@ -39,9 +40,7 @@ def cancelled_event(alert_id: UUID, *, actor: str, reason: str, now: datetime) -
     return AlertEvent(event=AlertAction.CANCELLED, alert_id=alert_id, at=now, actor=actor, reason=reason or None)
 
 
-def event_record(
-    names: Names, event: AlertEvent, *, request_id: UUID | None = None, digest: bytes = b"", value: bytes = b""
-) -> Record:
+def event_record(names: Names, event: AlertEvent, *, digest: bytes = b"", value: bytes = b"") -> Record:
     """An alert event as a record: CloudEvents 1.0 in binary mode (Kafka protocol binding, section 3.2).
 
     `value` is the event as `write_event` writes it, if that is known. `ce_id` is derived from what the event says, so
@@ -60,10 +59,13 @@ def event_record(
     }
     if digest:
         attributes["ce_digest"] = digest.hex()
-    if request_id is not None:
-        attributes["ce_requestid"] = str(request_id)
     headers = tuple((name, text.encode()) for name, text in attributes.items())
     return Record(names.alerts, str(event.alert_id).encode(), value, headers=headers)
+
+
+def with_request_id(record: Record, request_id: UUID) -> Record:
+    """The record of an event with the Idempotency-Key that it was sent under."""
+    return replace(record, headers=(*record.headers, ("ce_requestid", str(request_id).encode())))
 
 
 def stop_record(names: Names, alert_id: UUID, *, actor: str, reason: str, now: datetime) -> Record:

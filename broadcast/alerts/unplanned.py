@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from broadcast.lifecycle import AlertState
-from schemas.alert import AlertAction, AlertEvent
+from schemas.alert import Alert, AlertAction, AlertEvent
 
 ENTRIES_MAX: Final = 1_000
 """The latest alerts, and the latest cancels, that are kept."""
@@ -149,6 +149,11 @@ def entry_of(event: AlertEvent) -> Unplanned | Cancel | None:
         return Cancel(event.alert_id, event.actor, event.at, event.reason)
     if (alert := event.alert) is None:
         return None
+    return unplanned_of(event, alert)
+
+
+def unplanned_of(event: AlertEvent, alert: Alert) -> Unplanned:
+    """The alert that an event submits."""
     names = (alert.identifier, alert.sender, alert.sent, alert.status.value, alert.msg_type.value)
     return Unplanned(event.alert_id, *names, event.actor, event.at)
 

@@ -131,7 +131,7 @@ class Services:
 
     async def close(self) -> None:
         """Close the pool; connections that hang are cut."""
-        self.turns.close()
+        await self.turns.close()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._pool.close()

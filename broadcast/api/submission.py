@@ -6,14 +6,15 @@ from http import HTTPStatus
 from uuid import UUID
 
 from broadcast import metrics
-from broadcast.alerts.publishing import event_record, request_id_of
+from broadcast.alerts.documents.document import Document
+from broadcast.alerts.publishing import request_id_of, with_request_id
 from broadcast.alerts.queries import find_digest
-from broadcast.api.documents import Document, refusal, too_large
+from broadcast.api.documents import refusal, too_large
 from broadcast.api.problems import Problem, unavailable
 from broadcast.api.register import Published
 from broadcast.api.services import Services
 from broadcast.cap import Finding
-from schemas.alert import ALERT_BYTES_MAX, alert_id_of
+from schemas.alert import ALERT_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,7 @@ async def submit(services: Services, document: Document, *, actor: str, idempote
     """
     if not services.register.complete.is_set():
         raise unavailable("kafka", "the alerts that were published lately have not been read yet; repeat the request")
-    alert = document.alert
-    asked = Published(alert_id_of(alert), document.digest)
+    asked = Published(document.entry.alert_id, document.digest)
     request_id = request_id_of(actor, idempotency_key) if idempotency_key else None
     async with services.lock(asked.alert_id):
         if request_id is None:
@@ -44,7 +44,7 @@ async def submit(services: Services, document: Document, *, actor: str, idempote
 
 
 async def _submit(services: Services, asked: Published, request_id: UUID | None, document: Document) -> Submission:
-    alert, warnings = document.alert, document.warnings
+    entry, warnings = document.entry, document.warnings
     before = services.register.request(request_id) if request_id else None
     if before is not None and before != asked:
         raise Problem(
@@ -66,19 +66,17 @@ async def _submit(services: Services, asked: Published, request_id: UUID | None,
         )
     if known is not None:
         services.register.remember(known, request_id)
-        metrics.alerts.labels(alert.status, alert.msg_type, "repeated").inc()
+        metrics.alerts.labels(entry.status, entry.msg_type, "repeated").inc()
         return Submission(asked.alert_id, repeated=True, warnings=warnings)
     if document.fault is not None:
         raise refusal(document.fault)
-    record = event_record(
-        services.names, document.event, request_id=request_id, digest=asked.digest, value=document.value
-    )
+    record = with_request_id(document.record, request_id) if request_id is not None else document.record
     if len(record.value) > ALERT_BYTES_MAX:  # readers of the topic would refuse it
         raise too_large(len(record.value))
     await services.publisher.write([record])
     services.register.remember(asked, request_id)
-    services.register.unplanned.note(document.event)
-    metrics.alerts.labels(alert.status, alert.msg_type, "accepted").inc()
+    services.register.unplanned.keep(entry)
+    metrics.alerts.labels(entry.status, entry.msg_type, "accepted").inc()
     return Submission(asked.alert_id, repeated=False, warnings=warnings)
 
 

@@ -1,22 +1,21 @@
-"""A thread in which large alerts are read, one after the other, small ones before large ones."""
+"""Large alerts are read in a process of their own, one after the other, small ones before large ones."""
 
 import asyncio
 import heapq
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from broadcast.api.documents.reading_process import RETRY_AFTER_SECONDS, ReadingProcess
 from broadcast.api.problems import unavailable
+from broadcast.cap import AreaTable
 from broadcast.clock import monotonic
 
 INLINE_BYTES_MAX = 16_384
-"""Larger alerts are read in a thread, so that they delay no other request. So large a one takes 30 ms at most."""
+"""Larger alerts are read in another process, so that they delay no other. So large a one takes 30 ms at most."""
 
 WAITING_MAX = 20
 """Alerts that may wait; at a third of a second each, the last of them takes seven seconds."""
-
-RETRY_AFTER_SECONDS = 5
 
 BYTES_A_SECOND = 100_000
 """A large alert lets pass what comes a second later for each so many bytes that it has more."""
@@ -25,16 +24,21 @@ T = TypeVar("T")
 
 
 class ReadingTurns:
-    """One thread of its own: nothing else in the process waits for what is read here."""
+    """One process of its own: nothing else waits for what is read there."""
 
-    def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="documents")
+    def __init__(self, process: ReadingProcess | None = None) -> None:
+        self.process = process or ReadingProcess()
+        self._working: asyncio.Task[Any] | None = None
         self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
         self._numbers = count()
         self._busy = False
 
-    async def run(self, size: int, work: Callable[[], T]) -> T:
-        """What `work` returns for a document of `size` bytes; a 503 problem if too many wait."""
+    async def run(self, size: int, function: Callable[..., T], *arguments: Any, areas: AreaTable | None = None) -> T:
+        """What a function returns for a document of `size` bytes.
+
+        Raises a 503 problem if too many wait, or it takes too long. `areas` is the table of areas that stands in the
+        arguments.
+        """
         if self._busy:
             if len(self._waiting) >= WAITING_MAX:
                 raise unavailable(
@@ -51,14 +55,22 @@ class ReadingTurns:
                     self._next()
                 raise
         self._busy = True
-        working = asyncio.get_running_loop().run_in_executor(self._thread, work)
-        # Not when the request ends: a thread cannot be stopped.
-        working.add_done_callback(lambda _: self._next())
+        working = self._working = asyncio.create_task(self.process.call(function, *arguments, areas=areas))
+        # Not when the request ends: what the process does is not stopped by that.
+        working.add_done_callback(self._end)
         return await asyncio.shield(working)
 
-    def close(self) -> None:
-        """Take nothing more."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+    async def close(self) -> None:
+        """End the process, and what it does."""
+        if self._working is not None:
+            self._working.cancel()
+            await asyncio.wait([self._working])
+        await self.process.close()
+
+    def _end(self, working: asyncio.Task[Any]) -> None:
+        if not working.cancelled():
+            working.exception()
+        self._next()
 
     def _next(self) -> None:
         self._busy = False

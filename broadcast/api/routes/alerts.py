@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from broadcast import metrics
+from broadcast.alerts.documents.document import Submitted, Targets, write_stored_as_cap
 from broadcast.alerts.publishing import cancellation_records, cancelled_event
 from broadcast.alerts.queries import (
     find_alert,
@@ -31,17 +32,16 @@ from broadcast.api.bodies import (
     EventBody,
     links_of,
 )
-from broadcast.api.documents import JSON_TYPE, XML_TYPES, Targets, media_type_of, read_body, read_submitted
+from broadcast.api.documents import JSON_TYPE, XML_TYPES, media_type_of, read_body, read_submitted
 from broadcast.api.documents.reading_turns import INLINE_BYTES_MAX
 from broadcast.api.problems import MEDIA_TYPE, FindingBody, Problem, ProblemBody
 from broadcast.api.routes.strict_json import StrictRoute
 from broadcast.api.services import Services
 from broadcast.api.submission import submit
 from broadcast.cap import MEDIA_TYPE as CAP_TYPE
-from broadcast.cap import write_cap
 from broadcast.clock import utc_now
 from broadcast.lifecycle import CANCEL_ANSWERS, AlertState
-from schemas.alert import GROUPS_MAX, Alert, read_alert
+from schemas.alert import GROUPS_MAX, Alert
 from schemas.scalar import GroupName
 
 PAGE_DEFAULT = 50
@@ -124,15 +124,9 @@ async def publish_alert(
     Idempotency-Key with the same alert, gives the same answer and is not published twice.
     """
     media_type = media_type_of(request)
-    document = await read_submitted(
-        await read_body(request),
-        media_type,
-        actor=actor,
-        targets=targets,
-        turns=services.turns,
-        settings=services.settings,
-        now=utc_now(),
-    )
+    body = await read_body(request)
+    submitted = Submitted(body, media_type in XML_TYPES, actor, targets, utc_now())
+    document = await read_submitted(submitted, turns=services.turns, settings=services.settings)
     done = await submit(services, document, actor=actor, idempotency_key=idempotency_key)
     request.state.alert_id = done.alert_id
     links = links_of(done.alert_id)
@@ -248,11 +242,10 @@ async def show_document(request: Request, alert_id: UUID, services: Backing, _: 
     if JSON_TYPE in request.headers.get("accept", ""):
         return Response(document, media_type=JSON_TYPE)
 
-    def write() -> bytes:
-        return write_cap(read_alert(document))
-
-    small = len(document) <= INLINE_BYTES_MAX
-    return Response(write() if small else await services.turns.run(len(document), write), media_type=CAP_TYPE)
+    size = len(document)
+    if size <= INLINE_BYTES_MAX:
+        return Response(write_stored_as_cap(document), media_type=CAP_TYPE)
+    return Response(await services.turns.run(size, write_stored_as_cap, document), media_type=CAP_TYPE)
 
 
 def _body_of(alert: AlertBody, unplanned: UnplannedAlerts) -> AlertBody:

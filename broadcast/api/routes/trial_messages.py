@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from broadcast.alerts.documents.document import check_document
 from broadcast.alerts.trial import (
     TEXT,
     TEXT_LENGTH_MAX,
@@ -17,7 +18,6 @@ from broadcast.alerts.trial import (
 )
 from broadcast.api.authorization import Actor, Backing
 from broadcast.api.bodies import Links, links_of
-from broadcast.api.documents import check_document
 from broadcast.api.routes.alerts import problems
 from broadcast.api.routes.strict_json import StrictRoute
 from broadcast.api.submission import submit

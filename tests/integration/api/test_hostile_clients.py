@@ -15,15 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from .conftest import NewAlert, Prepared
 
 READY_SECONDS = 60.0
-LOAD_SECONDS = 40.0
-WINDOW_SECONDS = 8.0
-WINDOWS = 4
+LOAD_SECONDS = 90.0
 ROUNDS = 200
+ROUNDS_LEAST = 100
+ROUNDS_SECONDS = 60.0
+CALM_SECONDS = 60.0
+CALM_SHARE = 0.5
+"""Other work on the machine makes requests late that the API answers in time."""
 STOP_P99_SECONDS = 0.25
 PUBLISH_P99_SECONDS = 0.5
 
@@ -103,36 +107,47 @@ async def test_stops_and_alerts_get_through_half_open_connections_large_alerts_a
 ) -> None:
     token = prepared[1]
     load = ("-m", "tests.support.hostile_clients", url.rpartition(":")[2], token, str(LOAD_SECONDS))
-    windows: list[tuple[float, float, int]] = []
+    publishes: list[float] = []
+    stops: list[float] = []
+    busy = await until_calm()
     async with process(*load, stdout=asyncio.subprocess.PIPE) as clients:
         await asyncio.sleep(2)
-        # This machine has other work too, which may make one of them late.
-        while len(windows) < WINDOWS and not _hold(windows):
-            windows.append(await measure(url, token, new_alert))
+        until = time.monotonic() + ROUNDS_SECONDS
+        while len(stops) < ROUNDS and time.monotonic() < until:
+            seconds, answer = await timed(url, token, "/v1/alerts", new_alert())
+            publishes.append(seconds)
+            seconds, _ = await timed(url, token, answer["links"]["cancel"], {"reason": "over"})
+            stops.append(seconds)
         clients.send_signal(signal.SIGINT)
         assert clients.stdout is not None
         counts = json.loads(await asyncio.wait_for(clients.stdout.read(), 60))
-    measured = {"publish_p99, stop_p99, rounds": windows} | counts
+    measured = {
+        "publish p99": round(p99(publishes), 3),
+        "stop p99": round(p99(stops), 3),
+        "publish median": round(statistics.median(publishes), 3),
+        "stop median": round(statistics.median(stops), 3),
+        "rounds": len(stops),
+        "busy before": busy,
+        "load": os.getloadavg(),
+        **counts,
+    }
     print(measured)
     record_property("measured", measured)
+    assert len(stops) >= ROUNDS_LEAST, measured
     assert counts["half open"] >= 200
     assert counts["wrong key 401"] > 500
     assert sum(count for name, count in counts.items() if name.startswith("upload")) > 0
-    assert _hold(windows), measured
+    assert p99(stops) <= STOP_P99_SECONDS, measured
+    assert p99(publishes) <= PUBLISH_P99_SECONDS, measured
 
 
-async def measure(url: str, token: str, new_alert: NewAlert) -> tuple[float, float, int]:
-    """p99 of publishing and of stopping, in seconds, and how often both were done."""
-    publishes: list[float] = []
-    stops: list[float] = []
-    until = time.monotonic() + WINDOW_SECONDS
-    while len(stops) < ROUNDS and time.monotonic() < until:
-        seconds, answer = await timed(url, token, "/v1/alerts", new_alert())
-        publishes.append(seconds)
-        seconds, _ = await timed(url, token, answer["links"]["cancel"], {"reason": "over"})
-        stops.append(seconds)
-    return p99(publishes), p99(stops), len(stops)
-
-
-def _hold(windows: list[tuple[float, float, int]]) -> bool:
-    return any(publish <= PUBLISH_P99_SECONDS and stop <= STOP_P99_SECONDS for publish, stop, _ in windows)
+async def until_calm() -> float:
+    """How busy all processors are, in percent: once it is little, or after a minute."""
+    until = time.monotonic() + CALM_SECONDS
+    while True:
+        before = psutil.cpu_times()
+        await asyncio.sleep(1)
+        after = psutil.cpu_times()
+        idle = (after.idle - before.idle) / max(sum(after) - sum(before), 0.01)
+        if idle >= CALM_SHARE or time.monotonic() > until:
+            return round(100 - 100 * idle, 1)

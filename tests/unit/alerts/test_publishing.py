@@ -13,6 +13,7 @@ from broadcast.alerts.publishing import (
     event_record,
     request_id_of,
     stop_record,
+    with_request_id,
 )
 from schemas.alert import Alert, AlertAction, alert_id_of, read_alert, read_event, write_alert
 from schemas.control import Stop
@@ -47,7 +48,8 @@ def make_alert(**changes: object) -> Alert:
 def test_event_record_is_a_cloud_event_that_the_planner_reads() -> None:
     alert = make_alert()
     request = request_id_of("anna", "k1")
-    record = event_record(NAMES, alert_event(alert, actor="anna", now=NOW), request_id=request, digest=digest_of(alert))
+    record = event_record(NAMES, alert_event(alert, actor="anna", now=NOW), digest=digest_of(alert))
+    record = with_request_id(record, request)
     headers = dict(record.headers)
     assert record.topic == "t.alerts.v1"
     assert record.key == str(alert_id_of(alert)).encode()

@@ -4,7 +4,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-from broadcast.alerts.publishing import alert_event, cancelled_event, digest_of, event_record, request_id_of
+from broadcast.alerts.publishing import (
+    alert_event,
+    cancelled_event,
+    digest_of,
+    event_record,
+    request_id_of,
+    with_request_id,
+)
 from broadcast.api import register as rooms
 from broadcast.api.register import Published, Register
 from schemas.alert import Alert, alert_id_of, write_alert
@@ -37,9 +44,9 @@ def make_alert(identifier: str = "a1", note: str | None = None) -> Alert:
 
 
 def consumed(alert: Alert, request_id: UUID | None = None) -> _Consumed:
-    record = event_record(
-        NAMES, alert_event(alert, actor="anna", now=NOW), request_id=request_id, digest=digest_of(alert)
-    )
+    record = event_record(NAMES, alert_event(alert, actor="anna", now=NOW), digest=digest_of(alert))
+    if request_id is not None:
+        record = with_request_id(record, request_id)
     return _Consumed(record.value, record.key, record.headers)
 
 
