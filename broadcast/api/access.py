@@ -16,11 +16,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from broadcast import metrics
 from broadcast.api.authorization import PREFIX, WITHOUT_KEY, authenticate
+from broadcast.api.connections import RequestsInWork, TooManyRequestsError
 from broadcast.api.problems import Problem, answer_fault
 from broadcast.api.problems import answer as answer_problem
 from broadcast.api.services import Services
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_STOP = re.compile(r"/v1/alerts/[^/]+/cancel")
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 
 BODY_BYTES_MAX = 1_048_576
@@ -28,6 +30,12 @@ BODY_BYTES_MAX = 1_048_576
 
 BODY_SECONDS = 30.0
 """For the whole body: a caller that is slower holds memory and a connection for nothing."""
+
+STOP_BODY_SECONDS = 5.0
+"""For the body of a stop, which is short: stops need no place, so that none may stay long."""
+
+RETRY_AFTER_SECONDS = 2
+"""For who is told that too many requests are in work."""
 
 REFUSALS_LOGGED = 10
 """Log lines for refused keys in one second."""
@@ -38,8 +46,11 @@ log = structlog.get_logger(__name__)
 class Access:
     """ASGI middleware. The request id is the caller's `X-Request-Id` if that is a plain word, else a new one."""
 
-    def __init__(self, app: ASGIApp, services: Services, body_seconds: float = BODY_SECONDS) -> None:
+    def __init__(
+        self, app: ASGIApp, services: Services, in_work: RequestsInWork, body_seconds: float = BODY_SECONDS
+    ) -> None:
         self.app = app
+        self._in_work = in_work
         self._services = services
         self._refusals = Refusals()
         self._body_seconds = body_seconds
@@ -64,14 +75,20 @@ class Access:
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
             await send(message)
 
-        read = _limit(receive, self._body_seconds)
+        stop = scope["method"] == "POST" and _STOP.fullmatch(scope["path"]) is not None
+        read = _limit(receive, min(self._body_seconds, STOP_BODY_SECONDS) if stop else self._body_seconds)
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                if scope["path"].startswith(PREFIX) and scope["path"] not in WITHOUT_KEY:
-                    state["actor"] = await authenticate(
-                        self._services, headers.get(b"authorization", b"").decode("latin-1")
-                    )
-                await self.app(scope, read, answer)
+                if not scope["path"].startswith(PREFIX) or scope["path"] in WITHOUT_KEY:
+                    await self.app(scope, read, answer)
+                    return
+                state["actor"] = await authenticate(
+                    self._services, headers.get(b"authorization", b"").decode("latin-1")
+                )
+                with self._in_work.enter(state["actor"], (scope.get("client") or ("",))[0], stop=stop):
+                    await self.app(scope, read, answer)
+            except TooManyRequestsError as error:
+                await answer_problem(Request(scope), _too_many(error))(scope, receive, answer)
             except Problem as problem:
                 await answer_problem(Request(scope), problem)(scope, receive, answer)
             except Exception:
@@ -81,6 +98,15 @@ class Access:
             finally:
                 quiet = code == HTTPStatus.UNAUTHORIZED and not self._refusals.may_log(began)
                 _account(scope, code or 499, time.perf_counter() - began, quiet=quiet)
+
+
+def _too_many(error: TooManyRequestsError) -> Problem:
+    return Problem(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "too-many-requests",
+        f"{error}, and the rest is kept for stops; send it again in {RETRY_AFTER_SECONDS} s",
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS), "Connection": "close"},
+    )
 
 
 class Refusals:

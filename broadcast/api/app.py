@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from broadcast.api import problems
 from broadcast.api.access import BODY_SECONDS, Access
+from broadcast.api.connections import ConnectionLimits, RequestsInWork
 from broadcast.api.routes import alarms, alerts, audit, groups, trial_messages
 from broadcast.api.services import Services
 from broadcast.health.http_server import answer_probe
@@ -18,8 +19,10 @@ DESCRIPTION = """Publish an alert, reach every recipient by SMS, prove it.
 Errors are problem documents (RFC 9457). Every answer carries `X-Request-Id`."""
 
 
-def make_app(services: Services, *, body_seconds: float = BODY_SECONDS) -> FastAPI:
-    """The application over its services; it starts and stops nothing."""
+def make_app(
+    services: Services, *, limits: ConnectionLimits | None = None, body_seconds: float = BODY_SECONDS
+) -> FastAPI:
+    """The application over its services; it starts and stops nothing. `limits` are those of the settings, if None."""
     app = FastAPI(
         title="Tocsin",
         version="1",
@@ -31,7 +34,9 @@ def make_app(services: Services, *, body_seconds: float = BODY_SECONDS) -> FastA
     )
     app.state.services = services
     problems.install(app)
-    app.add_middleware(Access, services=services, body_seconds=body_seconds)
+    settings = services.settings
+    limits = limits or ConnectionLimits(settings.api_connections, settings.api_connections_per_address)
+    app.add_middleware(Access, services=services, in_work=RequestsInWork(limits), body_seconds=body_seconds)
     for router in (alarms.router, alerts.router, audit.router, groups.router, trial_messages.router):
         app.include_router(router)
     for path in ("/healthz", "/readyz", "/metrics"):

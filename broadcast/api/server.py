@@ -84,7 +84,7 @@ async def serve(settings: Settings, health: Health) -> AsyncIterator[str]:
     listener = _listen(settings)
     services = await Services.create(settings, health)
     config = uvicorn.Config(
-        make_app(services),
+        make_app(services, limits=limits),
         lifespan="off",
         access_log=False,
         log_config=None,

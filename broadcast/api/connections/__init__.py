@@ -4,6 +4,7 @@ from broadcast.api.connections.acceptor import accept_connections
 from broadcast.api.connections.connection_limits import ConnectionLimits, choose_limits
 from broadcast.api.connections.http_connection import HEAD_BYTES_MAX, HEAD_SECONDS, BoundedProtocol
 from broadcast.api.connections.open_connections import OpenConnections
+from broadcast.api.connections.requests_in_work import RequestsInWork, TooManyRequestsError
 
 __all__ = [
     "HEAD_BYTES_MAX",
@@ -11,6 +12,8 @@ __all__ = [
     "BoundedProtocol",
     "ConnectionLimits",
     "OpenConnections",
+    "RequestsInWork",
+    "TooManyRequestsError",
     "accept_connections",
     "choose_limits",
 ]

@@ -57,6 +57,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         (413, "More bytes than an alert may have"),
         (415, "A media type that is not read here"),
         (422, "Breaks a rule; `findings` name field and rule"),
+        (429, "Too many requests are in work; see Retry-After. A stop never gets this"),
         (503, "Something this stands on is away; see Retry-After"),
     )
 }
@@ -88,7 +89,7 @@ class CancelBody(BaseModel):
 
 def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
     """The problem documents that a route may answer with."""
-    return {code: PROBLEMS[code] for code in (401, 503, *codes)}
+    return {code: PROBLEMS[code] for code in (401, 429, 503, *codes)}
 
 
 async def read_targets(

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from broadcast.api.connections.acceptor import HANDSHAKE_SECONDS, HANDSHAKES_MAX
 from broadcast.api.server import serve as serve_api
 from broadcast.errors import SettingsError
 from broadcast.health import Health
@@ -77,3 +78,33 @@ async def test_probe_server_survives_nonsense_and_does_not_wait_for_idlers() -> 
         began = time.perf_counter()
     assert time.perf_counter() - began < 2.0
     idle.close()
+
+
+async def test_half_open_handshakes_keep_nobody_out(prepared: Prepared, served: Served, new_alert: NewAlert) -> None:
+    settings, token = prepared
+    settings = settings.model_copy(update={"api_tls_cert_file": CERTIFICATE, "api_tls_key_file": KEY})
+    async with served(settings, token, verify=ssl.create_default_context(cafile=str(CERTIFICATE))) as api:
+        await api.until_ready()
+        port = int(api.url.rpartition(":")[2])
+        hello = ssl.MemoryBIO()
+        with suppress(ssl.SSLWantReadError):
+            ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), hello, server_hostname="localhost").do_handshake()
+        begun = hello.read()
+        opened = []
+        for number in range(3 * HANDSHAKES_MAX):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            # Nothing, half of a first message, or all of it and never an answer.
+            writer.write((b"", begun[: len(begun) // 2], begun)[number % 3])
+            opened.append((reader, writer))
+        async with asyncio.timeout(HANDSHAKE_SECONDS):
+            async with httpx.AsyncClient(verify=ssl.create_default_context(cafile=str(CERTIFICATE))) as other:
+                answer = await other.post(
+                    f"{api.url}/v1/alerts", json=new_alert(), headers={"Authorization": f"Bearer {token}"}
+                )
+            assert answer.status_code == 202
+        # Each is closed: for a newer one, or because its time is over.
+        async with asyncio.timeout(4 * HANDSHAKE_SECONDS):
+            for reader, writer in opened:
+                with suppress(ConnectionError):
+                    await reader.read()
+                writer.close()
