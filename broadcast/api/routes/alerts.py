@@ -57,7 +57,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         (413, "More bytes than an alert may have"),
         (415, "A media type that is not read here"),
         (422, "Breaks a rule; `findings` name field and rule"),
-        (429, "Too many requests are in work; see Retry-After. A stop never gets this"),
+        (429, "Too many requests are in work; see Retry-After"),
         (503, "Something this stands on is away; see Retry-After"),
     )
 }
@@ -148,7 +148,7 @@ async def publish_alert(
     "/{alert_id}/cancel",
     status_code=HTTPStatus.ACCEPTED,
     response_model=CancelledBody,
-    responses=problems(404, 409, 422),
+    responses={code: PROBLEMS[code] for code in (401, 404, 409, 422, 503)},
 )
 async def cancel_alert(
     request: Request, alert_id: UUID, services: Backing, actor: Actor, body: CancelBody | None = None

@@ -50,7 +50,7 @@ async def test_publication_takes_cap_and_json_and_names_its_problems(document: d
         "application/xml",
         "text/xml",
     }
-    assert set(publish["responses"]) == {"202", "400", "401", "409", "413", "415", "422", "503"}
+    assert set(publish["responses"]) == {"202", "400", "401", "409", "413", "415", "422", "429", "503"}
     assert all(
         set(answer["content"]) == {"application/problem+json"}
         for code, answer in publish["responses"].items()
