@@ -14,6 +14,7 @@ from broadcast.audience.merging import Merged, merge, stage
 from broadcast.audience.report import Report
 from broadcast.audience.rows import COPIED, Converted, Reading, convert
 from broadcast.audience.source import Source
+from broadcast.cells.encodings import check_encoding
 from broadcast.cells.numbers import Form, check_region
 from broadcast.clock import monotonic
 from broadcast.database import Connection
@@ -77,6 +78,7 @@ class Options:
     `region` (ISO 3166) reads numbers without a country code, `form` says what all numbers without a plus sign are;
     `named` is field to title of a column, `skip_rows` lines before the header, `encoding` None if it is to be found.
     `number_key` is the key of the hashes by which people are known who asked to be erased or left alone.
+    Raises InputError for a region or an encoding that does not exist.
     """
 
     region: str | None = None
@@ -88,6 +90,11 @@ class Options:
     named: Mapping[str, str] = field(default_factory=dict)
     dry_run: bool = False
     number_key: bytes | None = None
+
+    def __post_init__(self) -> None:
+        check_region(self.region)
+        if self.encoding is not None:
+            check_encoding(self.encoding)
 
 
 class _DryRunError(Exception):

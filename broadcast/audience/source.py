@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import BinaryIO, TypeVar, cast
 
 from broadcast.cells.delimited import find_layout, find_quote_fault
-from broadcast.cells.encodings import Encoding, find_encoding, locate_error
+from broadcast.cells.encodings import Encoding, check_encoding, find_encoding, locate_error
 from broadcast.cells.headers import Columns, read_header
 from broadcast.errors import InputError
 
@@ -107,10 +107,7 @@ class Source:
                 return find_encoding(self._octets())
             except InputError as error:
                 raise InputError(f"{self.name} {error}") from None
-        try:
-            "".encode(encoding)
-        except LookupError:
-            raise InputError(f"encoding is {encoding!r}, which is none: name one such as utf-8 or cp1252") from None
+        check_encoding(encoding)
         return Encoding(encoding)
 
     def _head(self) -> str:

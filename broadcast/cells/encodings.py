@@ -43,6 +43,14 @@ class Encoding:
     note: str = ""
 
 
+def check_encoding(name: str) -> None:
+    """Raise InputError for a name that no encoding of text has."""
+    try:
+        "".encode(name)
+    except (LookupError, ValueError):
+        raise InputError(f"encoding is {name!r}, which is none: name one such as utf-8 or cp1252") from None
+
+
 def find_encoding(blocks: Iterable[bytes]) -> Encoding:
     """The encoding of a file given in blocks; raises InputError where two are mixed or none fits.
 

@@ -115,6 +115,8 @@ WRONG: list[tuple[str, dict[str, str], str]] = [
         for command in ("keys list", "database migrate")
         for query in ("sslmode=", "sslmode=bogus", "sslrootcert=/nope&sslmode=verify-full", "nonsense=1")
     ),
+    (f"recipients import {ROOT}/examples/people.csv --encoding foo", {}, "encoding is 'foo'"),
+    (f"recipients import {ROOT}/examples/people.csv --region Germany", {}, "region is 'Germany'"),
     ("up --routes examples/routes.toml", {"SMSC_PASSWORD": ""}, "examples/routes.toml"),
 ]
 """Commands with what is wrong in their settings, and what their error must name."""
