@@ -52,6 +52,8 @@ class RouteAccounts:
         """`slot` names this sender among the others of the route."""
         self._make_binds: Final = make_binds
         self._sent: Final[defaultdict[str, SlidingCount]] = defaultdict(make_sent_count)
+        for account in accounts:
+            begin_account(account.name)
         self.in_force: Final = [make_binds(account, self._sent[account.name]) for account in accounts]
         self._leaving: Final[dict[str, asyncio.Task[None]]] = {}
         self._drained: Final[list[AccountBinds]] = []
