@@ -16,10 +16,15 @@ from broadcast.cli.terminal.trial_attempts import (
 )
 from broadcast.cli.terminal.watching import NO_ACCOUNTS, read_accounts, read_routes
 from broadcast.errors import InputError
+from broadcast.lifecycle import FINAL_STATES, AlertState
 from broadcast.settings import load_settings
 from broadcast.text.printable import printable
 
 POLL_SECONDS = 0.25
+NOTHING_SENT = FINAL_STATES - {AlertState.COMPLETED}
+UNDECIDED = frozenset({AlertState.ACCEPTED, AlertState.EXPANDING})
+"""States of an alert whose audience is not resolved."""
+UNDECIDED_STEP = "it may still be sent: do not send another one; `broadcast alert show ALERT_ID` says whether it is"
 WAIT_SECONDS = 30.0
 
 
@@ -49,11 +54,11 @@ def command(number: str, account: str | None, text: str | None, wait_seconds: fl
                 + (f", account {account} only" if account else ""),
                 err=True,
             )
-        state = _await_end(api, sent["alert_id"], wait_seconds)
+        state, reason = _await_end(api, sent["alert_id"], wait_seconds)
         attempts = _read_attempts(api, sent)
         accounts = read_accounts(api, read_routes(api, sent["alert_id"])) if state == "queued" else NO_ACCOUNTS
-    next_step = NEXT_STEPS.get(state, "") if state != "delivered" else ""
-    meaning = MEANINGS.get(state, state)
+    next_step = UNDECIDED_STEP if state in UNDECIDED else NEXT_STEPS.get(state, "")
+    meaning = reason or MEANINGS.get(state, state)
     if sent["simulated"] and state == "delivered":
         meaning = SIMULATED_MEANING
     if as_json:
@@ -65,8 +70,7 @@ def command(number: str, account: str | None, text: str | None, wait_seconds: fl
         for alarm in (*accounts["unusable_accounts"], *accounts["slow_accounts"]):
             click.echo(printable(f"account {alarm['subject']}: {alarm['detail']}"), err=True)
         click.echo(state)
-        if state in MEANINGS:
-            click.echo(meaning, err=True)
+        click.echo(printable(meaning), err=True)
         if next_step:
             click.echo(next_step, err=True)
     if state != "delivered":
@@ -87,17 +91,21 @@ def _read_attempts(api: Client, sent: dict[str, Any]) -> list[dict[str, Any]]:
     return find_attempts(history["events"])
 
 
-def _await_end(api: Client, alert_id: str, wait_seconds: float) -> str:
+def _await_end(api: Client, alert_id: str, wait_seconds: float) -> tuple[str, str]:
+    """The state of the recipient, or of the alert where that says why nothing is sent, with its reason."""
     deadline = time.monotonic() + wait_seconds
     while True:
         alert = api.get(f"/v1/alerts/{alert_id}")
-        if alert["state"] in ("refused", "cancelled", "superseded"):
-            return f"{alert['state']}: {alert['reason'] or 'no reason given'}"
+        if alert["state"] in NOTHING_SENT and not alert["audience"]:
+            return alert["state"], alert["reason"] or "no reason given"
+        is_over = time.monotonic() >= deadline
         if alert["audience"]:
             counts = api.get(f"/v1/alerts/{alert_id}/summary")["counts"]
             reached = [state for state, count in counts.items() if count and state not in ("queued", "submitted")]
             if reached:
-                return str(reached[0])
-        if time.monotonic() >= deadline:
-            return "submitted" if alert["audience"] and counts["submitted"] else "queued"
+                return str(reached[0]), ""
+            if is_over:
+                return "submitted" if counts["submitted"] else "queued", ""
+        elif is_over:
+            return alert["state"], alert["reason"] or "its audience is being resolved"
         time.sleep(POLL_SECONDS)
