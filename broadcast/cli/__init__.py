@@ -2,10 +2,12 @@
 
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from errno import EDQUOT, EFBIG, EIO, ENOSPC
 from importlib import import_module
 from io import TextIOWrapper
+from typing import Any
 
 import click
 
@@ -42,6 +44,14 @@ MODULES = {"smsc": "broadcast.smsc.command", "test-send": "broadcast.cli.trial_m
 class LazyGroup(click.Group):
     """A group whose commands live in `broadcast.cli.<command>`, as the attribute `command`."""
 
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with _ending_where_nobody_reads():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _ending_where_nobody_reads():
+            return super().invoke(ctx)
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)
 
@@ -71,10 +81,8 @@ def main() -> None:
     """Entry of the console script: an error of ours is one message on stderr and exit code 1."""
     _prepare_streams()
     try:
-        root()
-    except BrokenPipeError:
-        _drop_stdout()
-        sys.exit(BROKEN_PIPE_EXIT_CODE)
+        with _ending_where_nobody_reads():
+            root()
     except BroadcastError as error:
         _tell(str(error))
         for path, rule, message in getattr(error, "findings", ()):
@@ -86,6 +94,16 @@ def main() -> None:
         _drop_stdout()
         _tell(f"the output cannot be written ({error.strerror}); make room, or write it to another place")
         sys.exit(1)
+
+
+@contextmanager
+def _ending_where_nobody_reads() -> Iterator[None]:
+    # click ends with 1 where it sees the error itself.
+    try:
+        yield
+    except BrokenPipeError:
+        _drop_stdout()
+        sys.exit(BROKEN_PIPE_EXIT_CODE)
 
 
 def _prepare_streams() -> None:

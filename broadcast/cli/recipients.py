@@ -8,7 +8,6 @@ from pathlib import Path
 
 import asyncpg
 import click
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from broadcast.audience.exclusions import Exclusion, read_exclusions, remove_exclusions
@@ -18,7 +17,7 @@ from broadcast.audience.rows import WISHES, mask
 from broadcast.cells.headers import HEADERS, read_mapping
 from broadcast.cells.numbers import Form, NumberError, check_region, readings
 from broadcast.cli.groups import with_directory
-from broadcast.cli.terminal.display import Table, print_table
+from broadcast.cli.terminal.display import Console, Table, print_table
 from broadcast.cli.terminal.ids import ID
 from broadcast.errors import InputError
 from broadcast.settings import load_settings

@@ -1,10 +1,13 @@
 """What long waits look like in a terminal: steps with their times, downloads and counts as bars; on stderr."""
 
+import errno
+import os
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console, Group
+from rich.console import Console as RichConsole
+from rich.console import Group
 from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
@@ -18,6 +21,13 @@ from broadcast.text.printable import printable
 
 PIPED_COLUMNS = 240
 """Where there is no terminal whose width counts, nothing may be cut or folded: somebody greps it."""
+
+
+class Console(RichConsole):
+    """A console whose output may lose its reader: that is an error, as for every other output."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 class Table(RichTable):

@@ -8,13 +8,12 @@ from itertools import count
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
 from broadcast.alarms import ACCOUNT_KINDS, ACCOUNT_LATE, ACCOUNT_THROTTLED
 from broadcast.api.client import Client
-from broadcast.cli.terminal.display import Table
+from broadcast.cli.terminal.display import Console, Table
 from broadcast.clock import utc_now
 from broadcast.lifecycle import FINAL_STATES, AlertState
 from broadcast.routing.simulation import Simulation, note_of

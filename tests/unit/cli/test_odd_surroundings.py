@@ -149,7 +149,7 @@ def test_no_command_breaks_in_odd_surroundings(tmp_path: Path) -> None:
         "BROADCAST_ROUTES_FILE": str(ROOT / "examples/routes.toml"),
         "SMSC_PASSWORD": "s3cret",
     }
-    tried = list(leaves(root))
+    tried = [*leaves(root), ("--help",), ("recipients", "import", "--help")]
     cases: list[dict[str, Any]] = []
     names: list[str] = []
     for name, changes in SURROUNDINGS.items():
@@ -178,6 +178,8 @@ def test_no_command_breaks_in_odd_surroundings(tmp_path: Path) -> None:
         env={name: value for name, value in os.environ.items() if not name.startswith("BROADCAST_")},
     )
     found = json.loads(result.read_text())
+    prints = {str(case["words"]) for case, ended in zip(cases, found, strict=True) if ended["out"]}
+    assert len(prints) > 3
     wrong = []
     for name, case, ended in zip(names, cases, found, strict=True):
         said = ended["out"] + ended["err"]
@@ -185,6 +187,8 @@ def test_no_command_breaks_in_odd_surroundings(tmp_path: Path) -> None:
             wrong.append(f"{name}: code {ended['code']}: {said[-300:]}")
         if any(secret in said for secret in SECRETS):
             wrong.append(f"{name}: shows a secret: {said[-300:]}")
+        if case["stdout"] == "broken" and str(case["words"]) in prints and ended["code"] != 141:
+            wrong.append(f"{name}: code {ended['code']} where nobody reads what it prints")
         is_told = case["stderr"] == "file" and case["stdout"] != "broken"
         if ended["code"] and not ended["err"] and is_told:
             wrong.append(f"{name}: code {ended['code']} without a word")
