@@ -106,7 +106,7 @@ async def reached(api: httpx.AsyncClient, alert_id: str, audience: int) -> dict[
     return summary
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(360)
 async def test_a_day_with_the_stack(tmp_path: Path) -> None:
     data = tmp_path / ODD_PATH
     person = Person(tmp_path, BROADCAST_DATA_DIR=str(data), **ODD_ENVIRONMENT)
