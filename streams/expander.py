@@ -26,6 +26,7 @@ from broadcast.alerts.expanding import (
 from broadcast.audience import ChunkRows
 from broadcast.clock import epoch_milliseconds
 from broadcast.database import create_pool, wait_for_database
+from broadcast.database.pool import REFUSED
 from broadcast.errors import PoisonError
 from broadcast.health import Health
 from broadcast.kafka.batches import fill_batches
@@ -86,7 +87,7 @@ class Expander:
             with bound_alert(expansion.alert_id):
                 async with self.turns.of(expansion.lane):
                     await self._handle(event, source, expansion)
-        except (asyncpg.DataError, OverflowError) as error:
+        except REFUSED as error:
             raise PoisonError(f"the expansion holds a value that cannot be: {error}") from None
 
     async def _handle(self, event: Event, source: Source, expansion: Expansion) -> None:

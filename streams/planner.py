@@ -18,6 +18,7 @@ from broadcast.alerts.planning import Planned, Planning
 from broadcast.alerts.store import durable_transaction
 from broadcast.clock import utc_now
 from broadcast.database import create_pool, wait_for_database
+from broadcast.database.pool import REFUSED
 from broadcast.duties import unless_stopped
 from broadcast.errors import PoisonError
 from broadcast.health import Health
@@ -91,7 +92,7 @@ class Planner:
         try:
             async with durable_transaction(self.pool) as connection:
                 return await Planning(connection, asked, offset, self.settings, self.routes, utc_now()).plan()
-        except (asyncpg.DataError, OverflowError) as error:
+        except REFUSED as error:
             raise PoisonError(f"the alert holds a value that cannot be stored: {error}") from None
 
 

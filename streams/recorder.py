@@ -14,8 +14,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from broadcast import metrics
-from broadcast.audit.attempts.poison import PoisonWriter
+from broadcast.audit.attempts.poison import PoisonWriter, Refusals
 from broadcast.audit.attempts.recording import ABANDONED, QUIET_SECONDS, Recording, open_recording
+from broadcast.audit.errors import RefusedError
 from broadcast.audit.undelivered import OtherRoutes, other_routes
 from broadcast.audit.watch.outcome_alarms import OutcomeWatch
 from broadcast.audit.watch.sweep import sweep_forever
@@ -61,6 +62,7 @@ class Recorder:
         )
         self.assignments: Final = Assignments(self.consumer)
         self.poison_writer: Final = PoisonWriter(settings)
+        self.refusals: Final = Refusals()
         self.others: Final = others
         self._pause: Final = Backoff()
         self._ended: Final = asyncio.Event()
@@ -81,6 +83,8 @@ class Recorder:
                     continue  # read between a new assignment and the listener's call
                 except OffsetOutOfRangeError as error:
                     log.warning("offsets_lost", error=str(error))
+                except RefusedError as error:
+                    log.warning("batch_halved", error=str(error), records_next=self.refusals.most)
                 except ABANDONED as error:
                     log.warning("batch_abandoned", error=repr(error))
                     await self._pause.sleep()
@@ -108,7 +112,9 @@ class Recorder:
                 self._written, self._recording = self._recording.written, None
 
     async def _record(self, assignment: Assignment, stop: asyncio.Event) -> None:
-        async with open_recording(self.settings, assignment, self.poison_writer, self.others) as recording:
+        async with open_recording(
+            self.settings, assignment, self.poison_writer, self.refusals, others=self.others
+        ) as recording:
             if recording.assignment.revoked:
                 return
             self._recording = recording

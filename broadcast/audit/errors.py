@@ -17,6 +17,10 @@ class StaleError(Exception):
     """What the recorder remembers is not what PostgreSQL holds: read it again, then do the batch again."""
 
 
+class RefusedError(Exception):
+    """PostgreSQL refuses a batch for a record in it: read again from the end of the evidence, in smaller batches."""
+
+
 class AmbiguousError(Exception):
     """Several attempts fit one receipt: the whole transaction must be done again with `exact`."""
 

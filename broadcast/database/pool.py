@@ -39,6 +39,16 @@ TRANSIENT: tuple[type[BaseException], ...] = (
 )
 """Errors of a transaction that another one was in the way of: the server is there, and it may be tried again."""
 
+REFUSED: tuple[type[Exception], ...] = (
+    asyncpg.DataError,
+    asyncpg.ProgramLimitExceededError,
+    asyncpg.CheckViolationError,
+    asyncpg.NotNullViolationError,
+    OverflowError,
+    UnicodeError,
+)
+"""Errors of a value that PostgreSQL does not take: it will not take it later either."""
+
 CONNECT_TIMEOUT_SECONDS = 5.0
 
 COMMAND_TIMEOUT_SECONDS = 60.0

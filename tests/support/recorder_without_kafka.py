@@ -1,6 +1,6 @@
 """A recorder without Kafka: records are given to it, and its batches are written by the real statements."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -9,7 +9,7 @@ import asyncpg
 import msgspec
 
 from broadcast.audience.chunks import GENESIS, chain, chunk_digest
-from broadcast.audit.attempts.batch import Batch, Recorded, commit_batch
+from broadcast.audit.attempts.batch import NONE_REFUSED, Batch, Recorded, commit_batch
 from broadcast.audit.attempts.receipts import ParkedCache
 from broadcast.audit.chunk_states.chunk_ends import ChunkEnds
 from broadcast.audit.evidence.chain import RawRecord
@@ -42,8 +42,9 @@ class RecorderWithoutKafka:
         statuses: Sequence[Status | bytes] = (),
         receipts: Sequence[Receipt | bytes] = (),
         timestamp: int = 1_000,
+        refused: Mapping[int, str] = NONE_REFUSED,
     ) -> Recorded:
-        """Record these as one batch, with timestamps from that one on."""
+        """Record these as one batch, with timestamps from that one on; `refused` are offsets, each with an error."""
         await self.ids.reserve(self.connection, 2)
         batch = Batch()
         for topic, values in ((STATUSES, statuses), (RECEIPTS, receipts)):
@@ -61,7 +62,7 @@ class RecorderWithoutKafka:
             ]
             add = batch.add_statuses if topic == STATUSES else batch.add_receipts
             # A transaction's end takes an offset too.
-            self.positions[topic] = add(self.ids.take(), position, records, records[-1].offset + 2)
+            self.positions[topic] = add(self.ids.take(), position, records, records[-1].offset + 2, refused)
         return await commit_batch(
             self.connection,
             batch,

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import asyncpg
 
@@ -29,13 +30,16 @@ _COPY_BYTES = 256 * 1024
 
 _TRIES = 20
 
+NONE_REFUSED: Mapping[int, str] = MappingProxyType({})
+
 
 @dataclass(slots=True)
 class Batch:
     """Decoded records of both topics: one segment a partition, statuses by segment id, receipts by their match.
 
     `receipt_count` counts receipts before they were merged; `oldest_at` is the timestamp of the oldest record.
-    `unreadable` are deliveries that nobody could read, each with its segment's id.
+    `unreadable` are deliveries that nobody could read, each with its segment's id. `refused` are the segment's id, the
+    offset and the error of each record that PostgreSQL refuses: it is evidence and poison, and nothing else.
     """
 
     segments: list[Segment] = field(default_factory=list)
@@ -43,18 +47,33 @@ class Batch:
     receipts: dict[int, MergedReceipt] = field(default_factory=dict)
     poison: list[tuple[str, int, Poison]] = field(default_factory=list)
     unreadable: list[tuple[int, Unreadable]] = field(default_factory=list)
+    refused: list[tuple[int, int, str]] = field(default_factory=list)
     receipt_count: int = 0
     oldest_at: int = 0
 
-    def add_statuses(self, segment_id: int, position: Position, records: Sequence[Record], to_offset: int) -> Position:
-        """Add what was read from one partition of statuses; the position after it."""
-        read = read_statuses(records)
+    def add_statuses(
+        self,
+        segment_id: int,
+        position: Position,
+        records: Sequence[Record],
+        to_offset: int,
+        refused: Mapping[int, str] = NONE_REFUSED,
+    ) -> Position:
+        """Add what was read from one partition of statuses; the position after it. `refused` are errors by offset."""
+        read = read_statuses(self._set_apart(segment_id, position, records, refused) if refused else records)
         self.statuses.append((segment_id, read))
         return self._add(segment_id, position, records, to_offset, read.poison)
 
-    def add_receipts(self, segment_id: int, position: Position, records: Sequence[Record], to_offset: int) -> Position:
-        """Add what was read from one partition of receipts; the position after it."""
-        read = read_receipts(records)
+    def add_receipts(
+        self,
+        segment_id: int,
+        position: Position,
+        records: Sequence[Record],
+        to_offset: int,
+        refused: Mapping[int, str] = NONE_REFUSED,
+    ) -> Position:
+        """Add what was read from one partition of receipts; the position after it. `refused` are errors by offset."""
+        read = read_receipts(self._set_apart(segment_id, position, records, refused) if refused else records)
         merge_receipts(read.values, read.timestamps, segment_id, self.receipts)
         self.receipt_count += len(read.values)
         self.unreadable += [(segment_id, one) for one in read.unreadable]
@@ -65,6 +84,16 @@ class Batch:
         segment, position = position.extend(segment_id, (), to_offset)
         self.segments.append(segment)
         return position
+
+    def _set_apart(
+        self, segment_id: int, position: Position, records: Sequence[Record], refused: Mapping[int, str]
+    ) -> list[Record]:
+        for record in records:
+            if record.offset in refused:
+                error = refused[record.offset]
+                self.refused.append((segment_id, record.offset, error))
+                self.poison.append((position.topic, position.partition, Poison(record, error)))
+        return [record for record in records if record.offset not in refused]
 
     def _add(
         self, segment_id: int, position: Position, records: Sequence[Record], to_offset: int, poison: Sequence[Poison]
@@ -160,6 +189,7 @@ async def _commit_once(  # noqa: PLR0917 (called once)
     async with connection.transaction():
         await add_segments(connection, batch.segments)
         await _add_unreadable(connection, batch.unreadable, accounts)
+        await _add_refused(connection, batch.refused)
         if not await delete_parked(connection, rows.joined_parked):
             raise StaleError("a parked receipt was joined by another recorder")
         if rows.count:
@@ -206,6 +236,14 @@ async def _add_unreadable(
                 (evidence_id, one.offset, accounts.get(one.receipt.account.replace("\0", "")), one.received_at)
                 for evidence_id, one in unreadable
             ],
+        )
+
+
+async def _add_refused(connection: asyncpg.Connection, refused: Sequence[tuple[int, int, str]]) -> None:
+    """List records that PostgreSQL refuses: nothing but the evidence and a dead letter holds them."""
+    if refused:
+        await connection.copy_records_to_table(
+            "refused_records", columns=("evidence_id", "record_offset", "error"), records=refused
         )
 
 

@@ -13,6 +13,7 @@ from broadcast.audit.codes import STATE_CODE_OF_RECEIPT, SUBMITTED
 from broadcast.audit.errors import AmbiguousError
 from broadcast.audit.outcomes.outcome_counts import (
     DELIVERED,
+    LAST_SLOT,
     NO_ACCOUNT,
     SLOT_SECONDS,
     WINDOW,
@@ -49,7 +50,7 @@ _NEWEST_EARLIER = f"""
 _SINGLY = f"receipt_state IN ({', '.join(map(str, sorted(UNDELIVERED_CODES)))}) AND account = ANY ($7::int[])"
 """Only attempts whose recipient must be known, although nobody else has to be counted anew for them."""
 
-_SLOT = f"((milliseconds - latency) / {SLOT_SECONDS * 1000})::int"
+_SLOT = f"least((milliseconds - latency) / {SLOT_SECONDS * 1000}, {LAST_SLOT})::int"
 """Slot of the submit, from what is there: integers cost next to nothing, one more instant a tenth of the join."""
 
 _JOIN = f"""

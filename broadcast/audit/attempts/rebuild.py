@@ -12,6 +12,7 @@ from broadcast.audit.attempts.receipts import MergedReceipt, merge_receipts
 from broadcast.audit.chunk_states.checking import check_counters
 from broadcast.audit.codes import CODE_OF_OUTCOME
 from broadcast.audit.errors import ODD_VALUES
+from broadcast.audit.evidence.chain import RawRecord
 from broadcast.audit.evidence.segments import read_records
 from broadcast.audit.message_key import message_key
 from broadcast.audit.receipt_owner import find_owners
@@ -47,7 +48,7 @@ LIMIT $1
 class Rebuild:
     """What the comparison found: how many attempts and receipts were derived, and the first faults in words.
 
-    `unreadable` are deliveries that the evidence keeps raw.
+    `unreadable` are deliveries that the evidence keeps raw, `refused` are records that PostgreSQL did not take.
     """
 
     segments: int = 0
@@ -55,6 +56,7 @@ class Rebuild:
     receipts: int = 0
     parked: int = 0
     unreadable: int = 0
+    refused: int = 0
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -117,7 +119,7 @@ async def _check_segment(  # noqa: PLR0917 (called once)
     in_table: dict[int, int],
     joined: list["array[int]"],
 ) -> None:
-    records = await read_records(connection, segment)
+    records = await _leave_out_refused(connection, found, segment, await read_records(connection, segment))
     if topic.endswith("statuses.v1"):
         statuses = read_statuses(records)
         await _check_statuses(connection, found, segment, statuses.values, statuses.timestamps)
@@ -131,6 +133,19 @@ async def _check_segment(  # noqa: PLR0917 (called once)
     await _check_receipts(connection, found, segment, merged.values(), joined)
     await _check_unreadable(connection, found, segment, {one.offset for one in receipts.unreadable})
     found.receipts += len(receipts.values)
+
+
+async def _leave_out_refused(
+    connection: Connection, found: Rebuild, segment: int, records: list[RawRecord]
+) -> list[RawRecord]:
+    rows = await connection.fetch("SELECT record_offset FROM refused_records WHERE evidence_id = $1", segment)
+    if not rows:
+        return records
+    refused = {row["record_offset"] for row in rows}
+    found.refused += len(refused)
+    for offset in sorted(refused - {record.offset for record in records}):
+        found.add_fault(f"segment {segment}: the refused record at offset {offset} is listed and not there")
+    return [record for record in records if record.offset not in refused]
 
 
 async def _check_statuses(

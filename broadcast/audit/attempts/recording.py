@@ -13,10 +13,10 @@ from aiokafka import ConsumerRecord, TopicPartition
 from broadcast.alarms import is_log_intact
 from broadcast.audit.attempts.batch import Batch, commit_batch
 from broadcast.audit.attempts.metrics import report_batch
-from broadcast.audit.attempts.poison import PoisonWriter
+from broadcast.audit.attempts.poison import REFUSALS, PoisonWriter, Refusals
 from broadcast.audit.attempts.receipts import ParkedCache
 from broadcast.audit.chunk_states.chunk_ends import ChunkEnds
-from broadcast.audit.errors import StaleError
+from broadcast.audit.errors import RefusedError, StaleError
 from broadcast.audit.evidence.continuity import confirm_positions
 from broadcast.audit.evidence.segments import Position, SegmentIds
 from broadcast.audit.session import open_session
@@ -43,7 +43,7 @@ SHARDS: Final = 64
 ABANDON_SECONDS: Final = 1.0
 """For a write that is cancelled to end in order; then its connection is closed."""
 
-ABANDONED: tuple[type[BaseException], ...] = (*AWAY, *TRANSIENT, StaleError, asyncpg.QueryCanceledError)
+ABANDONED: tuple[type[BaseException], ...] = (*AWAY, *TRANSIENT, StaleError, RefusedError, asyncpg.QueryCanceledError)
 """After these it is open whether a batch was written: look into the evidence and begin from its end."""
 
 
@@ -61,6 +61,7 @@ class Recording:
         positions: Mapping[TopicPartition, Position],
         poison_writer: PoisonWriter,
         *,
+        refusals: Refusals,
         others: OtherRoutes,
         log_intact: bool,
     ) -> None:
@@ -71,6 +72,7 @@ class Recording:
         self._shard: Final = crc32(settings.slot.encode()) % SHARDS
         self._connection: Final = connection
         self._poison_writer: Final = poison_writer
+        self._refusals: Final = refusals
         self._others: Final = others
         self._ids: Final = SegmentIds()
         self._accounts: Final[dict[str, int]] = {}
@@ -140,8 +142,11 @@ class Recording:
         return self._writing is None and monotonic() - self._began_at >= BATCH_SECONDS
 
     async def build_batch(self, reached: Mapping[TopicPartition, int]) -> Batch:
-        """A batch of everything that is pending; `reached` are the offsets after it."""
+        """A batch of what is pending, up to the limit of records; `reached` are the offsets after all of it."""
         pending, self._pending = self._pending, defaultdict(list)
+        if self._refusals.most is not None:
+            reached = dict(reached)
+            self._leave_pending(pending, reached, self._refusals.most)
         if self._writing is None:
             await self._reserve_ids()
         batch = Batch()
@@ -151,8 +156,23 @@ class Recording:
                     self.positions[tp] = batch.add_none(self._ids.take(), self.positions[tp], reached[tp])
                 continue
             add = batch.add_statuses if tp.topic == self._names.statuses else batch.add_receipts
-            self.positions[tp] = add(self._ids.take(), self.positions[tp], pending[tp], reached[tp])
+            refused = self._refusals.of(tp.topic, tp.partition)
+            self.positions[tp] = add(self._ids.take(), self.positions[tp], pending[tp], reached[tp], refused)
         return batch
+
+    def _leave_pending(
+        self, pending: dict[TopicPartition, list[ConsumerRecord]], reached: dict[TopicPartition, int], most: int
+    ) -> None:
+        for tp in sorted(pending):
+            records = pending[tp]
+            if len(records) > most:
+                self._pending[tp] = records[most:]
+                reached[tp] = records[most].offset
+                if most:
+                    pending[tp] = records[:most]
+                else:
+                    del pending[tp]
+            most -= min(most, len(records))
 
     def begin_write(self, batch: Batch) -> None:
         """Write a batch in a task of its own; `take_written` comes first."""
@@ -188,16 +208,21 @@ class Recording:
 
     async def _write(self, batch: Batch) -> Mapping[TopicPartition, int]:
         await self._poison_writer.write(batch.poison)
-        recorded = await commit_batch(
-            self._connection,
-            batch,
-            parked=self._parked,
-            accounts=self._accounts,
-            chunks=self._chunks,
-            shard=self._shard,
-            log_intact=self.log_intact,
-            others=self._others,
-        )
+        try:
+            recorded = await commit_batch(
+                self._connection,
+                batch,
+                parked=self._parked,
+                accounts=self._accounts,
+                chunks=self._chunks,
+                shard=self._shard,
+                log_intact=self.log_intact,
+                others=self._others,
+            )
+        except REFUSALS as error:
+            self._refusals.note_refused(batch.segments, error)
+            raise RefusedError(repr(error)) from error
+        self._refusals.note_written(batch.segments, BATCH_RECORDS)
         report_batch(batch, recorded, self._accounts)
         await self._reserve_ids()
         return {TopicPartition(one.topic, one.partition): one.to_offset for one in batch.segments}
@@ -208,18 +233,30 @@ class Recording:
 
 @asynccontextmanager
 async def open_recording(
-    settings: Settings, assignment: Assignment, poison_writer: PoisonWriter, others: OtherRoutes
+    settings: Settings,
+    assignment: Assignment,
+    poison_writer: PoisonWriter,
+    refusals: Refusals,
+    *,
+    others: OtherRoutes,
 ) -> AsyncIterator[Recording]:
     """A recording that begins where the evidence of each partition ends; PostgreSQL is waited for.
 
-    `others` are the routes of what is undelivered. Raises `KafkaError` while the broker is away.
+    `refusals` outlive it. `others` are the routes of what is undelivered. Raises `KafkaError` while the broker is away.
     """
     connection = await wait_for_database("recorder", lambda: open_session(settings))
     try:
         positions = await confirm_positions(settings, connection, assignment.partitions)
         log_intact = await is_log_intact(connection)
         recording = Recording(
-            settings, connection, assignment, positions, poison_writer, others=others, log_intact=log_intact
+            settings,
+            connection,
+            assignment,
+            positions,
+            poison_writer,
+            refusals=refusals,
+            others=others,
+            log_intact=log_intact,
         )
     except BaseException:
         connection.terminate()

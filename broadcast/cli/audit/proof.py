@@ -74,6 +74,11 @@ def rebuild(check: bool, as_json: bool) -> None:
             click.echo(f"{counted(found.parked, 'receipt', 'is', 'are')} parked: no attempt has the message id")
         if found.unreadable:
             click.echo(f"deliveries that could not be read: {found.unreadable:,} (`broadcast audit unreadable`)")
+        if found.refused:
+            click.echo(
+                f"{counted(found.refused, 'record', 'was', 'were')} refused by PostgreSQL, and no attempt holds "
+                "what they say: they are dead letters (`broadcast deadletters list`)"
+            )
         for fault in found.faults:
             click.echo(f"FAULT {printable(str(fault))}")
         click.echo("equal" if found.sound else "NOT equal")

@@ -9,7 +9,7 @@ from broadcast.audit import rebuild_check, verify
 from broadcast.audit.chunk_states.upkeep import Upkeep
 from schemas.receipt import RawDelivery, Receipt, ReceiptState
 from schemas.status import Outcome, Status
-from tests.support.recorder_without_kafka import Alerts, RecorderWithoutKafka
+from tests.support.recorder_without_kafka import STATUSES, Alerts, RecorderWithoutKafka
 
 T = 1_760_000_000_000
 ODD = {
@@ -37,6 +37,7 @@ NOT_PROVEN = {
     "evidence": {"recorded_at"},
     "parked_receipts": {"received_at", "state", "error", "parked_at", "account", "by_text"},
     "unreadable_deliveries": {"account", "received_at"},
+    "refused_records": {"error", "refused_at"},
 }
 """Columns of which a changed value need not be found (None: any): nothing that evidence says follows from them."""
 
@@ -75,6 +76,8 @@ async def recorded_alert(recorder: RecorderWithoutKafka, alerts: Alerts) -> UUID
             *(Receipt("sim", f"9-1-{part}", ReceiptState.DELIVERED, 9, received_at=T + 9) for part in (1, 2)),
         ],
     )
+    offset = recorder.positions[STATUSES].offset
+    await recorder.write([accepted(11), accepted(11, 2)], refused={offset: "out of range"})
     raw = Receipt("sim", "", ReceiptState.UNKNOWN, raw=RawDelivery("no message id"), received_at=T)
     await recorder.write(receipts=[Receipt("sim", "stranger", ReceiptState.DELIVERED, 5, received_at=T), raw])
     return alert_id

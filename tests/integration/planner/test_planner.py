@@ -1,6 +1,7 @@
 """The planner on a real broker and a real database: what is asked, what is stored, what follows."""
 
 import json
+import random
 from collections.abc import AsyncIterator, MutableMapping
 from datetime import UTC, datetime
 from uuid import UUID
@@ -351,6 +352,20 @@ async def test_a_key_near_the_largest_record_becomes_a_dead_letter(stage: Contro
     letter = msgspec.json.decode(record.value, type=DeadLetter)
     assert (letter.value, letter.truncated) == (b"x", True)
     assert letter.key == b"k" * 10_000
+
+
+async def test_an_alert_that_postgresql_has_no_room_for_becomes_a_dead_letter(stage: Control) -> None:
+    await stage.connection.execute("CREATE INDEX narrow ON alerts ((document::text))")
+    wide = alert_content(["riverside"], note=random.Random(1).randbytes(10_000).hex())
+    content = alert_content(["riverside"])
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", wide, content)
+        await stage.state(id_of(content), "expanding")
+        (record,) = await stage.until(lambda: stage.read("deadletters.v1"))
+    letter = msgspec.json.decode(record.value, type=DeadLetter)
+    assert (letter.offset, letter.stage) == (0, "planner")
+    assert "index row requires" in letter.error
+    assert await stage.row(id_of(wide)) is None
 
 
 async def test_a_restart_begins_where_the_position_is(stage: Control) -> None:
