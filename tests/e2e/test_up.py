@@ -249,12 +249,12 @@ async def check_decisions(person: Person) -> None:
         alert_id = waits["alert_id"]
         assert waits["state"] == "accepted"
         assert "waits for the planner" in waits["reason"]
-        trial = await person.ask("test-send", "--wait", "0", "--json", "+4915112345678", code=1)
-        assert trial["state"] == "accepted"
-        assert "waits for the planner" in trial["meaning"]
         listed = (await person.run("alert", "list", "--json", "--limit", "1")).strip()
         assert json.loads(listed)["identifier"] == "E2E-WAITS"
         assert "waits for the planner" in await person.run("alert", "show", alert_id)
+        trial = await person.ask("test-send", "--wait", "0", "--json", "+4915112345678", code=1)
+        assert trial["state"] == "accepted"
+        assert "waits for the planner" in trial["meaning"]
         await person.run("alert", "cancel", alert_id, "--reason", "wrong text")
         shown = await person.ask("alert", "show", alert_id, "--json")
         assert shown["state"] == "cancelled"
