@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from broadcast import metrics
@@ -91,6 +91,9 @@ class Access:
                 await answer_problem(Request(scope), _too_many(error))(scope, receive, answer)
             except Problem as problem:
                 await answer_problem(Request(scope), problem)(scope, receive, answer)
+            except ClientDisconnect:
+                # There is nobody to answer, and nothing of ours has failed.
+                code = None
             except Exception:
                 log.exception("request_failed")
                 if code is None:

@@ -123,7 +123,7 @@ async def serve(settings: Settings, health: Health) -> AsyncIterator[str]:
 
 async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
-    # Reading a large alert keeps the interpreter for so long at a time, while a stop may be waiting.
+    # Reading a large alert of another client of Kafka keeps the interpreter for so long at a time, in a thread.
     sys.setswitchinterval(SWITCH_SECONDS)
     async with serve(settings, health):
         await stop.wait()

@@ -349,3 +349,18 @@ async def test_a_fault_of_ours_is_a_problem_too_and_tells_nothing(api: Api) -> N
     api.services.register = None  # type: ignore[assignment]
     body = check(await api.publish(alert()), 500, "fault")
     assert "register" not in json.dumps(body)
+
+
+async def test_a_client_that_goes_before_its_body_is_there_is_no_fault_of_ours(api: Api) -> None:
+    headers = [(b"authorization", f"Bearer {TOKEN}".encode()), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/alerts", "query_string": b"", "headers": headers}
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        raise AssertionError(f"nobody is there for {message}")
+
+    with capture_logs() as logs:
+        await make_app(api.services)(scope, receive, send)
+    assert [(line["event"], line["code"]) for line in logs] == [("request_answered", 499)]
