@@ -6,22 +6,32 @@ It is frozen again and again, at any moment, until it is found to hold what the 
 import asyncio
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
-import asyncpg
 import pytest
-from aiokafka import TopicPartition
 
 from broadcast.clock import monotonic
 from broadcast.embedded.processes.child import Process
-from broadcast.kafka.clients import make_consumer
-from schemas.lane import LANES, Lane
+from schemas.lane import Lane
 from tests.fault import report
 from tests.fault.accounting import draw_up, wait_final
-from tests.fault.system import COMMON, FAST, IN_DOUBT_LIMIT, SLOW, SystemUnderTest
+from tests.fault.holding import (
+    Held,
+    alerts,
+    anything,
+    are_completed,
+    ask,
+    expansions,
+    in_transaction,
+    reading,
+    sending,
+    sweeping,
+    writing,
+)
+from tests.fault.system import COMMON, FAST, IN_DOUBT_LIMIT, SystemUnderTest
 from tests.support.waiting import eventually
 
 SYSTEM = COMMON
@@ -36,63 +46,6 @@ SETTLE_SECONDS = 0.03
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-Held = Callable[[SystemUnderTest, str, str], Awaitable[bool]]
-"""Whether the process of a stage in a slot, which is frozen now, holds what the case is about."""
-
-
-async def in_transaction(system: SystemUnderTest, stage: str, slot: str) -> bool:
-    """It has a transaction of PostgreSQL open, and with it its locks."""
-    return await _ask(
-        system,
-        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND backend_xid IS NOT NULL "
-        "AND wait_event_type = 'Client')",
-        f"tocsin {stage} {slot}",
-    )
-
-
-async def sweeping(system: SystemUnderTest, stage: str, slot: str) -> bool:
-    """It holds the lease of the sweep."""
-    return await _ask(
-        system,
-        "SELECT EXISTS (SELECT FROM leases WHERE name = 'sweep' AND holder LIKE $1 || ' on %' AND ends_at > now())",
-        f"tocsin {stage} {slot}",
-    )
-
-
-async def anything(_system: SystemUnderTest, _stage: str, _slot: str) -> bool:
-    """Wherever it is."""
-    return True
-
-
-def kafka_transaction_on(topics: Callable[[SystemUnderTest], dict[str, int]]) -> Held:
-    """It has a transaction of Kafka open on these topics, by their partitions: readers see less than is there."""
-
-    async def held(system: SystemUnderTest, _stage: str, _slot: str) -> bool:
-        partitions = [TopicPartition(topic, one) for topic, count in topics(system).items() for one in range(count)]
-        ends = []
-        for level in ("read_committed", "read_uncommitted"):
-            consumer = make_consumer(system.settings, isolation_level=level)
-            await consumer.start()
-            try:
-                ends.append(await consumer.end_offsets(partitions))
-            finally:
-                await consumer.stop()
-        return any(ends[1][one] > ends[0][one] for one in partitions)
-
-    return held
-
-
-def expansions(system: SystemUnderTest) -> dict[str, int]:
-    return {system.names.expansions(lane): system.settings.expansion_partitions for lane in LANES}
-
-
-def statuses(system: SystemUnderTest) -> dict[str, int]:
-    return {system.names.statuses: system.settings.status_partitions}
-
-
-def jobs(system: SystemUnderTest) -> dict[str, int]:
-    return {system.names.jobs("simulated", lane): 4 for lane in LANES}
-
 
 @dataclass(frozen=True)
 class Case:
@@ -104,12 +57,12 @@ class Case:
 
 
 CASES = (
-    Case("planner in a transaction of PostgreSQL", "planner", in_transaction),
-    Case("planner in a transaction of Kafka", "planner", kafka_transaction_on(expansions)),
+    Case("planner in a transaction of PostgreSQL", "planner", writing("alerts", "alert_events")),
+    Case("planner in a transaction of Kafka", "planner", reading(alerts)),
     Case("expander in a transaction of PostgreSQL", "expander", in_transaction),
-    Case("expander in a transaction of Kafka", "expander", kafka_transaction_on(jobs)),
-    Case("sender in a transaction of Kafka", "sender", kafka_transaction_on(statuses)),
-    Case("recorder in a transaction of PostgreSQL", "recorder", in_transaction),
+    Case("expander in a transaction of Kafka", "expander", reading(expansions)),
+    Case("sender in a transaction of Kafka", "sender", sending),
+    Case("recorder in a transaction of PostgreSQL", "recorder", writing("evidence")),
     Case("recorder with the lease of the sweep", "recorder", sweeping),
     Case("API", "api", anything),
 )
@@ -123,8 +76,10 @@ class Broadcasts:
     system: SystemUnderTest
     alerts: list[UUID] = field(default_factory=list)
 
-    async def keep_coming(self) -> None:
+    async def keep_coming(self, over: asyncio.Event) -> None:
         for _ in range(ROUNDS):
+            if over.is_set():
+                return
             self.alerts += await self.system.produce([self.system.alert(SMALL, Lane.PRIORITY) for _ in range(2)])
             await asyncio.sleep(0.3)
 
@@ -138,17 +93,21 @@ async def test_a_process_that_freezes_stops_nobody_and_is_named(system: SystemUn
     await system.begin(SMALL * (2 * ROUNDS + 10))
     broadcasts = Broadcasts(system)
     async with replicas(system, case.stage) as processes:
-        coming = asyncio.create_task(broadcasts.keep_coming())
-        slot = await freeze(system, case, processes, random.Random(seed))
-        frozen_at = monotonic()
+        over = asyncio.Event()
+        coming = asyncio.create_task(broadcasts.keep_coming(over))
         try:
-            coming.cancel()
-            with suppress(asyncio.CancelledError):
-                await coming
+            slot, held = await freeze(system, case, processes, random.Random(seed))
+        finally:
+            frozen_at = monotonic()
+            over.set()
+            await coming
+        printed = len(log_of(system, case.stage, slot))
+        try:
             done, named = await others_go_on(system, case, f"{case.stage} {slot}", broadcasts, frozen_at)
         finally:
             processes[slot].kill(signal.SIGCONT)
         await silent_no_more(system, f"{case.stage} {slot}")
+        gave_up = await gives_up(system, case.stage, slot, printed)
         await system.pace(FAST)
         await wait_final(system, broadcasts.alerts, budget_seconds=90)
     account = await draw_up(system, broadcasts.alerts, expected_alarms=("queued_without_lag",))
@@ -160,49 +119,10 @@ async def test_a_process_that_freezes_stops_nobody_and_is_named(system: SystemUn
         allowed=allowed,
         seconds=monotonic() - began_at,
         seed=seed,
-        note=f"another alert completed after {done:.1f} s, named after {named:.1f} s",
+        note=f"all alerts completed after {done:.1f} s, named after {named:.1f} s; held {held}; then {gave_up}",
     )
     report.add(entry, account)
     account.check(duplicates_at_most=allowed)
-
-
-async def test_a_client_that_freezes_with_the_row_of_an_alert_stops_nobody(system: SystemUnderTest) -> None:
-    """As psql does: it has no name and sets no limit, and its alert is cancelled meanwhile."""
-    began_at = monotonic()
-    await system.begin(11 * SMALL)
-    await system.pace(SLOW)
-    first = await system.publish(system.alert(10 * SMALL))
-    await eventually(lambda: has_audience(system, first), "the first alert is on its way", within_seconds=30)
-    client = await asyncpg.connect(system.settings.database_url.get_secret_value())
-    try:
-        transaction = client.transaction()
-        await transaction.start()
-        await client.execute("SET idle_in_transaction_session_timeout = 0")
-        await client.execute("SELECT FROM alerts WHERE alert_id = $1 FOR UPDATE", first)
-        (await system.client.post(f"/v1/alerts/{first}/cancel", json={"reason": "over"})).raise_for_status()
-        frozen_at = monotonic()
-        other = await system.publish(system.alert(SMALL, Lane.IMMEDIATE))
-        await eventually(lambda: is_completed(system, other), "another alert", within_seconds=BUDGET_SECONDS)
-        done = monotonic() - frozen_at
-        assert await _ask(
-            system,
-            "SELECT EXISTS (SELECT FROM alarms WHERE kind = 'lock_held' AND subject LIKE '%pid ' || $1)",
-            str(client.get_server_pid()),
-        )
-    finally:
-        client.terminate()
-    await system.pace(FAST)
-    await wait_final(system, [first, other], budget_seconds=60)
-    account = await draw_up(system, [other])  # the first one was cancelled
-    entry = report.Entry(
-        test="frozen: client with the row of an alert",
-        kills=1,
-        hits=1,
-        seconds=monotonic() - began_at,
-        note=f"another alert completed after {done:.1f} s",
-    )
-    report.add(entry, account)
-    account.check()
 
 
 @asynccontextmanager
@@ -217,7 +137,7 @@ async def replicas(system: SystemUnderTest, stage: str) -> AsyncIterator[dict[st
     second.start()
     try:
         await eventually(
-            lambda: _ask(system, "SELECT EXISTS (SELECT FROM processes WHERE stage = $1 AND slot = '2')", stage),
+            lambda: ask(system, "SELECT EXISTS (SELECT FROM processes WHERE stage = $1 AND slot = '2')", stage),
             "the second process runs",
             within_seconds=60,
         )
@@ -229,16 +149,19 @@ async def replicas(system: SystemUnderTest, stage: str) -> AsyncIterator[dict[st
             await connection.execute("DELETE FROM processes WHERE stage = $1 AND slot = '2'", stage)
 
 
-async def freeze(system: SystemUnderTest, case: Case, processes: dict[str, Process], chance: random.Random) -> str:
-    """Freeze one of the processes while it holds what the case is about; its slot."""
+async def freeze(
+    system: SystemUnderTest, case: Case, processes: dict[str, Process], chance: random.Random
+) -> tuple[str, str]:
+    """Freeze one of the processes while it holds what the case is about; its slot, and what it holds."""
     deadline = monotonic() + AIM_SECONDS
     while monotonic() < deadline:
         for slot, process in processes.items():
             await asyncio.sleep(chance.uniform(0, 0.05))
             process.kill(signal.SIGSTOP)
             await asyncio.sleep(SETTLE_SECONDS)
-            if await case.held(system, case.stage, slot):
-                return slot
+            held = await case.held(system, case.stage, slot)
+            if held:
+                return slot, held
             process.kill(signal.SIGCONT)
     raise AssertionError(f"{case.name}: never met in {AIM_SECONDS} s")
 
@@ -246,13 +169,16 @@ async def freeze(system: SystemUnderTest, case: Case, processes: dict[str, Proce
 async def others_go_on(
     system: SystemUnderTest, case: Case, subject: str, broadcasts: Broadcasts, frozen_at: float
 ) -> tuple[float, float]:
-    """Seconds from the freeze until another alert was completed, and until the frozen process was named."""
+    """Seconds from the freeze until every alert was completed, and until the frozen process was named.
+
+    One alert is published after the freeze; the others include those that the frozen process had in hand.
+    """
     alert = system.alert(SMALL, Lane.IMMEDIATE)
     [other] = await system.produce([alert]) if case.stage == "api" else [await system.publish(alert)]
     broadcasts.alerts.append(other)
     await eventually(
-        lambda: is_completed(system, other),
-        f"another alert is completed while {subject} is frozen",
+        lambda: are_completed(system, broadcasts.alerts),
+        f"every alert is completed while {subject} is frozen",
         within_seconds=BUDGET_SECONDS - (monotonic() - frozen_at),
     )
     done = monotonic() - frozen_at
@@ -264,18 +190,8 @@ async def others_go_on(
     return done, monotonic() - frozen_at
 
 
-async def has_audience(system: SystemUnderTest, alert: UUID) -> bool:
-    return await _ask(system, "SELECT EXISTS (SELECT FROM alerts WHERE alert_id = $1 AND audience > 0)", alert)
-
-
-async def is_completed(system: SystemUnderTest, alert: UUID) -> bool:
-    return await _ask(
-        system, "SELECT EXISTS (SELECT FROM alerts WHERE alert_id = $1 AND completed_at IS NOT NULL)", alert
-    )
-
-
 async def is_named(system: SystemUnderTest, subject: str) -> bool:
-    return await _ask(
+    return await ask(
         system,
         "SELECT EXISTS (SELECT FROM alarms WHERE kind = 'process_silent' AND subject = $1 AND cleared_at IS NULL)",
         subject,
@@ -291,6 +207,27 @@ async def silent_no_more(system: SystemUnderTest, subject: str) -> None:
     await eventually(ended_or_back, f"{subject} is back", within_seconds=60)
 
 
-async def _ask(system: SystemUnderTest, question: str, *values: object) -> bool:
-    async with system.database() as connection:
-        return bool(await connection.fetchval(question, *values))
+GIVING_UP = {
+    "planner": ("process_fenced",),
+    "expander": ("process_fenced",),
+    "sender": ("process_fenced", "process_ended"),
+    "recorder": ("process_fenced", "batch_abandoned", "lease_lost"),
+}
+"""Log events by which a process of a stage says that what it had in hand is another's; an API has nothing in hand."""
+
+
+def log_of(system: SystemUnderTest, stage: str, slot: str) -> str:
+    return system.log_of(f"{stage}-victim" if slot == "2" else stage)
+
+
+async def gives_up(system: SystemUnderTest, stage: str, slot: str, printed: int) -> str:
+    """Wait until a process that goes on after a freeze gives up what it had in hand; the event that it logs."""
+    if stage not in GIVING_UP:
+        return "goes on"
+
+    def said() -> str:
+        new = log_of(system, stage, slot)[printed:]
+        return next((event for event in GIVING_UP[stage] if event in new), "")
+
+    await eventually(said, f"{stage} {slot} gives up what it had in hand", within_seconds=60)
+    return said()
