@@ -102,6 +102,7 @@ def p99(seconds: list[float]) -> float:
     return statistics.quantiles(seconds, n=100)[98]
 
 
+@pytest.mark.timeout(240)
 async def test_stops_and_alerts_get_through_half_open_connections_large_alerts_and_wrong_keys(
     prepared: Prepared, url: str, new_alert: NewAlert, record_property: Callable[[str, object], None]
 ) -> None:
