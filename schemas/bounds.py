@@ -28,6 +28,17 @@ VARIANTS_MAX = 100
 """An alert has at most as many infos."""
 
 GROUPS_MAX = 1_000
+LIST_LENGTH_MAX = 1_000
+"""Most members of a list of an alert that has no bound of its own; names and references in one text, too."""
+
+INFOS_MAX = 100
+RESOURCES_MAX = 100
+GEOCODES_MAX = 6_000
+"""Most geocodes of one area; an XML document can hold 6,666."""
+
+VALUES_MAX = 32_000
+"""Most fields and list members of an alert as JSON; an XML document with the most elements becomes 30,000."""
+
 SEGMENTS_MAX = 255
 ACCOUNTS_MAX = 1_000
 

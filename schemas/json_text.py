@@ -1,6 +1,8 @@
 """JSON from outside, refused where two readers could understand it differently (RFC 8259, sections 4, 6 and 8)."""
 
 import json
+import re
+from itertools import islice
 from typing import Any, NoReturn
 
 DIGITS_MAX = 100
@@ -11,15 +13,22 @@ class JsonError(ValueError):
     """Text that is no JSON, or that two readers would understand differently; the message says what to change."""
 
 
-def read_json(value: bytes | str, *, texts_are_checked: bool = False) -> Any:
+class TooManyValuesError(JsonError):
+    """Text that holds more values than its reader takes."""
+
+
+def read_json(value: bytes | str, *, texts_are_checked: bool = False, values_max: int | None = None) -> Any:
     """The content of a JSON text in UTF-8; raises `JsonError`.
 
     Refused are a key that an object holds twice, NaN and Infinity, numbers of more than `DIGITS_MAX` characters or
     beyond what a float holds, surrogates without their pair, and other encodings. `texts_are_checked`: whoever reads
-    the content looks at its texts, and names the field with the surrogate.
+    the content looks at its texts, and names the field with the surrogate. `values_max`: most fields of objects and
+    members of lists, all together; more are refused with `TooManyValuesError` before they take memory.
     """
     try:
         text = value if isinstance(value, str) else value.decode()
+        if values_max is not None:
+            _check_count(text, values_max)
         # A BOM is no JSON, but is often put before it.
         content = _DECODER.decode(text.removeprefix("\ufeff"))
         if not texts_are_checked and "\\u" in text:
@@ -31,6 +40,19 @@ def read_json(value: bytes | str, *, texts_are_checked: bool = False) -> Any:
     except (ValueError, RecursionError) as error:
         raise JsonError(f"is not JSON: {error}") from None
     return content
+
+
+def _check_count(text: str, values_max: int) -> None:
+    if text.count(",") + text.count("{") + text.count("[") <= values_max:
+        return
+    # Texts may hold these characters too.
+    signs = (found for found in _SIGN_OR_TEXT.finditer(text) if found.lastindex)
+    if next(islice(signs, values_max, None), None) is not None:
+        raise TooManyValuesError(f"holds more than {values_max} values; leave out what nobody needs, or divide it")
+
+
+_SIGN_OR_TEXT = re.compile(r'([,{[])|"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+"""What stands before a value, or a text. A text may end without its quotation mark, so that none is read twice."""
 
 
 def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

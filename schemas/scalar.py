@@ -6,12 +6,13 @@ problem document and a dead letter can name field and rule alike.
 
 import re
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from schemas.bounds import LANGUAGE_LENGTH_MAX
+from schemas.bounds import LANGUAGE_LENGTH_MAX, LIST_LENGTH_MAX
 
 POINTS_MAX = 10_000
 """Most points of one polygon; geometry is not looked at beyond it (R22)."""
@@ -144,9 +145,9 @@ def read_point(text: str, rule: str) -> tuple[float, float]:
 
 def check_polygon(text: str) -> str:
     """At least four points, the last equal to the first (R11); white space becomes single spaces."""
-    pairs = text.split()
+    pairs = text.split(None, POINTS_MAX)
     if len(pairs) > POINTS_MAX:
-        raise broken("R22", f"has {len(pairs)} points, more than {POINTS_MAX}; simplify the polygon")
+        raise broken("R22", f"has more than {POINTS_MAX} points; simplify the polygon")
     points = [read_point(pair, "R11") for pair in pairs]
     if len(points) < 4:
         raise broken("R11", f"has {len(points)} points; a polygon needs at least 4, the last equal to the first")
@@ -157,7 +158,7 @@ def check_polygon(text: str) -> str:
 
 def check_circle(text: str) -> str:
     """`lat,lon radius`, the radius in kilometres and not negative (R12)."""
-    parts = text.split()
+    parts = text.split(None, 2)
     if len(parts) != 2 or len(parts[1]) > NUMBER_LENGTH_MAX or not _NUMBER.fullmatch(parts[1]) or float(parts[1]) < 0:
         raise broken("R12", "must be 'latitude,longitude radius', the radius in kilometres and not negative")
     read_point(parts[0], "R12")
@@ -166,7 +167,10 @@ def check_circle(text: str) -> str:
 
 def split_names(text: str, rule: str = "R5") -> tuple[str, ...]:
     """The names of a space-delimited list in which names with white space stand in double quotes (R5, R7)."""
-    names = tuple((quoted or bare).strip() for quoted, bare in _NAME.findall(text))
+    found = list(islice(_NAME.finditer(text), LIST_LENGTH_MAX + 1))
+    if len(found) > LIST_LENGTH_MAX:
+        raise broken("R22", f"has more than {LIST_LENGTH_MAX} names; name a group that holds them")
+    names = tuple((each[1] or each[2] or "").strip() for each in found)
     if _NAME.sub("", text).strip() or not all(names):
         raise broken(rule, 'separate names by spaces; put a name with spaces in double quotes ("flood plain")')
     return names

@@ -36,6 +36,9 @@ from schemas.enumeration import MsgType, Status
 from schemas.topics import Names
 from streams.app import Stage, run_stage
 
+INLINE_BYTES_MAX = 4_096
+"""Longer events are read in a thread: so nothing else of the planner waits for what others wrote."""
+
 
 async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
     """Plan alerts until `stop`; raises FencedError when another process has taken the place."""
@@ -77,7 +80,8 @@ class Planner:
 
     async def handle(self, event: Event, source: Source) -> None:
         """Read, store, send."""
-        asked = read(event)
+        # Aside: a large alert takes longer to read than the group's coordinator may wait for the loop.
+        asked = await asyncio.to_thread(read, event) if len(event.value or b"") > INLINE_BYTES_MAX else read(event)
         with bound_alert(asked.alert_id):
             planned = await wait_for_database("planning", lambda: self._plan(asked, event.offset), pool=self.pool)
             if planned.control:

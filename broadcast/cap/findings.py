@@ -31,12 +31,12 @@ class CapError(InputError):
 
     def __init__(self, details: Iterable[Finding]) -> None:
         self.details = tuple(details)
-        errors = [finding for finding in self.details if finding.level is Level.ERROR]
+        errors = [finding for finding in self.details if finding.level is Level.ERROR][:PROBLEMS_MAX]
         first = errors[0]
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         super().__init__(
             f"{first.path or 'alert'}: {first.message} [{first.rule}]{more}",
-            tuple((finding.path, finding.rule, finding.message) for finding in errors[:PROBLEMS_MAX]),
+            tuple((finding.path, finding.rule, finding.message) for finding in errors),
         )
 
 

@@ -7,7 +7,7 @@ from lxml import etree
 from pydantic import ValidationError
 
 from broadcast.cap.findings import CapError, Finding, Level, NotCap12Error, error, warning
-from schemas.alert import ALERT_BYTES_MAX, Alert, problems_of
+from schemas.alert import ALERT_BYTES_MAX, PROBLEMS_MAX, Alert, problems_of
 
 CAP12 = "urn:oasis:names:tc:emergency:cap:1.2"
 CAP_BEFORE = {"http://www.incident.com/cap/1.0": "CAP 1.0", "urn:oasis:names:tc:emergency:cap:1.1": "CAP 1.1"}
@@ -183,27 +183,38 @@ def _check_root(root: etree._Element) -> None:
 @dataclass
 class _Reading:
     findings: list[Finding] = field(default_factory=list)
+    errors: int = 0
+
+    def fault(self, path: str, rule: str, message: str) -> None:
+        """Note what refuses the document; raises `CapError` once there is as much of it as one error names."""
+        self.findings.append(error(path, rule, message))
+        self.errors += 1
+        if self.errors == PROBLEMS_MAX:
+            raise CapError(self.findings)
+
+    def warn(self, path: str, rule: str, message: str) -> None:
+        """Note what does not refuse it, at most `PROBLEMS_MAX` times."""
+        if len(self.findings) - self.errors < PROBLEMS_MAX:
+            self.findings.append(warning(path, rule, message))
 
     def read(self, element: etree._Element, kind: str, path: str) -> dict[str, Any]:
         """The content of an element that has children, by their names."""
         content: dict[str, Any] = {}
         place = 0
         if (element.text or "").strip() or any((child.tail or "").strip() for child in element):
-            self.findings.append(error(path, "R21", f"<{kind}> holds text outside of its elements"))
+            self.fault(path, "R21", f"<{kind}> holds text outside of its elements")
         for child in element:
             name = etree.QName(child)
             if name.namespace == SIGNATURES and kind == "alert":
-                self.findings.append(warning(path, "R19", "the signature was not verified"))
+                self.warn(path, "R19", "the signature was not verified")
                 continue
             if name.namespace != CAP12 or name.localname not in ORDER[kind]:
-                self.findings.append(
-                    error(_join(path, name.localname), "R21", f"<{kind}> has no such element in CAP 1.2")
-                )
+                self.fault(_join(path, name.localname), "R21", f"<{kind}> has no such element in CAP 1.2")
                 continue
             at = ORDER[kind].index(name.localname)
             if at < place:
                 message = f"stands after <{ORDER[kind][place]}>; CAP's order is {' '.join(ORDER[kind])}"
-                self.findings.append(error(_join(path, name.localname), "6.1", message))
+                self.fault(_join(path, name.localname), "6.1", message)
             place = max(place, at)
             self.add(content, child, kind, name.localname, path)
         return content
@@ -216,14 +227,14 @@ class _Reading:
             value: Any = self.read_text(child, name, here)
             if not value.strip() and name not in MAY_BE_EMPTY:
                 if name in SHAPES:
-                    self.findings.append(warning(here, "R17", "is empty, and was left out"))
+                    self.warn(here, "R17", "is empty, and was left out")
                 return
         else:
             value = self.read(child, name, here)
         if repeated:
             content.setdefault(name, []).append(value)
         elif name in content:
-            self.findings.append(error(here, "6.1", "stands more than once"))
+            self.fault(here, "6.1", "stands more than once")
         else:
             content[name] = value
 
@@ -231,12 +242,10 @@ class _Reading:
         """The text of an element that has no children."""
         if len(element):
             inner = etree.QName(element[0]).localname
-            self.findings.append(
-                error(path, "R21", f"holds <{inner}>; CAP's texts hold no elements, escape or remove it")
-            )
+            self.fault(path, "R21", f"holds <{inner}>; CAP's texts hold no elements, escape or remove it")
         text = element.text or ""
         if name in TOKENS and text != text.strip():
-            self.findings.append(warning(path, "R20", "has white space around its value, which was left out"))
+            self.warn(path, "R20", "has white space around its value, which was left out")
             return text.strip()
         return text
 

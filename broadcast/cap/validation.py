@@ -5,11 +5,12 @@ What the model itself refuses (R1 to R6, R8, R11, R12, R14 and the enumerations)
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from urllib.parse import urlsplit
 
 from broadcast.cap.findings import CapError, Finding, Level
 from broadcast.cap.geometry import Budget, Shape, read_points, shape_of
-from schemas.alert import Alert, Certainty, MsgType, ResponseType, Scope, Severity, Status, Urgency
+from schemas.alert import PROBLEMS_MAX, Alert, Certainty, MsgType, ResponseType, Scope, Severity, Status, Urgency
 
 HEADLINE_MAX = 160
 GEOMETRY_UNITS = 1_000_000
@@ -81,9 +82,8 @@ def _polygons(alert: Alert) -> Iterator[Finding]:
     ]
     budget = Budget(GEOMETRY_UNITS)
     shapes = {path: shape_of(read_points(polygon), budget) for path, polygon in sorted(drawn, key=_length_of)}
-    for path, _ in drawn:
-        if shapes[path] is not Shape.SIMPLE:
-            level, message = SHAPES[shapes[path]]
+    for shape, (level, message) in SHAPES.items():
+        for path in islice((path for path, _ in drawn if shapes[path] is shape), PROBLEMS_MAX):
             yield Finding(level, path, "R11", message)
 
 
@@ -168,8 +168,12 @@ RULES: tuple[tuple[str, Level, Callable[[Alert], Broken]], ...] = (
 
 
 def validate(alert: Alert) -> tuple[Finding, ...]:
-    """The findings on an alert, in the order of the rules, those on polygons last."""
-    found = (Finding(level, path, rule, message) for rule, level, check in RULES for path, message in check(alert))
+    """The findings on an alert, in the order of the rules, those on polygons last; `PROBLEMS_MAX` of each rule."""
+    found = (
+        Finding(level, path, rule, message)
+        for rule, level, check in RULES
+        for path, message in islice(check(alert), PROBLEMS_MAX)
+    )
     return (*found, *_polygons(alert))
 
 

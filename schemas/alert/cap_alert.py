@@ -5,15 +5,18 @@ snake_case. `groups` is ours: target groups beside those named in `addresses`. W
 `schemas/scalar.py`; what values say about each other stands here. Rules that only warn stand in `broadcast.cap`.
 """
 
-from datetime import UTC
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Self
+from functools import lru_cache
+from typing import Annotated, Any, Self, TypeVar
 from uuid import UUID, uuid5
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
-from schemas.bounds import GROUPS_MAX
+from schemas.bounds import GEOCODES_MAX, GROUPS_MAX, INFOS_MAX, LIST_LENGTH_MAX, RESOURCES_MAX
 from schemas.enumeration import Category, Certainty, MsgType, ResponseType, Scope, Severity, Status, Urgency
 from schemas.scalar import (
     Base64,
@@ -40,6 +43,14 @@ from schemas.scalar import (
 
 _ALERTS = UUID("6f1c9f3e-3c0b-5a55-9b3d-0c2f6f3f7a10")
 
+UNKNOWN_FIELDS_MAX = 8
+"""Most fields of an object beyond as many as CAP has there; each of them may be a fault."""
+
+T = TypeVar("T")
+Few = Annotated[tuple[T, ...], FailFast(), Field(max_length=RESOURCES_MAX)]
+Many = Annotated[tuple[T, ...], FailFast(), Field(max_length=LIST_LENGTH_MAX)]
+"""Of a list only the first member that is wrong is named: so a long list costs no more than a short one."""
+
 
 class _Element(BaseModel):
     # Unknown fields are ignored here, so that stages of two versions run side by side; what a person or a machine
@@ -47,6 +58,13 @@ class _Element(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="ignore", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_fields(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and len(value) > (most := len(cls.model_fields) + UNKNOWN_FIELDS_MAX):
+            raise broken("R22", f"has {len(value)} fields, more than {most}; remove those that CAP does not have")
+        return value
 
 
 class ValuePair(_Element):
@@ -71,9 +89,9 @@ class Area(_Element):
     """CAP area: the union of its polygons, circles and geocodes (R15). `altitude` and `ceiling` in feet."""
 
     area_desc: StrippedText
-    polygon: tuple[Polygon, ...] = ()
-    circle: tuple[Circle, ...] = ()
-    geocode: tuple[ValuePair, ...] = ()
+    polygon: Many[Polygon] = ()
+    circle: Many[Circle] = ()
+    geocode: Annotated[tuple[ValuePair, ...], FailFast(), Field(max_length=GEOCODES_MAX)] = ()
     altitude: Annotated[Decimal, Field(max_digits=12, decimal_places=6), BeforeValidator(check_decimal)] | None = None
     ceiling: Annotated[Decimal, Field(max_digits=12, decimal_places=6), BeforeValidator(check_decimal)] | None = None
 
@@ -88,14 +106,14 @@ class Info(_Element):
     """CAP info: one description of the event, in one language."""
 
     language: Language = "en-US"
-    category: Annotated[tuple[Category, ...], Field(min_length=1)]
+    category: Annotated[Many[Category], Field(min_length=1)]
     event: RequiredText
-    response_type: tuple[ResponseType, ...] = ()
+    response_type: Many[ResponseType] = ()
     urgency: Urgency
     severity: Severity
     certainty: Certainty
     audience: OptionalText = None
-    event_code: tuple[ValuePair, ...] = ()
+    event_code: Many[ValuePair] = ()
     effective: OptionalInstant = None
     onset: OptionalInstant = None
     expires: OptionalInstant = None
@@ -105,9 +123,9 @@ class Info(_Element):
     instruction: OptionalText = None
     web: OptionalText = None
     contact: OptionalText = None
-    parameter: tuple[ValuePair, ...] = ()
-    resource: Annotated[tuple[Resource, ...], Field(max_length=100)] = ()
-    area: Annotated[tuple[Area, ...], Field(max_length=1000)] = ()
+    parameter: Many[ValuePair] = ()
+    resource: Few[Resource] = ()
+    area: Many[Area] = ()
 
     @model_validator(mode="after")
     def _check_times(self) -> Self:
@@ -116,12 +134,20 @@ class Info(_Element):
         return self
 
 
-class Reference(_Element):
+def _check_infos(value: Any) -> Any:
+    # Each info is looked at, as a person corrects one language after the other: so they are counted before.
+    if isinstance(value, list | tuple) and len(value) > INFOS_MAX:
+        raise broken("6.1", f"has {len(value)} infos, more than {INFOS_MAX}; publish several alerts")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
     """What names one alert message: sender, identifier and sent (CAP 3.2.1, R6)."""
 
-    sender: Id
-    identifier: Id
-    sent: Instant
+    sender: str
+    identifier: str
+    sent: datetime
 
     @property
     def alert_id(self) -> UUID:
@@ -148,12 +174,12 @@ class Alert(_Element):
     scope: Scope
     restriction: OptionalText = None
     addresses: OptionalText = None
-    code: Annotated[tuple[Text, ...], Field(max_length=1000)] = ()
+    code: Many[Text] = ()
     note: OptionalText = None
     references: OptionalText = None
     incidents: OptionalText = None
-    info: Annotated[tuple[Info, ...], Field(max_length=100)] = ()
-    groups: Annotated[tuple[GroupName, ...], Field(max_length=GROUPS_MAX)] = ()
+    info: Annotated[tuple[Info, ...], BeforeValidator(_check_infos)] = ()
+    groups: Annotated[tuple[GroupName, ...], FailFast(), Field(max_length=GROUPS_MAX)] = ()
 
     @field_validator("addresses", "incidents")
     @classmethod
@@ -188,7 +214,7 @@ class Alert(_Element):
     @property
     def reference(self) -> Reference:
         """What names this message."""
-        return Reference.model_construct(sender=self.sender, identifier=self.identifier, sent=self.sent)
+        return Reference(self.sender, self.identifier, self.sent)
 
     @property
     def referred(self) -> tuple[Reference, ...]:
@@ -201,15 +227,20 @@ class Alert(_Element):
         return split_names(self.addresses) if self.addresses else ()
 
 
+@lru_cache(maxsize=2)
 def read_references(text: str) -> tuple[Reference, ...]:
-    """White-space separated `sender,identifier,sent` (R6)."""
+    """White-space separated `sender,identifier,sent` (R6), at most `LIST_LENGTH_MAX`."""
+    # The latest texts are remembered: one alert is asked for its references several times.
+    triples = text.split(None, LIST_LENGTH_MAX)
+    if len(triples) > LIST_LENGTH_MAX:
+        raise broken("R22", f"has more than {LIST_LENGTH_MAX} references; name the latest")
     references = []
-    for triple in text.split():
-        parts = triple.split(",")
+    for triple in triples:
+        parts = triple.split(",", 3)
         if len(parts) != 3:
             raise broken("R6", f"{triple[:80]!r} is not 'sender,identifier,sent'")
         sender, identifier, sent = check_id(parts[0]), check_id(parts[1]), read_instant(parts[2])
-        references.append(Reference.model_construct(sender=sender, identifier=identifier, sent=sent))
+        references.append(Reference(sender, identifier, sent))
     return tuple(references)
 
 

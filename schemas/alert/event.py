@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, mo
 
 from schemas.alert.cap_alert import Alert, alert_id_of
 from schemas.alert.invalid import AlertInvalidError, problems_of
-from schemas.bounds import ALERT_BYTES_MAX
-from schemas.json_text import JsonError, read_json
+from schemas.bounds import ALERT_BYTES_MAX, VALUES_MAX
+from schemas.json_text import JsonError, TooManyValuesError, read_json
 from schemas.scalar import (
     YEARS,
     OptionalText,
@@ -127,7 +127,9 @@ def _read_object(value: bytes | str) -> dict[str, Any]:
     if size > ALERT_BYTES_MAX:
         raise AlertInvalidError([("", "R22", f"has {size} bytes, more than {ALERT_BYTES_MAX}")])
     try:
-        content = read_json(value, texts_are_checked=True)
+        content = read_json(value, texts_are_checked=True, values_max=VALUES_MAX)
+    except TooManyValuesError as error:
+        raise AlertInvalidError([("", "R22", str(error))]) from None
     except JsonError as error:
         raise AlertInvalidError([("", "json", str(error))]) from None
     if not isinstance(content, dict):

@@ -170,7 +170,7 @@ def test_a_wrong_value_is_shown_with_what_it_must_be(changes: dict[str, object],
     assert str(caught.value).startswith(message)
 
 
-@pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff", b"[" * 200_000, b"1" * 5000])
+@pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff", b"[" * 20_000, b"1" * 5000])
 def test_what_is_no_json_object_is_refused(value: bytes) -> None:
     with pytest.raises(AlertInvalidError) as caught:
         read_alert(value)
