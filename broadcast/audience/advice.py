@@ -4,6 +4,12 @@ from collections.abc import Mapping
 
 from broadcast.text.counts import counted
 
+ONE_NUMBER = "write one number into each row, and nothing else in its cell"
+ONE_IDENTITY = "give each person one id and one number"
+NUMBER_OF_TODAY = "ask these people, or their country's plan, for the number of today"
+CORRECT = "correct the rows that the report names, and import the file again"
+"""What helps where nothing else is known."""
+
 ADVICE: tuple[tuple[str, str], ...] = (
     ("no country code", "--region DE (or another country) reads numbers without a country code"),
     ("several numbers", "--numbers international (or national) says what digits without a plus sign are"),
@@ -13,27 +19,52 @@ ADVICE: tuple[tuple[str, str], ...] = (
     ("is empty", "--map phone=COLUMN names the column of the numbers"),
     ("not a phone number", "--map phone=COLUMN names the column of the numbers"),
     ("cells, the header", "put cells that hold a separator in quotes"),
-    ("has eight digits", "ask these people, or their country's plan, for the number of today"),
+    ("has eight digits", NUMBER_OF_TODAY),
     ("that Mexico gave up", "leave out the 1 after +52"),
+    ("not a valid number in its country", "--region with the country that the numbers are of"),
+    ("formula", "export the values of the cells, not their formulas"),
+    ("error of a spreadsheet", "correct the formula in the spreadsheet"),
+    ("more than one number", ONE_NUMBER),
+    ("two numbers", ONE_NUMBER),
+    ("extension", ONE_NUMBER),
+    ("has letters", ONE_NUMBER),
+    ("no number has", ONE_NUMBER),
+    ("no digit where", ONE_NUMBER),
+    ("brackets", ONE_NUMBER),
+    ("too long", ONE_NUMBER),
+    ("of Brazil", NUMBER_OF_TODAY),
+    ("digit too few", NUMBER_OF_TODAY),
+    ("of Colombia", NUMBER_OF_TODAY),
+    ("of Gabon", NUMBER_OF_TODAY),
+    ("Manila", NUMBER_OF_TODAY),
+    ("of Vietnam", NUMBER_OF_TODAY),
+    ("in line N", ONE_IDENTITY),
+    ("of recipient N", ONE_IDENTITY),
     ("erased", "`broadcast recipients readmit NUMBER` for each of them who asks for it"),
 )
 """A part of the reason, and what helps."""
 
 SHOWN_REASONS = 3
+"""Reasons with a count of their own; the others are named together."""
 
 
 def explain_refused(reasons: Mapping[str, int]) -> str:
     """The most usual reasons of refused rows with their counts."""
     usual = sorted(reasons.items(), key=lambda each: (-each[1], each[0]))
     shown = [f"{count:,} {reason}" for reason, count in usual[:SHOWN_REASONS]]
-    rest = sum(count for _, count in usual[SHOWN_REASONS:])
-    return "; ".join([*shown, *([f"{rest:,} others"] if rest else [])])
+    others = usual[SHOWN_REASONS:]
+    if others:
+        named = ", ".join(reason for reason, _ in others)
+        shown.append(f"{sum(count for _, count in others):,} for other reasons ({named})")
+    return "; ".join(shown)
 
 
 def advise(reasons: Mapping[str, int], *, without_group: int, has_groups: bool) -> tuple[str, ...]:
     """What to try, each thing once, the most useful first."""
     usual = sorted(reasons, key=lambda reason: -reasons[reason])
     found = [advice for reason in usual for part, advice in ADVICE if part in reason]
+    if usual and not all(any(part in reason for part, _ in ADVICE) for reason in usual):
+        found.append(CORRECT)
     if without_group:
         found.append(
             "give them a group in the column groups"
@@ -47,6 +78,8 @@ def last_line(
     *, rows: int, refused: int, suppressed: int, without_group: int, reasons: Mapping[str, int], advice: tuple[str, ...]
 ) -> str:
     """How many people of a file get nothing, why, and what to try."""
+    if not rows:
+        return "the file has no people: there is no row after its header, so nobody is loaded"
     unreached = refused + suppressed + without_group
     if not unreached:
         return f"all {counted(rows, 'person', '', '') if rows == 1 else f'{rows:,} people'} of the file can be alerted"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from broadcast.audience.rows import fault_of_group
 from broadcast.cells.names import look_alikes, read_name
 from broadcast.database import Connection
 from broadcast.errors import InputError
@@ -145,8 +146,12 @@ async def show_group(connection: Connection, name: str) -> Group:
 async def nest_group(connection: Connection, parent: str, child: str) -> None:
     """Put group `child` into group `parent`, which is made if there is none; harmless when it is in it already.
 
-    Raises InputError when there is no group `child`, or when it holds `parent` itself, however deep.
+    Raises InputError when there is no group `child`, when it holds `parent` itself, however deep, or when no group may
+    have the name `parent`.
     """
+    fault = fault_of_group(read_name(parent))
+    if fault is not None:
+        raise InputError(f"group {parent!r} {fault}")
     async with connection.transaction():
         child_id = await _find(connection, child)
         await connection.execute("LOCK TABLE group_groups IN SHARE ROW EXCLUSIVE MODE")  # two halves of a ring

@@ -87,6 +87,8 @@ def kind_of(finding: Finding) -> str:
     reason = finding.reason.partition(":")[0]
     if reason.startswith("can be read as +"):
         reason = "can be read as several numbers"
+    if reason.startswith("asked "):
+        reason = reason.partition(" on ")[0]
     if COUNTED.search(reason):
         reason = _NUMBER.sub("N", reason)
     return f"{finding.field} {reason}"

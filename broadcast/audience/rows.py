@@ -8,6 +8,7 @@ from functools import lru_cache
 from broadcast.audience.exclusions import Exclusions, Wish
 from broadcast.cells.coordinates import read_degrees
 from broadcast.cells.dates import is_date
+from broadcast.cells.formulas import find_formula, read_text_formula
 from broadcast.cells.headers import Columns
 from broadcast.cells.languages import read_language
 from broadcast.cells.names import read_name
@@ -91,8 +92,8 @@ def _convert(line: int, row: list[str], reading: Reading, done: Converted) -> st
     def cell(place: int | None) -> str:
         return row[place] if place is not None and place < len(row) else ""
 
-    def find(name: str, value: str, reason: str, *, loaded: bool) -> None:
-        done.findings.append(Finding(line, name, mask(value), loaded, reason))
+    def find(name: str, value: str, reason: str, *, loaded: bool, masked: bool = True) -> None:
+        done.findings.append(Finding(line, name, mask(value) if masked else value[:LONGEST_SHOWN], loaded, reason))
 
     if len(row) > columns.width and any(row[columns.width :]):
         count = f"{len(row)} cells, the header {columns.width}"
@@ -115,7 +116,7 @@ def _convert(line: int, row: list[str], reading: Reading, done: Converted) -> st
         if left_out:
             return None
         done.barred.append((msisdn, wish.reason or "asked for no messages"))
-    external_id = read_name(cell(columns.external_id))
+    external_id = _name(cell(columns.external_id))
     fault = _fault_of_id(external_id)
     if fault is not None:
         find("external_id", external_id, fault, loaded=False)
@@ -127,8 +128,8 @@ def _convert(line: int, row: list[str], reading: Reading, done: Converted) -> st
         find("language", cell(columns.language), reason, loaded=True)
     groups = _groups(cell(columns.groups))
     if groups is None:
-        reason = f"hold a date that a spreadsheet has made, or more than {LONGEST_NAME} characters: no group joined"
-        find("groups", cell(columns.groups), reason, loaded=True)
+        value, reason = _explain_groups(cell(columns.groups))
+        find("groups", value, reason, loaded=True, masked=False)
     latitude, longitude = cell(columns.latitude), cell(columns.longitude)
     place = _place(latitude, longitude)
     if place is None:
@@ -150,12 +151,17 @@ def _convert(line: int, row: list[str], reading: Reading, done: Converted) -> st
     )
 
 
+def _name(text: str) -> str:
+    """A name as it is read in a cell, text of a formula included."""
+    return read_name(read_text_formula(text)) if text.startswith("=") else read_name(text)
+
+
 def _fault_of_id(external_id: str) -> str | None:
     if len(external_id) > LONGEST_NAME:
         return f"has more than {LONGEST_NAME} characters"
     if SCIENTIFIC.fullmatch(external_id):
         return "is in scientific notation, which has lost digits: export the column as text"
-    return None
+    return find_formula(external_id)
 
 
 @lru_cache(4096)
@@ -172,10 +178,35 @@ def _participant(text: str) -> str | None:
 @lru_cache(4096)
 def _groups(text: str) -> str | None:
     """The names, each once, in order, joined by `SEPARATOR` and escaped for COPY; None if one cannot be a name."""
-    names = sorted({read_name(name) for name in text.replace(";", SEPARATOR).split(SEPARATOR)} - {""})
-    if any(len(name) > LONGEST_NAME or is_date(name) for name in names):
+    names = {_group(name) for name in text.replace(";", SEPARATOR).split(SEPARATOR)}
+    if None in names:
         return None
-    return SEPARATOR.join(names).replace("\\", "\\\\")
+    return SEPARATOR.join(sorted(name for name in names if name)).replace("\\", "\\\\")
+
+
+@lru_cache(4096)
+def _group(text: str) -> str | None:
+    """One name as it is read, empty for none; None if it cannot be a name."""
+    name = _name(text)
+    return None if fault_of_group(name) else name
+
+
+def fault_of_group(name: str) -> str | None:
+    """Why a text cannot be the name of a group; None if it can be one."""
+    if len(name) > LONGEST_NAME:
+        return f"has more than {LONGEST_NAME} characters"
+    if is_date(name):
+        return "is a date, which a spreadsheet has made of it: export the column as text"
+    return find_formula(name)
+
+
+def _explain_groups(text: str) -> tuple[str, str]:
+    """The cell as a report shows it, and why its groups are none. A date is shown: it is no phone number."""
+    names = [name for each in text.replace(";", SEPARATOR).split(SEPARATOR) if (name := _name(each))]
+    faults = {name: fault for name in names if (fault := fault_of_group(name))}
+    reason = next(iter(faults.values()))
+    shown = SEPARATOR.join(name if is_date(name) else mask(name) for name in names)
+    return shown, f"hold a name that {reason}{'; ' if ':' in reason else ': '}no group joined"
 
 
 def _place(latitude: str, longitude: str) -> str | None:

@@ -2,7 +2,8 @@
 
 import codecs
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from broadcast.errors import InputError
@@ -21,15 +22,22 @@ NUL_SHARE = 0.3
 
 WESTERN = "cp1252"
 OTHERS = "--encoding cp1250, iso8859-15, cp850 or mac_roman, for example"
+OLDER = ("cp850", "mac_roman")
+"""Encodings that have letters where windows-1252 has signs, and signs where it has letters."""
 ASCII = bytes(range(128))
 UNDEFINED = frozenset(b"\x81\x8d\x8f\x90\x9d")
 """Octets that windows-1252 does not have."""
 WITHIN_WORDS = frozenset("\u2018\u2019\u00ad\u00b7\u2013\u00b4")
 """Signs of windows-1252 that may stand between two letters."""
+BETWEEN_WORDS = frozenset("\u00a0\u2014\u2026")
+"""Signs that stand between two words without a space, and are letters in older encodings."""
 
 _UTF8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _WORD = re.compile(rb"[\x80-\xff][^\s,;|\"\x00-\x1f]{0,40}")
+_LETTER_WORD = re.compile(rb"[\x8a\x8c\x8e\x9a\x9c\x9e\x9f\xc0-\xff][^\s,;|\"\x00-\x1f]{0,40}")
+_BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
+_BESIDE_LETTER = re.compile(rb"[A-Za-z][\x80-\xff]")
 _SEPARATOR = re.compile(rb"[\s,;|\"\x00-\x1f]")
 _BEFORE = 40
 """Octets before its first letter beyond ASCII that are shown of a word."""
@@ -108,28 +116,67 @@ def _not_utf8(content: bytes) -> Encoding:
         raise InputError(
             f"{locate_error(content, 'utf-8')}, though other lines are: two encodings are mixed; save the file as UTF-8"
         )
-    for found in re.finditer(rb"[\x80-\xff]", content):
-        octet = content[found.start()]
-        if octet in UNDEFINED or not _plausible(content, found.start()):
-            line, column = _place(content, found.start(), "latin-1")
-            raise InputError(
-                f"line {line}, column {column}: octet 0x{octet:02x} is neither UTF-8 nor a letter of windows-1252; save"
-                f" the file as UTF-8, or name its encoding ({OTHERS})"
+    surely_western: bool | None = None
+    for found in _BEYOND_ASCII.finditer(content):
+        octet, place = content[found.start()], found.start()
+        if octet in UNDEFINED:
+            raise _refusal(content, place, "is neither UTF-8 nor windows-1252")
+        plausible = _plausible(content, place)
+        if plausible is None:
+            if surely_western is None:
+                surely_western = _has_western_letters(content)
+            if not surely_western:
+                shown = f"a {_name(octet)} in windows-1252 and a letter in others, in {_shown(content, place)}"
+                raise _refusal(content, place, f"is not UTF-8; it is {shown}", f"--encoding {WESTERN} or cp850")
+        elif not plausible:
+            raise _refusal(
+                content, place, f"is neither UTF-8 nor windows-1252, where it is a {_name(octet)} within a word"
             )
-    word = _WORD.search(content)
+    word = _LETTER_WORD.search(content) or _WORD.search(content)
     first = word.start() if word else 0
-    before = _SEPARATOR.split(content[max(0, first - _BEFORE) : first])[-1]
-    shown = (before + word[0]).decode(WESTERN) if word else ""
     line, _ = _place(content, first, "latin-1")
     return Encoding(
         WESTERN,
-        f"is not UTF-8; read as windows-1252, which other encodings cannot be told from: line {line} has {shown!r}. If"
-        f" that is wrong, name the encoding ({OTHERS})",
+        f"is not UTF-8; read as windows-1252, which other encodings cannot be told from: line {line} has"
+        f" {_shown(content, first)}. If that is wrong, name the encoding ({OTHERS})",
     )
 
 
-def _plausible(content: bytes, at: int) -> bool:
-    """Whether a character of windows-1252 is a letter, or a sign where it may stand."""
+def _refusal(content: bytes, at: int, reason: str, encodings: str = OTHERS) -> InputError:
+    line, column = _place(content, at, "latin-1")
+    return InputError(
+        f"line {line}, column {column}: octet 0x{content[at]:02x} {reason}; save the file as UTF-8, or"
+        f" name its encoding ({encodings})"
+    )
+
+
+def _shown(content: bytes, at: int) -> str:
+    """The word around an octet, in quotes, as windows-1252."""
+    before = _SEPARATOR.split(content[max(0, at - _BEFORE) : at])[-1]
+    word = _WORD.match(content, at)
+    return repr((before + word[0]).decode(WESTERN, "replace")) if word else "''"
+
+
+def _name(octet: int) -> str:
+    return unicodedata.name(bytes((octet,)).decode(WESTERN)).lower()
+
+
+def _has_western_letters(content: bytes) -> bool:
+    """Whether windows-1252 alone has letters beside other letters: each older encoding has signs there."""
+    return all(any(_letters_only_in_western(content, older)) for older in OLDER)
+
+
+def _letters_only_in_western(content: bytes, older: str) -> Iterator[bool]:
+    for found in _BESIDE_LETTER.finditer(content):
+        octet = found[0][-1:]
+        yield octet.decode(WESTERN, "replace").isalpha() and not octet.decode(older).isalpha()
+
+
+def _plausible(content: bytes, at: int) -> bool | None:
+    """Whether a character of windows-1252 may stand where it is; None if that depends on other letters.
+
+    A sign between a small and a capital letter divides two words: a letter of another encoding does not stand there.
+    """
     before, character, after = (
         content[max(at - 1, 0) : at].decode(WESTERN, "replace"),
         content[at : at + 1].decode(WESTERN),
@@ -139,7 +186,9 @@ def _plausible(content: bytes, at: int) -> bool:
         return True
     if character.isalpha():
         return not (character.isupper() and after.islower())
-    return character in WITHIN_WORDS
+    if character in WITHIN_WORDS or (before.islower() and after.isupper()):
+        return True
+    return None if character in BETWEEN_WORDS else False
 
 
 def _place(content: bytes, at: int, encoding: str) -> tuple[int, int]:

@@ -16,6 +16,7 @@ import phonenumbers
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
 
 from broadcast.cells.dates import is_date
+from broadcast.cells.formulas import FORMULA, find_formula, read_text_formula
 from broadcast.cells.names import read_name
 from broadcast.cells.plans import is_country_code, plan_of, split_code
 from broadcast.cells.renumbered import CHANGED, find_renumbering
@@ -33,6 +34,9 @@ LABEL = re.compile(
     r"(?:tel|telefon|téléphone|phone|mobile?|móvil|handy|cell|cellulare|gsm|portable|whatsapp|sms)[.:]* ?(?=[+(0-9])"
 )
 """What may stand before a number and means that it is one."""
+CALCULATED = re.compile(r"[A-Za-z*/&(^:]", re.ASCII)
+SIGN = re.compile(r"[-+]", re.ASCII)
+"""What stands in a formula that is more than a number, beside the sign of that number."""
 DECIMAL = re.compile(r"[0-9]{7,}[.,][0-9]{1,2}", re.ASCII)
 SCIENTIFIC = re.compile(r"[0-9](?:[.,][0-9]*)?e[+]?[0-9]{1,2}", re.ASCII | re.IGNORECASE)
 EXTENSION = re.compile(
@@ -64,6 +68,13 @@ class Form(StrEnum):
 
 class NumberError(InputError):
     """A text is not a phone number that can be dialled: why. Never holds the number."""
+
+
+class MissingRegionError(NumberError):
+    """Digits without a country code need a region."""
+
+    def __init__(self) -> None:
+        super().__init__("has no country code, and no default region is given")
 
 
 class AmbiguousNumberError(NumberError):
@@ -116,7 +127,7 @@ def readings(text: str, region: str | None, form: Form | None = None) -> tuple[s
     usual = USUAL.fullmatch(text) is not None
     body = text if usual else _body_of(text)
     if not body.startswith(("+", "00")) and region is None and form is None:
-        raise NumberError("has no country code, and no default region is given")
+        raise MissingRegionError
     brackets = BRACKETS.search(body)
     found = _readings(body.translate(SEPARATORS), region, form)
     if brackets and body.startswith("(") and not is_country_code(brackets[1].removeprefix("00")):
@@ -152,6 +163,12 @@ def _body_of(text: str) -> str:
     shown = unicodedata.normalize("NFKC", read_name(text)).translate(DASHES)
     if not shown.isascii():
         shown = "".join(str(unicodedata.decimal(each, each)) for each in shown)
+    formula = read_text_formula(shown)
+    if formula.startswith("=") and (CALCULATED.search(formula) or SIGN.search(formula, 2)):
+        raise NumberError(FORMULA)
+    fault = find_formula(read_text_formula(shown.removeprefix("=")))
+    if fault is not None:
+        raise NumberError(fault)
     shown = shown.removeprefix("=").strip("'\"").strip().removeprefix("tel:")
     shown = LABEL.sub("", shown.lower(), count=1) if shown[:1].isalpha() else shown
     if is_date(shown):

@@ -1,6 +1,7 @@
 """`broadcast recipients`: import recipients from CSV; find, show, suppress and erase one."""
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -15,7 +16,7 @@ from broadcast.audience.importing import ImportResult, Options, import_recipient
 from broadcast.audience.people import Found, erase_recipient, find_recipients, show_recipient, suppress_recipient
 from broadcast.audience.rows import WISHES, mask
 from broadcast.cells.headers import HEADERS, read_mapping
-from broadcast.cells.numbers import Form, NumberError, check_region, readings
+from broadcast.cells.numbers import Form, MissingRegionError, NumberError, check_region, readings
 from broadcast.cli.groups import with_directory
 from broadcast.cli.terminal.display import Console, Table, print_table
 from broadcast.cli.terminal.ids import ID
@@ -26,6 +27,8 @@ from broadcast.text.printable import printable
 
 NOTHING_LOADED, SOME_REFUSED = 1, 3
 """Exit codes of an import."""
+NOBODY, UNREADABLE, WITHOUT_REGION = 3, 4, 5
+"""Exit codes of a search."""
 SHOWN_GROUPS = 20
 SHOWN_TITLES = 6
 
@@ -80,7 +83,7 @@ def import_command(
     """Load recipients from a CSV FILE (- is stdin): good rows are loaded, bad ones reported by line.
 
     A recipient is known by external id, else by number, so a second import updates; empty cells leave what stands.
-    Exit code 3 when rows were refused, 1 when nothing could be loaded.
+    Exit code 3 when rows were refused, 1 when nobody was loaded, also of a file without people.
     """
     options = Options(
         region=region or load_settings().default_region,
@@ -110,7 +113,7 @@ def import_command(
         click.echo(json.dumps(asdict(result), default=str, ensure_ascii=False))
     else:
         _print(result)
-    if result.refused:
+    if result.refused or not result.rows:
         raise SystemExit(NOTHING_LOADED if result.refused == result.rows else SOME_REFUSED)
 
 
@@ -145,7 +148,9 @@ def _print(result: ImportResult) -> None:
         click.echo(f"ignored columns: {printable(', '.join(result.unknown_columns))}")
     if result.report is not None:
         click.echo(f"{counted(result.findings, 'finding')}, by line: {result.report}")
-    click.echo(f"{result.rows / max(result.seconds, 0.001):,.0f} rows/s, {result.seconds:.1f} s")
+    click.echo(
+        f"{result.rows / max(result.seconds, 0.001):,.0f} rows/s, {result.seconds:.1f} s, read as {result.encoding}"
+    )
     click.echo(f"{'dry run, nothing is changed: ' if result.dry_run else ''}{result.last_line}")
 
 
@@ -208,6 +213,10 @@ def erase(recipient_id: str, yes: bool) -> None:
     """Delete recipient ID for good; a keyed hash of the number stays, so that no import loads it again."""
     wanted = _id(recipient_id)
     key = load_settings().require_number_key()
+    if not yes and not sys.stdin.isatty():
+        raise InputError(
+            f"recipient {wanted} is not erased: nobody can be asked, because stdin is no terminal; --yes erases unasked"
+        )
     if not yes:
         click.confirm(f"Erase recipient {wanted} for good?", abort=True)
     with_directory(lambda connection: erase_recipient(connection, wanted, number_key=key))
@@ -236,9 +245,17 @@ def readmit(number: str, region: str | None) -> None:
 def find(number: str, region: str | None, in_full: bool, as_json: bool) -> None:
     """Who has this NUMBER, in any spelling: groups, language, suppression, last alerts.
 
-    Exit code 1 if nobody has it. If it can be read as several numbers, all of them are looked for.
+    If it can be read as several numbers, all of them are looked for. Exit code 3 if nobody has it, 4 if it is no
+    number, 5 if it needs a region.
     """
-    numbers = _readings(number, region)
+    try:
+        numbers = _readings(number, region)
+    except NumberError as error:
+        fault = "no_region" if isinstance(error.__cause__, MissingRegionError) else "unreadable"
+        if as_json:
+            click.echo(json.dumps({"recipients": [], "exclusions": [], "fault": fault, "reason": str(error)}))
+        click.echo(f"broadcast: {error}", err=True)
+        raise SystemExit(WITHOUT_REGION if fault == "no_region" else UNREADABLE) from None
     key = _number_key()
 
     async def work(connection: asyncpg.Connection) -> tuple[list[Found], list[Exclusion]]:
@@ -251,7 +268,11 @@ def find(number: str, region: str | None, in_full: bool, as_json: bool) -> None:
     for fact in facts:
         fact["msisdn"] = fact["msisdn"] if in_full else mask(fact["msisdn"])
     if as_json:
-        answer = {"recipients": facts, "exclusions": [asdict(wish) for wish in wishes]}
+        answer = {
+            "recipients": facts,
+            "exclusions": [asdict(wish) for wish in wishes],
+            "fault": None if found else "nobody",
+        }
         click.echo(json.dumps(answer, default=str, ensure_ascii=False))
     else:
         for fact in facts:
@@ -262,7 +283,7 @@ def find(number: str, region: str | None, in_full: bool, as_json: bool) -> None:
         if not found:
             click.echo(f"nobody in the directory has the number {mask(number)}")
     if not found:
-        raise SystemExit(1)
+        raise SystemExit(NOBODY)
 
 
 def _number_key() -> bytes | None:
@@ -273,10 +294,14 @@ def _number_key() -> bytes | None:
 def _readings(number: str, region: str | None) -> tuple[str, ...]:
     try:
         found = readings(number, check_region(region or load_settings().default_region))
+    except MissingRegionError as error:
+        raise NumberError(
+            f"number {mask(number)} {error}: name the country with --region DE, for example, or write + and its code"
+        ) from error
     except NumberError as error:
-        raise InputError(f"number {mask(number)} {error} (--region)") from None
+        raise NumberError(f"number {mask(number)} {error}") from error
     if not found:
-        raise InputError(f"number {mask(number)} is not a valid number in its country (--region)")
+        raise NumberError(f"number {mask(number)} is not a valid number in its country: correct it, or its --region")
     return found
 
 

@@ -59,10 +59,12 @@ async def test_import_show_nest_and_erase(database_url: str, tmp_path: Path) -> 
     (found,) = json.loads(out)["recipients"]
     assert (found["external_id"], found["groups"], found["suppressed"]) == ("p1", ["a"], "opted out")
     assert (found["alerts"], NUMBER[-8:] in out) == ([], False)
+    code, out, err = await broadcast(database_url, "recipients", "erase", str(person["id"]))
+    assert (code, out, "--yes erases unasked" in err) == (1, "", True)
     code, out, err = await broadcast(database_url, "recipients", "erase", str(person["id"]), "--yes")
     assert (code, err) == (0, "")
     code, out, err = await broadcast(database_url, "recipients", "find", NUMBER)
-    assert (code, err) == (1, "")
+    assert (code, err) == (3, "")
     assert "left out by imports: to be erased" in out
     code, out, err = await broadcast(database_url, "recipients", "import", str(path))
     assert (code, err) == (1, "")

@@ -1,12 +1,15 @@
 """The report of an import: it destroys nothing else, and what cannot be written is said before any work."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from broadcast.audience.advice import advise, last_line
+from broadcast.audience.advice import CORRECT, advise, last_line
 from broadcast.audience.report import Report, kind_of
 from broadcast.audience.rows import Finding
+from broadcast.cells import numbers
+from broadcast.cells.renumbered import RENUMBERED
 from broadcast.errors import InputError
 
 FINDING = Finding(2, "msisdn", "+••12", False, "can be read as +49 17… (12 digits) or +49 49… (14 digits): write it")
@@ -79,3 +82,33 @@ def test_every_reason_of_a_cell_that_is_refused_has_its_advice() -> None:
     reasons = {"msisdn can be read as several numbers": 3, "msisdn is a date": 1}
     assert "--numbers international" in " ".join(advise(reasons, without_group=0, has_groups=True))
     assert advise({}, without_group=0, has_groups=True) == ()
+
+
+def test_a_file_without_people_is_not_said_to_be_alerted() -> None:
+    line = last_line(rows=0, refused=0, suppressed=0, without_group=0, reasons={}, advice=())
+    assert line.startswith("the file has no people")
+
+
+def test_every_reason_of_the_last_line_is_named() -> None:
+    reasons = {f"msisdn reason {letter}": 9 - place for place, letter in enumerate("abcde")}
+    line = last_line(rows=99, refused=35, suppressed=0, without_group=0, reasons=reasons, advice=())
+    assert all(reason in line for reason in reasons)
+    assert "11 for other reasons (" in line
+
+
+def test_whoever_is_refused_is_told_what_to_try() -> None:
+    source = Path(numbers.__file__).read_text(encoding="utf-8")
+    written = re.findall(r'NumberError\(\s*f?"([^"]+)"', source)
+    assert len(written) > 10
+    reasons = [*(f"msisdn {each}" for each in written), *(f"msisdn {line.reason}" for line in RENUMBERED)]
+    for reason in map(kind_of, (Finding(2, "msisdn", "", False, each.removeprefix("msisdn ")) for each in reasons)):
+        assert advise({reason: 1000}, without_group=0, has_groups=True) not in {(), (CORRECT,)}, reason
+    assert advise({"row is something new": 1}, without_group=0, has_groups=True) == (CORRECT,)
+
+
+def test_wishes_are_one_reason_whenever_they_were_said() -> None:
+    reasons = {
+        kind_of(Finding(2, "msisdn", "", False, f"asked to be erased on 2026-01-0{day} (moved {day}): not loaded"))
+        for day in range(1, 5)
+    }
+    assert reasons == {"msisdn asked to be erased"}

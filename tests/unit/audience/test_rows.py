@@ -111,3 +111,19 @@ def test_header_names_are_found_whatever_their_form() -> None:
 def test_headers_that_are_refused(header: list[str], reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         read_header(header)
+
+
+@pytest.mark.parametrize(
+    ("cell", "value", "reason"),
+    [
+        ("05.12.2024", "05.12.2024", "hold a name that is a date"),
+        ("north;2024-12-05; 0151 12345678", "north|2024-12-05|", "hold a name that is a date"),
+        ("x" * 201, "x" * 60, "hold a name that has more than 200 characters"),
+    ],
+)
+def test_groups_that_are_refused_are_shown_with_the_one_reason(cell: str, value: str, reason: str) -> None:
+    _, (finding,) = one("p1", "+4915112345678", "", cell)
+    assert finding.value.startswith(value)
+    assert "12345678" not in finding.value.replace(" ", "")
+    assert finding.reason.startswith(reason)
+    assert " or " not in finding.reason

@@ -142,3 +142,43 @@ def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
         Source(tmp_path)
     with pytest.raises(InputError, match="cannot be read: No such file"):
         Source(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "S\u00fcd\u00a0West",
+        "Stadt\u00a0West",
+        "S\u00fcd\u00a0am\u00a0Rhein",
+        "Gro\u00dfr\u00e4umig\u2026ende",
+        "Nord\u2014s\u00fcd",
+        "\u201eS\u00fcd\u201c",
+        "Feuerwehr\u201eS\u00fcd\u201c",
+        "S\u00fcd\u00adwest",
+        "10\u20ac",
+        "O\u2019Neill \u2013 S\u00fcd\u2026",
+        "Wehr\u2122 \u2022 S\u00fcd\u00a0",
+    ],
+)
+def test_signs_of_windows_1252_are_read_as_found(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "r.csv"
+    path.write_bytes(f"phone,groups\n1,{text}\n".encode("cp1252"))
+    with Source(path) as source:
+        assert source.encoding.name == "cp1252"
+        assert "windows-1252" in source.encoding.note
+        assert [row for block in source.blocks() for _, row in block] == [["1", text]]
+
+
+def test_a_no_break_space_that_may_be_a_letter_is_refused_with_both_encodings(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"line 2, column 4: octet 0xa0 .*no-break space.*--encoding cp1252 or cp850"):
+        read(tmp_path / "r.csv", "phone,groups\n1,S\u00e1nchez\n".encode("cp850"))
+
+
+@given(
+    st.lists(st.text("äöüß", min_size=1, max_size=3).map(lambda letters: f"h{letters}n"), min_size=1, max_size=5),
+    st.sampled_from(["cp850", "mac_roman"]),
+)
+def test_umlauts_of_older_encodings_are_never_read_as_windows_1252(words: list[str], encoding: str) -> None:
+    content = "".join(f"1,{word}\n" for word in [*words, "Hüte"]).encode(encoding)
+    with pytest.raises(InputError, match="encoding"):
+        find_encoding([content])
