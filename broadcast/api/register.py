@@ -23,7 +23,7 @@ from broadcast.health import Health
 from broadcast.kafka.clients import AWAY, make_consumer
 from broadcast.retry import Backoff
 from broadcast.settings import Settings
-from schemas.alert import AlertInvalidError, read_event
+from schemas.alert import AlertAction, AlertInvalidError, alert_id_of, read_event
 from schemas.topics import Names
 
 MEMORY_SECONDS = 48 * 3600
@@ -31,6 +31,9 @@ MEMORY_SECONDS = 48 * 3600
 
 ENTRIES_MAX = 50_000
 START_BUDGET_SECONDS = 15.0
+
+Known = Callable[[UUID, UUID | None], bool]
+"""Whether an alert and the request that it came with are remembered already."""
 
 log = structlog.get_logger(__name__)
 
@@ -76,8 +79,12 @@ class Register:
 
     def read(self, records: Iterable[Any]) -> None:
         """Remember what records of `alerts.v1` submit; others, and those that cannot be read, are passed over."""
-        for found in _read_all(records):
+        for found in _read_all(records, self.known):
             self.keep(found)
+
+    def known(self, alert_id: UUID, request_id: UUID | None) -> bool:
+        """Whether an alert, and the request that it came with, are remembered."""
+        return alert_id in self._alerts and (request_id is None or request_id in self._requests)
 
     def keep(self, found: Found) -> None:
         """Remember what one record says."""
@@ -116,21 +123,21 @@ async def _follow(
                 register.complete.set()
                 health.release("register")
             for records in (await consumer.getmany(timeout_ms=500)).values():
-                for found in await _read_aside(records):
+                for found in await _read_aside(records, register.known):
                     register.keep(found)
             on_read()
     finally:
         await consumer.stop()
 
 
-async def _read_aside(records: Sequence[Any]) -> list[Found]:
-    """What records say; in a thread where a large one has to be parsed."""
-    large = any(len(record.value or b"") > INLINE_BYTES_MAX for record in records)
-    return await asyncio.to_thread(_read_all, records) if large else _read_all(records)
+async def _read_aside(records: Sequence[Any], known: Known) -> list[Found]:
+    """What records say; in a thread where there is much to be parsed."""
+    large = sum(len(record.value or b"") for record in records) > INLINE_BYTES_MAX
+    return await asyncio.to_thread(_read_all, records, known) if large else _read_all(records, known)
 
 
-def _read_all(records: Iterable[Any]) -> list[Found]:
-    return [_read(record) for record in records]
+def _read_all(records: Iterable[Any], known: Known) -> list[Found]:
+    return [_read(record, known) for record in records]
 
 
 async def _start_at(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
@@ -142,23 +149,32 @@ async def _start_at(consumer: AIOKafkaConsumer, partition: TopicPartition) -> in
     return end
 
 
-def _read(record: Any) -> Found:
+def _read(record: Any, known: Known) -> Found:
+    # Anyone who may write the topic can put any key and header there: only what the value says is believed. It must be
+    # what the planner takes, or an alert would count as published that nobody sends.
     headers = {name: value for name, value in record.headers or () if value is not None}
-    request, key = headers.get("ce_requestid"), record.key
+    request_id = _request_id_of(headers.get("ce_requestid"))
+    value = record.value or b""
+    entry = read_entry(value)
+    if isinstance(entry, Unplanned) and known(entry.alert_id, request_id):
+        return Found()
     try:
-        request_id = UUID(request.decode()) if request else None
-        entry = read_entry(record.value or b"")
-        if "ce_digest" in headers and key is not None:
-            published = Published(UUID(key.decode()), bytes.fromhex(headers["ce_digest"].decode()))
-            return Found(published, request_id, entry)
-        if isinstance(entry, Cancel):
-            return Found(None, None, entry)
-        event = read_event(record.value, key, tuple(headers.items()), received_at=_received_at(record))
-    except (AlertInvalidError, ValueError):
+        event = read_event(value, record.key, tuple(headers.items()), received_at=_received_at(record))
+    except AlertInvalidError:
         return Found()
-    if event.alert is None:
+    if event.event is AlertAction.CANCELLED:
+        return Found(entry=entry_of(event))
+    alert = event.alert
+    if event.event is not AlertAction.SUBMITTED or alert is None or event.alert_id != alert_id_of(alert):
         return Found()
-    return Found(Published(event.alert_id, digest_of(event.alert)), request_id, entry_of(event))
+    return Found(Published(event.alert_id, digest_of(alert)), request_id, entry_of(event))
+
+
+def _request_id_of(text: bytes | None) -> UUID | None:
+    try:
+        return UUID(text.decode()) if text else None
+    except ValueError:
+        return None
 
 
 def _received_at(record: Any) -> datetime | None:

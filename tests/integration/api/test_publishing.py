@@ -12,11 +12,13 @@ import httpx
 import msgspec
 import pytest
 
-from broadcast.alerts.publishing import digest_of
+from broadcast.alerts.publishing import digest_of, request_id_of
 from broadcast.cap import freshen, read_cap, write_cap
 from broadcast.clock import utc_now
+from broadcast.kafka.clients import make_producer
 from schemas.alert import Alert, AlertAction, alert_id_of, read_event
 from schemas.control import Stop
+from tests.support.waiting import eventually
 
 from .conftest import Api, NewAlert, Prepared, Served
 
@@ -233,3 +235,43 @@ async def test_unknown_alert_is_404_everywhere(api: Api) -> None:
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
 async def test_probes(api: Api, path: str) -> None:
     assert (await api.http.get(path)).status_code == 200
+
+
+async def test_forged_records_answer_for_no_alert(api: Api, new_alert: NewAlert) -> None:
+    honest = {name: new_alert() for name in ("approved", "other content", "unreadable", "under a request")}
+    alerts = {name: Alert.model_validate(content) for name, content in honest.items()}
+    last = new_alert()
+
+    def said(name: str, event: str, **fields: Any) -> bytes:
+        values = {"event": event, "alert_id": alert_id_of(alerts[name]), "at": utc_now().isoformat(), "actor": "anna"}
+        return json.dumps(values | fields, default=str).encode()
+
+    forged = {
+        "approved": said("approved", "approved"),
+        "other content": said("other content", "submitted", alert=new_alert()),
+        "unreadable": said("unreadable", "submitted", alert=honest["unreadable"] | {"status": "actual"}),
+        "under a request": json.dumps(new_alert() | {"scope": "public"}).encode(),
+    }
+    producer = make_producer(api.settings)
+    await producer.start()
+    try:
+        for digest in (digest_of, lambda _: bytes(32)):
+            for name, value in forged.items():
+                headers = [("ce_digest", digest(alerts[name]).hex().encode())]
+                headers += [("ce_requestid", str(request_id_of("anna", name)).encode())]
+                key = str(alert_id_of(alerts[name])).encode()
+                await producer.send_and_wait(api.names.alerts, value, key=key, headers=headers)
+        await producer.send_and_wait(api.names.alerts, json.dumps(last).encode())
+    finally:
+        await producer.stop()
+
+    async def read() -> bool:
+        return (await publish(api, last | {"note": "changed"})).status_code == 409
+
+    # What stands before it was read as well.
+    await eventually(read, "the API has read the last record")
+    before = len(await api.records(api.names.alerts))
+    for name, content in honest.items():
+        answer = await publish(api, content, **{"Idempotency-Key": name})
+        assert (name, answer.status_code, answer.headers.get("idempotency-replayed")) == (name, 202, None), answer.text
+    assert len(await api.records(api.names.alerts)) == before + len(honest)

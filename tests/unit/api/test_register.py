@@ -1,5 +1,6 @@
 """The register: what it reads of the alerts topic, what it forgets."""
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -106,3 +107,29 @@ def test_headers_without_a_value_are_as_good_as_none() -> None:
     odd: tuple[tuple[str, bytes | None], ...] = (("ce_digest", None), ("ce_requestid", None))
     register.read([_Consumed(b"{}", key, odd), _Consumed(write_alert(alert), key, odd)])  # type: ignore[arg-type]
     assert register.alert(alert_id_of(alert)) is not None
+
+
+def test_only_what_a_record_says_is_believed() -> None:
+    honest, other, request_id = make_alert(), make_alert("a2"), request_id_of("anna", "k")
+    alert_id, at = alert_id_of(honest), NOW.isoformat()
+    submitted = {"event": "submitted", "alert_id": str(alert_id), "at": at, "actor": "anna"}
+    content = json.loads(write_alert(honest))
+    forged = [
+        {"event": "approved", "alert_id": str(alert_id), "at": at, "actor": "anna"},
+        {"event": "approved", "alert_id": str(alert_id), "at": at, "actor": "anna", "alert": content},
+        submitted | {"alert": json.loads(write_alert(other))},
+        submitted | {"alert": content | {"status": "actual"}},
+        submitted | {"alert": content, "at": "2026-11-22T12:00:00"},
+        {},
+    ]
+    register = Register()
+    for value in forged:
+        for digest in (digest_of(honest), bytes(32)):
+            headers = (("ce_digest", digest.hex().encode()), ("ce_requestid", str(request_id).encode()))
+            register.read([_Consumed(json.dumps(value).encode(), str(alert_id).encode(), headers)])
+    assert (register.alert(alert_id), register.request(request_id)) == (None, None)
+    assert register.unplanned.find(alert_id) is None
+    wrong = (("ce_digest", bytes(32).hex().encode()), ("ce_requestid", b"\xff"))
+    register.read([_Consumed(write_alert(honest), str(alert_id_of(other)).encode(), wrong)])
+    assert register.alert(alert_id) == Published(alert_id, digest_of(honest))
+    assert register.alert(alert_id_of(other)) is None
