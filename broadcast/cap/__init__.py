@@ -6,10 +6,11 @@ from broadcast.cap.lane import lane_of
 from broadcast.cap.reading import read_cap
 from broadcast.cap.rendering import RenderingError, choose, choose_all, languages_of, render
 from broadcast.cap.targets import TargetError, groups_of
-from broadcast.cap.validation import require_valid, validate
+from broadcast.cap.validation import GEOMETRY_UNITS, UnfinishedError, require_valid, validate
 from broadcast.cap.writing import MEDIA_TYPE, freshen, reissue, write_cap
 
 __all__ = [
+    "GEOMETRY_UNITS",
     "MEDIA_TYPE",
     "AreaTable",
     "CapError",
@@ -18,6 +19,7 @@ __all__ = [
     "NotCap12Error",
     "RenderingError",
     "TargetError",
+    "UnfinishedError",
     "choose",
     "choose_all",
     "freshen",

@@ -72,7 +72,7 @@ def _digests(alert: Alert) -> Broken:
                 yield f"info[{index}].resource[{number}].digest", "is not a SHA-1 in hex"
 
 
-def _polygons(alert: Alert) -> Iterator[Finding]:
+def _polygons(alert: Alert, units: int) -> Iterator[Finding]:
     # The smallest first, so that large ones leave something of the budget to them.
     drawn = [
         (f"info[{index}].area[{number}].polygon[{place}]", polygon)
@@ -80,7 +80,7 @@ def _polygons(alert: Alert) -> Iterator[Finding]:
         for number, area in enumerate(info.area)
         for place, polygon in enumerate(area.polygon)
     ]
-    budget = Budget(GEOMETRY_UNITS)
+    budget = Budget(units)
     shapes = {path: shape_of(read_points(polygon), budget) for path, polygon in sorted(drawn, key=_length_of)}
     for shape, (level, message) in SHAPES.items():
         for path in islice((path for path, _ in drawn if shapes[path] is shape), PROBLEMS_MAX):
@@ -167,19 +167,29 @@ RULES: tuple[tuple[str, Level, Callable[[Alert], Broken]], ...] = (
 """The rules: id, level, and what yields (path, message) for each place that breaks it; R11 is `_polygons`."""
 
 
-def validate(alert: Alert) -> tuple[Finding, ...]:
-    """The findings on an alert, in the order of the rules, those on polygons last; `PROBLEMS_MAX` of each rule."""
+class UnfinishedError(Exception):
+    """The polygons were not looked at, because the units given for them were too few."""
+
+
+def validate(alert: Alert, units: int = GEOMETRY_UNITS) -> tuple[Finding, ...]:
+    """The findings on an alert, in the order of the rules, those on polygons last; `PROBLEMS_MAX` of each rule.
+
+    Raises `UnfinishedError` if polygons need more than `units`, and those are fewer than `GEOMETRY_UNITS`.
+    """
     found = (
         Finding(level, path, rule, message)
         for rule, level, check in RULES
         for path, message in islice(check(alert), PROBLEMS_MAX)
     )
-    return (*found, *_polygons(alert))
+    drawn = tuple(_polygons(alert, units))
+    if units < GEOMETRY_UNITS and any(finding.message == SHAPES[Shape.UNKNOWN][1] for finding in drawn):
+        raise UnfinishedError
+    return (*found, *drawn)
 
 
-def require_valid(alert: Alert) -> tuple[Finding, ...]:
-    """The warnings on an alert; raises `CapError` if there is an error among the findings."""
-    findings = validate(alert)
+def require_valid(alert: Alert, units: int = GEOMETRY_UNITS) -> tuple[Finding, ...]:
+    """The warnings on an alert; raises `CapError` if there is an error among the findings. `units`: see `validate`."""
+    findings = validate(alert, units)
     if any(finding.level is Level.ERROR for finding in findings):
         raise CapError(findings)
     return findings

@@ -9,7 +9,7 @@ from datetime import datetime
 from broadcast.alerts.assessment import assess, read_content
 from broadcast.alerts.publishing import alert_event, digest_of, event_record
 from broadcast.alerts.unplanned import Unplanned, unplanned_of
-from broadcast.cap import AreaTable, Finding, groups_of_areas, read_cap, require_valid, write_cap
+from broadcast.cap import GEOMETRY_UNITS, AreaTable, Finding, groups_of_areas, read_cap, require_valid, write_cap
 from broadcast.errors import InputError
 from broadcast.kafka.batches import Record
 from broadcast.lifecycle import ends_of, in_force
@@ -52,8 +52,11 @@ class Submitted:
     now: datetime
 
 
-def read_document(submitted: Submitted, settings: Settings) -> Document:
-    """The document of a body, with its targets added; InputError if it cannot be read, or breaks a rule."""
+def read_document(submitted: Submitted, settings: Settings, units: int = GEOMETRY_UNITS) -> Document:
+    """The document of a body, with its targets added; InputError if it cannot be read, or breaks a rule.
+
+    `units` is what looking at its polygons may cost; `UnfinishedError` if that is less than they need.
+    """
     alert, remarks = (_read_xml if submitted.is_xml else _read_json)(submitted.body)
     targets, now = submitted.targets, submitted.now
     groups = [*alert.groups, *targets.groups]
@@ -66,13 +69,15 @@ def read_document(submitted: Submitted, settings: Settings) -> Document:
         raise InputError(f"groups: {message} [6.1]", (("groups", "6.1", message),))
     if len(groups) > len(alert.groups):
         alert = alert.model_copy(update={"groups": tuple(groups)})
-    found = check_document(alert, settings, actor=submitted.actor, now=now)
+    found = check_document(alert, settings, actor=submitted.actor, now=now, units=units)
     return replace(found, warnings=(*remarks, *found.warnings))
 
 
-def check_document(alert: Alert, settings: Settings, *, actor: str, now: datetime) -> Document:
+def check_document(
+    alert: Alert, settings: Settings, *, actor: str, now: datetime, units: int = GEOMETRY_UNITS
+) -> Document:
     """An alert with its warnings; InputError if it breaks a rule of CAP's."""
-    warnings = require_valid(alert)
+    warnings = require_valid(alert, units)
     event = alert_event(alert, actor=actor, now=now)
     fault = assess(alert, read_content(alert, settings, now=now), now=now).error
     digest = digest_of(alert)

@@ -1,12 +1,14 @@
 """The body of a publication to an alert: media type, ceilings, CAP, and what can be refused without the directory."""
 
+from contextlib import suppress
 from http import HTTPStatus
 
 from fastapi import Request
 
 from broadcast.alerts.documents.document import Document, Submitted, read_document
-from broadcast.api.documents.reading_turns import INLINE_BYTES_MAX, ReadingTurns
+from broadcast.api.documents.reading_turns import INLINE_BYTES_MAX, INLINE_GEOMETRY_UNITS, ReadingTurns
 from broadcast.api.problems import Problem
+from broadcast.cap import UnfinishedError
 from broadcast.errors import InputError
 from broadcast.settings import Settings
 from schemas.alert import ALERT_BYTES_MAX
@@ -60,7 +62,9 @@ async def read_submitted(submitted: Submitted, *, turns: ReadingTurns, settings:
     size = len(submitted.body)
     try:
         if size <= INLINE_BYTES_MAX:
-            return read_document(submitted, settings)
+            # The sides of few points can take long to compare.
+            with suppress(UnfinishedError):
+                return read_document(submitted, settings, INLINE_GEOMETRY_UNITS)
         return await turns.run(size, read_document, submitted, settings, areas=submitted.targets.areas)
     except InputError as error:
         raise refusal(error) from error

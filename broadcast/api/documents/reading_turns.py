@@ -11,8 +11,11 @@ from broadcast.api.problems import unavailable
 from broadcast.cap import AreaTable
 from broadcast.clock import monotonic
 
-INLINE_BYTES_MAX = 16_384
-"""Larger alerts are read in another process, so that they delay no other. So large a one takes 30 ms at most."""
+INLINE_BYTES_MAX = 4_096
+"""Larger alerts are read in another process, so that they delay no other. So large a one takes 5 ms at most."""
+
+INLINE_GEOMETRY_UNITS = 20_000
+"""What looking at the polygons of a smaller one may cost, 2 ms; with more to look at, it is read there, too."""
 
 WAITING_MAX = 20
 """Alerts that may wait; at a third of a second each, the last of them takes seven seconds."""
