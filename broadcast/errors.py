@@ -33,6 +33,10 @@ class UnavailableError(BroadcastError):
     retryable: ClassVar[bool] = True
 
 
+class UnconfirmedError(UnavailableError):
+    """The same may have been done already, and no answer says so: repeat the very same, or look first."""
+
+
 class LostTailError(BroadcastError):
     """Kafka's log ends before what was read of it: the stage must start anew. `subject` is topic and partition."""
 
@@ -47,3 +51,8 @@ class FencedError(BroadcastError):
 
 class PoisonError(BroadcastError):
     """A record cannot be read or is invalid: it becomes a dead letter and the stream goes on."""
+
+
+def name_error(error: BaseException) -> str:
+    """What an error says, or its type where it says nothing."""
+    return str(error) or type(error).__name__

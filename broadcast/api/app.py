@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import FastAPI, Response
+from fastapi import Depends, FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
@@ -11,6 +11,7 @@ from broadcast.api import problems
 from broadcast.api.access import BODY_SECONDS, Access
 from broadcast.api.connections import ConnectionLimits, RequestsInWork
 from broadcast.api.routes import alarms, alerts, audit, groups, trial_messages
+from broadcast.api.routes.query_parameters import refuse_unknown_parameters
 from broadcast.api.services import Services
 from broadcast.health.http_server import answer_probe
 
@@ -38,7 +39,7 @@ def make_app(
     limits = limits or ConnectionLimits(settings.api_connections, settings.api_connections_per_address)
     app.add_middleware(Access, services=services, in_work=RequestsInWork(limits), body_seconds=body_seconds)
     for router in (alarms.router, alerts.router, audit.router, groups.router, trial_messages.router):
-        app.include_router(router)
+        app.include_router(router, dependencies=[Depends(refuse_unknown_parameters)])
     for path in ("/healthz", "/readyz", "/metrics"):
         app.add_api_route(path, _probe(services, path), methods=["GET"], tags=["operations"], response_class=Response)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from broadcast.errors import InputError, SettingsError, UnavailableError
+from broadcast.errors import InputError, SettingsError, UnavailableError, UnconfirmedError, name_error
 from broadcast.network.addresses import hide_login
 from broadcast.network.proxies import explain_proxies, goes_direct, hides_requests
 from broadcast.network.tls import make_client_context
@@ -18,6 +18,19 @@ TIMEOUT_SECONDS = 15.0
 
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
+
+NEVER_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+)
+"""Errors before anything of a request has left."""
+
+UNANSWERED = frozenset({httpx.codes.INTERNAL_SERVER_ERROR, httpx.codes.BAD_GATEWAY, httpx.codes.GATEWAY_TIMEOUT})
+"""Answers that do not say whether the request was carried out."""
 
 WHERE = ("api_url", "api_host", "api_port", "database_url")
 """Fields of which a person who runs the stages by other means than `broadcast up` has set one."""
@@ -110,13 +123,19 @@ class Client:
     def _ask(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         try:
             response = self._http.request(method, path, **request)
-        except httpx.TransportError as error:
+        except NEVER_SENT as error:
             if self._of_stack is not None and isinstance(error, httpx.ConnectError):
                 raise _nothing_runs(self._of_stack, error) from error
             address = hide_login(str(self._http.base_url))
             raise UnavailableError(
-                f"the API at {address} cannot be reached ({error}); start it, or set BROADCAST_API_URL"
+                f"the API at {address} cannot be reached ({name_error(error)}); start it, or set BROADCAST_API_URL"
             ) from error
+        except httpx.TransportError as error:
+            address = hide_login(str(self._http.base_url))
+            what = f"does not answer within {TIMEOUT_SECONDS:g} s: it, or what it waits for, is frozen or overloaded"
+            if not isinstance(error, httpx.TimeoutException):
+                what = f"broke off ({name_error(error)})"
+            raise UnconfirmedError(f"the API at {address} {what}; look at its process and log") from error
         if response.is_success:
             body: dict[str, Any] = response.json()
             if response.headers.get("Idempotency-Replayed") == "true":
@@ -130,7 +149,9 @@ def _error_of(response: httpx.Response) -> InputError | UnavailableError:
         problem = response.json()
         detail, findings = str(problem["detail"]), problem.get("findings", [])
     except (ValueError, LookupError, TypeError):
-        detail, findings = response.text[:300] or response.reason_phrase, []
+        problem, detail, findings = {}, response.text[:300] or response.reason_phrase, []
+    if response.status_code in UNANSWERED or problem.get("unconfirmed"):
+        return UnconfirmedError(f"{detail} (HTTP {response.status_code})")
     if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
         return UnavailableError(detail)
     told = tuple((finding["field"] or "alert", finding["rule"], finding["message"]) for finding in findings)

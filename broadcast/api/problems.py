@@ -64,13 +64,17 @@ class Problem(Exception):
         self.findings, self.headers, self.members = findings, headers, members
 
 
-def unavailable(what: str, detail: str, *, retry_after_seconds: int = 2) -> Problem:
-    """Something we stand on is away: 503, and when to try again (RFC 9110, section 10.2.3)."""
+def unavailable(what: str, detail: str, *, retry_after_seconds: int = 2, **members: Any) -> Problem:
+    """Something we stand on is away: 503, and when to try again (RFC 9110, section 10.2.3).
+
+    The member `unconfirmed` is true where the request may have been carried out all the same.
+    """
     return Problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         f"{what}-unavailable",
         detail,
         headers={"Retry-After": str(retry_after_seconds)},
+        **members,
     )
 
 

@@ -83,6 +83,7 @@ class Publisher:
                 "kafka",
                 f"Kafka did not confirm within {WRITE_BUDGET_SECONDS:g} s; repeat the request as it is: what was"
                 " accepted already is not accepted twice",
+                unconfirmed=True,
             ) from error
 
     async def _connect(self) -> AIOKafkaProducer:

@@ -6,7 +6,7 @@ from broadcast.cap.lane import lane_of
 from broadcast.cap.reading import read_cap
 from broadcast.cap.rendering import RenderingError, choose, choose_all, languages_of, render
 from broadcast.cap.targets import TargetError, groups_of
-from broadcast.cap.validation import GEOMETRY_UNITS, UnfinishedError, require_valid, validate
+from broadcast.cap.validation import GEOMETRY_UNITS, UnfinishedError, require_valid, validate, warn_of_future
 from broadcast.cap.writing import MEDIA_TYPE, freshen, reissue, write_cap
 
 __all__ = [
@@ -33,5 +33,6 @@ __all__ = [
     "render",
     "require_valid",
     "validate",
+    "warn_of_future",
     "write_cap",
 ]

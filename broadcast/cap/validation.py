@@ -5,16 +5,21 @@ What the model itself refuses (R1 to R6, R8, R11, R12, R14 and the enumerations)
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from itertools import islice
 from urllib.parse import urlsplit
 
 from broadcast.cap.findings import CapError, Finding, Level
 from broadcast.cap.geometry import Budget, Shape, read_points, shape_of
 from schemas.alert import PROBLEMS_MAX, Alert, Certainty, MsgType, ResponseType, Scope, Severity, Status, Urgency
+from schemas.scalar import write_instant
 
 HEADLINE_MAX = 160
 GEOMETRY_UNITS = 1_000_000
 """What looking at the polygons of one alert may cost: 0.2 s. A coast of 10,000 points costs a quarter of it."""
+
+FUTURE_MAX = timedelta(hours=1)
+"""So far the clock of a sender may be ahead without a warning."""
 
 Broken = Iterator[tuple[str, str]]
 
@@ -185,6 +190,17 @@ def validate(alert: Alert, units: int = GEOMETRY_UNITS) -> tuple[Finding, ...]:
     if units < GEOMETRY_UNITS and any(finding.message == SHAPES[Shape.UNKNOWN][1] for finding in drawn):
         raise UnfinishedError
     return (*found, *drawn)
+
+
+def warn_of_future(alert: Alert, now: datetime) -> tuple[Finding, ...]:
+    """A warning if `sent` is later than `now` (aware) by more than `FUTURE_MAX`."""
+    if alert.sent - now <= FUTURE_MAX:
+        return ()
+    message = (
+        f"{write_instant(alert.sent)} is in the future; the alert is sent at once all the same, and no Update "
+        "of an earlier `sent` replaces it. `broadcast alert publish --now` gives a file the time of this moment"
+    )
+    return (Finding(Level.WARNING, "sent", "R2", message),)
 
 
 def require_valid(alert: Alert, units: int = GEOMETRY_UNITS) -> tuple[Finding, ...]:

@@ -7,7 +7,7 @@ import click
 
 from broadcast.alarms import Alarm, clear_alarms, list_alarms, runbook_of
 from broadcast.cli.terminal.audit_connection import with_audit
-from broadcast.cli.terminal.display import Table, print_table
+from broadcast.cli.terminal.display import Table, print_table, write_time
 from broadcast.cli.terminal.ids import ID
 from broadcast.text.counts import counted
 
@@ -31,10 +31,10 @@ def list_command(everything: bool, as_json: bool) -> None:
         return
     table = Table("id", "raised", "kind", "subject", "what to do", "cleared", box=None)
     for alarm in alarms:
-        cleared = f"{alarm.cleared_at:%Y-%m-%d %H:%M} {alarm.cleared_by}" if alarm.cleared_at else "-"
+        cleared = f"{write_time(alarm.cleared_at)} {alarm.cleared_by}" if alarm.cleared_at else "-"
         table.add_row(
-            *(str(alarm.id), f"{alarm.raised_at:%Y-%m-%d %H:%M:%S}", alarm.kind, alarm.subject),
-            *(f"{alarm.detail}; see {runbook_of(alarm.kind)}", cleared),
+            *(str(alarm.id), write_time(alarm.raised_at), alarm.kind, alarm.subject),
+            *(f"{alarm.detail.rstrip('.')}. See {runbook_of(alarm.kind)}", cleared),
         )
     print_table(table)
 

@@ -17,7 +17,7 @@ from broadcast.cli.terminal.alert_decision import (
     describe_decision,
     exit_code_of,
 )
-from broadcast.cli.terminal.display import Table, print_table
+from broadcast.cli.terminal.display import Table, print_table, write_time
 from broadcast.cli.terminal.watching import state_of, watch_alert
 from broadcast.errors import InputError
 from broadcast.routing.simulation import note_of
@@ -141,7 +141,7 @@ def list_command(states: tuple[str, ...], limit: int, as_json: bool) -> None:
     for alert in alerts:
         numbers = ["-" if alert[name] is None else f"{alert[name]:,}" for name in ("audience", "reached")]
         row = (state_of(alert), alert["status"], alert["msg_type"], alert["lane"], *numbers, alert["identifier"])
-        table.add_row(alert["alert_id"], alert["accepted_at"][:19].replace("T", " "), *row)
+        table.add_row(alert["alert_id"], write_time(alert["accepted_at"]), *row)
     print_table(table)
 
 
@@ -163,7 +163,7 @@ def show(alert_id: UUID, as_json: bool) -> None:
         table.add_row("note", note)
     for event in alert["events"]:
         reason = f": {event['reason']}" if event["reason"] else ""
-        table.add_row(event["at"][:23].replace("T", " "), f"{event['event']} by {event['actor']}{reason}")
+        table.add_row(write_time(event["at"], "milliseconds"), f"{event['event']} by {event['actor']}{reason}")
     print_table(table)
 
 

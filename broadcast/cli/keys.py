@@ -9,7 +9,7 @@ from typing import TypeVar
 import asyncpg
 import click
 
-from broadcast.cli.terminal.display import Table, print_table
+from broadcast.cli.terminal.display import Table, print_table, write_time
 from broadcast.database.connection import open_connection
 from broadcast.keys import Key, create_key, list_keys, revoke_key
 from broadcast.settings import load_settings
@@ -45,8 +45,8 @@ def list_command(as_json: bool) -> None:
         return
     table = Table("name", "id", "created", "revoked", box=None)
     for key in keys:
-        revoked = f"{key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "-"
-        table.add_row(key.name, key.id, f"{key.created_at:%Y-%m-%d %H:%M}", revoked)
+        revoked = write_time(key.revoked_at) if key.revoked_at else "-"
+        table.add_row(key.name, key.id, write_time(key.created_at), revoked)
     print_table(table)
 
 

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from broadcast.database.lock_holders import find_open
-from broadcast.database.pool import AWAY, TRANSIENT, connect
-from broadcast.errors import SettingsError, UnavailableError
+from broadcast.database.pool import AWAY, CONNECT_TIMEOUT_SECONDS, TRANSIENT, connect
+from broadcast.errors import SettingsError, UnavailableError, name_error
 from broadcast.settings import Settings, is_of_stack
 
 NO_DATABASE: tuple[type[BaseException], ...] = (
@@ -19,13 +19,21 @@ NO_DATABASE: tuple[type[BaseException], ...] = (
 
 
 def no_database(error: BaseException, settings: Settings) -> UnavailableError:
-    """The error of a command for one of `NO_DATABASE`."""
+    """The error of a command for one of `NO_DATABASE`; a server that does not answer is not one that is absent."""
+    if isinstance(error, TimeoutError) and not error.errno:
+        return UnavailableError(
+            f"PostgreSQL (BROADCAST_DATABASE_URL) does not answer within {CONNECT_TIMEOUT_SECONDS:g} s: it is frozen "
+            "or overloaded, or something on the way drops what is sent. Look at its processes and its log, and run the "
+            "same command again; starting another server does not help"
+        )
     if is_of_stack(settings, "database_url"):
         return UnavailableError(
-            f"nothing runs in the data directory {settings.data_dir} ({error}): start it with `broadcast up`, or set "
-            "BROADCAST_DATABASE_URL"
+            f"nothing runs in the data directory {settings.data_dir} ({name_error(error)}): start it with "
+            "`broadcast up`, or set BROADCAST_DATABASE_URL"
         )
-    return UnavailableError(f"BROADCAST_DATABASE_URL leads to no database ({error}): start it, or correct the address")
+    return UnavailableError(
+        f"BROADCAST_DATABASE_URL leads to no database ({name_error(error)}): start it, or correct the address"
+    )
 
 
 @asynccontextmanager
@@ -48,6 +56,6 @@ async def open_connection(settings: Settings) -> AsyncIterator[asyncpg.Connectio
     except BrokenPipeError:
         raise  # whoever read our output has had enough
     except AWAY as error:
-        raise UnavailableError(f"the database went away ({error}): run the same command again") from error
+        raise UnavailableError(f"the database went away ({name_error(error)}): run the same command again") from error
     finally:
         connection.terminate()

@@ -112,7 +112,10 @@ def decide(alert: Alert, known: Iterable[Known] = ()) -> Decision:
     for refusal, words in WORDS.items():
         for reference, standing, entry in named:
             if standing is refusal and EFFECTS[standing, alert.msg_type] is Effect.REFUSE:
-                return _refuse(words.format(reference=reference, verb=_VERBS[action], alert=alert, known=entry))
+                return _refuse(
+                    words.format(reference=reference, verb=_VERBS[action], alert=alert, known=entry)
+                    + _advice(action, entry)
+                )
     effects: dict[Effect, list[tuple[Reference, Known | None]]] = {}
     for reference, standing, entry in named:
         effects.setdefault(EFFECTS[standing, alert.msg_type], []).append((reference, entry))
@@ -124,6 +127,7 @@ def decide(alert: Alert, known: Iterable[Known] = ()) -> Decision:
     if missed and not live and Effect.NOTHING not in effects:
         return _refuse(
             f"references names no alert that is known here ({' '.join(missed)}); check sender,identifier,sent"
+            + (_advice(action, None) if action is Action.STOP else "")
         )
     remembered = [reference for reference, _ in effects.get(Effect.REMEMBER, ())]
     unknown = [*missed, *map(str, remembered)]
@@ -140,17 +144,24 @@ def _not_refused(entries: list[Known]) -> list[Known]:
     return [entry for entry in entries if entry.state is not AlertState.REFUSED] or entries
 
 
+def _advice(action: Action, known: Known | None) -> str:
+    if action is not Action.STOP:
+        return "; publish it as an Alert if people are to get it"
+    if known is None:
+        return "; `broadcast alert cancel ID` stops an alert by its id, which `broadcast alert list` shows"
+    return f"; `broadcast alert cancel {known.alert_id}` stops it, whoever sent it"
+
+
 def _refuse(reason: str) -> Decision:
     return Decision(Action.REFUSE, (), reason)
 
 
 WORDS: dict[Standing, str] = {
-    Standing.ANOTHER_SENDER: "only the sender of {reference} can {verb} it, and this is {alert.sender}; publish it as"
-    " an Alert if people are to get it",
+    Standing.ANOTHER_SENDER: "only the sender of {reference} can {verb} it, and this is {alert.sender}",
     Standing.ANOTHER_STATUS: "status {alert.status} cannot {verb} {reference}, whose status is {known.status}",
     Standing.SENT_LATER: "references names {reference}, which was sent later than this Update",
     Standing.REPLACED_LATER: "references names {reference}, which an Update has replaced that was sent later than this"
-    " one; publish it as an Alert if people are to get it",
+    " one",
 }
 """Why a message is refused, by where an alert that it names stands. The first that fits is said."""
 

@@ -9,7 +9,16 @@ from datetime import datetime
 from broadcast.alerts.assessment import assess, read_content
 from broadcast.alerts.publishing import alert_event, digest_of, event_record
 from broadcast.alerts.unplanned import Unplanned, unplanned_of
-from broadcast.cap import GEOMETRY_UNITS, AreaTable, Finding, groups_of_areas, read_cap, require_valid, write_cap
+from broadcast.cap import (
+    GEOMETRY_UNITS,
+    AreaTable,
+    Finding,
+    groups_of_areas,
+    read_cap,
+    require_valid,
+    warn_of_future,
+    write_cap,
+)
 from broadcast.errors import InputError
 from broadcast.kafka.batches import Record
 from broadcast.lifecycle import ends_of, in_force
@@ -77,7 +86,7 @@ def check_document(
     alert: Alert, settings: Settings, *, actor: str, now: datetime, units: int = GEOMETRY_UNITS
 ) -> Document:
     """An alert with its warnings; InputError if it breaks a rule of CAP's."""
-    warnings = require_valid(alert, units)
+    warnings = (*require_valid(alert, units), *warn_of_future(alert, now))
     event = alert_event(alert, actor=actor, now=now)
     fault = assess(alert, read_content(alert, settings, now=now), now=now).error
     digest = digest_of(alert)

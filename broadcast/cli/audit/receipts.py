@@ -13,7 +13,7 @@ from broadcast.audit.receipts.unmatched import count_waiting, find_unmatched
 from broadcast.audit.receipts.unmatched_account import Unmatched
 from broadcast.audit.receipts.unreadable import UnreadableDelivery, list_unreadable
 from broadcast.cli.terminal.audit_connection import plain, with_audit
-from broadcast.cli.terminal.display import Table, print_table
+from broadcast.cli.terminal.display import Table, print_table, write_time
 from broadcast.clock import utc_now
 from broadcast.errors import SettingsError
 from broadcast.routes_file import load_routes
@@ -44,7 +44,7 @@ def unreadable_command(account: str | None, limit: int, as_json: bool) -> None:
     for one in found:
         raw = one.raw
         table.add_row(
-            *(f"{one.received_at:%Y-%m-%d %H:%M:%S}", one.account, raw.reason),
+            *(write_time(one.received_at), one.account, raw.reason),
             *(f"0x{raw.esm_class:02X}", f"{raw.data_coding}", f"{raw.octets:,}"),
             *(_dotted(raw.text + raw.parameters + raw.body), f"{one.topic}/{one.partition}@{one.offset}"),
         )
@@ -82,8 +82,8 @@ def unmatched_command(account: str | None, as_json: bool) -> None:
         )
     for one in found:
         click.echo(
-            f"account {one.account}: {counted(one.count, 'receipt')}, {one.oldest:%Y-%m-%d %H:%M} to "
-            f"{one.newest:%Y-%m-%d %H:%M}; looked at: the newest {one.sampled:,}"
+            f"account {one.account}: {counted(one.count, 'receipt')}, {write_time(one.oldest)} to "
+            f"{write_time(one.newest)}; looked at: the newest {one.sampled:,}"
         )
         for rule, count in one.rules:
             click.echo(f"  {rule.name} would match {count:,} of the newest {one.sampled:,}")

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -40,6 +41,12 @@ class Table(RichTable):
 def shown(text: object) -> str:
     """What others wrote, for a line with markup: it has none itself, and moves no cursor."""
     return escape(printable(str(text)))
+
+
+def write_time(at: datetime | str, precision: str = "seconds") -> str:
+    """An instant for a table, in UTC, with its zone; a text is ISO 8601."""
+    instant = datetime.fromisoformat(at) if isinstance(at, str) else at
+    return f"{instant.astimezone(UTC).replace(tzinfo=None).isoformat(' ', precision)} UTC"
 
 
 def print_table(table: Table) -> None:

@@ -47,6 +47,14 @@ async def store(
         await connection.close()
 
 
+async def test_a_query_parameter_that_is_misspelled_publishes_nothing(api: Api, new_alert: NewAlert) -> None:
+    for query, said in (("groups=river&group=north", "known are by_area, groups"), ("groups=S%FCd", "is not UTF-8")):
+        refused = await api.http.post(f"/v1/alerts?{query}", json=new_alert())
+        assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json")
+        assert said in refused.json()["detail"]
+    assert await api.records(api.names.alerts) == []
+
+
 async def test_accepted_json_is_on_kafka(api: Api, new_alert: NewAlert) -> None:
     content = new_alert()
     response = await publish(api, content, **{"Idempotency-Key": "k1"})

@@ -1,10 +1,11 @@
 """The rules on whole alerts: each fires where it should and nowhere else."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from broadcast.cap import CapError, Level, require_valid, validate
+from broadcast.cap import CapError, Level, require_valid, validate, warn_of_future
 from schemas.alert import Alert
 
 AREA = {"areaDesc": "a"}
@@ -99,3 +100,12 @@ def test_an_error_among_the_findings_refuses() -> None:
     assert [finding.level for finding in caught.value.details] == [Level.WARNING, Level.ERROR]
     assert [rule for _, rule, _ in caught.value.findings] == ["R11"]
     assert [finding.rule for finding in require_valid(alert({"expires": None}))] == ["R8"]
+
+
+def test_a_sent_in_the_future_is_a_warning_that_names_now() -> None:
+    found = alert({})
+    assert warn_of_future(found, found.sent - timedelta(hours=1)) == ()
+    (finding,) = warn_of_future(found, found.sent - timedelta(hours=1, seconds=1))
+    assert (finding.level, finding.path, finding.rule) == (Level.WARNING, "sent", "R2")
+    assert finding.message.startswith("2030-01-01T00:00:00-00:00 is in the future")
+    assert "--now" in finding.message

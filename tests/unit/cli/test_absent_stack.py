@@ -1,5 +1,6 @@
 """What a command says where nothing answers: how to start it, by whoever was to run it."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,32 @@ def test_an_address_that_somebody_has_set_is_named(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("BROADCAST_DATABASE_URL", NOBODY)
     settings = Settings(data_dir=tmp_path, database_url=SecretStr(NOBODY))
     assert str(no_database(OSError("refused"), settings)).startswith("BROADCAST_DATABASE_URL leads to no database")
+
+
+def test_a_database_that_is_frozen_is_not_told_as_absent(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, database_url=SecretStr(NOBODY))
+    told = str(no_database(TimeoutError(), settings))
+    assert told.startswith("PostgreSQL (BROADCAST_DATABASE_URL) does not answer within 5 s: it is frozen or overloaded")
+    assert "()" not in told
+    assert "(ConnectionResetError)" in str(no_database(ConnectionResetError(), settings))
+
+
+async def test_a_listener_that_says_nothing_is_told_as_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("broadcast.database.pool.CONNECT_TIMEOUT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://tocsin@127.0.0.1:{silent.getsockname()[1]}/tocsin?sslmode=disable"
+        with pytest.raises(UnavailableError, match="it is frozen or overloaded"):
+            async with open_connection(Settings(data_dir=tmp_path, database_url=SecretStr(url))):
+                pass
+
+
+def test_an_api_that_does_not_answer_in_time_is_told_as_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("broadcast.api.client.TIMEOUT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        settings = Settings(data_dir=tmp_path, api_url=url, api_key=SecretStr("tocsin_x.y"))
+        with open_client(settings) as client, pytest.raises(UnavailableError, match=r"does not answer within 0\.2 s"):
+            client.get("/v1/alerts")
 
 
 def test_a_call_of_the_api_without_a_key_and_a_stack_says_that_nothing_runs(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from broadcast.audit import Event
 from broadcast.cli.audit.outcomes import _show_history
-from broadcast.cli.terminal.display import Display, Table, print_table
+from broadcast.cli.terminal.display import Display, Table, print_table, write_time
 from broadcast.embedded.steps import Progress
 from tests.support.sources import parse
 
@@ -68,3 +68,9 @@ def test_every_table_and_line_with_markup_shows_what_others_wrote_as_it_is() -> 
                 named = isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "shown"
                 constant = isinstance(value, ast.Subscript | ast.Name) and "mark" in ast.unparse(value)
                 assert named or constant, f"{path.name}:{value.lineno}: write {{shown({ast.unparse(value)})}}"
+
+
+def test_times_are_in_utc_with_their_zone() -> None:
+    at = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
+    assert write_time(at) == "2026-01-02 03:04:05 UTC"
+    assert write_time("2026-01-02T04:04:05.678+01:00", "milliseconds") == "2026-01-02 03:04:05.678 UTC"

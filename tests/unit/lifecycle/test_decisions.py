@@ -153,6 +153,10 @@ def test_only_the_sender_withdraws(msg_type: MsgType) -> None:
     decision = decide(message(msg_type, old.reference), [old])
     assert (decision.action, decision.alert_ids) == (Action.REFUSE, ())
     assert "only the sender" in decision.reason
+    advice = "publish it as an Alert" if msg_type is MsgType.UPDATE else f"`broadcast alert cancel {old.alert_id}`"
+    assert advice in decision.reason
+    unknown = decide(message(msg_type, old.reference)).reason
+    assert ("`broadcast alert cancel ID`" in unknown) is (msg_type is MsgType.CANCEL)
 
 
 @pytest.mark.parametrize("msg_type", [MsgType.UPDATE, MsgType.CANCEL])
