@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from broadcast.cli.terminal.output import drop_stdout
 from broadcast.errors import BroadcastError
 
 BROKEN_PIPE_EXIT_CODE = 141
@@ -91,7 +92,7 @@ def main() -> None:
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise
-        _drop_stdout()
+        drop_stdout()
         _tell(f"the output cannot be written ({error.strerror}); make room, or write it to another place")
         sys.exit(1)
 
@@ -102,7 +103,7 @@ def _ending_where_nobody_reads() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        _drop_stdout()
+        drop_stdout()
         sys.exit(BROKEN_PIPE_EXIT_CODE)
 
 
@@ -125,8 +126,3 @@ def _prepare_streams() -> None:
 def _tell(text: str, *, before: str = "broadcast: ") -> None:
     with suppress(OSError):
         click.echo(f"{before}{text}", err=True)
-
-
-def _drop_stdout() -> None:
-    # Python flushes stdout once more at its end, into the same file or pipe.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,9 +1,9 @@
 """`broadcast alert`: publish, list, show, watch and cancel alerts, over the API."""
 
 import json
-import os
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,13 +13,17 @@ from rich.table import Column
 
 from broadcast.api.client import Client, open_client
 from broadcast.cli.terminal.alert_decision import (
+    UNDECIDED_EXIT_CODE,
     await_decision,
     describe_decision,
     exit_code_of,
 )
+from broadcast.cli.terminal.alert_end import exit_code_of_end
 from broadcast.cli.terminal.display import Table, print_table, write_time
+from broadcast.cli.terminal.output import is_closed, print_result, require_output
+from broadcast.cli.terminal.publication import NOT_CONFIRMED, Named, describe_unconfirmed, repeat_of, submit
 from broadcast.cli.terminal.watching import state_of, watch_alert
-from broadcast.errors import InputError
+from broadcast.errors import BroadcastError, InputError, UnconfirmedError
 from broadcast.routing.simulation import note_of
 from broadcast.settings import load_settings
 from broadcast.text.printable import printable
@@ -45,6 +49,8 @@ def command() -> None:
     help="Publish it as a new message: `sent` is now, the other times move by the same span, and `identifier` gets a "
     "new ending, so each call is another alert.",
 )
+@click.option("--identifier", help="With --now: this identifier instead of a new one, to repeat the very same.")
+@click.option("--sent", help="With --now: this instant instead of now, as CAP writes it, to repeat the very same.")
 @click.option("--print", "print_only", is_flag=True, help="Write the alert to stdout instead of publishing it.")
 @click.option("--idempotency-key", help="Publishing with the same key again publishes nothing.")
 @click.option("--watch", is_flag=True, help="Show progress until every recipient has a final state.")
@@ -64,6 +70,8 @@ def publish(
     *,
     file: str,
     reissued: bool,
+    identifier: str | None,
+    sent: str | None,
     print_only: bool,
     idempotency_key: str | None,
     watch: bool,
@@ -73,12 +81,15 @@ def publish(
     """Publish the alert of FILE (- is stdin): CAP 1.2 XML or JSON, by what it begins with.
 
     It waits until it is known whether anybody gets the alert. Exit code 0: it is sent, or a Cancel has stopped what it
-    names; 3: nobody gets it, and why; 4: it is kept, and nothing was decided in time.
+    names; 3: nobody gets it, and why; 4: nothing was decided or not even confirmed in time, do not publish it anew;
+    5 (with --watch): not everybody was reached; 6: it is published, and stdout could not be written.
     """
+    if (identifier or sent) and not reissued:
+        raise click.UsageError("--identifier and --sent belong to --now; add it")
     content = _read(file)
     media_type = _media_type_of(content, file)
     if reissued:
-        content, changes = _reissue(content, media_type)
+        content, changes = _reissue(content, media_type, identifier, sent)
         for line in changes:
             click.echo(f"  {printable(line)}", err=True)
     if print_only:
@@ -87,30 +98,37 @@ def publish(
     headers = {"Content-Type": media_type}
     if idempotency_key:
         headers["Idempotency-Key"] = idempotency_key
+    require_output()
     with open_client(load_settings()) as api:
-        accepted = api.post("/v1/alerts", content=content, headers=headers)
+        try:
+            accepted = submit(api, content, headers, wait_seconds, _tell)
+        except UnconfirmedError as error:
+            options = ["--idempotency-key", idempotency_key] if idempotency_key else []
+            _tell_unconfirmed(content, media_type, [*options, file], error, reissued=reissued, as_json=as_json)
+            sys.exit(UNDECIDED_EXIT_CODE)
         alert_id = accepted["alert_id"]
+        done = f"the alert is published as {alert_id}"
         if not as_json:
-            click.echo(alert_id)
+            print_result(alert_id, done)
             for warning in accepted["warnings"]:
                 click.echo(f"  {warning['field']}: {warning['message']} [{warning['rule']}]", err=True)
             if accepted.get("repeated"):
                 click.echo("  it was published before: nothing is sent a second time", err=True)
         if watch and as_json:
-            click.echo(json.dumps(accepted))
+            print_result(json.dumps(accepted), done)
         if not wait_seconds:
             decided, code = accepted, 0
         else:
-            decided = await_decision(api, alert_id, wait_seconds, lambda line: click.echo(printable(line), err=True))
+            decided = await_decision(api, alert_id, wait_seconds, _tell)
             code = exit_code_of(decided)
         if watch and not code:
-            sys.exit(exit_code_of(watch_alert(api, alert_id, as_json=as_json, beside=True)))
+            sys.exit(exit_code_of_end(watch_alert(api, alert_id, as_json=as_json, beside=True)))
         if as_json:
             facts = {name: decided.get(name) for name in ("state", "reason", "audience", "simulated")}
-            click.echo(json.dumps(accepted | facts))
+            print_result(json.dumps(accepted | facts), done)
         else:
             for line in describe_decision(decided, waited=bool(wait_seconds)):
-                click.echo(printable(line), err=True)
+                _tell(line)
     sys.exit(code)
 
 
@@ -173,10 +191,10 @@ def show(alert_id: UUID, as_json: bool) -> None:
 def watch(alert_id: UUID, as_json: bool) -> None:
     """Show the progress of an alert until every recipient has a final state. Ctrl-C ends the watching only.
 
-    Exit code 3: nobody was sent the alert.
+    Exit code 0: everybody is delivered; 3: nobody was sent the alert; 5: not everybody was reached.
     """
     with open_client(load_settings()) as api:
-        sys.exit(exit_code_of(watch_alert(api, str(alert_id), as_json=as_json)))
+        sys.exit(exit_code_of_end(watch_alert(api, str(alert_id), as_json=as_json)))
 
 
 @command.command()
@@ -185,17 +203,57 @@ def watch(alert_id: UUID, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def cancel(alert_id: UUID, reason: str, as_json: bool) -> None:
     """Stop an alert: nothing more of it is submitted, and nothing undoes that."""
+    require_output()
     began = time.perf_counter()
     with open_client(load_settings()) as api:
         answer = api.post(f"/v1/alerts/{alert_id}/cancel", json={"reason": reason})
     milliseconds = (time.perf_counter() - began) * 1000
-    click.echo(
-        json.dumps(answer) if as_json else f"alert {alert_id} is stopped: {answer['note']} ({milliseconds:.0f} ms)"
-    )
+    done = f"alert {alert_id} is stopped: {answer['note']} ({milliseconds:.0f} ms)"
+    print_result(json.dumps(answer) if as_json else done, f"alert {alert_id} is stopped")
+
+
+def _tell(line: str) -> None:
+    click.echo(printable(line), err=True)
+
+
+def _tell_unconfirmed(
+    content: bytes, media_type: str, words: list[str], error: Exception, *, reissued: bool, as_json: bool
+) -> None:
+    named = _name(content, media_type)
+    if named is not None:
+        facts = named._asdict() | {"state": NOT_CONFIRMED, "repeat": repeat_of(named, words, reissued=reissued)}
+        print_result(json.dumps(facts) if as_json else named.alert_id, f"alert {named.alert_id} may be published")
+    for line in describe_unconfirmed(named, words, error, reissued=reissued):
+        _tell(line)
+
+
+def _name(content: bytes, media_type: str) -> Named | None:
+    """What names the alert of these octets; None if they are no alert, which the API then says."""
+    from pydantic import ValidationError
+
+    from broadcast.cap import read_cap
+    from schemas.alert import alert_id_of, read_alert
+    from schemas.scalar import write_instant
+
+    try:
+        alert = read_cap(content)[0] if media_type == CAP_XML else read_alert(content)
+    except (ValidationError, BroadcastError):
+        return None
+    return Named(str(alert_id_of(alert)), alert.identifier, write_instant(alert.sent))
+
+
+def _instant(text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        instant = datetime.min  # noqa: DTZ901 (refused below)
+    if instant.tzinfo is None:
+        raise InputError(f"--sent {text!r}: is no instant with a zone; give one such as 2026-01-02T03:04:05-00:00")
+    return instant
 
 
 def _print(content: bytes) -> None:
-    if sys.stdout is None or sys.stdout.name == os.devnull:
+    if is_closed():
         raise InputError("--print writes to stdout, which is closed; open it, or leave --print out")
     # With a flush, so that a pipe that is closed is told as such.
     click.echo(content, nl=False)
@@ -225,7 +283,9 @@ def _media_type_of(content: bytes, file: str) -> str:
     return MEDIA_TYPES[start]
 
 
-def _reissue(content: bytes, media_type: str) -> tuple[bytes, list[str]]:
+def _reissue(
+    content: bytes, media_type: str, identifier: str | None = None, sent: str | None = None
+) -> tuple[bytes, list[str]]:
     """The alert as a new message in the same form, and a line for each field that changed."""
     from pydantic import ValidationError
 
@@ -236,7 +296,8 @@ def _reissue(content: bytes, media_type: str) -> tuple[bytes, list[str]]:
 
     try:
         alert, warnings = read_cap(content) if media_type == CAP_XML else (read_alert(content), ())
-        new = reissue(alert, f"{alert.identifier}-{uuid4().hex[:8]}", utc_now())
+        name = identifier or f"{alert.identifier}-{uuid4().hex[:8]}"
+        new = reissue(alert, name, _instant(sent) if sent else utc_now())
     except ValidationError as error:
         raise InputError(f"FILE: {error.error_count()} fields are wrong", tuple(problems_of(error))) from None
     except AlertInvalidError as error:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import click
 
 from broadcast.cli.terminal.ids import ID
+from broadcast.cli.terminal.output import print_result, require_output
 from broadcast.clock import instant_of
 from broadcast.deadletters.deciding import dismiss_deadletter, replay_deadletter
 from broadcast.deadletters.letters import Found
@@ -78,11 +79,11 @@ def show_one(offset: int, as_json: bool) -> None:
 @as_json_option
 def replay(offset: int, as_json: bool) -> None:
     """Put the record back on its topic, once; it gets a new offset there."""
+    require_output()
     letter = asyncio.run(replay_deadletter(load_settings(), offset))
-    if as_json:
-        click.echo(json.dumps({"offset": offset, "topic": letter.topic, "replayed": True}))
-    else:
-        click.echo(f"dead letter {offset} is on {letter.topic} again; should it fail again, it comes back here")
+    done = f"dead letter {offset} is on {letter.topic} again"
+    answer = {"offset": offset, "topic": letter.topic, "replayed": True}
+    print_result(json.dumps(answer) if as_json else f"{done}; should it fail again, it comes back here", done)
 
 
 @command.command("dismiss")

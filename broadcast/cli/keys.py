@@ -10,6 +10,7 @@ import asyncpg
 import click
 
 from broadcast.cli.terminal.display import Table, print_table, write_time
+from broadcast.cli.terminal.output import require_output
 from broadcast.database.connection import open_connection
 from broadcast.keys import Key, create_key, list_keys, revoke_key
 from broadcast.settings import load_settings
@@ -27,6 +28,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def create(name: str, as_json: bool) -> None:
     """Create a key for NAME, which stands in the audit as the actor. The key is shown once, on stdout."""
+    require_output()
     key, token = _on_database(lambda connection: create_key(connection, name))
     if as_json:
         click.echo(json.dumps(_described(key) | {"key": token}))

@@ -20,6 +20,7 @@ from broadcast.cells.numbers import Form, MissingRegionError, NumberError, check
 from broadcast.cli.groups import with_directory
 from broadcast.cli.terminal.display import Console, Table, print_table
 from broadcast.cli.terminal.ids import ID
+from broadcast.cli.terminal.output import print_result, require_output
 from broadcast.errors import InputError
 from broadcast.settings import load_settings
 from broadcast.text.counts import counted
@@ -217,12 +218,12 @@ def erase(recipient_id: str, yes: bool) -> None:
         raise InputError(
             f"recipient {wanted} is not erased: nobody can be asked, because stdin is no terminal; --yes erases unasked"
         )
+    require_output()
     if not yes:
         click.confirm(f"Erase recipient {wanted} for good?", abort=True)
     with_directory(lambda connection: erase_recipient(connection, wanted, number_key=key))
-    click.echo(
-        f"recipient {wanted} is erased; imports leave the number out: `broadcast recipients readmit` undoes that"
-    )
+    done = f"recipient {wanted} is erased"
+    print_result(f"{done}; imports leave the number out: `broadcast recipients readmit` undoes that", done)
 
 
 @command.command()

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from broadcast.api.client import Client, open_client
+from broadcast.cli.terminal.output import print_result, require_output
 from broadcast.cli.terminal.trial_attempts import (
     MEANINGS,
     NEXT_STEPS,
@@ -45,6 +46,7 @@ def command(number: str, account: str | None, text: str | None, wait_seconds: fl
     by no other. An account that is stopped takes it as its probe.
     Exit code 1 when the message was not delivered in time.
     """
+    require_output()
     with open_client(load_settings()) as api:
         sent = api.post("/v1/test-messages", json=_body(number, account, text))
         if not as_json:
@@ -63,13 +65,13 @@ def command(number: str, account: str | None, text: str | None, wait_seconds: fl
         meaning = SIMULATED_MEANING
     if as_json:
         found = {"state": state, "meaning": meaning, "attempts": attempts, "next_step": next_step}
-        click.echo(json.dumps(sent | accounts | found))
+        print_result(json.dumps(sent | accounts | found), f"the test message is sent as alert {sent['alert_id']}")
     else:
         for line in describe_attempts(attempts):
             click.echo(printable(line), err=True)
         for alarm in (*accounts["unusable_accounts"], *accounts["slow_accounts"]):
             click.echo(printable(f"account {alarm['subject']}: {alarm['detail']}"), err=True)
-        click.echo(state)
+        print_result(state, f"the test message is sent as alert {sent['alert_id']}")
         click.echo(printable(meaning), err=True)
         if next_step:
             click.echo(next_step, err=True)

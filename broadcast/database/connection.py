@@ -19,7 +19,7 @@ NO_DATABASE: tuple[type[BaseException], ...] = (
 
 
 def no_database(error: BaseException, settings: Settings) -> UnavailableError:
-    """The error of a command for one of `NO_DATABASE`; a server that does not answer is not one that is absent."""
+    """The error of a command for one of `NO_DATABASE`: a server that is frozen is not absent."""
     if isinstance(error, TimeoutError) and not error.errno:
         return UnavailableError(
             f"PostgreSQL (BROADCAST_DATABASE_URL) does not answer within {CONNECT_TIMEOUT_SECONDS:g} s: it is frozen "

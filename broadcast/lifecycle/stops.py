@@ -29,7 +29,10 @@ CANCEL_ANSWERS: dict[AlertState | None, Answer] = {
     _S.SENDING: Answer(True, _S.CANCELLED, _NOTHING_MORE),
     # Everybody has an outcome, and some may still be sent another copy: unanswered, or undelivered on their route.
     _S.COMPLETED: Answer(
-        True, _S.CANCELLED, "everybody had an outcome; no copy is sent again, and none by another route"
+        True,
+        _S.CANCELLED,
+        "everybody had an outcome; no copy is sent again, and none by another route. An Update of it is refused from "
+        "here on: publish an Alert if people are to get more",
     ),
     _S.CANCELLED: Answer(True, _S.CANCELLED, f"it was cancelled before; {_AGAIN}"),
     _S.SUPERSEDED: Answer(True, _S.SUPERSEDED, f"an Update had replaced it; {_AGAIN}"),

@@ -28,7 +28,7 @@ def known_of(dependant: Dependant) -> dict[str, bool]:
 
 
 def check_query(query: bytes, known: Mapping[str, bool]) -> None:
-    """Refuse a query with a name that is not in `known`, one given twice that may not be, or text that is not UTF-8.
+    """Refuse a query with an unknown name, a name given twice, or text that is not UTF-8.
 
     `known` says of each name whether it may be repeated. Raises InputError.
     """

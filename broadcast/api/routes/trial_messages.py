@@ -18,6 +18,7 @@ from broadcast.alerts.trial import (
 )
 from broadcast.api.authorization import Actor, Backing
 from broadcast.api.bodies import Links, links_of
+from broadcast.api.problems import Problem, unavailable
 from broadcast.api.routes.alerts import problems
 from broadcast.api.routes.strict_json import StrictRoute
 from broadcast.api.submission import submit
@@ -25,6 +26,7 @@ from broadcast.cells.numbers import NumberError, normalise
 from broadcast.clock import utc_now
 from broadcast.errors import InputError
 from broadcast.routes_file import load_routes
+from schemas.alert import alert_id_of
 
 router = APIRouter(prefix="/v1/test-messages", tags=["alerts"], route_class=StrictRoute)
 
@@ -77,7 +79,19 @@ async def send_test(
     now = utc_now()
     alert = make_test_alert(group, body.text, identifier=uuid4(), now=now, account=body.account)
     document = check_document(alert, services.settings, actor=actor, now=now)
-    done = await submit(services, document, actor=actor, idempotency_key=None)
+    try:
+        done = await submit(services, document, actor=actor, idempotency_key=None)
+    except Problem as problem:
+        if not problem.members.get("unconfirmed"):
+            raise
+        # Each request makes an alert of its own, so the same once more would be a second message.
+        raise unavailable(
+            "kafka",
+            f"Kafka did not confirm the test message, and it may be sent all the same: look at alert "
+            f"{alert_id_of(alert)} before you send another",
+            unconfirmed=True,
+            alert_id=str(alert_id_of(alert)),
+        ) from problem
     request.state.alert_id = done.alert_id
     links = links_of(done.alert_id)
     response.headers["Location"] = links.self

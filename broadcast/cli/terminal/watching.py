@@ -13,8 +13,11 @@ from rich.text import Text
 
 from broadcast.alarms import ACCOUNT_KINDS, ACCOUNT_LATE, ACCOUNT_THROTTLED
 from broadcast.api.client import Client
+from broadcast.cli.terminal.alert_end import describe_end, find_reason, missed_of
 from broadcast.cli.terminal.display import Console, Table
+from broadcast.cli.terminal.open_alarms import find_concerning, find_naming, tell_alarm
 from broadcast.clock import utc_now
+from broadcast.errors import BroadcastError
 from broadcast.lifecycle import FINAL_STATES, AlertState
 from broadcast.routing.simulation import Simulation, note_of
 from broadcast.text.printable import printable
@@ -55,12 +58,24 @@ def watch_alert(api: Client, alert_id: str, *, as_json: bool, beside: bool = Fal
             elif not as_json and (lines.are_due(progress, time.monotonic()) or is_over(progress)):
                 click.echo(write_line(progress, utc_now()), err=beside)
             last = progress
+        _tell_end(api, last, err=beside or as_json)
         return last
     with Live(console=console, refresh_per_second=4, transient=False) as live:
         for progress in _follow(api, alert_id):
             live.update(_table(progress))
             last = progress
+    _tell_end(api, last, err=beside)
     return last
+
+
+def _tell_end(api: Client, progress: dict[str, Any], *, err: bool) -> None:
+    if not missed_of(progress["counts"]):
+        return
+    try:
+        alarms = find_naming(api.get("/v1/alarms")["alarms"], progress["alert_id"])
+    except BroadcastError:
+        alarms = []  # the counts are known, and are said all the same
+    click.echo(printable(describe_end(progress, find_reason(api, progress), alarms)), err=err)
 
 
 def write_line(progress: dict[str, Any], now: datetime) -> str:
@@ -70,6 +85,7 @@ def write_line(progress: dict[str, Any], now: datetime) -> str:
     state = f"{progress['state']}, {reached_of(progress)}" if counts else progress["state"]
     parts = [f"{state}{': ' if counts else ''}{counts}", progress["reason"] or ""]
     parts.append(note_of(progress.get("simulated")))
+    parts += map(tell_alarm, progress.get("alarms", ()))
     remarks = {state: ", ".join(remarks_of(progress, state)) for state in states}
     parts += [f"{state}: {remark}" for state, remark in remarks.items() if remark]
     return f"{now:%H:%M:%S} UTC alert {progress['alert_id']}: {'; '.join(filter(None, parts))}"
@@ -92,6 +108,8 @@ def remarks_of(progress: dict[str, Any], state: str) -> Iterator[str]:
     if state == "failed":
         for reason, number in progress["failed_reasons"].items():
             yield f"{number:,}: {reason}"
+    elif state == "submitted" and progress.get("receipt_silent_seconds"):
+        yield f"no receipt for {progress['receipt_silent_seconds']} s; it waits for receipts"
     elif state == "queued":
         if progress["silent_seconds"]:
             yield f"no answer for {progress['silent_seconds']} s"
@@ -126,7 +144,8 @@ class Lines:
     def are_due(self, progress: dict[str, Any], now: float) -> bool:
         """Whether to write a line at `now`, monotonic seconds; each is taken as written."""
         states = [state for state, number in progress["counts"].items() if number]
-        meaning = (progress["state"], progress["reason"] or "", *states)
+        alarms = [f"alarm {alarm['id']}" for alarm in progress.get("alarms", ())]
+        meaning = (progress["state"], progress["reason"] or "", *states, *alarms)
         recent = now - self._at < LINE_SECONDS
         if progress == self._last or (recent and now - self._written.get(meaning, float("-inf")) < LINE_SECONDS):
             return False
@@ -136,15 +155,16 @@ class Lines:
 
 
 class Silence:
-    """Since when nothing has changed while recipients are queued; told in steps, so that it is no news each second."""
+    """Since when nothing has changed while recipients are in a state; told in steps, not each second."""
 
-    def __init__(self) -> None:
+    def __init__(self, state: str = "queued") -> None:
+        self._state = state
         self._counts: dict[str, int] = {}
         self._since = 0.0
 
     def look(self, counts: dict[str, int], now: float) -> int:
-        """Seconds without any change at `now`, rounded down to `SILENT_STEP_SECONDS`; 0 while nobody is queued."""
-        if counts != self._counts or not counts.get("queued"):
+        """Seconds without any change at `now`, rounded down to `SILENT_STEP_SECONDS`; 0 while nobody is in it."""
+        if counts != self._counts or not counts.get(self._state):
             self._counts, self._since = dict(counts), now
         return int((now - self._since) // SILENT_STEP_SECONDS) * SILENT_STEP_SECONDS
 
@@ -161,21 +181,26 @@ def _follow(api: Client, alert_id: str) -> Iterator[dict[str, Any]]:
     routes: Routes = []
     reasons: dict[str, int] = {}
     failed = 0
-    silence = Silence()
+    silence, receipts = Silence(), Silence("submitted")
+    alarms: list[dict[str, Any]] = []
     for poll in count():
         progress = _progress(api, alert_id)
         counts = progress["counts"]
-        if not counts.get("queued"):
+        queued = bool(counts.get("queued"))
+        if not queued:
             accounts, routes = NO_ACCOUNTS, []
-        elif poll % ALARM_POLLS == 0:
-            if not routes or poll % ROUTES_POLLS == 0:
+        if poll % ALARM_POLLS == 0 and not is_over(progress):
+            if queued and (not routes or poll % ROUTES_POLLS == 0):
                 routes = read_routes(api, alert_id)
-            accounts = read_accounts(api, routes)
+            opened = api.get("/v1/alarms")["alarms"]
+            accounts = find_accounts(opened, routes) if queued else NO_ACCOUNTS
+            alarms = find_concerning(opened, alert_id, counts)
         if counts.get("failed", 0) != failed and (poll % ALARM_POLLS == 0 or is_over(progress)):
             failed = counts["failed"]
             reasons = api.get(f"/v1/alerts/{alert_id}/summary", reasons="true")["failed_reasons"]
-        silent = {"silent_seconds": silence.look(counts, time.monotonic())}
-        yield progress | accounts | silent | {"failed_reasons": reasons}
+        now = time.monotonic()
+        silent = {"silent_seconds": silence.look(counts, now), "receipt_silent_seconds": receipts.look(counts, now)}
+        yield progress | accounts | silent | {"failed_reasons": reasons, "alarms": alarms}
         if is_over(progress):
             return
         time.sleep(POLL_SECONDS)
@@ -223,6 +248,8 @@ def _table(progress: dict[str, Any]) -> Table:
         table.add_row("reason", progress["reason"], "")
     if note := note_of(progress.get("simulated")):
         table.add_row("note", note, "")
+    for alarm in progress.get("alarms", ()):
+        table.add_row("alarm", "", Text(printable(tell_alarm(alarm)), "red"))
     if audience is None:
         return table
     for state, number in progress["counts"].items():

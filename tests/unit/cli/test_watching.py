@@ -4,8 +4,11 @@ from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
 
+import pytest
 from rich.console import Console
 
+from broadcast.cli.terminal.alert_end import describe_end, exit_code_of_end
+from broadcast.cli.terminal.open_alarms import find_concerning
 from broadcast.cli.terminal.watching import LINE_SECONDS, Lines, Silence, _table, find_accounts, write_line
 
 DETAIL = "0 of 1 binds: h:1 refused the bind of [s]: ESME_RINVPASWD; next try at 10:00:00 UTC"
@@ -119,3 +122,66 @@ def test_states_that_come_and_go_are_one_line_each_in_ten_seconds() -> None:
     lines = Lines()
     written = [lines.are_due(progress_of(turn % 2, silent_seconds=turn), turn / 4) for turn in range(40)]
     assert sum(written) == 2
+
+
+def alarm(number: int, kind: str, subject: str, detail: str = "look at it.") -> dict[str, Any]:
+    return {"id": number, "kind": kind, "subject": subject, "detail": detail, "raised_at": "x", "runbook": "y"}
+
+
+def test_open_alarms_about_the_alert_or_its_stages_are_told_at_once() -> None:
+    opened = [
+        alarm(1, "process_silent", "sender a"),
+        alarm(2, "alert_failing", "a-1"),
+        alarm(3, "alert_failing", "b-2"),
+        alarm(4, "receipts_unmatched", "operator"),
+    ]
+    assert [each["id"] for each in find_concerning(opened, "a-1", {"queued": 3})] == [1, 2]
+    assert [each["id"] for each in find_concerning(opened, "a-1", {"submitted": 3})] == [1, 2, 4]
+    progress = progress_of(9)
+    lines = Lines()
+    assert lines.are_due(progress, 0.0)
+    progress = progress | {"alarms": find_concerning(opened[:1], "a-1", {})}
+    assert lines.are_due(progress, 0.3), "an alarm that is open is new"
+    line = write_line(progress, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    assert "; alarm 1 is open: process_silent sender a: look at it;" in line
+
+
+def test_the_wait_for_receipts_is_told_with_its_length_again_and_again() -> None:
+    silence = Silence("submitted")
+    looks = [silence.look({"submitted": 8}, now) for now in (0.0, 5.0, 10.0)]
+    assert looks == [0, 5, 10]
+    waiting = progress_of(0) | {"counts": {"submitted": 10}, "receipt_silent_seconds": 5}
+    assert "submitted: no receipt for 5 s" in write_line(waiting, datetime(2026, 1, 2, tzinfo=UTC))
+    lines = Lines()
+    due = [lines.are_due(waiting | {"receipt_silent_seconds": now // 5 * 5}, float(now)) for now in range(40)]
+    assert sum(due) == 4
+
+
+@pytest.mark.parametrize(
+    ("state", "counts", "code"),
+    [
+        ("completed", {"delivered": 10}, 0),
+        ("completed", {"delivered": 9, "suppressed": 1}, 0),
+        ("completed", {"delivered": 9, "unknown": 1}, 5),
+        ("completed", {"rejected": 10}, 5),
+        ("completed", {"submitted": 10}, 5),
+        ("expired", {"delivered": 9, "expired": 1}, 5),
+        ("cancelled", {"delivered": 9, "cancelled": 1}, 5),
+        ("refused", {}, 3),
+        ("completed", {}, 0),
+    ],
+)
+def test_only_an_alert_that_reached_everybody_ends_with_zero(state: str, counts: dict[str, int], code: int) -> None:
+    audience = sum(counts.values()) or (0 if state == "completed" else None)
+    assert exit_code_of_end({"state": state, "audience": audience, "counts": counts}) == code
+
+
+def test_the_last_line_names_the_reason_and_the_next_step() -> None:
+    progress = {"alert_id": "a", "audience": 1_503, "counts": {"delivered": 0, "rejected": 1_500, "unknown": 3}}
+    told = describe_end(progress, "ESME_RINVSRCADR", [alarm(7, "alert_failing", "a")])
+    assert told == (
+        "not reached: 1,503 of 1,503: rejected 1,500, unknown 3; most frequent reason: ESME_RINVSRCADR; "
+        "alarm 7 (alert_failing) is open; "
+        "next: `broadcast audit deliveries a --state rejected`, `broadcast alarms list`"
+    )
+    assert describe_end(progress | {"counts": {"delivered": 1_503}}, "", []) == ""
