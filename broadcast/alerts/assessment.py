@@ -61,7 +61,8 @@ class Facts:
 
     `known` are those alerts that its references name. `namesake` is the same alert under another id, unless that was
     refused; `replaced_by` is an Update that named this one before it came, and was sent. `has_people` says whether its
-    groups hold anybody it may be sent to; only an Update is asked that.
+    groups hold anybody it may be sent to; only an Update is asked that. `suggestion` says which groups may be meant by
+    those that are missing.
     """
 
     known: Sequence[Known] = ()
@@ -69,6 +70,7 @@ class Facts:
     cancelled: bool = False
     replaced_by: Reference | None = None
     missing_groups: Sequence[str] = ()
+    suggestion: str = ""
     has_people: bool = True
 
 
@@ -192,7 +194,7 @@ def _refusals(
         yield refused(f"status Actual: {why_not}")
     if facts.missing_groups:
         missing = ", ".join(facts.missing_groups)
-        yield refused(f"addresses: no group {missing} is known; import it, or correct the name")
+        yield refused(f"addresses: no group {missing} is known; {facts.suggestion or 'import it, or correct the name'}")
     if decision.action is Action.SUPERSEDE and not facts.has_people:
         # What it would replace may still be for somebody.
         nobody = _nobody_in(content.groups, only_participants=participants_only(alert.status))
@@ -241,20 +243,25 @@ def _why_simulated(routes: Sequence[Route], *, rehearsal: bool) -> str:
     return f"no phone is behind the simulated routes that would carry it ({names}); {step}"
 
 
-def explain_empty(groups: Sequence[str], missing: Sequence[str], *, participants_only: bool, members: int = 0) -> str:
+def explain_empty(
+    groups: Sequence[str], missing: Sequence[str], *, participants_only: bool, members: int = 0, suggestion: str = ""
+) -> str:
     """Why nobody is in an audience that was resolved; `missing` are those of its groups that are gone.
 
-    `members` are all people in the groups; only some of them may be participants.
+    `members` are all people in the groups; only some of them may be participants. `suggestion` says which other groups
+    may be meant.
     """
     if missing:
-        return f"addresses: no group {', '.join(missing)} is known any more; import it, and publish anew"
+        return (
+            f"addresses: no group {', '.join(missing)} is known any more; {suggestion or 'import it, and publish anew'}"
+        )
     nobody = _nobody_in(groups, only_participants=participants_only and members > 0)
     if participants_only and members:
         return (
             f"addresses: {nobody}, which has {counted(members, 'member')}; set participant = yes for who takes part in "
             "the CSV, and import it (docs/accounts.md)"
         )
-    return f"addresses: {nobody}; name a group that has members"
+    return f"addresses: {nobody}; {suggestion or 'name a group that has members'}"
 
 
 def _nobody_in(groups: Sequence[str], *, only_participants: bool) -> str:

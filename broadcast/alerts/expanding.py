@@ -22,7 +22,7 @@ from broadcast.alerts.store import (
     move_alert,
     set_audience,
 )
-from broadcast.audience import ChunkError, ChunkRows, count_members, read_chunk, resolve
+from broadcast.audience import ChunkError, ChunkRows, count_members, find_doubts, read_chunk, resolve, suggest
 from broadcast.cap import choose_all
 from broadcast.cells.numbers import country_prefix
 from broadcast.clock import utc_now
@@ -93,6 +93,7 @@ async def commit_audience(pool: asyncpg.Pool, expansion: Expansion, settings: Se
                 audience.missing,
                 participants_only=expansion.participants_only,
                 members=members,
+                suggestion=suggest(await find_doubts(connection, expansion.groups)),
             )
             log.warning("alert_refused", reason=reason)
             await move_alert(connection, stored.alert_id, stored.state, Transition.REFUSED, at=utc_now(), reason=reason)

@@ -35,7 +35,7 @@ from broadcast.alerts.store import (
     was_cancelled,
 )
 from broadcast.alerts.trial import aim_of
-from broadcast.audience import has_people, missing_groups
+from broadcast.audience import find_doubts, has_people, missing_groups, suggest
 from broadcast.cap import languages_of
 from broadcast.database import Connection
 from broadcast.kafka.batches import Record
@@ -143,12 +143,14 @@ class Planning:
     async def _read_facts(self, alert: Alert, stored: StoredAlert, known: Sequence[Known]) -> Facts:
         connection = self.connection
         updates = ACTIONS[alert.status, alert.msg_type] is Action.SUPERSEDE
+        missing = await missing_groups(connection, stored.groups)
         return Facts(
             known=known,
             namesake=await find_namesake(connection, stored.alert_id, alert),
             cancelled=await was_cancelled(connection, stored.alert_id, self.offset),
             replaced_by=await find_replacement(connection, stored.alert_id, alert, self.offset),
-            missing_groups=await missing_groups(connection, stored.groups),
+            missing_groups=missing,
+            suggestion=suggest(await find_doubts(connection, missing)) if missing else "",
             has_people=not updates
             or await has_people(connection, stored.groups, participants_only=participants_only(alert.status)),
         )

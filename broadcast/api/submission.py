@@ -13,7 +13,8 @@ from broadcast.api.documents import refusal, too_large
 from broadcast.api.problems import Problem, unavailable
 from broadcast.api.register import Published
 from broadcast.api.services import Services
-from broadcast.cap import Finding
+from broadcast.audience import explain_doubts, find_doubts
+from broadcast.cap import Finding, Level
 from schemas.alert import ALERT_BYTES_MAX
 
 
@@ -67,6 +68,7 @@ async def _submit(services: Services, asked: Published, request_id: UUID | None,
     if known is not None:
         services.register.remember(known, request_id)
         metrics.alerts.labels(entry.status, entry.msg_type, "repeated").inc()
+        warnings = (*warnings, *await _warn_of_groups(services, document))
         return Submission(asked.alert_id, repeated=True, warnings=warnings)
     if document.fault is not None:
         raise refusal(document.fault)
@@ -77,7 +79,16 @@ async def _submit(services: Services, asked: Published, request_id: UUID | None,
     services.register.remember(asked, request_id)
     services.register.unplanned.keep(entry)
     metrics.alerts.labels(entry.status, entry.msg_type, "accepted").inc()
-    return Submission(asked.alert_id, repeated=False, warnings=warnings)
+    return Submission(asked.alert_id, repeated=False, warnings=(*warnings, *await _warn_of_groups(services, document)))
+
+
+async def _warn_of_groups(services: Services, document: Document) -> tuple[Finding, ...]:
+    # After the event is written: nothing waits for these, and without the database there are none.
+    if not document.groups:
+        return ()
+    _, doubts = await services.ask(partial(find_doubts, groups=document.groups))
+    texts = explain_doubts(doubts or (), document.groups)
+    return tuple(Finding(Level.WARNING, "addresses", "M6", text) for text in texts)
 
 
 async def _stored(services: Services, alert_id: UUID) -> Published | None:

@@ -32,7 +32,7 @@ class Document:
     """What submits an alert that breaks no rule of CAP's, and the warnings on it.
 
     The alert itself stands in `record` only: a large one takes long to make of bytes, and bytes of it. `fault` says why
-    the alert cannot reach anyone or stop anything, whatever the directory holds.
+    the alert cannot reach anyone or stop anything, whatever the directory holds. `groups` are those that it names.
     """
 
     entry: Unplanned
@@ -40,6 +40,7 @@ class Document:
     record: Record
     warnings: tuple[Finding, ...] = ()
     fault: InputError | None = None
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +89,12 @@ def check_document(
     """An alert with its warnings; InputError if it breaks a rule of CAP's."""
     warnings = (*require_valid(alert, units), *warn_of_future(alert, now))
     event = alert_event(alert, actor=actor, now=now)
-    fault = assess(alert, read_content(alert, settings, now=now), now=now).error
+    content = read_content(alert, settings, now=now)
+    fault = assess(alert, content, now=now).error
     digest = digest_of(alert)
     record = event_record(Names(settings.topic_prefix), event, digest=digest, value=write_event(event))
     plain = None if fault is None else InputError(str(fault), fault.findings)
-    return Document(unplanned_of(event, alert), digest, record, warnings, plain)
+    return Document(unplanned_of(event, alert), digest, record, warnings, plain, content.groups)
 
 
 def write_stored_as_cap(document: bytes) -> bytes:

@@ -7,7 +7,16 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from broadcast.audience import Audience, ChunkError, chain, chunk_digest, missing_groups, read_chunk, resolve
+from broadcast.audience import (
+    Audience,
+    ChunkError,
+    chain,
+    chunk_digest,
+    find_doubts,
+    missing_groups,
+    read_chunk,
+    resolve,
+)
 from broadcast.audience.chunks import GENESIS
 from broadcast.audience.groups import nest_group
 from broadcast.audience.people import erase_recipient, suppress_recipient
@@ -200,3 +209,21 @@ async def test_a_chunk_of_nobody_reachable_is_empty(connection: asyncpg.Connecti
 async def test_a_chunk_that_is_not_stored(connection: asyncpg.Connection, ids: list[int]) -> None:
     with pytest.raises(ChunkError, match="chunk 3"):
         await read_chunk(connection, uuid4(), 3)
+
+
+async def test_groups_that_are_empty_or_look_like_others_are_found(
+    connection: asyncpg.Connection, ids: list[int]
+) -> None:
+    await connection.execute("INSERT INTO groups (name) VALUES ('A'), ('parent')")
+    await nest_group(connection, "parent", "b")
+    doubts = await find_doubts(connection, ["a", "A", "parent", "c", "nobody", "gone"])
+    assert [(doubt.name, doubt.known, doubt.empty) for doubt in doubts] == [
+        ("a", True, False),
+        ("A", True, True),
+        ("nobody", True, True),
+        ("gone", False, True),
+    ]
+    members = await connection.fetchval(
+        "SELECT count(*) FROM group_members JOIN groups ON groups.id = group_id WHERE name = 'a'"
+    )
+    assert [doubt.alike for doubt in doubts] == [(("A", 0),), (("a", members),), (), ()]
