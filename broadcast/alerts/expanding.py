@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 CAP_STATUSES = frozenset(alert.Status)
 
-NO_NUMBER = "no number: the recipient has left the directory"
+NO_NUMBER = "no number: the recipient, or who has the number since, has left the directory"
 UNREADABLE_NUMBER = "no number: it is not E.164"
 UNROUTED = "no route carries numbers that begin with {prefix} with CAP status {status}"
 

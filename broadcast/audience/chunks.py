@@ -13,11 +13,18 @@ GENESIS = bytes(32)
 """The chain before the first chunk, and the chain of an audience without chunks."""
 
 READ = """
+WITH changed AS MATERIALIZED (
+    SELECT DISTINCT ON (number_changes.recipient_id) number_changes.recipient_id AS id, number_changes.msisdn
+    FROM chunks JOIN audiences USING (alert_id) JOIN number_changes ON recipient_id BETWEEN first_id AND last_id
+    WHERE alert_id = $1 AND chunk = $2 AND NOT pg_visible_in_snapshot(changed_by, audiences.snapshot)
+    ORDER BY number_changes.recipient_id, number_changes.id
+)
 SELECT array_agg(ids.id) FILTER (WHERE recipient.msisdn IS NOT NULL),
        array_agg(recipient.msisdn) FILTER (WHERE recipient.msisdn IS NOT NULL),
        array_agg(recipient.language) FILTER (WHERE recipient.msisdn IS NOT NULL),
        array_agg(ids.id) FILTER (WHERE recipient.msisdn IS NULL),
-       EXISTS (SELECT FROM chunks WHERE alert_id = $1 AND chunk = $2)
+       EXISTS (SELECT FROM chunks WHERE alert_id = $1 AND chunk = $2),
+       (SELECT array_agg(id) FROM changed), (SELECT array_agg(msisdn) FROM changed)
 FROM unnest((SELECT recipients FROM chunks WHERE alert_id = $1 AND chunk = $2)) AS ids (id)
 LEFT JOIN LATERAL (
     SELECT msisdn, language FROM recipients WHERE recipients.id = ids.id OFFSET 0
@@ -29,6 +36,8 @@ WHERE ids.id NOT IN (
 """
 # OFFSET 0 keeps the lookup a nested loop over the primary key, whatever the statistics say: a chunk may be
 # 5,000 neighbours or 5,000 people spread over millions, and both must cost the same few microseconds each.
+# The first change that the resolution did not see has the number that it saw: no number is in two chunks, whatever an
+# import does between two of them. An audience without a snapshot was resolved by an older release.
 
 
 class ChunkError(BroadcastError):
@@ -39,8 +48,8 @@ class ChunkError(BroadcastError):
 class ChunkRows:
     """One chunk as columns of equal length, ids ascending, the suppressed left out.
 
-    `msisdns` are E.164 with the plus sign; `languages` BCP 47 tags or None. `missing` are ids in the chunk
-    whose recipient has been erased since: they have no number any more.
+    `msisdns` are those of the instant at which the audience was resolved, E.164 with the plus sign; `languages` BCP 47
+    tags or None. `missing` are ids in the chunk who have been erased since, or whose number another person had who was.
     """
 
     recipient_ids: list[int]
@@ -76,11 +85,29 @@ def read_reasons(suppressed: str | dict[str, str]) -> dict[int, str]:
     return {int(recipient_id): reason for recipient_id, reason in reasons.items()}
 
 
+def put_back(rows: ChunkRows, before: Mapping[int, str | None]) -> ChunkRows:
+    """The chunk with the numbers of its resolution; `before` has those of who got another one since.
+
+    Who had a number of a person who was erased since is `missing`. Pure.
+    """
+    if not before:
+        return rows
+    msisdns = [before.get(one, msisdn) for one, msisdn in zip(rows.recipient_ids, rows.msisdns, strict=True)]
+    kept = [place for place, msisdn in enumerate(msisdns) if msisdn is not None]
+    return ChunkRows(
+        [rows.recipient_ids[place] for place in kept],
+        [msisdn for msisdn in msisdns if msisdn is not None],
+        [rows.languages[place] for place in kept],
+        sorted([*rows.missing, *(rows.recipient_ids[place] for place, each in enumerate(msisdns) if each is None)]),
+    )
+
+
 async def read_chunk(connection: Connection, alert_id: UUID, chunk: int) -> ChunkRows:
     """The people of one stored chunk, in one query; raises ChunkError when it is not stored."""
     row = await connection.fetchrow(READ, alert_id, chunk)
     assert row is not None  # noqa: S101 (an aggregate without GROUP BY always gives one row)
-    recipient_ids, msisdns, languages, missing, stored = row
+    recipient_ids, msisdns, languages, missing, stored, changed, before = row
     if not stored:
         raise ChunkError(f"chunk {chunk} of alert {alert_id} is not stored: resolve its audience first")
-    return ChunkRows(recipient_ids or [], msisdns or [], languages or [], missing or [])
+    rows = ChunkRows(recipient_ids or [], msisdns or [], languages or [], missing or [])
+    return put_back(rows, dict(zip(changed or [], before or [], strict=True)))

@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from broadcast.audience.exclusions import Wish, add_exclusion, read_exclusions, remove_exclusions
+from broadcast.audience.number_changes import erase_changes
 from broadcast.database import Connection
 from broadcast.errors import InputError
 
@@ -122,8 +123,10 @@ async def erase_recipient(connection: Connection, recipient_id: int, *, number_k
     hash, so its chain stays whole. Waits for an import.
     """
     async with connection.transaction():
-        await add_exclusion(connection, number_key, await _number_of(connection, recipient_id), Wish.ERASED)
+        msisdn = await _number_of(connection, recipient_id)
+        await add_exclusion(connection, number_key, msisdn, Wish.ERASED)
         await connection.execute("DELETE FROM recipients WHERE id = $1", recipient_id)
+        await erase_changes(connection, recipient_id, msisdn)
         await connection.execute("DELETE FROM group_members WHERE recipient_id = $1", recipient_id)
 
 

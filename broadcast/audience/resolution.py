@@ -66,11 +66,11 @@ chained (chunk, chain) AS (
     FROM chained JOIN digested ON digested.chunk = chained.chunk + 1
 ),
 audience AS (
-    INSERT INTO audiences (alert_id, groups, participants_only, missing, count, suppressed, chunks, chain)
+    INSERT INTO audiences (alert_id, groups, participants_only, missing, count, suppressed, chunks, chain, snapshot)
     SELECT $1, $2, $4, missing.names, cardinality(whole.ids),
            (SELECT coalesce(sum((SELECT count(*) FROM jsonb_object_keys(suppressed))), 0) FROM digested),
            (SELECT count(*) FROM digested),
-           (SELECT chain FROM chained ORDER BY chunk DESC LIMIT 1)
+           (SELECT chain FROM chained ORDER BY chunk DESC LIMIT 1), pg_current_snapshot()
     FROM whole, missing
     ON CONFLICT DO NOTHING
     RETURNING alert_id
@@ -81,6 +81,7 @@ FROM audience, digested JOIN chained USING (chunk)
 """
 # The row in `audiences` decides: who inserts it stores the chunks, everybody else stores none. So a repeat, and a
 # second expander at the same moment with a directory that has changed between, can never add chunks to another's.
+# The snapshot is that of this one statement: chunks give the numbers that it saw (`number_changes`).
 
 READ_BACK = "SELECT count, suppressed, chunks, chain, missing FROM audiences WHERE alert_id = $1"
 

@@ -7,14 +7,20 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import asyncpg
+import structlog
 
 from broadcast.audit.coverage import Part
 from broadcast.lifecycle import AlertState
+from broadcast.pii import number_hash
 from broadcast.rerouting.decision import Decision, Noted, decide, highest_attempt
 from schemas.lane import Lane
 
+log = structlog.get_logger(__name__)
+
 AT_ONCE: Final = 500
 """Most recipients of one transaction."""
+
+OTHER_NUMBER: Final = "the directory has another number than the attempts were sent to, which may be another person's"
 
 WAIT: Final = timedelta(seconds=5)
 """Before somebody is looked at again who is queued."""
@@ -34,7 +40,8 @@ _ALERTS = "SELECT alert_id::text, state, lane, expires_at FROM alerts WHERE aler
 
 _ATTEMPTS = """
 SELECT t.alert_id, t.recipient_id, a.attempt, a.submitted_at, a.segment, a.segments, a.outcome,
-    a.receipt_state AS receipt, a.account, a.receipt_covers_message AS covers
+    a.receipt_state AS receipt, a.account, a.receipt_covers_message AS covers,
+    a.number_hash
 FROM unnest($1::text[], $2::bigint[]) AS t(alert_id, recipient_id) CROSS JOIN LATERAL (
     SELECT * FROM attempts b WHERE b.alert_id = t.alert_id::uuid AND b.recipient_id = t.recipient_id OFFSET 0
 ) a
@@ -81,11 +88,12 @@ class Look:
     count: int
 
 
-async def claim(connection: asyncpg.Connection, routes: Sequence[str], now: datetime) -> Look:
+async def claim(connection: asyncpg.Connection, routes: Sequence[str], now: datetime, *, number_key: bytes) -> Look:
     """Look at those who are due for one of these routes, in one transaction.
 
     The claims are on disk when it returns; `now` is an aware instant, for the expiry of alerts. Rows are locked before
-    their attempts are read, so a receipt that is recorded meanwhile notes its recipient anew.
+    their attempts are read, so a receipt that is recorded meanwhile notes its recipient anew. `number_key` is that of
+    number hashes: who has another number than their attempts gets nothing, which is logged.
     """
     async with connection.transaction():
         await connection.execute("SET LOCAL synchronous_commit = on")
@@ -95,17 +103,23 @@ async def claim(connection: asyncpg.Connection, routes: Sequence[str], now: date
         ids = [row["alert_id"] for row in due], [row["recipient_id"] for row in due]
         alerts = {row["alert_id"]: row for row in await connection.fetch(_ALERTS, list(set(ids[0])))}
         attempts: dict[tuple[str, int], list[Part]] = defaultdict(list)
+        hashes: dict[tuple[str, int], set[int]] = defaultdict(set)
         for row in await connection.fetch(_ATTEMPTS, *ids):
             part = Part._make(row[name] for name in Part._fields)
             attempts[row["alert_id"], row["recipient_id"]].append(part)
+            hashes[row["alert_id"], row["recipient_id"]].add(row["number_hash"])
         claims: list[Claim] = []
         others: dict[Decision, list[tuple[str, int]]] = {Decision.DROP: [], Decision.WAIT: []}
+        other_numbers = 0
         for row in due:
             person = row["alert_id"], row["recipient_id"]
             alert, parts = alerts.get(row["alert_id"]), attempts[person]
             decision = Decision.DROP
             if alert is not None:
-                noted = Noted(row["msisdn"], row["suppressed"], row["attempt"])
+                number = row["msisdn"]
+                other = number is not None and number_hash(number_key, number.encode()) not in hashes[person]
+                other_numbers += other
+                noted = Noted(row["msisdn"], row["suppressed"], row["attempt"], other)
                 decision = decide(noted, AlertState(alert["state"]), alert["expires_at"], parts, now)
             if decision is Decision.SEND and alert is not None:
                 lane, attempt = Lane(alert["lane"]), highest_attempt(parts) + 1
@@ -115,6 +129,8 @@ async def claim(connection: asyncpg.Connection, routes: Sequence[str], now: date
             else:
                 others[decision].append(person)
         await _store(connection, claims, others)
+    if other_numbers:
+        log.warning("copies_refused", count=other_numbers, reason=OTHER_NUMBER)
     return Look(claims, len(due))
 
 

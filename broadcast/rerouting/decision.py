@@ -43,12 +43,13 @@ class Noted:
     """A recipient as they stand in the directory.
 
     `msisdn` is None for a person who was erased, `suppressed` the reason or None. `claimed_attempt` is the number of a
-    new copy that was claimed before, and perhaps written.
+    new copy that was claimed before, and perhaps written. `other_number`: no attempt was to the `msisdn` of now.
     """
 
     msisdn: str | None
     suppressed: str | None
     claimed_attempt: int | None = None
+    other_number: bool = False
 
 
 def decide(noted: Noted, state: AlertState, expires_at: datetime, attempts: Sequence[Part], now: datetime) -> Decision:
@@ -56,6 +57,9 @@ def decide(noted: Noted, state: AlertState, expires_at: datetime, attempts: Sequ
     if state not in SENDING or expires_at <= now:
         return Decision.DROP
     if noted.msisdn is None or noted.suppressed is not None or not NUMBER.fullmatch(noted.msisdn):
+        return Decision.DROP
+    if noted.other_number:
+        # Who had this number before may have the message already, without a mark.
         return Decision.DROP
     highest = highest_attempt(attempts)
     if highest >= HIGHEST_ATTEMPT:

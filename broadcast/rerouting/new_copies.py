@@ -134,7 +134,7 @@ class NewCopies:
         """Send copies to those who are due; how many were looked at."""
         # A wrong clock of this host must not take somebody's new copy for expired.
         now = await self._connection.fetchval("SELECT clock_timestamp()")
-        look = await claim(self._connection, list(self._others), now)
+        look = await claim(self._connection, list(self._others), now, number_key=self._settings.require_number_key())
         if look.claims:
             languages = await self._read_languages({one.alert_id for one in look.claims})
             await self._producer.begin_transaction()

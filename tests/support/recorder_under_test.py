@@ -60,6 +60,10 @@ class RecorderUnderTest:
         finally:
             await connection.close()
 
+    def hash_of(self, recipient_id: int) -> int:
+        """The hash of the number of a recipient."""
+        return recipient_id
+
     def statuses(self, recipients: Sequence[int]) -> list[bytes]:
         """An accepted status for each."""
         return [
@@ -71,7 +75,7 @@ class RecorderUnderTest:
                     Outcome.ACCEPTED,
                     account="sim",
                     message_id=f"m{recipient_id}",
-                    number_hash=recipient_id,
+                    number_hash=self.hash_of(recipient_id),
                     submitted_at=T,
                     at=T,
                 )

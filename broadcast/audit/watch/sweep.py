@@ -12,6 +12,7 @@ import structlog
 
 from broadcast import metrics
 from broadcast.alarms import show_alarms
+from broadcast.audience.number_changes import delete_unneeded_changes
 from broadcast.audit.attempts.parked import (
     BEGIN,
     Place,
@@ -116,6 +117,7 @@ STEPS: Final = (
     Step("outcomes", lambda sweep: sweep.outcomes.look(sweep.connection, sweep.now), LOOK_SECONDS),
     Step("outcome counts", lambda sweep: forget_old(sweep.connection, sweep.now), SLOW_SECONDS),
     Step(OLD, Sweep.join_old, SLOW_SECONDS),
+    Step("number changes", lambda sweep: delete_unneeded_changes(sweep.connection), SLOW_SECONDS),
     Step("given up", lambda sweep: give_up_parked(sweep.connection)),
     Step("chunks", lambda sweep: sweep.upkeep.work(sweep.connection)),
     Step("verification", lambda sweep: show_verification(sweep.connection)),

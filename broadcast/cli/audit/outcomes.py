@@ -82,7 +82,7 @@ def _show_summary(found: Summary) -> None:
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.option("--cursor", type=ID, help="Begin after this recipient id.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many; the cursor of the next goes to stderr.")
-@click.option("--numbers", is_flag=True, help="With phone numbers from the directory.")
+@click.option("--numbers", is_flag=True, help="With the numbers that the directory has now.")
 def deliveries(  # noqa: PLR0917 (click passes keywords)
     alert: UUID, state: str | None, form: str, cursor: int | None, limit: int | None, numbers: bool
 ) -> None:

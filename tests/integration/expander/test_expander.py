@@ -4,6 +4,7 @@ import asyncio
 import re
 from bisect import bisect
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -13,15 +14,19 @@ import pytest
 
 from broadcast.alerts import expanding
 from broadcast.alerts.store import set_audience
-from broadcast.audience import resolve
+from broadcast.audience import ChunkRows, resolve
+from broadcast.audience.importing import Options, import_recipients
 from broadcast.clock import epoch_milliseconds
 from broadcast.settings import Settings
 from schemas.deadletter import DeadLetter
+from schemas.expansion import Expansion
 from schemas.job import Job
 from schemas.status import Outcome, Status
 from streams import expander, planner
 
 from ..control import Control, add_recipients, alert_content, control, id_of
+
+NEW = "+4915199999999"
 
 
 @pytest.fixture
@@ -105,6 +110,40 @@ async def test_someone_who_left_between_audience_and_chunk_has_a_final_state(sta
         await stage.until(lambda: _count(stage, 11))
     (status,) = await statuses(stage)
     assert (status.recipient_id, status.reason, status.number_hash) == (12, expanding.NO_NUMBER, 0)
+
+
+async def _numbers(stage: Control) -> dict[int, str]:
+    rows = await stage.connection.fetch("SELECT id, msisdn FROM recipients ORDER BY id")
+    return {row["id"]: row["msisdn"] for row in rows}
+
+
+async def test_an_import_between_two_chunks_moves_no_number(
+    stage: Control, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    await add_recipients(stage.connection, "riverside", 12, number="+49151")
+    await stage.connection.execute("UPDATE recipients SET external_id = 'p' || id")
+    before = await _numbers(stage)
+    file = tmp_path / "people.csv"
+    file.write_text(f"external_id,phone\np1,{NEW}\np12,{before[1]}\n")
+    read = expanding.read_people
+
+    async def import_before_the_second(pool: asyncpg.Pool, expansion: Expansion) -> ChunkRows:
+        if expansion.chunk == 1:
+            await stage.until(lambda: _count(stage, 10))
+            key = stage.settings.require_number_key()
+            await import_recipients(stage.connection, file, tmp_path / "report.csv", Options(number_key=key))
+        return await read(pool, expansion)
+
+    monkeypatch.setattr(expander, "read_people", import_before_the_second)
+    content = alert_content(["riverside"])
+    await publish(stage, content)
+    async with stage.running(expander.run, "expander"):
+        await stage.until(lambda: _count(stage, 12))
+    after = await _numbers(stage)
+    assert (after[1], after[12]) == (NEW, before[1])
+    found = [msgspec.json.decode(record.value, type=Job) for record in await jobs(stage)]
+    assert sorted(job.msisdn for job in found) == sorted(before.values())
+    assert {job.recipient_id: job.msisdn for job in found} == before
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["empty", "gone"])

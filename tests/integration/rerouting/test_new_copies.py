@@ -12,6 +12,7 @@ from broadcast import metrics
 from broadcast.clock import utc_now
 from broadcast.database.pool import connect
 from broadcast.kafka.topics import create_topics
+from broadcast.pii import number_hash
 from broadcast.rerouting.claims import claim
 from broadcast.rerouting.new_copies import reroute_forever
 from broadcast.routes_file import load_routes
@@ -42,10 +43,17 @@ accounts = [{ name = "sim-two", host = "127.0.0.1", port = 2776, system_id = "b"
 """
 
 PEOPLE = 6
+KEY = b"k" * 32
 
 
 class Rerouting(RecorderUnderTest):
     """A recorder under test beside the duty that sends, and what is on the topics of both routes."""
+
+    first_number = 49150000000
+
+    def hash_of(self, recipient_id: int) -> int:
+        """The hash of the number of a recipient."""
+        return number_hash(KEY, b"%d" % (self.first_number + recipient_id))
 
     async def add_people(self) -> None:
         """Recipients 1 to `PEOPLE` in the directory, and an alert for them."""
@@ -59,7 +67,9 @@ class Rerouting(RecorderUnderTest):
     def failures(self, recipients: Sequence[int], account: str = "sim", message: str = "m") -> list[bytes]:
         """A receipt for each that says that the message cannot be delivered."""
         return [
-            encode(Receipt(account, f"{message}{one}", ReceiptState.UNDELIVERABLE, one, received_at=T + 9))
+            encode(
+                Receipt(account, f"{message}{one}", ReceiptState.UNDELIVERABLE, self.hash_of(one), received_at=T + 9)
+            )
             for one in recipients
         ]
 
@@ -74,7 +84,7 @@ class Rerouting(RecorderUnderTest):
                 outcome,
                 account="sim-two",
                 message_id=f"n{recipient_id}" if accepted else "",
-                number_hash=recipient_id,
+                number_hash=self.hash_of(recipient_id),
                 submitted_at=T + 10,
                 at=T + 10,
             )
@@ -190,7 +200,7 @@ async def test_killed_between_the_claim_and_the_send_it_goes_again_marked(under_
     async with under_test.recorder():
         await under_test.report([1, 4])
     connection = await connect(under_test.settings)
-    look = await claim(connection, ["two"], utc_now())
+    look = await claim(connection, ["two"], utc_now(), number_key=KEY)
     connection.terminate()
     assert [(one.recipient_id, one.attempt, one.possible_duplicate) for one in look.claims] == [
         (1, 2, False),
@@ -242,8 +252,9 @@ async def test_who_was_reached_by_another_attempt_meanwhile_gets_nothing_until_t
         "UPDATE alerts SET expires_at = now()",
         "UPDATE recipients SET suppressed = 'opted out'",
         "DELETE FROM recipients",
+        "UPDATE recipients SET msisdn = '+49159' || id",
     ],
-    ids=["stopped", "expired", "suppressed", "erased"],
+    ids=["stopped", "expired", "suppressed", "erased", "another number"],
 )
 async def test_nobody_gets_a_copy_whom_nothing_is_to_be_sent(under_test: Rerouting, statement: str) -> None:
     async with under_test.recorder():
@@ -279,6 +290,7 @@ async def _send_and_fail(stage: Control) -> None:
     content: dict[str, Any] = alert_content(["riverside"])
     under_test = Rerouting(stage.settings)
     under_test.alert_id = id_of(content)
+    under_test.first_number = 491510000000
     async with stage.running(planner.run, "planner"):
         await stage.put("alerts.v1", content)
         await stage.state(id_of(content), "expanding")

@@ -94,10 +94,15 @@ def test_the_alert_is_neither_stopped_nor_expired(state: AlertState) -> None:
 
 @pytest.mark.parametrize(
     "person",
-    [Noted(None, None), Noted("+4915000001", "opted out"), Noted('+49"x', None)],
-    ids=["erased", "suppressed", "not E.164"],
+    [
+        Noted(None, None),
+        Noted("+4915000001", "opted out"),
+        Noted('+49"x', None),
+        Noted("+4915000001", None, other_number=True),
+    ],
+    ids=["erased", "suppressed", "not E.164", "another number"],
 )
-def test_who_was_erased_or_suppressed_gets_none(person: Noted) -> None:
+def test_who_was_erased_or_suppressed_or_has_another_number_gets_none(person: Noted) -> None:
     assert decide(person, AlertState.SENDING, LATER, [part()], NOW) is Decision.DROP
 
 
