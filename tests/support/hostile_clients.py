@@ -41,13 +41,14 @@ def _comb(count: int) -> str:
 
 def worst_documents() -> list[bytes]:
     """Legal alerts that cost most: sides that are all near each other, small polygons, many elements, references."""
-    references = " ".join(f"s@example.org,i{n},2030-01-01T00:00:00-00:00" for n in range(9_000))
-    parameters = "<parameter><valueName>a</valueName><value>b</value></parameter>" * 6_600
+    references = " ".join(f"s@example.org,i{n},2030-01-01T00:00:00-00:00" for n in range(1_000))
+    geocodes = "<geocode><valueName>a</valueName><value>b</value></geocode>" * 6_000
+    small = f"<area><areaDesc>a</areaDesc>{'<polygon>1,1 2,2 3,1 1,1</polygon>' * 1_000}</area>"
     return [
         _document(f"<area><areaDesc>a</areaDesc>{_comb(496) * 60}</area>"),
         _document(f"<area><areaDesc>a</areaDesc>{_comb(9_990)}{_comb(9_990)}</area>"),
-        _document(f"<area><areaDesc>a</areaDesc>{'<polygon>1,1 2,2 3,1 1,1</polygon>' * 12_000}</area>"),
-        _document(parameters),
+        _document(small * 12),
+        _document(f"<area><areaDesc>a</areaDesc>{geocodes}</area>"),
         _document("", f"<references>{references}</references>"),
     ]
 
