@@ -21,8 +21,7 @@ from broadcast.alerts.assessment import Content, Facts, assess, read_content, re
 from broadcast.alerts.publishing import digest_of, stop_record
 from broadcast.alerts.store import (
     StoredAlert,
-    find_namesake,
-    find_replacement,
+    find_earlier,
     insert_and_lock,
     keep_control,
     lock_alert,
@@ -31,8 +30,6 @@ from broadcast.alerts.store import (
     record_event,
     recorded_at,
     set_audience,
-    set_simulated,
-    was_cancelled,
 )
 from broadcast.alerts.trial import aim_of
 from broadcast.audience import find_doubts, has_people, missing_groups, suggest
@@ -130,25 +127,27 @@ class Planning:
             action = found.decision.action
             metrics.alerts.labels(alert.status, alert.msg_type, found.transition).inc()
             log.info("alert_decided", transition=found.transition, action=action, lane=stored.lane, reason=found.reason)
-            await self._move(stored.alert_id, stored.state, found.transition, found.reason)
+            simulated = None
+            if found.transition is Transition.PLANNED and action is not Action.STOP:
+                simulated = simulation_of(self.routes, alert.status)
+            await self._move(stored.alert_id, stored.state, found.transition, found.reason, simulated)
             alarm = why_alarm(alert, content, found, received_at=self.asked.at)
             if alarm is not None:
                 await raise_alarm(self.connection, ALERT_NOT_SENT, str(stored.alert_id), alarm)
             if found.transition is Transition.PLANNED:
-                if found.decision.action is not Action.STOP:
-                    await set_simulated(self.connection, stored.alert_id, simulation_of(self.routes, alert.status))
                 await self._replace(alert, stored, found.decision, {entry.alert_id: entry.state for entry in known})
         return True
 
     async def _read_facts(self, alert: Alert, stored: StoredAlert, known: Sequence[Known]) -> Facts:
         connection = self.connection
         updates = ACTIONS[alert.status, alert.msg_type] is Action.SUPERSEDE
+        earlier = await find_earlier(connection, stored.alert_id, alert, self.offset)
         missing = await missing_groups(connection, stored.groups)
         return Facts(
             known=known,
-            namesake=await find_namesake(connection, stored.alert_id, alert),
-            cancelled=await was_cancelled(connection, stored.alert_id, self.offset),
-            replaced_by=await find_replacement(connection, stored.alert_id, alert, self.offset),
+            namesake=earlier.namesake,
+            cancelled=earlier.cancelled,
+            replaced_by=earlier.replaced_by,
             missing_groups=missing,
             suggestion=suggest(await find_doubts(connection, missing)) if missing else "",
             has_people=not updates
@@ -257,9 +256,16 @@ class Planning:
         return stop_record(names, alert_id, actor=asked.actor, reason=asked.reason or "", now=asked.at)
 
     async def _move(
-        self, alert_id: UUID, state: AlertState, transition: Transition, reason: str | None = None
+        self,
+        alert_id: UUID,
+        state: AlertState,
+        transition: Transition,
+        reason: str | None = None,
+        simulated: Simulation | None = None,
     ) -> AlertState:
-        following = await move_alert(self.connection, alert_id, state, transition, at=self.now, reason=reason or None)
+        following = await move_alert(
+            *(self.connection, alert_id, state, transition), at=self.now, reason=reason or None, simulated=simulated
+        )
         await self._note(alert_id, transition, reason)
         return following
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -146,35 +146,48 @@ async def _read_replaced_at(connection: Connection, alert_ids: Sequence[UUID]) -
     return {row["alert_id"]: row["sent"] for row in rows}
 
 
-async def find_replacement(connection: Connection, alert_id: UUID, alert: Alert, before: int) -> Reference | None:
-    """An Update of the same sender and CAP status that named this alert before it came, and was sent."""
+class Earlier(NamedTuple):
+    """What was stored before an alert came, and bears on it; as `Facts` has it."""
+
+    namesake: UUID | None
+    cancelled: bool
+    replaced_by: Reference | None
+
+
+async def find_earlier(connection: Connection, alert_id: UUID, alert: Alert, before: int) -> Earlier:
+    """What events before the offset `before` did to an alert that was not known then, and its namesake; one question.
+
+    `namesake` is another alert with the same sender, identifier and sent: the same alert under another id. One that was
+    refused does not count, since nobody was sent it. `cancelled` says that an event cancelled this alert
+    (`docs/cap.md`, L5). `replaced_by` is an Update of the same sender and CAP status that named this alert, and was
+    sent.
+    """
     row = await connection.fetchrow(
         """
-        SELECT other.sender, other.identifier, other.sent
-        FROM alert_events AS event
-             JOIN alerts AS other ON other.sender = $3 AND other.event_offset = event.event_offset
-        WHERE event.alert_id = $1 AND event.event = $2 AND event.event_offset < $5
-              AND other.status = $4 AND other.alert_id <> $1 AND other.state <> $6
-        LIMIT 1
+        SELECT (SELECT alert_id FROM alerts
+                WHERE sender = $2 AND identifier = $3 AND sent = $4 AND alert_id <> $1 AND state <> $6 LIMIT 1)
+                   AS namesake,
+               EXISTS (SELECT FROM alert_events WHERE alert_id = $1 AND event = $8 AND event_offset < $7) AS cancelled,
+               replaced_by.*
+        FROM (SELECT) AS one
+             LEFT JOIN (
+                 SELECT other.sender, other.identifier, other.sent
+                 FROM alert_events AS event
+                      JOIN alerts AS other ON other.sender = $2 AND other.event_offset = event.event_offset
+                 WHERE event.alert_id = $1 AND event.event = $9 AND event.event_offset < $7
+                       AND other.status = $5 AND other.alert_id <> $1 AND other.state <> $6
+                 LIMIT 1
+             ) AS replaced_by ON true
         """,
-        *(alert_id, Transition.SUPERSEDED.value, alert.sender, alert.status.value, before, AlertState.REFUSED.value),
+        *(alert_id, alert.sender, alert.identifier, alert.sent, alert.status.value, AlertState.REFUSED.value, before),
+        *(Transition.CANCELLED.value, Transition.SUPERSEDED.value),
     )
-    return None if row is None else Reference(**row)
-
-
-async def find_namesake(connection: Connection, alert_id: UUID, alert: Alert) -> UUID | None:
-    """Another alert with the same sender, identifier and sent: the same alert under another id.
-
-    One that was refused does not count, since nobody was sent it.
-    """
-    found: UUID | None = await connection.fetchval(
-        """
-        SELECT alert_id FROM alerts
-        WHERE sender = $1 AND identifier = $2 AND sent = $3 AND alert_id <> $4 AND state <> $5 LIMIT 1
-        """,
-        *(alert.sender, alert.identifier, alert.sent, alert_id, AlertState.REFUSED.value),
-    )
-    return found
+    if row is None:
+        raise LookupError("a question without a condition has one row")
+    named = None
+    if row["sender"] is not None:
+        named = Reference(sender=row["sender"], identifier=row["identifier"], sent=row["sent"])
+    return Earlier(row["namesake"], row["cancelled"], named)
 
 
 async def record_event(
@@ -205,15 +218,6 @@ async def recorded_at(connection: Connection, alert_ids: Sequence[UUID], offset:
     return {(row["alert_id"], row["event"]) for row in rows}
 
 
-async def was_cancelled(connection: Connection, alert_id: UUID, before: int) -> bool:
-    """Whether an event before `before` cancelled this alert, which was not known then (`docs/cap.md`, L5)."""
-    found: bool = await connection.fetchval(
-        "SELECT EXISTS (SELECT FROM alert_events WHERE alert_id = $1 AND event = $2 AND event_offset < $3)",
-        *(alert_id, Transition.CANCELLED.value, before),
-    )
-    return found
-
-
 _INSTANTS = {
     Transition.PLANNED: "planned_at",
     Transition.APPROVED: "planned_at",
@@ -233,24 +237,24 @@ async def move_alert(
     *,
     at: datetime,
     reason: str | None = None,
+    simulated: Simulation | None = None,
 ) -> AlertState:
-    """Take an alert, whose row the caller has locked in `state`, to what follows; raises TransitionError."""
+    """Take an alert, whose row the caller has locked in `state`, to what follows; raises TransitionError.
+
+    `simulated` says how much of its way is simulated; the first time counts.
+    """
     following = next_state(state, transition)
     column = _INSTANTS.get(transition)
-    instant = f", {column} = coalesce({column}, $4)" if column else ""
+    instant = f", {column} = coalesce({column}, $5)" if column else ""
     await connection.execute(
-        f"UPDATE alerts SET state = $2, reason = coalesce($3, reason){instant} WHERE alert_id = $1",
-        *(alert_id, following.value, reason),
+        f"""
+        UPDATE alerts SET state = $2, reason = coalesce($3, reason), simulated = coalesce(simulated, $4){instant}
+        WHERE alert_id = $1
+        """,
+        *(alert_id, following.value, reason, None if simulated is None else simulated.value),
         *((at,) if column else ()),
     )
     return following
-
-
-async def set_simulated(connection: Connection, alert_id: UUID, simulated: Simulation) -> None:
-    """Keep how much of an alert's way is simulated; the first time counts."""
-    await connection.execute(
-        "UPDATE alerts SET simulated = $2 WHERE alert_id = $1 AND simulated IS NULL", alert_id, simulated.value
-    )
 
 
 async def set_audience(
