@@ -23,6 +23,9 @@ from broadcast.settings import Settings
 HOLD_LIMIT_MS = 2**31 - 1
 """Longest time without a poll: an event may wait for a database without limit, and fencing does not rest on this."""
 
+POSITIONS_LIMIT_SECONDS = HOLD_LIMIT_MS / 1000
+"""Longest wait for the positions of what was assigned: Kafka may be away without limit just then."""
+
 POLL_RECORDS = 16
 """Most events of one poll. Faust polls no more of a partition once its stream is four fifths full, but what was polled
 waits for room, and every other topic with it, the urgent ones too: a fifth has to hold a poll of each partition."""
@@ -143,8 +146,8 @@ def options_of(settings: Settings, stage: str) -> Mapping[str, Any]:
         "broker_session_timeout": settings.session_timeout_seconds,
         # Two workers that start together stand still for three heartbeats.
         "broker_heartbeat_interval": settings.heartbeat_interval_seconds,
-        # Must not be below the session timeout.
-        "broker_request_timeout": max(settings.session_timeout_seconds, 10.0),
+        # Our consumer has its own. Faust gives up reading positions after this, and then reads no event any more.
+        "broker_request_timeout": POSITIONS_LIMIT_SECONDS,
         # Memory stays flat: events wait on the broker, not here.
         "stream_buffer_maxsize": POLL_RECORDS * 5 * settings.expansion_partitions,
         "broker_max_poll_records": POLL_RECORDS,

@@ -13,6 +13,7 @@ import pytest
 from aiokafka.consumer.subscription_state import TopicPartitionState
 from aiokafka.producer.sender import Sender
 from faust.app.base import BootStrategy
+from faust.tables.recovery import ServiceStopped
 from faust.transport.consumer import Consumer as BaseConsumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
@@ -186,6 +187,12 @@ async def test_the_transport_makes_the_consumer_of_its_class_attribute(app: faus
     assert isinstance(consumer._gap, dict)
     assert consumer._thread._consumer is None
     assert not consumer.unacked
+
+
+async def test_a_wait_for_positions_that_lasts_too_long_is_taken_for_a_stop(app: faust.App) -> None:
+    # The task that would let events flow again ends by this, and nothing tells anybody.
+    with pytest.raises(ServiceStopped):
+        await app.tables.recovery._wait(asyncio.Event().wait(), timeout=0.01)
 
 
 def test_the_senders_task_says_what_ended_a_producer() -> None:

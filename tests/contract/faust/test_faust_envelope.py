@@ -14,7 +14,15 @@ from broadcast.settings import Settings
 from schemas.lane import LANES
 from schemas.topics import Names
 from streams.app import Stage
-from streams.transport import POLL_RECORDS, App, Consumer, ConsumerThread, Transport, options_of
+from streams.transport import (
+    POLL_RECORDS,
+    POSITIONS_LIMIT_SECONDS,
+    App,
+    Consumer,
+    ConsumerThread,
+    Transport,
+    options_of,
+)
 from tests.support.sources import parse
 
 SETTINGS = Settings(slot="north-1", kafka_bootstrap="127.0.0.1:1", topic_prefix="x.")
@@ -77,6 +85,7 @@ async def test_faust_starts_no_producer_and_no_web_server(app: App) -> None:
         ("stream_wait_empty", True),
         ("broker_session_timeout", 10.0),
         ("broker_heartbeat_interval", 1.0),
+        ("broker_request_timeout", POSITIONS_LIMIT_SECONDS),
         ("processing_guarantee", "at_least_once"),
     ],
 )
