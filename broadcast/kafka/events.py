@@ -73,7 +73,7 @@ class Source:
 
     @asynccontextmanager
     async def transaction(self, offset: int) -> AsyncIterator["_Sending"]:
-        """A transaction that ends with the position after `offset`; what was added to it is awaited before that.
+        """A transaction that ends with the position after `offset`; what was added to it is awaited before its commit.
 
         It is over when its commit is answered; its markers are waited for by the next one, and `on_unsettled` is called
         if they may be missing. Any error or cancellation within aborts it. FencedError when another has taken the
@@ -87,9 +87,9 @@ class Source:
             try:
                 sending = _Sending()
                 yield sending
-                await sending.confirm()
                 position = {self.partition: OffsetAndMetadata(offset + 1, "")}
-                await self.producer.send_offsets_to_transaction(position, self.group)
+                # Side by side: the coordinator is told of the position while the brokers write the records.
+                await _settle(sending.confirm(), self.producer.send_offsets_to_transaction(position, self.group))
             except FENCED:
                 raise
             except BaseException:
@@ -151,6 +151,14 @@ async def stop_producer(producer: AIOKafkaProducer) -> None:
             waiter.exception()
 
 
+async def _settle(*parts: Awaitable[Any]) -> None:
+    # All are over when one has failed: an abort must not overtake what is on its way. A fence explains other errors.
+    answers = await asyncio.gather(*parts, return_exceptions=True)
+    errors = [answer for answer in answers if isinstance(answer, BaseException)]
+    if errors:
+        raise next((error for error in errors if isinstance(error, FENCED)), errors[0])
+
+
 class _Sending:
     # Records on their way within one transaction. aiokafka tells of a failed one only to who awaits it.
 
@@ -161,5 +169,4 @@ class _Sending:
         self._futures.append(future)
 
     async def confirm(self) -> None:
-        if self._futures:
-            await asyncio.gather(*self._futures)
+        await _settle(*self._futures)

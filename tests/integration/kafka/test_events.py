@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaTimeoutError
 
 from broadcast.errors import FencedError, LostTailError
 from broadcast.kafka.batches import Record
@@ -50,6 +51,20 @@ async def test_an_aborted_transaction_leaves_neither(
         source = await sources.get(partition)
         with pytest.raises(RuntimeError, match="half way"):
             await _fail_half_way(source, out)
+        assert source.position == 0
+        await source.commit(0, [Record(out, b"k", b"whole")])
+    assert [record.value for record in await read_topic(out)] == [b"whole"]
+    assert await find_position(kafka_settings, group_of(kafka_settings, "trial"), partition) == 1
+
+
+async def test_a_record_that_cannot_be_written_takes_back_the_position_told_beside_it(
+    kafka_settings: Settings, topics: tuple[TopicPartition, str], read_topic: Read
+) -> None:
+    partition, out = topics
+    async with Sources(kafka_settings, "trial") as sources:
+        source = await sources.get(partition)
+        with pytest.raises(KafkaTimeoutError):
+            await _lose_one(source, out)
         assert source.position == 0
         await source.commit(0, [Record(out, b"k", b"whole")])
     assert [record.value for record in await read_topic(out)] == [b"whole"]
@@ -126,6 +141,14 @@ async def _overtake(old: Source, second: Sources, out: str) -> None:
     async with old.transaction(1) as sending:
         sending.add(await old.producer.send(out, b"never seen", key=b"k"))
         await second.get(old.partition)
+
+
+async def _lose_one(source: Source, out: str) -> None:
+    lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    lost.set_exception(KafkaTimeoutError("lost"))
+    async with source.transaction(0) as sending:
+        sending.add(await source.producer.send(out, b"half", key=b"k"))
+        sending.add(lost)
 
 
 async def _fail_half_way(source: Source, out: str) -> None:
