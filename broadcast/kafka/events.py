@@ -26,6 +26,9 @@ from broadcast.settings import Settings
 STOP_BUDGET_SECONDS = 2.0
 """For a producer's stop and for an abort: what hangs longer is left to the broker, until the next one fences it."""
 
+CLOSE_SECONDS = 0.2
+"""For the connections that a stop left open: they are closed at once, and only a broker that hangs is waited for."""
+
 FENCED = (ProducerFenced, InvalidProducerEpoch)
 
 
@@ -142,7 +145,11 @@ def ending_of(producer: AIOKafkaProducer) -> BaseException | None:
 async def stop_producer(producer: AIOKafkaProducer) -> None:
     """Stop a transactional producer, fenced or not, within `STOP_BUDGET_SECONDS`."""
     with suppress(KafkaError, TimeoutError, OSError):
-        await asyncio.wait_for(producer.stop(), STOP_BUDGET_SECONDS)
+        try:
+            await asyncio.wait_for(producer.stop(), STOP_BUDGET_SECONDS)
+        finally:
+            # aiokafka leaves its connections open where a request of its last moment fails, or takes too long.
+            await asyncio.wait_for(producer.client.close(), CLOSE_SECONDS)
     # What a fence ended is told to futures of aiokafka's own that nobody awaits, and asyncio complains of those.
     batches = [batch for queue in producer._message_accumulator._batches.values() for batch in queue]
     waiters = [producer._txn_manager._transaction_waiter, *(batch._drain_waiter for batch in batches)]

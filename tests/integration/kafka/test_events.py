@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaTimeoutError
+from aiokafka.errors import KafkaTimeoutError, ProducerFenced
+from aiokafka.structs import OffsetAndMetadata
 
 from broadcast.errors import FencedError, LostTailError
 from broadcast.kafka.batches import Record
-from broadcast.kafka.events import Source, group_of
+from broadcast.kafka.events import Source, group_of, stop_producer
 from broadcast.kafka.sources import Sources, find_position
 from broadcast.settings import Settings
 
@@ -100,6 +101,25 @@ async def test_a_fence_is_a_fence_at_whatever_step_it_is_noticed(
                 await old.commit(0, [Record(out, b"k", b"%d" % number) for number in range(count)])
         with pytest.raises(FencedError, match="another process reads this partition"):
             await _send_slowly(old, out)
+
+
+async def test_a_producer_whose_last_request_is_fenced_leaves_no_connection_open(
+    kafka_settings: Settings, topics: tuple[TopicPartition, str]
+) -> None:
+    partition, _ = topics
+    async with Sources(kafka_settings, "trial") as first, Sources(kafka_settings, "trial") as second:
+        producer = (await first.get(partition)).producer
+        await producer.begin_transaction()
+        await second.get(partition)
+        position, group = {partition: OffsetAndMetadata(1, "")}, group_of(kafka_settings, "trial")
+        asked = asyncio.create_task(producer.send_offsets_to_transaction(position, group))
+        connections = list(producer.client._conns.values())
+        while not any(connection._requests for connection in connections):
+            await asyncio.sleep(0)
+        await stop_producer(producer)
+        with pytest.raises(ProducerFenced):
+            await asked
+        assert [connection for connection in connections if connection.connected()] == []
 
 
 async def test_a_revoked_partition_is_made_anew_for_who_waits(
