@@ -9,7 +9,7 @@ accounts of that route: with a simulator's none is, with a carrier's the phone g
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from broadcast.audience.exclusions import read_exclusions
+from broadcast.audience.exclusions import hold_exclusions, read_exclusions
 from broadcast.database import Connection
 from broadcast.errors import InputError
 from broadcast.routing import Route, RouteTable
@@ -57,11 +57,12 @@ async def ensure_recipient(connection: Connection, msisdn: str, *, number_key: b
     A recipient that the directory knows already stays as it is, suppression included. Raises InputError for the number
     of who asked to be erased or left alone.
     """
-    wish = (await read_exclusions(connection, number_key)).of(msisdn)
-    if wish is not None:
-        message = "belongs to who asked to be erased or left alone; `broadcast recipients readmit` undoes that"
-        raise InputError(f"number: {message}", (("number", "M3", message),))
     async with connection.transaction():
+        await hold_exclusions(connection)  # whoever is erased at this moment must not come back
+        wish = (await read_exclusions(connection, number_key)).of(msisdn)
+        if wish is not None:
+            message = "belongs to who asked to be erased or left alone; `broadcast recipients readmit` undoes that"
+            raise InputError(f"number: {message}", (("number", "M3", message),))
         await connection.execute("INSERT INTO recipients (msisdn) VALUES ($1) ON CONFLICT (msisdn) DO NOTHING", msisdn)
         recipient_id: int = await connection.fetchval("SELECT id FROM recipients WHERE msisdn = $1", msisdn)
         group = f"{GROUP_PREFIX}{recipient_id}"

@@ -77,6 +77,15 @@ async def hold_exclusions(connection: Connection) -> None:
     await connection.execute("LOCK TABLE exclusions IN SHARE MODE")
 
 
+async def hold_wishing(connection: Connection) -> None:
+    """Have no import and no trial message begin until the end of the transaction; first wait for those that run.
+
+    Waits for as long as a statement may wait for a lock. What is read after it is what stands: an import may have given
+    a person another number meanwhile.
+    """
+    await connection.execute("LOCK TABLE exclusions IN ROW EXCLUSIVE MODE")
+
+
 async def add_exclusion(connection: Connection, key: bytes, msisdn: str, wish: Wish, reason: str | None = None) -> None:
     """Keep the wish of who has this number."""
     await connection.execute(ADD, number_hash(key, msisdn.encode()), _key_check(key), wish, reason)

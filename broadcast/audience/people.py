@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from broadcast.audience.exclusions import Wish, add_exclusion, read_exclusions, remove_exclusions
+from broadcast.audience.exclusions import (
+    Wish,
+    add_exclusion,
+    hold_wishing,
+    read_exclusions,
+    remove_exclusions,
+)
 from broadcast.audience.number_changes import erase_changes
 from broadcast.database import Connection
 from broadcast.errors import InputError
@@ -98,11 +104,13 @@ async def suppress_recipient(
     """Send nothing to this person from the next alert on, for a reason; None lifts it.
 
     An audience that is stored already keeps them: it is what was decided when it was resolved. With the key of the
-    hashes the wish stays with the number, whatever an import does with the person.
+    hashes the wish stays with the number, whatever an import does with the person. Waits for a running import, as
+    `erase_recipient` does.
     """
     if reason is not None and not reason.strip():
         raise InputError("reason is empty: say why nothing is sent to this person")
     async with connection.transaction():
+        await hold_wishing(connection)
         msisdn = await _number_of(connection, recipient_id)
         # The wish first, as an import does: two that lock in another order would wait for each other.
         if reason is None:
@@ -120,9 +128,11 @@ async def erase_recipient(connection: Connection, recipient_id: int, *, number_k
     """Delete a person and their memberships for good; raises InputError when there is none.
 
     What stays is the keyed hash of their number, so that no import loads them again; the audit keeps their id and that
-    hash, so its chain stays whole. Waits for an import.
+    hash, so its chain stays whole. Waits for a running import, at most for the session's lock_timeout (10 s); after
+    that the error of PostgreSQL passes, nothing is changed, and it is to be done again when the import has ended.
     """
     async with connection.transaction():
+        await hold_wishing(connection)
         msisdn = await _number_of(connection, recipient_id)
         await add_exclusion(connection, number_key, msisdn, Wish.ERASED)
         await connection.execute("DELETE FROM recipients WHERE id = $1", recipient_id)

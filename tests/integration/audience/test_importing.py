@@ -1,5 +1,6 @@
 """Importing recipients: new ones, updates, duplicates, bad rows, and files that must change nothing."""
 
+import asyncio
 import csv
 import math
 import os
@@ -12,11 +13,12 @@ import pytest
 
 from broadcast.alerts.trial import ensure_recipient
 from broadcast.audience import synthetic
-from broadcast.audience.exclusions import remove_exclusions
+from broadcast.audience.exclusions import hold_exclusions, read_exclusions, remove_exclusions
 from broadcast.audience.groups import list_groups, merge_groups, nest_group, show_group
 from broadcast.audience.importing import PARALLEL_BYTES, ImportResult, StrictError, import_recipients
 from broadcast.audience.people import erase_recipient, show_recipient, suppress_recipient
 from broadcast.errors import InputError, SettingsError
+from tests.support.waiting import eventually
 
 Load = Callable[..., Awaitable[ImportResult]]
 HEADER = "id,phone,language,groups,lat,lon,participant"
@@ -273,6 +275,14 @@ async def test_who_is_suppressed_or_in_no_group_is_counted_as_getting_nothing(
 KEY = b"key of the hashes"
 
 
+async def waits_for_a_lock(connection: asyncpg.Connection) -> bool:
+    """True while another session of this database waits for one."""
+    waits: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')"
+    )
+    return waits
+
+
 async def test_erased_people_leave_nothing_and_are_not_loaded_again(
     connection: asyncpg.Connection, load: Load, tmp_path: Path
 ) -> None:
@@ -292,6 +302,46 @@ async def test_erased_people_leave_nothing_and_are_not_loaded_again(
         await ensure_recipient(connection, FIRST, number_key=KEY)
     assert await remove_exclusions(connection, KEY, [FIRST]) == 1
     assert (await load(*lines, number_key=KEY)).inserted == 1
+
+
+@pytest.mark.parametrize("wish", ["erase", "suppress"])
+async def test_a_wish_counts_for_the_number_that_an_import_gives_meanwhile(
+    database_url: str, connection: asyncpg.Connection, load: Load, tmp_path: Path, wish: str
+) -> None:
+    await load(HEADER, f"p1,{FIRST},de,a")
+    person = await show_recipient(connection, external_id="p1")
+    other = await asyncpg.connect(database_url)
+    work = {
+        "erase": lambda: erase_recipient(other, person.id, number_key=KEY),
+        "suppress": lambda: suppress_recipient(other, person.id, "opted out", number_key=KEY),
+    }[wish]
+    async with connection.transaction():
+        await hold_exclusions(connection)
+        wishing = asyncio.create_task(work())
+        await eventually(lambda: waits_for_a_lock(connection), "the wish waits for the import")
+        await connection.execute("UPDATE recipients SET msisdn = $1", SECOND)
+    await wishing
+    await other.close()
+    exclusions = await read_exclusions(connection, KEY)
+    assert (exclusions.of(FIRST), exclusions.of(SECOND) is None) == (None, False)
+    result = await load(HEADER, f"p1,{SECOND},de,a", number_key=KEY)
+    assert (result.inserted, result.refused + result.suppressed) == (0, 1)
+
+
+async def test_a_trial_message_waits_for_a_wish_that_is_being_written(
+    database_url: str, connection: asyncpg.Connection, load: Load
+) -> None:
+    await load(HEADER, f"p1,{FIRST},de,a")
+    person = await show_recipient(connection, external_id="p1")
+    other = await asyncpg.connect(database_url)
+    async with connection.transaction():
+        await erase_recipient(connection, person.id, number_key=KEY)
+        trying = asyncio.create_task(ensure_recipient(other, FIRST, number_key=KEY))
+        await eventually(lambda: waits_for_a_lock(connection), "the trial message waits for the wish")
+    with pytest.raises(InputError, match="erased or left alone"):
+        await trying
+    await other.close()
+    assert await people(connection) == []
 
 
 async def test_who_wants_no_messages_stays_suppressed_whatever_is_imported(
