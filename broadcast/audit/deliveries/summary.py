@@ -13,6 +13,7 @@ from broadcast.audit.codes import (
     STATE_OF_CODE,
 )
 from broadcast.audit.deliveries.by_chunk import count
+from broadcast.audit.deliveries.unrecorded import count_unrecorded
 from broadcast.audit.errors import UnknownAlertError
 from broadcast.clock import utc_now
 from broadcast.database import Connection
@@ -33,7 +34,8 @@ class Summary:
     `audience` is None until it is resolved. `gap` is the difference between the audience and the sum of the states: 0
     unless something is wrong. `differences` says which states' counters are not what counting gave (with `exact` only).
     `outside_audience` are recipients with an attempt who are not in the audience (with `exact` only). `failed_reasons`
-    says why recipients failed, and how many for each reason (with `reasons` only). `simulated` says whether what is
+    says why recipients failed, and how many for each reason (with `reasons` only). Of the unknown, `unrecorded_submits`
+    have no submit at all: a sender that ended may have sent to them, or nobody. `simulated` says whether what is
     delivered reached phones; None while nothing is planned.
     """
 
@@ -43,6 +45,7 @@ class Summary:
     audience: int | None
     counts: dict[DeliveryState, int]
     possible_duplicates: int
+    unrecorded_submits: int
     receipt_overdue: int
     gap: int
     exact: bool
@@ -60,6 +63,11 @@ class Summary:
     def queued(self) -> int:
         """Recipients without a final state."""
         return self.counts[DeliveryState.QUEUED]
+
+    @property
+    def maybe_twice(self) -> int:
+        """Recipients with a mark of a possible duplicate and a recorded submit."""
+        return max(0, self.possible_duplicates - self.unrecorded_submits)
 
     @property
     def sound(self) -> bool:
@@ -110,6 +118,7 @@ async def summary(
             overdue = await _overdue(connection, alert_id, overdue_before)
         else:
             overdue = 0
+        unrecorded = await count_unrecorded(connection, alert_id) if counts[DeliveryState.UNKNOWN] else 0
         failed = await _failed_reasons(connection, alert_id) if reasons and counts[DeliveryState.FAILED] else {}
     audience = alert["audience"]
     gap = 0 if audience is None else abs(audience - sum(counts.values()))
@@ -122,6 +131,7 @@ async def summary(
         audience=audience,
         counts=counts,
         possible_duplicates=duplicates,
+        unrecorded_submits=unrecorded,
         receipt_overdue=overdue,
         gap=gap,
         exact=exact,

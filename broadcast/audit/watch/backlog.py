@@ -20,7 +20,8 @@ OPEN_ALERTS = """
 SELECT a.alert_id::text, a.state, a.audience, a.suppressed, a.expires_at, a.expanded_at,
     coalesce(sum(c.count) FILTER (WHERE c.state < $1), 0)::bigint AS counted,
     coalesce(sum(c.count) FILTER (WHERE c.state = $2), 0)::bigint AS expired,
-    coalesce(sum(c.count) FILTER (WHERE c.state = $3 AND a.simulated IS DISTINCT FROM 'all'), 0)::bigint AS reached
+    coalesce(sum(c.count) FILTER (WHERE c.state = $3 AND a.simulated IS DISTINCT FROM 'all'), 0)::bigint AS reached,
+    coalesce(sum(c.count) FILTER (WHERE c.state = $4), 0)::bigint AS unknown
 FROM alerts a LEFT JOIN counters c ON c.alert_id = a.alert_id
 WHERE a.completed_at IS NULL AND a.state <> 'refused'
 GROUP BY a.alert_id
@@ -28,8 +29,8 @@ GROUP BY a.alert_id
 
 
 class OpenAlert(NamedTuple):
-    """An alert that is not completed; `counted` recipients have a state, `expired` and `reached`
-    (delivered, by phones) of them these.
+    """An alert that is not completed; `counted` recipients have a state, `expired`,
+    `reached` (delivered, by phones) and `unknown` of them these.
 
     `audience` and `suppressed` are None until the audience is resolved.
     """
@@ -43,6 +44,7 @@ class OpenAlert(NamedTuple):
     counted: int
     expired: int
     reached: int
+    unknown: int
 
     @property
     def queued(self) -> int:
@@ -52,8 +54,8 @@ class OpenAlert(NamedTuple):
 
 async def read_open_alerts(connection: asyncpg.Connection) -> list[OpenAlert]:
     """Every alert that is not completed, with its counters."""
-    expired, delivered = CODE_OF_STATE[DeliveryState.EXPIRED], CODE_OF_STATE[DeliveryState.DELIVERED]
-    rows = await connection.fetch(OPEN_ALERTS, POSSIBLE_DUPLICATES, expired, delivered)
+    states = DeliveryState.EXPIRED, DeliveryState.DELIVERED, DeliveryState.UNKNOWN
+    rows = await connection.fetch(OPEN_ALERTS, POSSIBLE_DUPLICATES, *(CODE_OF_STATE[state] for state in states))
     return [OpenAlert(row[0], AlertState(row[1]), *row[2:]) for row in rows]
 
 

@@ -2,15 +2,17 @@
 
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 import asyncpg
 import structlog
 
 from broadcast import metrics
 from broadcast.alarms import ALERT_NOT_SENT, QUEUED_PAST_EXPIRY, SUM_GAP, raise_alarm
+from broadcast.audit.deliveries.unrecorded import count_unrecorded
 from broadcast.audit.watch.backlog import OpenAlert, read_open_alerts
 from broadcast.lifecycle import FINAL_STATES, AlertState, Transition, may_happen, next_state
-from broadcast.text.counts import counted
+from broadcast.text.counts import MAYBE_SENT, counted
 
 log = structlog.get_logger(__name__)
 
@@ -61,20 +63,37 @@ async def _sweep_alert(connection: asyncpg.Connection, alert: OpenAlert, now: da
                 f"Run `broadcast audit verify {alert.alert_id}`.",
             )
             return abs(stored - alert.audience)
-        if alert.expired > 0 and alert.state not in WITHDRAWN:
-            await raise_alarm(
-                connection,
-                ALERT_NOT_SENT,
-                alert.alert_id,
-                f"{alert.expired:,} of {counted(alert.audience, 'recipient')} were not sent this alert before it "
-                f"expired. `broadcast audit deliveries {alert.alert_id} --state expired` shows who. If the danger is "
-                "still there, publish it again for them, with an identifier of its own.",
-            )
-        late = alert.expired > 0 and now > alert.expires_at
+        unrecorded = 0
+        if alert.unknown > 0 and alert.state not in WITHDRAWN:
+            unrecorded = await count_unrecorded(connection, UUID(alert.alert_id))
+        if (alert.expired > 0 or unrecorded > 0) and alert.state not in WITHDRAWN:
+            await raise_alarm(connection, ALERT_NOT_SENT, alert.alert_id, _not_sent(alert, unrecorded))
+        late = (alert.expired > 0 or unrecorded > 0) and now > alert.expires_at
         await _finish(connection, alert, Transition.EXPIRED if late else Transition.FINISHED, now)
     elif alert.queued > 0 and past:
         await _expire_with_queued(connection, alert)
     return 0
+
+
+def _not_sent(alert: OpenAlert, unrecorded: int) -> str:
+    """Who was not sent an alert, or is not known to have been, and what to do."""
+    audience = counted(alert.audience or 0, "recipient")
+    told = []
+    if alert.expired:
+        told.append(
+            f"{alert.expired:,} of {audience} were not sent this alert before it expired. "
+            f"`broadcast audit deliveries {alert.alert_id} --state expired` shows who."
+        )
+    if unrecorded:
+        told.append(
+            f"Of {unrecorded:,} of {audience} nothing is known to be sent: they {MAYBE_SENT}. "
+            f"`broadcast audit deliveries {alert.alert_id} --state unknown` shows who."
+        )
+    told.append(
+        "If the danger is still there, warn them in another way, or publish it again for them, with an identifier of "
+        "its own."
+    )
+    return " ".join(told)
 
 
 async def _finish_without_audience(connection: asyncpg.Connection, alert: OpenAlert, now: datetime) -> None:

@@ -18,7 +18,7 @@ from broadcast.cli.terminal.display import Console, Table, print_table, shown
 from broadcast.cli.terminal.ids import ID
 from broadcast.routing.simulation import note_of
 from broadcast.settings import Settings
-from broadcast.text.counts import counted
+from broadcast.text.counts import MAYBE_SENT, counted
 from schemas.status import DeliveryState
 
 
@@ -58,10 +58,10 @@ def _show_summary(found: Summary) -> None:
     table.add_row("sum", f"{sum(found.counts.values()):,}")
     table.add_row("audience", f"{found.audience:,}")
     console.print(table)
-    if found.possible_duplicates:
-        console.print(
-            f"{shown(counted(found.possible_duplicates, 'recipient'))} may have got it twice (possible_duplicate)"
-        )
+    if found.maybe_twice:
+        console.print(f"{shown(counted(found.maybe_twice, 'recipient'))} may have got it twice (possible_duplicate)")
+    if found.unrecorded_submits:
+        console.print(f"[red]{shown(counted(found.unrecorded_submits, 'recipient'))} {MAYBE_SENT}[/red]")
     if found.receipt_overdue:
         console.print(f"{found.receipt_overdue:,} submitted, and the receipt is overdue")
     if found.gap:

@@ -20,6 +20,7 @@ from broadcast.clock import utc_now
 from broadcast.errors import BroadcastError
 from broadcast.lifecycle import FINAL_STATES, AlertState
 from broadcast.routing.simulation import Simulation, note_of
+from broadcast.text.counts import MAYBE_SENT
 from broadcast.text.printable import printable
 
 POLL_SECONDS = 0.25
@@ -110,6 +111,8 @@ def remarks_of(progress: dict[str, Any], state: str) -> Iterator[str]:
             yield f"{number:,}: {reason}"
     elif state == "submitted" and progress.get("receipt_silent_seconds"):
         yield f"no receipt for {progress['receipt_silent_seconds']} s; it waits for receipts"
+    elif state == "unknown" and progress.get("unrecorded_submits"):
+        yield f"{progress['unrecorded_submits']:,} {MAYBE_SENT}"
     elif state == "queued":
         if progress["silent_seconds"]:
             yield f"no answer for {progress['silent_seconds']} s"
@@ -235,6 +238,7 @@ def _progress(api: Client, alert_id: str) -> dict[str, Any]:
     return progress | {
         "counts": summary.get("counts", {}),
         "possible_duplicates": summary.get("possible_duplicates", 0),
+        "unrecorded_submits": summary.get("unrecorded_submits", 0),
         "receipt_overdue": summary.get("receipt_overdue", 0),
         "gap": summary.get("gap", 0),
     }
@@ -260,7 +264,9 @@ def _table(progress: dict[str, Any]) -> Table:
             for remark in remarks_of(progress, state):
                 table.add_row("", "", Text(printable(remark), "red"))
     table.add_row("audience", f"{audience:,}", reached_of(progress))
-    for name in ("possible_duplicates", "receipt_overdue", "gap"):
-        if progress[name]:
-            table.add_row(name.replace("_", " "), f"{progress[name]:,}", "")
+    twice = progress["possible_duplicates"] - progress.get("unrecorded_submits", 0)
+    notes = {"possible duplicates": twice, "receipt overdue": progress["receipt_overdue"], "gap": progress["gap"]}
+    for name, number in notes.items():
+        if number > 0:
+            table.add_row(name, f"{number:,}", "")
     return table

@@ -311,13 +311,12 @@ async def test_a_wish_counts_for_the_number_that_an_import_gives_meanwhile(
     await load(HEADER, f"p1,{FIRST},de,a")
     person = await show_recipient(connection, external_id="p1")
     other = await asyncpg.connect(database_url)
-    work = {
-        "erase": lambda: erase_recipient(other, person.id, number_key=KEY),
-        "suppress": lambda: suppress_recipient(other, person.id, "opted out", number_key=KEY),
-    }[wish]
     async with connection.transaction():
         await hold_exclusions(connection)
-        wishing = asyncio.create_task(work())
+        if wish == "erase":
+            wishing = asyncio.create_task(erase_recipient(other, person.id, number_key=KEY))
+        else:
+            wishing = asyncio.create_task(suppress_recipient(other, person.id, "opted out", number_key=KEY))
         await eventually(lambda: waits_for_a_lock(connection), "the wish waits for the import")
         await connection.execute("UPDATE recipients SET msisdn = $1", SECOND)
     await wishing

@@ -5,11 +5,13 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from broadcast.audit.codes import POSSIBLE_DUPLICATES
+from broadcast.audit.deliveries.summary import summary
 from broadcast.audit.watch.backlog import OPEN_ALERTS, QueuedSince, alarm_queued_without_work
 from broadcast.audit.watch.sweep import sweep
-from schemas.status import Outcome, Status
+from schemas.status import DeliveryState, Outcome, Status
 from tests.support.recorder_without_kafka import Alerts, RecorderWithoutKafka
 
 NOW = datetime.now(UTC)
@@ -50,6 +52,29 @@ async def test_an_alert_that_expired_before_it_was_done_is_expired(
     await sweep(connection, NOW + timedelta(seconds=1))
     assert await state_of(connection, alert_id) == ("expired", True)
     assert await kinds(connection) == ["alert_not_sent"]
+
+
+async def test_who_may_have_been_sent_by_a_sender_that_ended_is_not_called_sent_twice(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
+) -> None:
+    alert_id = await alerts.make([1, 2, 3, 4], expires_at=NOW)
+    unsure = Status(str(alert_id), 1, 1, Outcome.UNKNOWN, at=1, possible_duplicate=True, reason="expired")
+    await recorder.write(
+        [
+            unsure,
+            Status(str(alert_id), 2, 1, Outcome.REFUSED_FOR_NOW, submitted_at=1, at=1, account="sim"),
+            replace(unsure, recipient_id=2, attempt=2),
+            replace(unsure, recipient_id=3, submitted_at=1, account="sim"),
+            Status(str(alert_id), 4, 1, Outcome.ACCEPTED, submitted_at=1, at=1, account="sim"),
+        ]
+    )
+    await sweep(connection, NOW + timedelta(seconds=1))
+    found = await summary(connection, alert_id)
+    assert (found.counts[DeliveryState.UNKNOWN], found.unrecorded_submits, found.maybe_twice) == (3, 1, 2)
+    assert await state_of(connection, alert_id) == ("expired", True)
+    detail = await connection.fetchval("SELECT detail FROM alarms WHERE kind = 'alert_not_sent'")
+    assert detail.startswith("Of 1 of 4 recipients nothing is known to be sent: ")
+    assert "warn them in another way" in detail
 
 
 async def test_an_alert_that_expires_before_its_audience_is_found_raises_an_alarm(
@@ -114,7 +139,7 @@ async def test_what_was_withdrawn_before_it_had_an_audience_is_done_when_it_expi
 
 async def test_the_sweep_reads_open_alerts_by_their_index(alerts: Alerts, connection: asyncpg.Connection) -> None:
     await alerts.make([1])
-    plan = await connection.fetch(f"EXPLAIN {OPEN_ALERTS}", POSSIBLE_DUPLICATES, 0, 0)
+    plan = await connection.fetch(f"EXPLAIN {OPEN_ALERTS}", POSSIBLE_DUPLICATES, 0, 0, 0)
     assert any("alerts_open" in row[0] for row in plan), plan
 
 

@@ -26,6 +26,7 @@ def progress_of(queued: int, silent_seconds: int = 0, failed: int = 0) -> dict[s
         "audience": 10,
         "counts": {"queued": queued, "delivered": 10 - queued - failed, "failed": failed},
         "possible_duplicates": 0,
+        "unrecorded_submits": 0,
         "receipt_overdue": 0,
         "gap": 0,
         "queued_routes": [{"route": "home", "prefixes": ["+49", "+43"], "accounts": ["operator", "other"]}],
@@ -40,6 +41,14 @@ def printed(queued: int, silent_seconds: int = 0, failed: int = 0) -> list[str]:
     output = StringIO()
     Console(file=output, width=200).print(_table(progress_of(queued, silent_seconds, failed)))
     return output.getvalue().splitlines()
+
+
+def test_who_has_no_recorded_submit_is_not_called_a_possible_duplicate() -> None:
+    output = StringIO()
+    marks = {"counts": {"unknown": 3}, "possible_duplicates": 3, "unrecorded_submits": 3}
+    Console(file=output, width=200).print(_table(progress_of(0) | marks))
+    assert "3 may have been sent by a sender that ended; no submit is recorded" in output.getvalue()
+    assert "possible duplicates" not in output.getvalue()
 
 
 def test_under_the_queued_stands_which_account_is_not_bound_why_and_the_next_try() -> None:
