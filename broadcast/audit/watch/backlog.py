@@ -29,7 +29,9 @@ GROUP BY a.alert_id
 
 
 class OpenAlert(NamedTuple):
-    """An alert that is not completed; `counted` recipients have a state, `expired`,
+    """An alert that is not completed.
+
+    `counted` recipients have a state, `expired`,
     `reached` (delivered, by phones) and `unknown` of them these.
 
     `audience` and `suppressed` are None until the audience is resolved.
