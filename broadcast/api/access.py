@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from broadcast import metrics
 from broadcast.api.authorization import PREFIX, WITHOUT_KEY, authenticate
-from broadcast.api.connections import RequestsInWork, TooManyRequestsError
+from broadcast.api.connections import AnonymousRequests, BoundedProtocol, RequestsInWork, TooManyRequestsError
 from broadcast.api.problems import Problem, answer_fault
 from broadcast.api.problems import answer as answer_problem
 from broadcast.api.services import Services
@@ -37,6 +37,20 @@ STOP_BODY_SECONDS = 5.0
 RETRY_AFTER_SECONDS = 2
 """For who is told that too many requests are in work."""
 
+_BUSY: tuple[Message, ...] = (
+    {
+        "type": "http.response.start",
+        "status": int(HTTPStatus.SERVICE_UNAVAILABLE),
+        "headers": [
+            (b"content-length", b"0"),
+            (b"retry-after", str(RETRY_AFTER_SECONDS).encode()),
+            (b"connection", b"close"),
+        ],
+    },
+    {"type": "http.response.body", "body": b""},
+)
+"""For a request without a valid key, where too many of them wait: made once, because it must cost nothing."""
+
 REFUSALS_LOGGED = 10
 """Log lines for refused keys in one second."""
 
@@ -51,19 +65,53 @@ class Access:
     ) -> None:
         self.app = app
         self._in_work = in_work
+        self._anonymous = AnonymousRequests()
         self._services = services
         self._refusals = Refusals()
         self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; an unexpected error is logged and answered with 500 here."""
+        """Serve one request: at once with a valid key, else in its turn. Errors are logged, and answered with 500."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         headers = dict(scope["headers"])
+        state = scope.setdefault("state", {})
+        connection: BoundedProtocol | None = state.get("connection")
+        refusal: Problem | None = None
+        if scope["path"].startswith(PREFIX) and scope["path"] not in WITHOUT_KEY:
+            try:
+                state["actor"] = await authenticate(
+                    self._services, headers.get(b"authorization", b"").decode("latin-1")
+                )
+            except Problem as problem:
+                refusal = problem
+        if "actor" in state:
+            if connection is not None:
+                connection.keep()
+            await self._serve(scope, headers, receive, send, None)
+            return
+        answer: list[Message] = []
+
+        async def collect(message: Message) -> None:
+            answer.append(message)
+
+        async with self._anonymous.turn((scope.get("client") or ("",))[0]) as has_turn:
+            if not has_turn:
+                answer.extend(_BUSY)
+                metrics.http_requests.labels("other", "(none)", str(int(HTTPStatus.SERVICE_UNAVAILABLE))).inc()
+            elif connection is None or not connection.gone():
+                await self._serve(scope, headers, receive, collect, refusal)
+        # After the turn: a client that does not read would keep all others waiting.
+        for message in answer:
+            await send(message)
+
+    async def _serve(
+        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send, refusal: Problem | None
+    ) -> None:
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
-        state = scope.setdefault("state", {})
+        state = scope["state"]
         state["request_id"] = request_id
         began = time.perf_counter()
         code: int | None = None
@@ -79,12 +127,11 @@ class Access:
         read = _limit(receive, min(self._body_seconds, STOP_BODY_SECONDS) if stop else self._body_seconds)
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                if not scope["path"].startswith(PREFIX) or scope["path"] in WITHOUT_KEY:
+                if refusal is not None:
+                    raise refusal
+                if "actor" not in state:
                     await self.app(scope, read, answer)
                     return
-                state["actor"] = await authenticate(
-                    self._services, headers.get(b"authorization", b"").decode("latin-1")
-                )
                 with self._in_work.enter(state["actor"], (scope.get("client") or ("",))[0], stop=stop):
                     await self.app(scope, read, answer)
             except TooManyRequestsError as error:

@@ -1,11 +1,13 @@
 """The FastAPI application: routes, problem documents, access log, OpenAPI."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import Depends, FastAPI, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
+from starlette.routing import Route
 
 from broadcast.api import problems
 from broadcast.api.access import BODY_SECONDS, Access
@@ -13,11 +15,15 @@ from broadcast.api.connections import ConnectionLimits, RequestsInWork
 from broadcast.api.routes import alarms, alerts, audit, groups, trial_messages
 from broadcast.api.routes.query_parameters import refuse_unknown_parameters
 from broadcast.api.services import Services
-from broadcast.health.http_server import answer_probe
+from broadcast.clock import monotonic
+from broadcast.health.http_server import Answer, answer_probe
 
 DESCRIPTION = """Publish an alert, reach every recipient by SMS, prove it.
 
 Errors are problem documents (RFC 9457). Every answer carries `X-Request-Id`."""
+
+METRICS_SECONDS = 1.0
+"""So long the same metrics are given: writing them is the most that anybody without a key can ask for."""
 
 
 def make_app(
@@ -43,17 +49,39 @@ def make_app(
     for path in ("/healthz", "/readyz", "/metrics"):
         app.add_api_route(path, _probe(services, path), methods=["GET"], tags=["operations"], response_class=Response)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    _answer_document(app)
     return app
 
 
 def _probe(services: Services, path: str) -> Any:
+    answer: Answer | None = None
+    until = float("-inf")
+
     async def probe() -> Response:
-        answer = answer_probe(services.health, path)
+        nonlocal answer, until
+        if answer is None or path != "/metrics" or monotonic() >= until:
+            answer = answer_probe(services.health, path)
+            until = monotonic() + METRICS_SECONDS
         assert answer is not None  # noqa: S101 (the paths are those of answer_probe)
         status, content_type, body = answer
         return Response(body, int(status), {"Cache-Control": "no-store", "Content-Type": content_type})
 
     return probe
+
+
+def _answer_document(app: FastAPI) -> None:
+    """Write the OpenAPI document once, at the first request: FastAPI writes it for each."""
+    body: bytes | None = None
+
+    async def document(_: Request) -> Response:
+        nonlocal body
+        if body is None:
+            body = json.dumps(app.openapi(), ensure_ascii=False, separators=(",", ":")).encode()
+        return Response(body, media_type="application/json")
+
+    routes = app.router.routes
+    place = next(n for n, route in enumerate(routes) if getattr(route, "path", None) == app.openapi_url)
+    routes[place] = Route(str(app.openapi_url), document, include_in_schema=False)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -83,8 +83,11 @@ async def serve(settings: Settings, health: Health) -> AsyncIterator[str]:
     limits = choose_limits(settings.api_connections, settings.api_connections_per_address)
     listener = _listen(settings)
     services = await Services.create(settings, health)
+    app = make_app(services, limits=limits)
+    # Making it takes long: before the first request, not in it.
+    app.openapi()
     config = uvicorn.Config(
-        make_app(services, limits=limits),
+        app,
         lifespan="off",
         access_log=False,
         log_config=None,

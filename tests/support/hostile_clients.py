@@ -1,4 +1,4 @@
-"""Clients that nobody wants, as a process: half-open connections, the worst legal alerts, and wrong keys. Bounded.
+"""Clients that nobody wants, as a process: half-open connections, worst legal alerts, wrong keys, no keys. Bounded.
 
 `python -m tests.support.hostile_clients PORT TOKEN SECONDS` ends after so many seconds, or at SIGINT, and prints how
 often it did what, as JSON.
@@ -16,6 +16,13 @@ from uuid import uuid4
 HALF_OPEN = 200
 UPLOADS = 20
 WRONG_KEYS = 10
+PIPELINES = 20
+PIPELINED = 60
+BURST = 250
+ROUND_SECONDS = 1.0
+BURST_SECONDS = 15.0
+"""Accepting so many costs a moment each time, which is not what the share of the event loop is about."""
+WITHOUT_KEY = ("/healthz", "/metrics", "/v1/openapi.json", "/v1/alerts")
 REQUESTS_MAX = 20_000
 """Of each kind, however fast the server is."""
 
@@ -83,6 +90,43 @@ async def _ask(port: int, token: str, body: bytes, counts: Counter[str], name: s
         await asyncio.sleep(0.01)
 
 
+async def _pipeline(port: int, path: str, counts: Counter[str], *, read: bool) -> None:
+    """Many requests without a key at once on one connection, again and again."""
+    requests = f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode() * PIPELINED
+    while True:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(ROUND_SECONDS)
+            continue
+        writer.write(requests)
+        counts["pipelines"] += 1
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(ROUND_SECONDS):
+                while read and (answer := await reader.read(65_536)):
+                    counts["pipelined answers"] += answer.count(b"HTTP/1.1 ")
+                await asyncio.sleep(ROUND_SECONDS)
+        writer.transport.abort()
+
+
+async def _burst(port: int, counts: Counter[str]) -> None:
+    """Many connections of another address with one request each, which are then all closed at once."""
+    request = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
+    while True:
+        opened = await asyncio.gather(
+            *(asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0)) for _ in range(BURST)),
+            return_exceptions=True,
+        )
+        writers = [one[1] for one in opened if not isinstance(one, BaseException)]
+        for writer in writers:
+            writer.write(request)
+        counts["burst"] += len(writers)
+        await asyncio.sleep(BURST_SECONDS)
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.sleep(BURST_SECONDS)
+
+
 async def _run(port: int, token: str, seconds: float) -> Counter[str]:
     counts: Counter[str] = Counter()
     documents = worst_documents()
@@ -92,6 +136,11 @@ async def _run(port: int, token: str, seconds: float) -> Counter[str]:
     ]
     wrong = "tocsin_0000000000000000.wrong"
     work += [asyncio.create_task(_ask(port, wrong, b"<alert/>", counts, "wrong key")) for _ in range(WRONG_KEYS)]
+    work += [
+        asyncio.create_task(_pipeline(port, WITHOUT_KEY[n % len(WITHOUT_KEY)], counts, read=n < PIPELINES // 2))
+        for n in range(PIPELINES)
+    ]
+    work.append(asyncio.create_task(_burst(port, counts)))
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, ended.set)
     with suppress(TimeoutError):

@@ -1,6 +1,7 @@
 """Connections of the API: which are accepted, how long they may take to say what they want, which are closed."""
 
 from broadcast.api.connections.acceptor import accept_connections
+from broadcast.api.connections.anonymous_requests import AnonymousRequests
 from broadcast.api.connections.connection_limits import ConnectionLimits, choose_limits
 from broadcast.api.connections.http_connection import HEAD_BYTES_MAX, HEAD_SECONDS, BoundedProtocol
 from broadcast.api.connections.open_connections import OpenConnections
@@ -9,6 +10,7 @@ from broadcast.api.connections.requests_in_work import RequestsInWork, TooManyRe
 __all__ = [
     "HEAD_BYTES_MAX",
     "HEAD_SECONDS",
+    "AnonymousRequests",
     "BoundedProtocol",
     "ConnectionLimits",
     "OpenConnections",

@@ -26,6 +26,9 @@ PAUSE_SECONDS = 0.05
 
 SWEEP_SECONDS = 1.0
 
+EACH_TURN = 8
+"""Connections accepted or closed in one turn of the event loop: a burst lets requests through."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -57,8 +60,14 @@ async def _accept(
     context: ssl.SSLContext | None,
 ) -> None:
     loop = asyncio.get_running_loop()
-    handshakes: dict[asyncio.Task[None], None] = {}
+    handshakes: dict[BoundedProtocol, None] = {}
+    openings: set[asyncio.Task[None]] = set()
+    count = 0
     while True:
+        count += 1
+        if count % EACH_TURN == 0:
+            # sock_accept does not let others run while one more is there; what is closed has to get to its end.
+            await asyncio.sleep(0)
         try:
             accepted, peer = await loop.sock_accept(listener)
         except OSError as error:
@@ -71,44 +80,50 @@ async def _accept(
             accepted.close()
             continue
         _set_options(accepted)
-        opening = asyncio.create_task(_open(accepted, address, connections, make_protocol, context))
-        if context is None:
-            await opening
-            continue
-        if len(handshakes) >= HANDSHAKES_MAX:
-            next(iter(handshakes)).cancel()
-        handshakes[opening] = None
-        opening.add_done_callback(lambda task: handshakes.pop(task, None))
+        protocol = make_protocol()
+        connections.add(protocol, address, monotonic())
+        if context is not None:
+            if len(handshakes) >= HANDSHAKES_MAX:
+                oldest = next(iter(handshakes))
+                del handshakes[oldest]
+                connections.remove(oldest)
+                oldest.close_at_once()
+            handshakes[protocol] = None
+        opening = asyncio.create_task(_open(accepted, protocol, context))
+        protocol.open_by(opening)
+        openings.add(opening)
+
+        def end(
+            task: asyncio.Task[None], protocol: BoundedProtocol = protocol, accepted: socket.socket = accepted
+        ) -> None:
+            openings.discard(task)
+            handshakes.pop(protocol, None)
+            if task.cancelled() or task.exception() is not None:
+                connections.remove(protocol)
+                accepted.close()
+
+        opening.add_done_callback(end)
 
 
-async def _open(
-    accepted: socket.socket,
-    address: str,
-    connections: OpenConnections,
-    make_protocol: Callable[[], BoundedProtocol],
-    context: ssl.SSLContext | None,
-) -> None:
-    protocol = make_protocol()
-    try:
-        await asyncio.get_running_loop().connect_accepted_socket(
-            lambda: protocol,
-            accepted,
-            ssl=context,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS if context else None,
-        )
-    except (OSError, TimeoutError):  # ssl.SSLError is an OSError: no TLS, or no handshake in time
-        accepted.close()
-        return
-    connections.add(protocol, address, monotonic())
+async def _open(accepted: socket.socket, protocol: BoundedProtocol, context: ssl.SSLContext | None) -> None:
+    await asyncio.get_running_loop().connect_accepted_socket(
+        lambda: protocol,
+        accepted,
+        ssl=context,
+        ssl_handshake_timeout=HANDSHAKE_SECONDS if context else None,
+    )
 
 
 async def _close_late(connections: OpenConnections) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
-        for connection in connections.waiting_since(monotonic() - HEAD_SECONDS):
-            connections.remove(connection)
-            if isinstance(connection, BoundedProtocol):
-                connection.end_late()
+        for number, connection in enumerate(connections.waiting_since(monotonic() - HEAD_SECONDS), 1):
+            if connections.has_waited_since(connection, monotonic() - HEAD_SECONDS):
+                connections.remove(connection)
+                if isinstance(connection, BoundedProtocol):
+                    connection.end_late()
+            if number % EACH_TURN == 0:
+                await asyncio.sleep(0)
 
 
 def _set_options(accepted: socket.socket) -> None:

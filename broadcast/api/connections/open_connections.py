@@ -14,10 +14,10 @@ class Closable(Protocol):
 
 
 class OpenConnections:
-    """Who has a connection, and which of them wait for a request: oldest first.
+    """Who has a connection, and which of them wait for a request with a valid key: oldest first.
 
-    A new connection never has to wait for one that says nothing: where a limit is reached, the oldest that waits is
-    closed for it, of the same address first. Only if all of them have a request in work is the new one refused.
+    A new connection never has to wait for one without such a request: where a limit is reached, the oldest that waits
+    is closed for it, of the same address first. Only if all of them have one in work is the new one refused.
     """
 
     def __init__(self, limits: ConnectionLimits) -> None:
@@ -51,13 +51,13 @@ class OpenConnections:
                 del self._counts[address]
 
     def begin_waiting(self, connection: Closable, now: float) -> None:
-        """Note that a connection has no request in work since `now`."""
+        """Note that a connection has no request with a valid key in work since `now`."""
         if connection in self._addresses:
             self._waiting.pop(connection, None)
             self._waiting[connection] = now
 
     def end_waiting(self, connection: Closable) -> None:
-        """Note that the head of a request is there."""
+        """Note that a request with a valid key is in work."""
         self._waiting.pop(connection, None)
 
     def waiting_since(self, before: float) -> list[Closable]:
@@ -68,6 +68,10 @@ class OpenConnections:
                 break
             found.append(connection)
         return found
+
+    def has_waited_since(self, connection: Closable, before: float) -> bool:
+        """Whether one waits since before this instant."""
+        return self._waiting.get(connection, before + 1) <= before
 
     def _close_oldest(self, address: str | None) -> bool:
         for connection in self._waiting:

@@ -1,0 +1,50 @@
+"""The table of limits in the reference of the HTTP API says what the constants say."""
+
+from pathlib import Path
+
+import pytest
+
+from broadcast.api import access, app
+from broadcast.api.connections import acceptor, anonymous_turns, connection_limits, http_connection, requests_in_work
+from broadcast.settings import Settings
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "http-api.md"
+
+KIB = 1024
+SHARES = {8: "seven eighths of the connections; seven eighths of those of an address"}
+QUARTER = 4
+
+EXPECTED = {
+    "request line and header fields": f"{http_connection.HEAD_BYTES_MAX // KIB} KiB",
+    "time until the header fields are there": f"{http_connection.HEAD_SECONDS:g} s",
+    "time for a TLS handshake": f"{acceptor.HANDSHAKE_SECONDS:g} s; {acceptor.HANDSHAKES_MAX}",
+    "time for a body; for that of a cancel": f"{access.BODY_SECONDS:g} s; {access.STOP_BODY_SECONDS:g} s",
+    "requests with a key that are in work": SHARES[requests_in_work.KEPT_SHARE] + "; a quarter of all",
+    "time until an answer is taken": (
+        f"{acceptor.UNREAD_MILLISECONDS // 1000} s without progress; {http_connection.HEAD_SECONDS:g} s in all"
+    ),
+    "connections, and of one address": (
+        f"{Settings.model_fields['api_connections'].default} and"
+        f" {Settings.model_fields['api_connections_per_address'].default} (`BROADCAST_API_CONNECTIONS`,"
+        f" `…_PER_ADDRESS`), at most file descriptors less {connection_limits.DESCRIPTORS_KEPT}"
+    ),
+    "requests without a valid key": (
+        "one at a time; after t seconds of processor time, none for"
+        f" {anonymous_turns.PAUSE_FACTOR} × (t + {anonymous_turns.OUTSIDE_SECONDS * 1000:g} ms)"
+    ),
+    "of these, those that wait": f"{anonymous_turns.WAITING_MAX}",
+    "age of `/metrics`": f"{app.METRICS_SECONDS:g} s",
+    "other bodies": f"{access.BODY_BYTES_MAX // KIB // KIB} MiB",
+}
+
+
+@pytest.mark.parametrize("what", EXPECTED)
+def test_the_table_of_limits_has_the_value_of_the_constant(what: str) -> None:
+    rows = [line.split(" | ") for line in PAGE.read_text().splitlines() if line.startswith(f"| {what}")]
+    assert [row[1] for row in rows] == [EXPECTED[what]]
+
+
+def test_what_is_told_of_late_header_fields_and_unparsed_octets_has_the_constants() -> None:
+    assert requests_in_work.PER_KEY_SHARE == QUARTER
+    assert f"within {http_connection.HEAD_SECONDS:g} s".encode() in http_connection.LATE
+    assert f"over {http_connection.UNPARSED_BYTES_MAX // KIB} KiB that came before" in PAGE.read_text()
