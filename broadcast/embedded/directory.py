@@ -73,12 +73,12 @@ class DataDirectory:
         return file.read_text()
 
 
-def write_private(file: Path, content: str) -> None:
+def write_private(file: Path, content: str | bytes) -> None:
     """Write a file that only this user may read, all of it or nothing."""
     draft = file.with_name(f"{file.name}.new")
     draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
-        out.write(content)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        out.write(content.encode() if isinstance(content, str) else content)
     draft.replace(file)
 
 

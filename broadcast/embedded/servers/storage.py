@@ -11,6 +11,8 @@ import tempfile
 from pathlib import Path
 from uuid import uuid4
 
+from broadcast.embedded.directory import write_private
+
 META = "meta.properties"
 CHECKPOINT = Path("__cluster_metadata-0") / "00000000000000000000-0000000000.checkpoint"
 """The first records of the metadata: the features of this version of Kafka."""
@@ -34,13 +36,12 @@ class StorageFormat:
             return False
         checkpoint = log_directory / CHECKPOINT
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        checkpoint.write_bytes(content)
-        draft = log_directory / f"{META}.new"
-        draft.write_text(
-            f"cluster.id={_new_id()}\ndirectory.id={_new_id()}\nnode.id={NODE_ID}\nversion={META_VERSION}\n"
-        )
+        write_private(checkpoint, content)
         # Last: a directory with it is formatted.
-        draft.rename(log_directory / META)
+        write_private(
+            log_directory / META,
+            f"cluster.id={_new_id()}\ndirectory.id={_new_id()}\nnode.id={NODE_ID}\nversion={META_VERSION}\n",
+        )
         return True
 
     def keep(self, log_directory: Path) -> None:

@@ -1,5 +1,6 @@
 """The format of Kafka's storage in the cache: whole or not used, and never the same ids twice."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,13 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     found = StorageFormat(tmp_path / "cache", b"jars")
     found.keep(tmp_path / "made")
     assert not found.copy_to(tmp_path / "a")
+
+
+def test_a_copy_is_for_its_owner_alone(kept: StorageFormat, tmp_path: Path) -> None:
+    mask = os.umask(0o022)
+    try:
+        assert kept.copy_to(tmp_path / "a")
+    finally:
+        os.umask(mask)
+    files = [path for path in (tmp_path / "a").rglob("*") if path.is_file()]
+    assert [path.stat().st_mode & 0o077 for path in files] == [0, 0]
