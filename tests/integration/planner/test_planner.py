@@ -1,9 +1,12 @@
 """The planner on a real broker and a real database: what is asked, what is stored, what follows."""
 
+import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, MutableMapping
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -24,9 +27,14 @@ from schemas.control import Stop
 from schemas.deadletter import DeadLetter
 from schemas.expansion import Expansion
 from streams import planner
+from streams.app import Stage
+from tests.support.freezing import frozen
 from tests.support.waiting import eventually
 
 from ..control import Control, add_recipients, alert_content, control, id_of, reference_of
+
+AWAY_SECONDS = 12.0
+"""Longer than a request to Kafka may take."""
 
 CROSSING = alert_content([])["info"][0] | {"area": [{"areaDesc": "river", "polygon": ["0,0 1,1 1,0 0,1 0,0"]}]}
 
@@ -450,6 +458,38 @@ async def test_a_broker_that_dies_is_waited_for_and_work_resumes(stage: Control,
         # Work resumes within 20 s of the broker's return.
         await stage.until(lambda: _count(stage, 2), budget_seconds=20)
     assert sorted(one.alert_id for one in await expansions(stage)) == sorted((id_of(first), id_of(second)))
+
+
+@pytest.mark.timeout(180)
+async def test_a_broker_that_is_away_while_partitions_are_assigned_is_waited_for(
+    stage: Control, kafka_broker: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = alert_content(["riverside"])
+    go_on = Stage._on_assigned
+    away = AsyncExitStack()
+
+    async def lose_broker(self: Stage, *arguments: Any, **keywords: Any) -> None:
+        # Faust asks for the positions next.
+        if not lost.is_set():
+            away.enter_context(frozen(kafka_broker.process.pid))
+            lost.set()
+        await go_on(self, *arguments, **keywords)
+
+    lost = asyncio.Event()
+    monkeypatch.setattr(Stage, "_on_assigned", lose_broker)
+
+    async def return_broker() -> None:
+        async with away:
+            await lost.wait()
+            await asyncio.sleep(AWAY_SECONDS)
+
+    returned = asyncio.create_task(return_broker())
+    async with stage.running(planner.run, "planner"):
+        await returned
+        await stage.put("alerts.v1", content)
+        # Work resumes within 20 s of the broker's return.
+        await stage.until(lambda: _count(stage, 1), budget_seconds=20)
+    assert [one.alert_id for one in await expansions(stage)] == [id_of(content)]
 
 
 async def _count(stage: Control, count: int) -> bool:

@@ -1,11 +1,7 @@
 """A server that is frozen is named on /readyz, and the process that waits for it stays alive."""
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 
-import psutil
 import pytest
 
 from broadcast import metrics
@@ -16,24 +12,12 @@ from broadcast.health.http_server import answer_probe
 from broadcast.health.server_watch import watch_servers
 from broadcast.kafka.topics import create_topics
 from broadcast.settings import Settings
+from tests.support.freezing import frozen
 from tests.support.recorder_under_test import RecorderUnderTest
 from tests.support.waiting import eventually
 
 UNANSWERED = ["kafka unanswered", "postgresql unanswered"]
 BUDGET_SECONDS = server_watch.ASK_SECONDS + server_watch.ANSWER_SECONDS + 2
-
-
-@contextmanager
-def frozen(*pids: int) -> Iterator[None]:
-    """These processes and all that they started stand still while the context is open."""
-    processes = [each for pid in pids for each in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))]
-    for process in processes:
-        process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.send_signal(signal.SIGCONT)
 
 
 def status(health: Health, path: str) -> HTTPStatus:
