@@ -3,12 +3,17 @@
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, TypeVar
+from weakref import WeakSet
 
+import aiokafka.client
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
 from aiokafka.codec import lz4_encode
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
@@ -24,6 +29,36 @@ from broadcast.settings import Settings
 sys.modules[DefaultRecordBatchBuilder.__module__].lz4_encode = partial(lz4_encode, level=1)  # type: ignore[attr-defined]
 
 read_safely()
+
+
+def _bootstrap_safely() -> None:
+    """Have aiokafka close the connection of a first contact that is cancelled, which aiokafka 0.14 forgets."""
+    bootstrap, create_conn = AIOKafkaClient.bootstrap, aiokafka.client.create_conn
+    # Weak: tasks that the first contact leaves behind have the same context.
+    made: ContextVar[WeakSet[AIOKafkaConnection]] = ContextVar("made")
+
+    async def create_and_note(*arguments: Any, **keywords: Any) -> AIOKafkaConnection:
+        connection = await create_conn(*arguments, **keywords)
+        made.get(WeakSet()).add(connection)
+        return connection
+
+    async def bootstrap_or_close(client: AIOKafkaClient) -> None:
+        connections: WeakSet[AIOKafkaConnection] = WeakSet()
+        token = made.set(connections)
+        try:
+            await bootstrap(client)
+        except BaseException:
+            for connection in tuple(connections):
+                connection.close()
+            raise
+        finally:
+            made.reset(token)
+
+    aiokafka.client.create_conn = create_and_note
+    AIOKafkaClient.bootstrap = bootstrap_or_close
+
+
+_bootstrap_safely()
 
 AWAY: tuple[type[BaseException], ...] = (KafkaError, OSError)
 """What a client raises when the brokers are away or not ready: worth waiting for. A timeout is an OSError too."""
