@@ -27,7 +27,7 @@ STOP_BUDGET_SECONDS = 2.0
 """For a producer's stop and for an abort: what hangs longer is left to the broker, until the next one fences it."""
 
 CLOSE_SECONDS = 0.2
-"""For the connections that a stop left open: they are closed at once, and only a broker that hangs is waited for."""
+"""For the connections of a producer that did not stop, and for the requests that were on them."""
 
 FENCED = (ProducerFenced, InvalidProducerEpoch)
 
@@ -143,16 +143,38 @@ def ending_of(producer: AIOKafkaProducer) -> BaseException | None:
 
 
 async def stop_producer(producer: AIOKafkaProducer) -> None:
-    """Stop a transactional producer, fenced or not, within `STOP_BUDGET_SECONDS`."""
-    with suppress(KafkaError, TimeoutError, OSError):
-        try:
+    """Stop a producer, fenced or not, within `STOP_BUDGET_SECONDS`; records that are not written by then are given up.
+
+    Whoever still waits for such a record gets KafkaError.
+    """
+    try:
+        with suppress(KafkaError, TimeoutError, OSError):
             await asyncio.wait_for(producer.stop(), STOP_BUDGET_SECONDS)
-        finally:
-            # aiokafka leaves its connections open where a request of its last moment fails, or takes too long.
-            await asyncio.wait_for(producer.client.close(), CLOSE_SECONDS)
-    # What a fence ended is told to futures of aiokafka's own that nobody awaits, and asyncio complains of those.
-    batches = [batch for queue in producer._message_accumulator._batches.values() for batch in queue]
-    waiters = [producer._txn_manager._transaction_waiter, *(batch._drain_waiter for batch in batches)]
+    finally:
+        await _let_go(producer)
+
+
+async def _let_go(producer: AIOKafkaProducer) -> None:
+    # A stop that was cut short leaves aiokafka's sender at work, and its connections open.
+    sending: asyncio.Task[None] | None = producer._sender.sender_task
+    if sending is not None:
+        sending.cancel()
+    with suppress(KafkaError, TimeoutError, OSError):
+        await asyncio.wait_for(producer.client.close(), CLOSE_SECONDS)
+    if sending is not None and not sending.done():
+        # It waits for the requests that were on their way, which have no connection any more.
+        await asyncio.wait((sending,), timeout=CLOSE_SECONDS)
+        sending.cancel()
+        await asyncio.wait((sending,), timeout=CLOSE_SECONDS)
+    accumulator = producer._message_accumulator
+    batches = {*(batch for queue in accumulator._batches.values() for batch in queue), *accumulator._pending_batches}
+    # aiokafka removes a batch from these when it ends, also one that it had put back.
+    accumulator._pending_batches.update(batches)
+    accumulator.fail_all(KafkaError("the producer was stopped before this was written"))
+    # What ended so is told to futures of aiokafka's own that nobody awaits, and asyncio complains of those.
+    waiters = [producer._txn_manager._transaction_waiter]
+    for batch in batches:
+        waiters += [batch._drain_waiter, *(future for future, _ in batch._msg_futures)]
     for waiter in waiters:
         if waiter is not None and waiter.done() and not waiter.cancelled():
             waiter.exception()

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from time import thread_time
 from typing import Any, Final
 from zlib import crc32
@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from broadcast.clock import epoch_milliseconds
 from broadcast.kafka.batches import KeyValue, send_records
 from broadcast.kafka.clients import make_producer, start_client
+from broadcast.kafka.events import stop_producer
 from broadcast.routing import Account
 from broadcast.sending.arrivals.encoding import DeliveryEncoder
 from broadcast.sending.arrivals.turns import Turn, split_deliveries
@@ -153,9 +154,7 @@ class Forwarder:
 
     async def _replace_producer(self) -> None:
         # The sequence of an idempotent producer that was refused has a hole: Kafka refuses all that follows.
-        with suppress(TimeoutError, KafkaError):
-            async with asyncio.timeout(STOP_SECONDS):
-                await self._producer.stop()
+        await stop_producer(self._producer)
         self._producer = await _start_producer(self._settings)
 
 

@@ -13,6 +13,7 @@ from broadcast.audit.evidence.segments import Segment
 from broadcast.database.pool import REFUSED
 from broadcast.deadletters.writing import encode_letter, report_letter
 from broadcast.kafka.clients import AWAY, make_producer
+from broadcast.kafka.events import stop_producer
 from broadcast.retry import retry
 from broadcast.settings import Settings
 from schemas.topics import Names
@@ -62,7 +63,7 @@ class PoisonWriter:
                 self._written[topic, partition, record.offset] = None
                 del waiting[0]
         finally:
-            await producer.stop()
+            await stop_producer(producer)
 
 
 def narrow(count: int) -> int:

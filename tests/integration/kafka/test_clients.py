@@ -1,14 +1,21 @@
-"""A client that is given up half way leaves no connection."""
+"""A client that is given up half way leaves no connection and no task."""
 
 import asyncio
 from typing import Any
 
 import pytest
 from aiokafka.conn import AIOKafkaConnection
+from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
+from broadcast.clock import monotonic
+from broadcast.embedded.servers.kafka import Kafka
 from broadcast.kafka.clients import make_consumer, make_producer
+from broadcast.kafka.events import STOP_BUDGET_SECONDS, stop_producer
 from broadcast.settings import Settings
+from tests.support.freezing import frozen
+
+from .conftest import Make
 
 
 @pytest.mark.parametrize("make", [make_producer, make_consumer])
@@ -33,3 +40,23 @@ async def test_a_start_that_is_cancelled_at_the_first_contact_leaves_no_connecti
     await asyncio.wait((starting,))
     assert not connection.connected()
     await client.stop()
+
+
+async def test_a_producer_whose_broker_stands_still_ends_within_its_budget(
+    kafka_settings: Settings, kafka_broker: Kafka, topic_prefix: str, make_topic: Make
+) -> None:
+    topic = f"{topic_prefix}out"
+    await make_topic(topic)
+    producer = make_producer(kafka_settings)
+    await producer.start()
+    await producer.send_and_wait(topic, b"one")
+    connections = tuple(producer.client._conns.values())
+    with frozen(kafka_broker.process.pid):
+        written = await producer.send(topic, b"two")
+        begun = monotonic()
+        await stop_producer(producer)
+        assert monotonic() - begun < STOP_BUDGET_SECONDS + 1
+    assert not any(connection.connected() for connection in connections)
+    assert producer._sender.sender_task.done()
+    with pytest.raises(KafkaError):
+        await written
