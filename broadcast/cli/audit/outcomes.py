@@ -61,7 +61,7 @@ def _show_summary(found: Summary) -> None:
     if found.maybe_twice:
         console.print(f"{shown(counted(found.maybe_twice, 'recipient'))} may have got it twice (possible_duplicate)")
     if found.unrecorded_submits:
-        console.print(f"[red]{shown(counted(found.unrecorded_submits, 'recipient'))} {MAYBE_SENT}[/red]")
+        console.print(f"[red]{shown(counted(found.unrecorded_submits, 'recipient'))} {shown(MAYBE_SENT)}[/red]")
     if found.receipt_overdue:
         console.print(f"{found.receipt_overdue:,} submitted, and the receipt is overdue")
     if found.gap:

@@ -63,7 +63,7 @@ _VALUE: Final = rb"(?:\s*+(?!(?:%b):)%b)?+"
 _NEXT: Final = rb"sub|dlvrd|submit[ _]date|done[ _]date|stat"
 _ANYTHING: Final = _VALUE % (_NEXT, rb"[^\s,;]*+")
 _DATE: Final = _VALUE % (_NEXT, rb"(%b|[0-9]{0,12}+)(?![^\s,;])" % ISO_DATE)
-_ERROR: Final = _VALUE % (rb"text", rb"([^\s,;\0]*+)")
+_ERROR: Final = _VALUE % (_NEXT + rb"|text", rb"([^\s,;\0]*+)")
 _COMMON: Final = re.compile(
     rb"\s*+id:\s*+(?!(?:sub|dlvrd|submit|done|stat):?)([^\s,;]{1,%d}+)" % LONGEST_ID
     + rb"(?:%bsub:%b)?+(?:%bdlvrd:%b)?+" % (_BEFORE, _ANYTHING, _BEFORE, _ANYTHING)

@@ -93,6 +93,8 @@ D, U, X = MessageState.DELIVERED, MessageState.UNDELIVERABLE, MessageState.UNKNO
         (APPENDIX_B.removesuffix(b" text:") + b"\0", b"7F3A20011", D, "000", b"2609261531"),
         # an id that begins like the name of a field
         (b"id:sub-7 stat:DELIVRD", b"sub-7", D, "", b""),
+        # an empty error before another field
+        (b"id:9 sub: submit date:2609261530 done date:2609261531 stat:DELIVRD err: dlvrd:", b"9", D, "", b"2609261531"),
         # a state that no standard knows: UNKNOWN, which is no failure
         (b"id:9 stat:LOST", b"9", X, "", b""),
         # no state at all: likewise
