@@ -142,7 +142,7 @@ async def test_a_wrong_password_is_named_with_account_reason_and_next_try_wherev
         assert (sent["state"], answer["account"], answer["outcome"]) == ("delivered", "operator", "accepted")
         assert answer["message_id"] == receipt["message_id"]
         assert (sent["account"], answer["bind"]) == ("operator", "0")
-        assert sent["meaning"] == "the phone has it, as the receipt says"
+        assert sent["meaning"] == "SIMULATED: a simulator has taken it, and no phone was reached"
         assert process.returncode is None
     finally:
         await person.end(process)

@@ -50,7 +50,10 @@ async def test_run_api_serves_logs_and_ends_cleanly(prepared: Prepared, new_aler
                     assert process.returncode is None
                 assert time.monotonic() < deadline
                 await asyncio.sleep(0.1)
-            accepted = await http.post("/v1/alerts?number=%2B4915123456789", json=new_alert())
+            # Numbers that somebody writes into an address must not get into the log.
+            refused = await http.post("/v1/alerts?number=%2B4915123456789", json=new_alert())
+            assert refused.status_code == 422
+            accepted = await http.post("/v1/alerts", json=new_alert())
             assert accepted.status_code == 202
         process.send_signal(signal.SIGTERM)
         out, err = await asyncio.wait_for(process.communicate(), 20)
@@ -60,7 +63,7 @@ async def test_run_api_serves_logs_and_ends_cleanly(prepared: Prepared, new_aler
             await process.wait()
     assert (process.returncode, out) == (0, b"")
     lines = [json.loads(line) for line in err.decode().splitlines()]
-    (request,) = [line for line in lines if line["event"] == "request_answered"]
+    _, request = [line for line in lines if line["event"] == "request_answered"]
     assert (request["stage"], request["actor"], request["code"]) == ("api", "anna", 202)
     assert request["alert_id"] == accepted.json()["alert_id"]
     assert "4915123456789" not in err.decode()
