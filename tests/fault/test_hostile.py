@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from broadcast.alarms import ACCOUNT_FAILING, ALERT_FAILING, OPERATOR_FAILING
 from broadcast.clock import monotonic
 from broadcast.embedded.processes.child import Process
 from schemas.lane import Lane
@@ -87,7 +88,7 @@ async def broadcast(
     finally:
         await second.kill_all()
     stats = await system.simulator("/stats")
-    account = await draw_up(system, alerts)
+    account = await draw_up(system, alerts, expected_alarms={ALERT_FAILING, ACCOUNT_FAILING, OPERATOR_FAILING})
     # What a session that ended had in its window is unknown, and so is what is not answered in time. Of the binds no
     # more than three for each start of a sender are taken off: those of which no session ended but with the process.
     ended = max(0, stats["binds_total"] - len(ID_RULES) * (2 + killed))
