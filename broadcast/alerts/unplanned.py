@@ -17,8 +17,8 @@ ENTRIES_MAX: Final = 1_000
 
 WAITS: Final = "waits for the planner, which has not read it yet; it is not lost, do not publish it again"
 
-RUNNING: Final = frozenset({AlertState.ACCEPTED, AlertState.EXPANDING, AlertState.SENDING})
-"""States that a cancel ends, however long the planner takes to store it."""
+STOPPABLE: Final = frozenset({AlertState.ACCEPTED, AlertState.EXPANDING, AlertState.SENDING, AlertState.COMPLETED})
+"""States of which a cancel ends the sending, however long the planner takes to store it."""
 
 
 class _Alert(msgspec.Struct):
@@ -127,7 +127,7 @@ class UnplannedAlerts:
 
     def cancel_of(self, alert_id: UUID, state: AlertState) -> Cancel | None:
         """A cancel that the planner has not stored, of an alert that it has stored in this state."""
-        return self._cancels.get(alert_id) if state in RUNNING else None
+        return self._cancels.get(alert_id) if state in STOPPABLE else None
 
     def forget(self, stored: Iterable[UUID]) -> None:
         """Keep alerts no longer that are stored."""

@@ -36,7 +36,8 @@ class AlertBody(_Body):
     """An alert without its content. `audience` is absent until it is stored; the suppressed are in it.
 
     `reached` are the recipients with a receipt that says delivered, so far; absent without an audience. `simulated`
-    says whether phones are reached: by `all` routes none is, by `none` each is.
+    says whether phones are reached: by `all` routes none is, by `none` each is. With `stopped_at` nothing more of it is
+    submitted; one that was `completed` before the stop stays so.
     """
 
     alert_id: UUID

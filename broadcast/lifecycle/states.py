@@ -77,7 +77,8 @@ TRANSITIONS: dict[tuple[AlertState | None, Transition], AlertState] = {
     (_S.SENDING, _T.CANCELLED): _S.CANCELLED,
     (_S.SENDING, _T.EXPIRED): _S.EXPIRED,
     (_S.SENDING, _T.SUPERSEDED): _S.SUPERSEDED,
-    (_S.COMPLETED, _T.CANCELLED): _S.CANCELLED,
+    # Everybody had it, so it was not cancelled: an Update must still reach them. `stopped_at` ends what may follow.
+    (_S.COMPLETED, _T.CANCELLED): _S.COMPLETED,
     (_S.COMPLETED, _T.SUPERSEDED): _S.SUPERSEDED,
     # What a stage had begun before the end arrives after it, and changes nothing.
     (_S.CANCELLED, _T.EXPANDED): _S.CANCELLED,

@@ -12,7 +12,7 @@ import structlog
 from broadcast.audit.coverage import Part
 from broadcast.lifecycle import AlertState
 from broadcast.pii import number_hash
-from broadcast.rerouting.decision import Decision, Noted, decide, highest_attempt
+from broadcast.rerouting.decision import AlertFacts, Decision, Noted, decide, highest_attempt
 from schemas.lane import Lane
 
 log = structlog.get_logger(__name__)
@@ -36,7 +36,9 @@ WHERE u.sent_at IS NULL AND u.due_at <= now() AND u.route = ANY ($1::text[])
 ORDER BY u.due_at LIMIT $2 FOR UPDATE OF u
 """
 
-_ALERTS = "SELECT alert_id::text, state, lane, expires_at FROM alerts WHERE alert_id = ANY ($1::text[]::uuid[])"
+_ALERTS = (
+    "SELECT alert_id::text, state, lane, expires_at, stopped_at FROM alerts WHERE alert_id = ANY ($1::text[]::uuid[])"
+)
 
 _ATTEMPTS = """
 SELECT t.alert_id, t.recipient_id, a.attempt, a.submitted_at, a.segment, a.segments, a.outcome,
@@ -120,7 +122,8 @@ async def claim(connection: asyncpg.Connection, routes: Sequence[str], now: date
                 other = number is not None and number_hash(number_key, number.encode()) not in hashes[person]
                 other_numbers += other
                 noted = Noted(row["msisdn"], row["suppressed"], row["attempt"], other)
-                decision = decide(noted, AlertState(alert["state"]), alert["expires_at"], parts, now)
+                facts = AlertFacts(AlertState(alert["state"]), alert["expires_at"], alert["stopped_at"] is not None)
+                decision = decide(noted, facts, parts, now)
             if decision is Decision.SEND and alert is not None:
                 lane, attempt = Lane(alert["lane"]), highest_attempt(parts) + 1
                 claims.append(

@@ -35,7 +35,7 @@ BY_STATE: dict[DeliveryState, Decision] = {
 """By the state of the recipient. Where a segment is queued the next attempt is on its way, and changes the state."""
 
 SENDING = frozenset({AlertState.EXPANDING, AlertState.SENDING, AlertState.COMPLETED})
-"""States of an alert that was neither stopped nor has expired; completed says only that nobody is queued."""
+"""States of an alert of which something may be sent; completed says only that nobody is queued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,18 @@ class Noted:
     other_number: bool = False
 
 
-def decide(noted: Noted, state: AlertState, expires_at: datetime, attempts: Sequence[Part], now: datetime) -> Decision:
-    """Whether the recipient gets a new copy; `state` and `expires_at` are the alert's, instants are aware."""
-    if state not in SENDING or expires_at <= now:
+@dataclass(frozen=True, slots=True)
+class AlertFacts:
+    """What an alert says about new copies: its state, its aware expiry, and whether a stop of it is stored."""
+
+    state: AlertState
+    expires_at: datetime
+    stopped: bool = False
+
+
+def decide(noted: Noted, alert: AlertFacts, attempts: Sequence[Part], now: datetime) -> Decision:
+    """Whether the recipient gets a new copy at the aware instant `now`."""
+    if alert.state not in SENDING or alert.stopped or alert.expires_at <= now:
         return Decision.DROP
     if noted.msisdn is None or noted.suppressed is not None or not NUMBER.fullmatch(noted.msisdn):
         return Decision.DROP

@@ -40,7 +40,7 @@ from broadcast.api.services import Services
 from broadcast.api.submission import submit
 from broadcast.cap import MEDIA_TYPE as CAP_TYPE
 from broadcast.clock import utc_now
-from broadcast.lifecycle import CANCEL_ANSWERS, AlertState
+from broadcast.lifecycle import CANCEL_ANSWERS, AlertState, Transition, next_state
 from schemas.alert import GROUPS_MAX, Alert
 from schemas.scalar import GroupName
 
@@ -156,7 +156,8 @@ async def cancel_alert(
     """Stop an alert: all in-sync replicas of Kafka have the stop when this answers, and nothing undoes it.
 
     PostgreSQL need not be there; then an alert that nobody knows is stopped too. A completed alert is stopped as well,
-    since copies of it may still be sent. One that was refused or has expired is a 409 problem with its `state`.
+    since copies of it may still be sent; it stays `completed`, with `stopped_at`. One that was refused or has expired
+    is a 409 problem with its `state`.
     """
     request.state.alert_id = alert_id
     answer = CANCEL_ANSWERS[await _find_state(services, alert_id)]
@@ -250,11 +251,13 @@ async def show_document(request: Request, alert_id: UUID, services: Backing, _: 
 
 
 def _body_of(alert: AlertBody, unplanned: UnplannedAlerts) -> AlertBody:
-    """A stored alert; one whose cancel Kafka has is cancelled, also while the planner has not stored that."""
-    cancel = unplanned.cancel_of(alert.alert_id, alert.state)
+    """A stored alert; one whose cancel Kafka has is stopped, also while the planner has not stored that."""
+    cancel = unplanned.cancel_of(alert.alert_id, alert.state) if alert.stopped_at is None else None
     if cancel is None:
         return alert
-    return alert.model_copy(update={"state": AlertState.CANCELLED, "reason": cancel.note})
+    return alert.model_copy(
+        update={"state": next_state(alert.state, Transition.CANCELLED), "stopped_at": cancel.at, "reason": cancel.note}
+    )
 
 
 def unknown(alert_id: UUID) -> Problem:

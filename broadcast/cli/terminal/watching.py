@@ -83,7 +83,8 @@ def write_line(progress: dict[str, Any], now: datetime) -> str:
     """The progress in one line."""
     states = [state for state, number in progress["counts"].items() if number]
     counts = ", ".join(f"{state} {progress['counts'][state]:,}" for state in states)
-    state = f"{progress['state']}, {reached_of(progress)}" if counts else progress["state"]
+    state = f"{progress['state']}{stop_of(progress)}"
+    state += f", {reached_of(progress)}" if counts else ""
     parts = [f"{state}{': ' if counts else ''}{counts}", progress["reason"] or ""]
     parts.append(note_of(progress.get("simulated")))
     parts += map(tell_alarm, progress.get("alarms", ()))
@@ -101,7 +102,12 @@ def reached_of(progress: dict[str, Any]) -> str:
 def state_of(alert: dict[str, Any]) -> str:
     """The state of an alert in words, which say so where no phone is reached."""
     mark = {"all": ", SIMULATED", "partly": ", PARTLY SIMULATED"}.get(alert.get("simulated") or "", "")
-    return f"{alert['state']}{mark}"
+    return f"{alert['state']}{stop_of(alert)}{mark}"
+
+
+def stop_of(alert: dict[str, Any]) -> str:
+    """What to add to the state of an alert that was stopped when it was completed already."""
+    return ", stopped" if alert["state"] == AlertState.COMPLETED and alert.get("stopped_at") else ""
 
 
 def remarks_of(progress: dict[str, Any], state: str) -> Iterator[str]:
@@ -233,7 +239,9 @@ def find_accounts(alarms: list[dict[str, Any]], routes: Routes) -> dict[str, Any
 
 def _progress(api: Client, alert_id: str) -> dict[str, Any]:
     alert = api.get(f"/v1/alerts/{alert_id}")
-    progress = {name: alert.get(name) for name in ("alert_id", "state", "reason", "audience", "simulated")}
+    progress = {
+        name: alert.get(name) for name in ("alert_id", "state", "stopped_at", "reason", "audience", "simulated")
+    }
     summary = api.get(f"/v1/alerts/{alert_id}/summary") if alert["audience"] is not None else {}
     return progress | {
         "counts": summary.get("counts", {}),
@@ -247,7 +255,7 @@ def _progress(api: Client, alert_id: str) -> dict[str, Any]:
 def _table(progress: dict[str, Any]) -> Table:
     audience = progress["audience"]
     table = Table(show_header=False, box=None, title_justify="left")
-    table.title = f"alert {progress['alert_id']}: {progress['state']}"
+    table.title = f"alert {progress['alert_id']}: {progress['state']}{stop_of(progress)}"
     if progress["reason"]:
         table.add_row("reason", progress["reason"], "")
     if note := note_of(progress.get("simulated")):

@@ -206,10 +206,12 @@ async def test_a_cancel_stops_whatever_may_still_be_sent_and_says_so(api: Api) -
         stopped.append(alert_id := uuid4())
         await store(api, alert_id, state)
         response = await api.http.post(f"/v1/alerts/{alert_id}/cancel")
-        answered = "superseded" if state == "superseded" else "cancelled"
+        answered = "cancelled" if state == "sending" else state
         assert (response.status_code, response.json()["state"]) == (202, answered), state
         if state == "completed":
             assert "no copy is sent again" in response.json()["note"]
+        shown = (await api.http.get(f"/v1/alerts/{alert_id}")).json()
+        assert (shown["state"], shown["stopped_at"] is None) == (answered, state in ("cancelled", "superseded")), state
     stops = [record.key.decode() for record in await api.records(api.names.control)]
     assert stops == [f"{alert_id}/stop" for alert_id in stopped]
 

@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -141,6 +142,27 @@ async def test_a_cancelled_event_stops_and_repeats_do_no_harm(stage: Control) ->
         stop = msgspec.json.decode(await stage.until(lambda: _stop(stage, alert_id)), type=Stop)
     assert row["stopped_at"] is not None
     assert (stop.alert_id, stop.actor, stop.reason) == (str(alert_id), "duty officer", "mistaken")
+
+
+async def test_a_stop_of_a_completed_alert_leaves_it_completed_and_an_update_of_it_is_sent(stage: Control) -> None:
+    by_id, by_message = alert_content(["riverside"]), alert_content(["riverside"])
+    message = alert_content([], msgType="Cancel", references=reference_of(by_message))
+    updates = [
+        alert_content(["riverside"], msgType="Update", references=reference_of(each)) for each in (by_id, by_message)
+    ]
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", by_id, by_message)
+        await stage.state(id_of(by_message), "expanding")
+        await stage.connection.execute("UPDATE alerts SET state = 'completed', completed_at = now()")
+        await stage.put("alerts.v1", {"event": "cancelled", "alert_id": id_of(by_id), "actor": "duty officer"}, message)
+        await stage.state(id_of(message), "completed")
+        for content in (by_id, by_message):
+            assert (await stage.state(id_of(content), "completed"))["stopped_at"] is not None
+            await stage.until(partial(_stop, stage, id_of(content)))
+        await stage.put("alerts.v1", *updates)
+        for content, update in zip((by_id, by_message), updates, strict=True):
+            await stage.state(id_of(update), "expanding")
+            await stage.state(id_of(content), "superseded")
 
 
 async def test_a_cancel_before_its_alert_is_remembered(stage: Control) -> None:

@@ -249,12 +249,13 @@ async def test_who_was_reached_by_another_attempt_meanwhile_gets_nothing_until_t
     "statement",
     [
         "UPDATE alerts SET state = 'cancelled'",
+        "UPDATE alerts SET state = 'completed', stopped_at = now()",
         "UPDATE alerts SET expires_at = now()",
         "UPDATE recipients SET suppressed = 'opted out'",
         "DELETE FROM recipients",
         "UPDATE recipients SET msisdn = '+49159' || id",
     ],
-    ids=["stopped", "expired", "suppressed", "erased", "another number"],
+    ids=["stopped", "stopped when completed", "expired", "suppressed", "erased", "another number"],
 )
 async def test_nobody_gets_a_copy_whom_nothing_is_to_be_sent(under_test: Rerouting, statement: str) -> None:
     async with under_test.recorder():

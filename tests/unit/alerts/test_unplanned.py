@@ -63,7 +63,8 @@ def test_a_cancel_is_noted_before_and_after_its_alert() -> None:
         assert [each.alert_id for each in alerts.listed([AlertState.CANCELLED], None)] == [alert_id]
         assert alerts.listed([AlertState.ACCEPTED], None) == []
         assert alerts.cancel_of(alert_id, AlertState.SENDING) is not None
-        assert alerts.cancel_of(alert_id, AlertState.COMPLETED) is None
+        assert alerts.cancel_of(alert_id, AlertState.COMPLETED) is not None
+        assert alerts.cancel_of(alert_id, AlertState.EXPIRED) is None
 
 
 def test_what_is_no_event_is_passed_over() -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from broadcast.cli.terminal.alert_end import describe_end, exit_code_of_end
 from broadcast.cli.terminal.open_alarms import find_concerning
-from broadcast.cli.terminal.watching import LINE_SECONDS, Lines, Silence, _table, find_accounts, write_line
+from broadcast.cli.terminal.watching import LINE_SECONDS, Lines, Silence, _table, find_accounts, state_of, write_line
 
 DETAIL = "0 of 1 binds: h:1 refused the bind of [s]: ESME_RINVPASWD; next try at 10:00:00 UTC"
 
@@ -183,6 +183,15 @@ def test_the_wait_for_receipts_is_told_with_its_length_again_and_again() -> None
 def test_only_an_alert_that_reached_everybody_ends_with_zero(state: str, counts: dict[str, int], code: int) -> None:
     audience = sum(counts.values()) or (0 if state == "completed" else None)
     assert exit_code_of_end({"state": state, "audience": audience, "counts": counts}) == code
+
+
+def test_a_completed_alert_that_was_stopped_says_so_and_ends_as_before() -> None:
+    progress = progress_of(0) | {"state": "completed", "stopped_at": "2026-01-02T00:00:00Z"}
+    progress |= {"counts": {"delivered": progress["audience"]}}
+    assert ": completed, stopped, " in write_line(progress, datetime(2026, 1, 2, tzinfo=UTC))
+    assert exit_code_of_end(progress) == 0
+    assert state_of(progress) == "completed, stopped"
+    assert state_of(progress | {"state": "cancelled"}) == "cancelled"
 
 
 def test_the_last_line_names_the_reason_and_the_next_step() -> None:

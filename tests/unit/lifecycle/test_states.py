@@ -21,7 +21,7 @@ accepted          -         pending_approval expanding refused -         -      
 pending_approval  -         -                -         -       expanding refused  refused  refused   -          -          expired superseded
 expanding         -         -                -         refused -         -        -        cancelled sending    -          expired superseded
 sending           -         -                -         -       -         -        -        cancelled -          completed  expired superseded
-completed         -         -                -         -       -         -        -        cancelled -          -          -       superseded
+completed         -         -                -         -       -         -        -        completed -          -          -       superseded
 refused           -         -                -         -       -         -        -        -         -          -          -       -
 cancelled         -         -                -         -       -         -        -        cancelled cancelled  cancelled  -       -
 expired           -         -                -         -       -         -        -        -         expired    expired    -       -

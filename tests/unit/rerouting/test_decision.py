@@ -12,7 +12,7 @@ from broadcast.audit.coverage import Part, state_of_parts
 from broadcast.audit.undelivered import UNDELIVERED_CODES, number_routes, other_routes
 from broadcast.lifecycle import AlertState
 from broadcast.rerouting.claims import Claim
-from broadcast.rerouting.decision import BY_STATE, Decision, Noted, decide
+from broadcast.rerouting.decision import BY_STATE, AlertFacts, Decision, Noted, decide
 from broadcast.rerouting.new_copies import make_records
 from broadcast.routing import read_routes
 from schemas.job import HIGHEST_ATTEMPT, Job
@@ -24,6 +24,7 @@ from schemas.topics import Names
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 PERSON = Noted("+4915000001", None)
+GOING = AlertFacts(AlertState.SENDING, LATER)
 
 ROUTES = read_routes(
     """
@@ -63,7 +64,7 @@ def test_every_state_has_a_decision() -> None:
 def test_a_receipt_that_says_the_smsc_has_given_up_gives_a_new_copy_and_no_other(receipt: ReceiptState) -> None:
     given_up = {"undeliverable", "deleted", "expired", "rejected"}
     expected = Decision.SEND if receipt.value in given_up else Decision.DROP
-    assert decide(PERSON, AlertState.SENDING, LATER, [part(receipt)], NOW) is expected
+    assert decide(PERSON, GOING, [part(receipt)], NOW) is expected
     assert (CODE_OF_RECEIPT[receipt] in UNDELIVERED_CODES) is (receipt.value in given_up)
 
 
@@ -77,19 +78,20 @@ def test_a_receipt_that_says_the_smsc_has_given_up_gives_a_new_copy_and_no_other
     ids=["delivered", "submitted", "unknown"],
 )
 def test_another_attempt_that_may_have_reached_the_phone_gives_none(other: Part) -> None:
-    assert decide(PERSON, AlertState.SENDING, LATER, [part(), other], NOW) is Decision.DROP
+    assert decide(PERSON, GOING, [part(), other], NOW) is Decision.DROP
 
 
 def test_it_waits_while_another_segment_is_tried_again() -> None:
     parts = [part(segments=2), part(None, Outcome.REFUSED_FOR_NOW, segment=2, segments=2)]
-    assert decide(PERSON, AlertState.SENDING, LATER, parts, NOW) is Decision.WAIT
+    assert decide(PERSON, GOING, parts, NOW) is Decision.WAIT
 
 
 @pytest.mark.parametrize("state", AlertState)
 def test_the_alert_is_neither_stopped_nor_expired(state: AlertState) -> None:
     sent = state in {AlertState.EXPANDING, AlertState.SENDING, AlertState.COMPLETED}
-    assert decide(PERSON, state, LATER, [part()], NOW) is (Decision.SEND if sent else Decision.DROP)
-    assert decide(PERSON, state, NOW, [part()], NOW) is Decision.DROP
+    assert decide(PERSON, AlertFacts(state, LATER), [part()], NOW) is (Decision.SEND if sent else Decision.DROP)
+    assert decide(PERSON, AlertFacts(state, NOW), [part()], NOW) is Decision.DROP
+    assert decide(PERSON, AlertFacts(state, LATER, stopped=True), [part()], NOW) is Decision.DROP
 
 
 @pytest.mark.parametrize(
@@ -103,18 +105,18 @@ def test_the_alert_is_neither_stopped_nor_expired(state: AlertState) -> None:
     ids=["erased", "suppressed", "not E.164", "another number"],
 )
 def test_who_was_erased_or_suppressed_or_has_another_number_gets_none(person: Noted) -> None:
-    assert decide(person, AlertState.SENDING, LATER, [part()], NOW) is Decision.DROP
+    assert decide(person, GOING, [part()], NOW) is Decision.DROP
 
 
 def test_a_claimed_copy_goes_again_unless_its_attempt_has_an_outcome() -> None:
     claimed = Noted(PERSON.msisdn, None, claimed_attempt=2)
-    assert decide(claimed, AlertState.SENDING, LATER, [part()], NOW) is Decision.SEND
-    assert decide(claimed, AlertState.SENDING, LATER, [part(), part(attempt=2)], NOW) is Decision.DROP
+    assert decide(claimed, GOING, [part()], NOW) is Decision.SEND
+    assert decide(claimed, GOING, [part(), part(attempt=2)], NOW) is Decision.DROP
 
 
 def test_attempts_have_an_end() -> None:
     parts = [part(attempt=HIGHEST_ATTEMPT)]
-    assert decide(PERSON, AlertState.SENDING, LATER, parts, NOW) is Decision.DROP
+    assert decide(PERSON, GOING, parts, NOW) is Decision.DROP
 
 
 parts = st.builds(
@@ -127,16 +129,25 @@ parts = st.builds(
 )
 
 
-@given(st.lists(parts, max_size=6), st.sampled_from(AlertState), st.integers(-2, 2), st.none() | st.integers(1, 4))
+@given(
+    st.lists(parts, max_size=6),
+    st.builds(
+        AlertFacts,
+        state=st.sampled_from(AlertState),
+        expires_at=st.integers(-2, 2).map(lambda seconds: NOW + timedelta(seconds=seconds)),
+        stopped=st.booleans(),
+    ),
+    st.none() | st.integers(1, 4),
+)
 def test_nobody_whose_phone_may_have_the_message_gets_a_copy(
-    facts: list[Part], state: AlertState, seconds: int, claimed: int | None
+    facts: list[Part], alert: AlertFacts, claimed: int | None
 ) -> None:
-    expires_at = NOW + timedelta(seconds=seconds)
-    decision = decide(Noted(PERSON.msisdn, None, claimed), state, expires_at, facts, NOW)
-    assert decision is decide(Noted(PERSON.msisdn, None, claimed), state, expires_at, facts[::-1], NOW)
+    decision = decide(Noted(PERSON.msisdn, None, claimed), alert, facts, NOW)
+    assert decision is decide(Noted(PERSON.msisdn, None, claimed), alert, facts[::-1], NOW)
     if decision is Decision.SEND:
         assert state_of_parts(facts) in {DeliveryState.UNDELIVERED, DeliveryState.REJECTED, DeliveryState.EXPIRED}
-        assert expires_at > NOW
+        assert alert.expires_at > NOW
+        assert not alert.stopped
         assert all(fact.attempt < (claimed or HIGHEST_ATTEMPT) for fact in facts)
 
 
