@@ -56,3 +56,15 @@ def test_every_file_that_the_readme_shows_as_an_example_is_there() -> None:
     examples = {word for word in words if word.startswith("examples" + os.sep)}
     assert examples
     assert all((ROOT / example).is_file() for example in examples)
+
+
+def test_the_list_of_rooms_has_every_package() -> None:
+    lines = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").splitlines()
+    listed = {
+        entry.rstrip("/").rpartition("/")[2]
+        for line in lines
+        if line.startswith("| `")
+        for entry in line.split("|")[1].split("`")[1::2]
+    }
+    packages = {path.parent.name for path in (ROOT / "broadcast").rglob("__init__.py")} - {"broadcast"}
+    assert packages - listed == set()
