@@ -1,5 +1,6 @@
 """What one process of several does, held as a row with an end: who freezes or dies loses it."""
 
+import asyncio
 import os
 import socket
 from typing import Final
@@ -8,6 +9,9 @@ from uuid import uuid4
 from broadcast.database.pool import Connection
 from broadcast.database.server_settings import application_name
 from broadcast.settings import Settings
+
+RELEASE_SECONDS: Final = 1.0
+"""To give the lease up at a stop; else it ends by itself."""
 
 _TAKE = """
 INSERT INTO leases (name, holder, taken_at, ends_at)
@@ -19,7 +23,7 @@ RETURNING true
 """
 
 
-class Lease:
+class LeaseRow:
     """One process's claim to a lease. Its work must do no harm if a holder that was frozen goes on with it."""
 
     def __init__(self, name: str, stage: str, settings: Settings) -> None:
@@ -36,5 +40,9 @@ class Lease:
         return bool(await connection.fetchval(_TAKE, self.name, self.holder, seconds))
 
     async def release(self, connection: Connection) -> None:
-        """Give the lease up, if it is this process's: another one may take it at once."""
-        await connection.execute("DELETE FROM leases WHERE name = $1 AND holder = $2", self.name, self.holder)
+        """Give the lease up within `RELEASE_SECONDS`, if it is this process's: another one may take it at once.
+
+        Raises nothing: it is for a task that is being cancelled.
+        """
+        deletion = connection.execute("DELETE FROM leases WHERE name = $1 AND holder = $2", self.name, self.holder)
+        await asyncio.wait([asyncio.ensure_future(deletion)], timeout=RELEASE_SECONDS)

@@ -17,7 +17,7 @@ from broadcast import metrics
 from broadcast.alerts.assessment import read_content
 from broadcast.cap import choose_all, languages_of
 from broadcast.clock import utc_now
-from broadcast.database.leases import Lease
+from broadcast.database.leases import LeaseRow
 from broadcast.database.pool import AWAY, connect, wait_for_database
 from broadcast.kafka.batches import Record, write_records
 from broadcast.kafka.clients import make_producer, start_client
@@ -39,14 +39,11 @@ LEASE: Final = "rerouting"
 LEASE_SECONDS: Final = 10.0
 """Renewed before each look; if a look takes longer, another process may take over, and fences this one."""
 
-
 LOOK_SECONDS: Final = 1.0
 LONGEST_LOOK_SECONDS: Final = 60.0
 """A look takes some milliseconds; a server that needs this long is as good as away."""
 
 LONGEST_PAUSE_SECONDS: Final = 5.0
-RELEASE_SECONDS: Final = 1.0
-"""To give the lease up at a stop; else it ends by itself."""
 
 INTERRUPTED: tuple[type[BaseException], ...] = (*AWAY, KafkaError, IllegalOperation, AssertionError)
 """The last two are aiokafka's words for a producer that has ended."""
@@ -63,14 +60,14 @@ async def reroute_forever(settings: Settings, routes: Sequence[Route]) -> None:
     others = {route.name: route for route in routes if route.name in wanted}
     if not others:
         return
-    lease = Lease(LEASE, "expander", settings)
+    lease = LeaseRow(LEASE, "expander", settings)
     pause = Backoff(first_seconds=LOOK_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS)
     while True:
         connection = await wait_for_database("rerouting", lambda: connect(settings, "expander"))
         try:
             await _reroute_in_turn(settings, others, connection, lease, pause)
         except asyncio.CancelledError:
-            await asyncio.wait([asyncio.create_task(lease.release(connection))], timeout=RELEASE_SECONDS)
+            await lease.release(connection)
             raise
         except INTERRUPTED as error:
             log.warning("rerouting_interrupted", error=repr(error))
@@ -83,7 +80,7 @@ async def reroute_forever(settings: Settings, routes: Sequence[Route]) -> None:
 
 
 async def _reroute_in_turn(
-    settings: Settings, others: Mapping[str, Route], connection: asyncpg.Connection, lease: Lease, pause: Backoff
+    settings: Settings, others: Mapping[str, Route], connection: asyncpg.Connection, lease: LeaseRow, pause: Backoff
 ) -> NoReturn:
     while True:
         if await lease.take(connection, LEASE_SECONDS):
@@ -92,7 +89,7 @@ async def _reroute_in_turn(
 
 
 async def _reroute_on(
-    settings: Settings, others: Mapping[str, Route], connection: asyncpg.Connection, lease: Lease, pause: Backoff
+    settings: Settings, others: Mapping[str, Route], connection: asyncpg.Connection, lease: LeaseRow, pause: Backoff
 ) -> None:
     """Send new copies while the lease is held; returns when another process has it."""
     transactional_id = f"{settings.topic_prefix}reroute"

@@ -60,7 +60,7 @@ class Batch:
         refused: Mapping[int, str] = NONE_REFUSED,
     ) -> Position:
         """Add what was read from one partition of statuses; the position after it. `refused` are errors by offset."""
-        read = read_statuses(self._set_apart(segment_id, position, records, refused) if refused else records)
+        read = read_statuses(self._set_apart(segment_id, position, records, refused))
         self.statuses.append((segment_id, read))
         return self._add(segment_id, position, records, to_offset, read.poison)
 
@@ -73,7 +73,7 @@ class Batch:
         refused: Mapping[int, str] = NONE_REFUSED,
     ) -> Position:
         """Add what was read from one partition of receipts; the position after it. `refused` are errors by offset."""
-        read = read_receipts(self._set_apart(segment_id, position, records, refused) if refused else records)
+        read = read_receipts(self._set_apart(segment_id, position, records, refused))
         merge_receipts(read.values, read.timestamps, segment_id, self.receipts)
         self.receipt_count += len(read.values)
         self.unreadable += [(segment_id, one) for one in read.unreadable]
@@ -87,7 +87,9 @@ class Batch:
 
     def _set_apart(
         self, segment_id: int, position: Position, records: Sequence[Record], refused: Mapping[int, str]
-    ) -> list[Record]:
+    ) -> Sequence[Record]:
+        if not refused:
+            return records
         for record in records:
             if record.offset in refused:
                 error = refused[record.offset]

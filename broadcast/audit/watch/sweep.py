@@ -32,7 +32,7 @@ from broadcast.audit.watch.outcome_alarms import LOOK_SECONDS, OutcomeWatch, for
 from broadcast.audit.watch.silent_processes import Silence, alarm_silent_processes
 from broadcast.audit.watch.unmatched_receipts import alarm_unmatched, show_unmatched
 from broadcast.clock import monotonic
-from broadcast.database.leases import Lease
+from broadcast.database.leases import LeaseRow
 from broadcast.database.pool import AWAY, wait_for_database
 from broadcast.deadletters.open_letters import OpenLetters
 from broadcast.retry import Backoff
@@ -56,8 +56,6 @@ SLOW_STEP_SECONDS: Final = 8.0
 LEASE_MORE_SECONDS: Final = 2.0
 """The lease lasts for the budget of the next step and so much more; then another recorder sweeps."""
 
-RELEASE_SECONDS: Final = 1.0
-"""To give the lease up at a stop; else it ends by itself."""
 
 LETTER_TOPICS: Final = 100
 """Topics that dead letters are shown of: anybody who may write to Kafka may name others."""
@@ -139,7 +137,7 @@ STEPS: Final = (
 async def sweep_forever(settings: Settings, others: OtherRoutes, outcomes: OutcomeWatch) -> None:
     """Sweep once a second until cancelled; the database is waited for, another recorder's sweep too."""
     letters = OpenLetters(settings)
-    lease = Lease(LEASE, "recorder", settings)
+    lease = LeaseRow(LEASE, "recorder", settings)
     pause = Backoff(first_seconds=SWEEP_SECONDS)
     while True:
         connection = await wait_for_database("sweep", lambda: open_session(settings))
@@ -153,7 +151,7 @@ async def sweep_forever(settings: Settings, others: OtherRoutes, outcomes: Outco
             log.exception("sweep_failed")
             await pause.sleep()
         except asyncio.CancelledError:
-            await asyncio.wait([asyncio.create_task(lease.release(connection))], timeout=RELEASE_SECONDS)
+            await lease.release(connection)
             raise
         finally:
             # Another recorder may sweep now: what this one knew last must not be shown beside it.
@@ -161,7 +159,7 @@ async def sweep_forever(settings: Settings, others: OtherRoutes, outcomes: Outco
             connection.terminate()
 
 
-async def _sweep_on(sweep: Sweep, lease: Lease, pause: Backoff) -> None:
+async def _sweep_on(sweep: Sweep, lease: LeaseRow, pause: Backoff) -> None:
     before = False
     while True:
         taken = held = await lease.take(sweep.connection, STEP_SECONDS + LEASE_MORE_SECONDS)

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from broadcast.database import connect
-from broadcast.database.leases import Lease
+from broadcast.database.leases import LeaseRow
 from broadcast.settings import Settings
 
 
@@ -19,7 +19,7 @@ async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def test_a_lease_that_is_not_renewed_goes_to_another_process(connection: asyncpg.Connection) -> None:
-    first, second = (Lease("sweep", "recorder", Settings(slot=slot)) for slot in "12")
+    first, second = (LeaseRow("sweep", "recorder", Settings(slot=slot)) for slot in "12")
     assert await first.take(connection, 0.4)
     assert not await second.take(connection, 0.4)
     assert await first.take(connection, 0.4), "who has it renews it"
@@ -29,10 +29,10 @@ async def test_a_lease_that_is_not_renewed_goes_to_another_process(connection: a
 
 
 async def test_a_lease_that_is_released_is_free_at_once(connection: asyncpg.Connection) -> None:
-    first, second = (Lease("sweep", "recorder", Settings(slot=slot)) for slot in "12")
+    first, second = (LeaseRow("sweep", "recorder", Settings(slot=slot)) for slot in "12")
     assert await first.take(connection, 60)
     await second.release(connection)
     assert not await second.take(connection, 60), "only its holder can release it"
     await first.release(connection)
     assert await second.take(connection, 60)
-    assert await Lease("other", "recorder", Settings()).take(connection, 60)
+    assert await LeaseRow("other", "recorder", Settings()).take(connection, 60)
