@@ -10,8 +10,8 @@ from contextlib import suppress
 from typing import Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from broadcast import metrics
 from broadcast.audit.attempts.poison import PoisonWriter, Refusals
@@ -24,7 +24,7 @@ from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.duties import run_duties
 from broadcast.health import Health, WatchedLog
 from broadcast.kafka.assignment import Assignment, Assignments
-from broadcast.kafka.clients import AWAY, make_consumer
+from broadcast.kafka.clients import AWAY, Consumer, make_consumer
 from broadcast.retry import Backoff, retry
 from broadcast.routes_file import load_routes
 from broadcast.settings import Settings
@@ -54,7 +54,7 @@ class Recorder:
         self.health: Final = health
         self.names: Final = Names(settings.topic_prefix)
         self.group: Final = f"{settings.topic_prefix}recorder"
-        self.consumer: Final[AIOKafkaConsumer] = make_consumer(
+        self.consumer: Final[Consumer] = make_consumer(
             settings,
             group_id=self.group,
             group_instance_id=f"recorder-{settings.slot}",
@@ -79,8 +79,8 @@ class Recorder:
             while not stop.is_set():
                 try:
                     await self._record_assignment(stop)
-                except NoOffsetForPartitionError:
-                    continue  # read between a new assignment and the listener's call
+                except (NoOffsetForPartitionError, IllegalStateError):
+                    continue  # used between a new assignment and the listener's call: read, or a partition that is gone
                 except OffsetOutOfRangeError as error:
                     log.warning("offsets_lost", error=str(error))
                 except RefusedError as error:
@@ -133,7 +133,7 @@ class Recorder:
                     await self._report_progress(recording)
                 if recording.due() and recording.assignment.current:
                     if not recording.connected:
-                        self.health.behind(self.group, await self._lags(recording))
+                        self.health.behind(self.group, self._lags(recording))
                         return
                     await self._write(recording)
 
@@ -153,7 +153,7 @@ class Recorder:
         recording.add(read)
         if recording.idle:
             recording.add_quiet(QUIET_SECONDS)
-            self.health.behind(self.group, await self._lags(recording))
+            self.health.behind(self.group, self._lags(recording))
 
     async def _write(self, recording: Recording) -> None:
         """Build the next batch while the one before is being written; then write it."""
@@ -166,7 +166,7 @@ class Recorder:
 
     async def _report_progress(self, recording: Recording) -> None:
         self._pause.reset()
-        self.health.progress(self.group, await self._lags(recording))
+        self.health.progress(self.group, self._lags(recording))
 
     def _note_ends(self, ends: Mapping[TopicPartition, int]) -> None:
         """Report the lag by the ends of the logs while nothing is read, as while PostgreSQL is away."""
@@ -187,15 +187,12 @@ class Recorder:
         else:
             metrics.audit_lag.set(monotonic() - group.moved_at if group is not None and group.lag else 0)
 
-    async def _lags(self, recording: Recording) -> dict[str, int]:
+    def _lags(self, recording: Recording) -> dict[str, int]:
         """Records of the assigned partitions that are not recorded, by topic."""
         by_topic = {self.names.statuses: 0, self.names.receipts: 0}
         pending = recording.pending
         for tp in recording.positions:
-            end = self.consumer.last_stable_offset(tp)
-            by_topic[tp.topic] += pending.get(tp, 0)
-            if end is not None and end >= 0 and tp in self.consumer.assignment():
-                by_topic[tp.topic] += max(0, end - await self.consumer.position(tp))
+            by_topic[tp.topic] += pending.get(tp, 0) + self.consumer.unread(tp)
         return by_topic
 
 

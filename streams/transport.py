@@ -76,25 +76,27 @@ class Consumer(driver.Consumer):
         `ends` are those of the logs as they were asked for: what a fetch has told last is old while nothing is fetched.
         """
         waiting = Counter(message.topic for message in self.unacked)
-        for partition, state in self._states():
+        for partition, state, position in self._states():
             end = max(state.highwater or 0, ends.get(partition, 0))
-            waiting[partition.topic] += max(0, end - state.position)
+            waiting[partition.topic] += max(0, end - position)
         return waiting
 
     def went_back(self) -> TopicPartition | None:
         """A partition of which less can be read than was read: Kafka has lost its end, and aiokafka begins anew."""
-        for partition, state in self._states():
-            if state.position < self._furthest.get(state, 0):
+        for partition, state, position in self._states():
+            if position < self._furthest.get(state, 0):
                 return partition
-            self._furthest[state] = state.position
+            self._furthest[state] = position
         return None
 
-    def _states(self) -> Iterator[tuple[TopicPartition, Any]]:
+    def _states(self) -> Iterator[tuple[TopicPartition, Any, int]]:
+        # The consumer works in a thread of its own: what it knows may change between any two looks.
         consumer = self._thread._consumer
         for partition in consumer.assignment() if consumer is not None else ():
-            state = consumer._subscription.subscription.assignment.state_value(partition)
-            if state is not None and state.has_valid_position:
-                yield partition, state
+            state = consumer.state(partition)
+            position = None if state is None else state._position
+            if position is not None:
+                yield partition, state, position
 
 
 class Transport(driver.Transport):

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 import aiokafka.client
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.codec import lz4_encode
@@ -74,7 +74,40 @@ FETCH_WAIT_MS = 50
 
 
 class Consumer(AIOKafkaConsumer):
-    """aiokafka's consumer, made safe to stop at any moment."""
+    """aiokafka's consumer, made safe to stop at any moment, and to ask about a partition that it has lost.
+
+    A rebalance takes partitions between any two steps of who reads them, and Faust asks from another thread. Where
+    aiokafka raises AssertionError, these methods return None.
+    """
+
+    def highwater(self, partition: TopicPartition) -> int | None:
+        """End of the log, told by the last fetch; None if not known, or the partition is not assigned."""
+        state = self.state(partition)
+        return None if state is None else state.highwater
+
+    def last_stable_offset(self, partition: TopicPartition) -> int | None:
+        """End of what was committed, told by the last fetch; None if not known, or the partition is not assigned."""
+        state = self.state(partition)
+        return None if state is None else state.lso
+
+    def last_poll_timestamp(self, partition: TopicPartition) -> int | None:
+        """Milliseconds since 1970 of the last fetch; None if there was none, or the partition is not assigned."""
+        state = self.state(partition)
+        return None if state is None else state.timestamp
+
+    def unread(self, partition: TopicPartition) -> int:
+        """Committed offsets that are not read; 0 if that is not known, or the partition is not assigned."""
+        state = self.state(partition)
+        if state is None or state.lso is None or not state.has_valid_position:
+            return 0
+        unread: int = state.lso - state.position
+        return max(0, unread)
+
+    def state(self, partition: TopicPartition) -> Any:
+        """What aiokafka keeps of a partition; None if it is not assigned."""
+        subscription = self._subscription.subscription
+        assignment = None if subscription is None else subscription.assignment
+        return None if assignment is None else assignment.state_value(partition)
 
     async def stop(self) -> None:
         """Leave the group and disconnect; does nothing if it has not started or is stopped."""

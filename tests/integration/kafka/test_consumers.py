@@ -64,3 +64,30 @@ async def test_who_is_cancelled_meanwhile_stays_so(waiting: Consumer, monkeypatc
     stopping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await stopping
+
+
+async def test_a_partition_that_was_taken_away_has_no_end(kafka_settings: Settings, make_topic: Make) -> None:
+    topic = f"{kafka_settings.topic_prefix}taken"
+    await make_topic(topic)
+    partition = TopicPartition(topic, 0)
+    producer = make_producer(kafka_settings)
+    await producer.start()
+    await producer.send_and_wait(topic, b"x")
+    await producer.stop()
+    consumer = make_consumer(kafka_settings)
+    await consumer.start()
+    try:
+        consumer.assign([partition])
+        consumer.seek(partition, 0)
+        async with asyncio.timeout(10):
+            while not await consumer.getmany(partition, timeout_ms=100):
+                pass
+        consumer.seek(partition, 0)
+        asked = (consumer.highwater, consumer.last_stable_offset, consumer.unread)
+        assert [ask(partition) for ask in asked] == [1, 1, 1]
+        assert consumer.last_poll_timestamp(partition)
+        consumer.unsubscribe()
+        assert [ask(partition) for ask in asked] == [None, None, 0]
+        assert consumer.last_poll_timestamp(partition) is None
+    finally:
+        await consumer.stop()

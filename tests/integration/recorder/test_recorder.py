@@ -16,7 +16,7 @@ from broadcast.errors import FencedError
 from broadcast.kafka.clients import make_admin, make_consumer
 from schemas.deadletter import DeadLetter
 from tests.conftest import Brokers
-from tests.support.recorder_under_test import RecorderUnderTest
+from tests.support.recorder_under_test import BUDGET_SECONDS, RecorderUnderTest
 from tests.support.waiting import eventually
 
 
@@ -204,6 +204,38 @@ async def test_two_recorders_share_the_partitions(under_test: RecorderUnderTest)
             await under_test.send(under_test.names.receipts, under_test.receipts(recipients), partition=number)
             await under_test.send(under_test.names.statuses, under_test.statuses(recipients), partition=3 - number)
         await under_test.wait_for(delivered=200)
+    await under_test.sound()
+
+
+async def test_partitions_that_are_taken_away_before_progress_is_reported_end_nothing(
+    under_test: RecorderUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The group gives half of them to another recorder between a written batch and the report of it."""
+    take_written = Recording.take_written
+    written = asyncio.Event()
+    gone = False
+
+    async def take_then_lose(recording: Recording, **given: Any) -> bool:
+        nonlocal gone
+        taken = await take_written(recording, **given)
+        if taken and not gone:
+            written.set()
+            held = recording.assignment
+            await eventually(lambda: not set(held.partitions) <= set(held.source.take().partitions))
+            gone = True
+        return taken
+
+    monkeypatch.setattr(Recording, "take_written", take_then_lose)
+    await under_test.make_alert(20)
+    async with under_test.recorder("a"):
+        await under_test.send(under_test.names.statuses, under_test.statuses(range(1, 11)))
+        await asyncio.wait_for(written.wait(), BUDGET_SECONDS)
+        async with under_test.recorder("b"):
+            for number in range(4):
+                recipients = range(11 + number, 21, 4)
+                await under_test.send(under_test.names.statuses, under_test.statuses(recipients), partition=number)
+            await under_test.wait_for(submitted=20)
+    assert gone
     await under_test.sound()
 
 
