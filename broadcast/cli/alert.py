@@ -3,10 +3,8 @@
 import json
 import sys
 import time
-from datetime import datetime
-from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import click
 from rich.table import Column
@@ -19,20 +17,18 @@ from broadcast.cli.terminal.alert_decision import (
     exit_code_of,
 )
 from broadcast.cli.terminal.alert_end import exit_code_of_end
+from broadcast.cli.terminal.alert_file import media_type_of, name_of, read_alert_file, reissue_content
 from broadcast.cli.terminal.display import Table, print_table, write_time
 from broadcast.cli.terminal.output import is_closed, print_result, require_output
-from broadcast.cli.terminal.publication import NOT_CONFIRMED, Named, describe_unconfirmed, repeat_of, submit
+from broadcast.cli.terminal.publication import NOT_CONFIRMED, describe_unconfirmed, repeat_of, submit
 from broadcast.cli.terminal.watching import state_of, watch_alert
-from broadcast.errors import BroadcastError, InputError, UnconfirmedError
+from broadcast.errors import InputError, UnconfirmedError
 from broadcast.routing.simulation import note_of
 from broadcast.settings import load_settings
 from broadcast.text.printable import printable
-from schemas.alert import ALERT_BYTES_MAX
 
 PAGE = 500
 WAIT_SECONDS = 30.0
-CAP_XML = "application/cap+xml"
-MEDIA_TYPES = {"<": CAP_XML, "{": "application/json"}
 
 
 @click.group(name="alert")
@@ -86,10 +82,10 @@ def publish(
     """
     if (identifier or sent) and not reissued:
         raise click.UsageError("--identifier and --sent belong to --now; add it")
-    content = _read(file)
-    media_type = _media_type_of(content, file)
+    content = read_alert_file(file)
+    media_type = media_type_of(content, file)
     if reissued:
-        content, changes = _reissue(content, media_type, identifier, sent)
+        content, changes = reissue_content(content, media_type, identifier, sent)
         for line in changes:
             click.echo(f"  {printable(line)}", err=True)
     if print_only:
@@ -219,7 +215,7 @@ def _tell(line: str) -> None:
 def _tell_unconfirmed(
     content: bytes, media_type: str, words: list[str], error: Exception, *, reissued: bool, as_json: bool
 ) -> None:
-    named = _name(content, media_type)
+    named = name_of(content, media_type)
     if named is not None:
         facts = named._asdict() | {"state": NOT_CONFIRMED, "repeat": repeat_of(named, words, reissued=reissued)}
         print_result(json.dumps(facts) if as_json else named.alert_id, f"alert {named.alert_id} may be published")
@@ -227,91 +223,11 @@ def _tell_unconfirmed(
         _tell(line)
 
 
-def _name(content: bytes, media_type: str) -> Named | None:
-    """What names the alert of these octets; None if they are no alert, which the API then says."""
-    from pydantic import ValidationError
-
-    from broadcast.cap import read_cap
-    from schemas.alert import alert_id_of, read_alert
-    from schemas.scalar import write_instant
-
-    try:
-        alert = read_cap(content)[0] if media_type == CAP_XML else read_alert(content)
-    except (ValidationError, BroadcastError):
-        return None
-    return Named(str(alert_id_of(alert)), alert.identifier, write_instant(alert.sent))
-
-
-def _instant(text: str) -> datetime:
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        instant = datetime.min  # noqa: DTZ901 (refused below)
-    if instant.tzinfo is None:
-        raise InputError(f"--sent {text!r}: is no instant with a zone; give one such as 2026-01-02T03:04:05-00:00")
-    return instant
-
-
 def _print(content: bytes) -> None:
     if is_closed():
         raise InputError("--print writes to stdout, which is closed; open it, or leave --print out")
     # With a flush, so that a pipe that is closed is told as such.
     click.echo(content, nl=False)
-
-
-def _read(file: str) -> bytes:
-    """The content of FILE; InputError where it cannot be read, or has more octets than an alert."""
-    try:
-        if file == "-":
-            content = sys.stdin.buffer.read(ALERT_BYTES_MAX + 1)
-        else:
-            with Path(file).open("rb") as opened:
-                content = opened.read(ALERT_BYTES_MAX + 1)
-    except OSError as error:
-        raise InputError(f"FILE {file}: {error.strerror}; name a file with an alert, or - for stdin") from None
-    if len(content) > ALERT_BYTES_MAX:
-        raise InputError(f"FILE {file}: has more than {ALERT_BYTES_MAX:,} octets, the most of an alert; shorten it")
-    return content
-
-
-def _media_type_of(content: bytes, file: str) -> str:
-    start = content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1].decode("latin-1")
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16, which XML allows and JSON does not
-        start = "<"
-    if start not in MEDIA_TYPES:
-        raise InputError(f"FILE {file}: begins with {start!r}; an alert is CAP 1.2 XML (<) or JSON ({{)")
-    return MEDIA_TYPES[start]
-
-
-def _reissue(
-    content: bytes, media_type: str, identifier: str | None = None, sent: str | None = None
-) -> tuple[bytes, list[str]]:
-    """The alert as a new message in the same form, and a line for each field that changed."""
-    from pydantic import ValidationError
-
-    from broadcast.cap import read_cap, reissue, write_cap
-    from broadcast.clock import utc_now
-    from schemas.alert import AlertInvalidError, problems_of, read_alert, write_alert
-    from schemas.scalar import write_instant
-
-    try:
-        alert, warnings = read_cap(content) if media_type == CAP_XML else (read_alert(content), ())
-        name = identifier or f"{alert.identifier}-{uuid4().hex[:8]}"
-        new = reissue(alert, name, _instant(sent) if sent else utc_now())
-    except ValidationError as error:
-        raise InputError(f"FILE: {error.error_count()} fields are wrong", tuple(problems_of(error))) from None
-    except AlertInvalidError as error:
-        raise InputError(str(error), error.problems) from None
-    lines = [f"{finding.path}: {finding.message} [{finding.rule}]" for finding in warnings]
-    lines.append(f"identifier: {alert.identifier} -> {new.identifier}")
-    lines.append(f"sent: {write_instant(alert.sent)} -> {write_instant(new.sent)}")
-    for number, (before, after) in enumerate(zip(alert.info, new.info, strict=True)):
-        for name in ("effective", "onset", "expires"):
-            old_time, new_time = getattr(before, name), getattr(after, name)
-            if old_time is not None:
-                lines.append(f"info[{number}].{name}: {write_instant(old_time)} -> {write_instant(new_time)}")
-    written = write_cap(new) if media_type == CAP_XML else write_alert(new)
-    return written + b"\n", lines
 
 
 def _page_through(api: Client, states: tuple[str, ...], limit: int) -> list[dict[str, Any]]:
