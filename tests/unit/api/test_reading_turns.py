@@ -13,15 +13,21 @@ from broadcast.api.problems import Problem
 
 
 class Reader(ReadingProcess):
-    """Answers here, and not before it may."""
+    """Answers here, and not before it may; `most` were asked of it at once."""
 
     def __init__(self) -> None:
         super().__init__()
         self.may_answer = asyncio.Event()
+        self.at_work = self.most = 0
 
     async def call(self, function: Callable[..., Any], *arguments: Any, **_: Any) -> Any:
-        await self.may_answer.wait()
-        return function(*arguments)
+        self.at_work += 1
+        self.most = max(self.most, self.at_work)
+        try:
+            await self.may_answer.wait()
+            return function(*arguments)
+        finally:
+            self.at_work -= 1
 
 
 @pytest.fixture
@@ -65,7 +71,22 @@ async def test_what_nobody_waits_for_any_more_takes_no_turn(turns: ReadingTurns,
     assert not left.done(), "the process is still at work for the first"
     reader.may_answer.set()
     await left
-    assert done == ["left"]
+    assert (done, reader.most) == (["left"], 1)
+
+
+async def test_a_turn_that_comes_as_its_request_ends_goes_to_the_next(turns: ReadingTurns, reader: Reader) -> None:
+    done: list[str] = []
+    first = asyncio.create_task(turns.run(1, int))
+    await asyncio.sleep(0)
+    gone, left = (asyncio.create_task(turns.run(1, partial(done.append, name))) for name in ("gone", "left"))
+    await asyncio.sleep(0)
+    assert turns._working is not None
+    turns._working.add_done_callback(lambda _: gone.cancel())
+    reader.may_answer.set()
+    await first
+    async with asyncio.timeout(5):
+        await left
+    assert (done, gone.cancelled(), reader.most) == (["left"], True, 1)
 
 
 async def test_a_fault_is_its_own(turns: ReadingTurns, reader: Reader) -> None:

@@ -3,11 +3,20 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcast.audit.codes import CODE_OF_OUTCOME, CODE_OF_RECEIPT
-from broadcast.audit.outcomes.outcome_counts import Counted, OutcomeCounts, OutcomeKey, slot_at
+from broadcast.audit.outcomes.outcome_counts import (
+    LAST_SLOT,
+    SLOT_SECONDS,
+    Counted,
+    OutcomeCounts,
+    OutcomeKey,
+    slot_at,
+    slot_of,
+)
 from broadcast.audit.outcomes.shares import (
     ENOUGH,
     Limits,
@@ -151,3 +160,61 @@ def test_an_alarm_is_never_fine_and_more_delivered_is_never_worse(
     assert not (failing and fine)
     if not failing:
         assert not assessed(1_000)[0]
+
+
+def watched(
+    submits: int, failed: int = 0, old: int | None = None, unreached: int = 0, *, first_ago: float = 0
+) -> tuple[bool, bool]:
+    """Failing and fine, of an account (or of an alert, whose first submit is so many seconds ago)."""
+    old = submits if old is None else old
+    first = slot_at(NOW - timedelta(seconds=first_ago))
+    tally = Tally(first_slot=first, submits=submits, failed=failed, old=old, old_delivered=old - unreached)
+    failing, fine = assess(tally, Scope.ALERT if first_ago else Scope.ACCOUNT, LIMITS, NOW)
+    return failing, fine
+
+
+FAILING, FINE, NEITHER = (True, False), (False, True), (False, False)
+
+
+@pytest.mark.parametrize(
+    ("failed", "unreached", "expected"),
+    [(21, 0, FAILING), (20, 0, NEITHER), (16, 0, NEITHER), (15, 0, FINE)]
+    + [(0, 41, FAILING), (0, 40, NEITHER), (0, 31, NEITHER), (0, 30, FINE)]
+    + [(15, 31, NEITHER), (16, 30, NEITHER), (21, 41, FAILING)],
+)
+def test_an_alarm_begins_above_its_limit_and_ends_at_three_quarters_of_it(
+    failed: int, unreached: int, expected: tuple[bool, bool]
+) -> None:
+    assert watched(100, failed, unreached=unreached) == expected
+
+
+def test_what_is_due_is_assessed_from_a_hundred_on_however_many_were_submitted() -> None:
+    assert watched(500, old=99, unreached=99) == NEITHER
+    assert watched(500, old=100, unreached=100) == FAILING
+    assert watched(500, old=99) == NEITHER, "too few to say that they arrive"
+    assert watched(99, 99) == NEITHER
+
+
+def test_a_small_alert_is_assessed_from_fifty_seconds_after_its_first_submit() -> None:
+    assert watched(1, 1, first_ago=45) == NEITHER
+    assert watched(1, 1, first_ago=50) == FAILING
+    assert watched(1, 0, unreached=1, first_ago=50) == FAILING
+    assert watched(1, 0, old=0, first_ago=50) == NEITHER
+    assert watched(1, 0, first_ago=50) == FINE
+    later, first = submits(1, Outcome.REFUSED, ago=10), submits(1, Outcome.REFUSED, ago=55)
+    assert is_failing(later, first)
+    assert is_failing(first, later)
+
+
+def test_a_submit_counts_by_its_slot_of_five_seconds() -> None:
+    assert [slot_of(milliseconds) for milliseconds in (0, 4_999, 5_000)] == [0, 0, 1]
+    assert slot_at(NOW) == slot_of(int(NOW.timestamp() * 1000)) == slot_at(NOW + timedelta(seconds=4.9))
+    year_10000 = 253_402_300_799_999
+    assert slot_of(year_10000) == LAST_SLOT == 2**31 - 1
+    assert slot_of((LAST_SLOT - 1) * SLOT_SECONDS * 1000) == LAST_SLOT - 1
+    accepted = submits(500, Outcome.ACCEPTED, ago=40)
+    assert tallies(accepted)[ALERT].old == 0, "the slot in which receipts are due is not over"
+    assert tallies(accepted, submits(7, Outcome.ACCEPTED, ago=45))[ALERT].old == 7
+    refused = submits(500, Outcome.REFUSED, ago=60)
+    assert tallies(refused, cleared=NOW - timedelta(seconds=60)) == {}, "submitted in the slot of the clearing"
+    assert ALERT in tallies(refused, cleared=NOW - timedelta(seconds=60.1))

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,6 +73,24 @@ async def test_an_answer_that_seconds_long_replaces_no_comparison() -> None:
     host.compare(seconds=60.0)
     host.ahead_seconds = LIMIT_SECONDS + 1
     assert not host.clock.agrees()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+async def test_up_to_five_seconds_apart_a_clock_is_right(sign: int) -> None:
+    host = Host()
+    host.compare(seconds=0.0)
+    host.ahead_seconds = sign * 5.0
+    assert host.clock.agrees()
+    host.ahead_seconds = sign * 5.001
+    assert not host.clock.agrees()
+
+
+async def test_an_answer_within_two_seconds_replaces_the_comparison_before_it() -> None:
+    for seconds, replaced in ((2.0, True), (2.5, False)):
+        host = Host()
+        host.compare()
+        host.clock.note(host.right_ms() + 60_000, host.monotonic, host.monotonic + seconds)
+        assert host.clock.agrees() is not replaced, seconds
 
 
 async def test_who_waits_goes_on_when_the_clock_was_corrected() -> None:

@@ -105,8 +105,9 @@ def test_an_update_whose_alert_was_replaced_by_a_later_one_is_refused() -> None:
     old = replace(known(state=AlertState.SUPERSEDED), replaced_at=SENT + timedelta(seconds=1))
     decision = decide(message(MsgType.UPDATE, old.reference), [old])
     assert (decision.action, "has replaced" in decision.reason) == (Action.REFUSE, True)
-    earlier = replace(old, replaced_at=SENT - timedelta(seconds=1))
-    assert decide(message(MsgType.UPDATE, old.reference), [earlier]).action is Action.SUPERSEDE
+    for earlier in (timedelta(0), timedelta(seconds=1)):
+        replaced = replace(old, replaced_at=SENT - earlier)
+        assert decide(message(MsgType.UPDATE, old.reference), [replaced]).action is Action.SUPERSEDE
 
 
 def test_of_several_references_one_that_was_cancelled_holds_the_update_unless_another_lives() -> None:
@@ -170,6 +171,8 @@ def test_an_older_update_does_not_supersede_a_newer_alert() -> None:
     old = known(age_seconds=-60)
     assert decide(message(MsgType.UPDATE, old.reference), [old]).action is Action.REFUSE
     assert decide(message(MsgType.CANCEL, old.reference), [old]).alert_ids == (old.alert_id,)
+    same_instant = known(age_seconds=0)
+    assert decide(message(MsgType.UPDATE, same_instant.reference), [same_instant]).alert_ids == (same_instant.alert_id,)
 
 
 def test_references_match_by_instant_however_written() -> None:

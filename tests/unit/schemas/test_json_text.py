@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.alert import AlertInvalidError, read_alert, read_event
-from schemas.json_text import JsonError, read_json
+from schemas.json_text import JsonError, TooManyValuesError, read_json
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,21 @@ def test_json_that_two_readers_would_take_differently_is_refused(text: str, reas
         read_json(text)
     with pytest.raises(JsonError):
         read_json(text.encode())
+
+
+@pytest.mark.parametrize("number", ["1" * 100, "-" + "1" * 99, "1." + "1" * 98])
+def test_a_number_has_a_hundred_characters_at_most(number: str) -> None:
+    assert json.dumps(read_json(f"[{number}]")) == json.dumps(json.loads(f"[{number}]"))
+    with pytest.raises(JsonError, match="a number of 101 characters, more than 100; shorten it"):
+        read_json(f"[{number}1]")
+
+
+@pytest.mark.parametrize("text", ['[1, 2, "a,b[{", 3]', '{"a": [1, {}]}'])
+def test_as_many_values_as_its_reader_takes_are_read(text: str) -> None:
+    values = 4
+    assert read_json(text, values_max=values) == json.loads(text)
+    with pytest.raises(TooManyValuesError, match=f"more than {values - 1} values"):
+        read_json(text, values_max=values - 1)
 
 
 def test_bytes_that_are_not_utf_8_are_refused_and_a_bom_is_passed_over() -> None:

@@ -187,6 +187,20 @@ def test_alerts_of_which_no_topic_has_a_job_make_room_with_their_stops() -> None
     assert f"{NOW}-0" in view.controls, "it expired an hour later"
 
 
+def test_what_ended_exactly_as_long_ago_as_it_is_kept_is_not_forgotten() -> None:
+    view, later = ControlView(limit_bytes=100_000), NOW + KEPT_MS
+    apply_alert(view, "over", NOW, NOW)
+    view.apply(b"nothing/stop", b"{}", NOW, at=NOW)
+    fill(view, later)
+    assert "over" in view.controls
+    assert "nothing" in view.stopped
+    with pytest.raises(ControlFullError):
+        apply_alert(view, "more", later + 1, later, "x" * 90_000)
+    apply_alert(view, "more", later + 1, later + 1)
+    assert "over" not in view.controls
+    assert "nothing" not in view.stopped
+
+
 def test_what_has_ended_long_ago_is_not_taken_in_where_room_was_short() -> None:
     view = ControlView(limit_bytes=100_000)
     fill(view, NOW)

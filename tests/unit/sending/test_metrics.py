@@ -6,11 +6,12 @@ from broadcast import metrics
 from broadcast.kafka.position import fresh_position
 from broadcast.sending.answers.tokens import Token
 from broadcast.sending.metrics import RouteMetrics, count_answers
-from broadcast.sending.outbox import BeatContent
+from broadcast.sending.outbox import BeatContent, Outbox
 from broadcast.sending.progress import Progress
 from broadcast.sending.rules import UNANSWERED
 from broadcast.sending.sources import Source
 from broadcast.smpp.codec.command_status import RMSGQFUL, ROK, RTHROTTLED
+from schemas.job import Job
 from schemas.lane import Lane
 from schemas.status import Outcome
 
@@ -58,3 +59,10 @@ def test_what_was_not_submitted_is_counted_by_reason() -> None:
     assert value("jobs_suppressed_total", reason="cancelled") - before[0] == 3
     assert value("possible_duplicates_total", lane="routine") - before[1] == 2
     assert value("deadletters_total", topic="jobs.x") == 2
+
+
+def test_what_is_not_submitted_is_counted_by_the_outcome_that_its_status_says() -> None:
+    outbox = Outbox()
+    plain, doubted = Job("a", 1, "+441"), Job("a", 2, "+442", possible_duplicate=True)
+    outbox.add_unsent([plain, doubted, plain, plain], Outcome.CANCELLED, "stopped", Lane.PRIORITY, 1)
+    assert outbox.content.outcomes == {(Lane.PRIORITY, Outcome.CANCELLED): 3, (Lane.PRIORITY, Outcome.UNKNOWN): 1}

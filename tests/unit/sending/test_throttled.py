@@ -1,5 +1,6 @@
 """Submits that an SMSC throttled: again on their session before new jobs, or a retry."""
 
+import msgspec
 import pytest
 
 from broadcast.smpp.codec.command_status import RTHROTTLED
@@ -99,6 +100,22 @@ async def test_a_throttled_submit_of_a_stopped_alert_does_not_go_again() -> None
     assert bound.take() == []
     assert sender.outcomes() == [(1, Outcome.REFUSED_FOR_NOW)]
     assert [each.attempt for each in sender.retries()] == [2], "its delay topic cancels it"
+
+
+async def test_what_is_planned_for_phones_is_neither_submitted_nor_submitted_again_by_a_simulated_route() -> None:
+    sender = SenderUnderTest(simulated=True)
+    bound = sender.bind()
+    sender.feed(sender.jobs, [job(1)])
+    sender.write_ready()
+    assert bound.take() == [number_of(1)]
+    bound.session._writing_paused = True
+    bound.answer(RTHROTTLED)
+    sender.view.controls[ALERT] = msgspec.structs.replace(sender.view.controls[ALERT], for_phones=True)
+    allow_all(bound)
+    sender.feed(sender.jobs, [job(2)], 1)
+    sender.write_ready()
+    assert bound.take() == []
+    assert sorted(sender.outcomes()) == [(1, Outcome.REFUSED_FOR_NOW), (2, Outcome.FAILED)]
 
 
 async def test_what_a_session_was_throttled_with_is_a_retry_when_it_ends_or_gets_no_work() -> None:
