@@ -15,7 +15,7 @@ from broadcast.alerts.trial import ensure_recipient
 from broadcast.audience import synthetic
 from broadcast.audience.exclusions import hold_exclusions, read_exclusions, remove_exclusions
 from broadcast.audience.groups import list_groups, merge_groups, nest_group, show_group
-from broadcast.audience.importing import PARALLEL_BYTES, ImportResult, StrictError, import_recipients
+from broadcast.audience.importing import PARALLEL_BYTES, ImportResult, Options, StrictError, import_recipients
 from broadcast.audience.people import erase_recipient, show_recipient, suppress_recipient
 from broadcast.errors import InputError, SettingsError
 from tests.support.waiting import eventually
@@ -325,6 +325,22 @@ async def test_a_wish_counts_for_the_number_that_an_import_gives_meanwhile(
     assert (exclusions.of(FIRST), exclusions.of(SECOND) is None) == (None, False)
     result = await load(HEADER, f"p1,{SECOND},de,a", number_key=KEY)
     assert (result.inserted, result.refused + result.suppressed) == (0, 1)
+
+
+async def test_an_import_waits_for_a_wish_that_is_being_written(
+    database_url: str, connection: asyncpg.Connection, load: Load, tmp_path: Path
+) -> None:
+    await load(HEADER, f"p1,{FIRST},de,a")
+    person = await show_recipient(connection, external_id="p1")
+    other = await asyncpg.connect(database_url)
+    async with connection.transaction():
+        await erase_recipient(connection, person.id, number_key=KEY)
+        options = Options(number_key=KEY)
+        file = tmp_path / "recipients.csv"
+        loading = asyncio.create_task(import_recipients(other, file, tmp_path / "other.csv", options))
+        await eventually(lambda: waits_for_a_lock(connection), "the import waits for the wish")
+    assert ((await loading).inserted, await people(connection)) == (0, [])
+    await other.close()
 
 
 async def test_a_trial_message_waits_for_a_wish_that_is_being_written(

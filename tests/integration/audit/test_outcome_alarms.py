@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 import asyncpg
+import pytest
 from structlog.testing import capture_logs
 
 from broadcast.alarms import clear_alarms, list_alarms
@@ -93,6 +94,21 @@ async def test_a_refused_alert_is_an_alarm_that_says_how_many_why_and_by_which_a
     assert "Accounts: a 150" in detail
     assert list(found["account_failing"]) == ["a"]
     assert "operator_failing" not in found
+
+
+@pytest.mark.parametrize(("simulated", "reached"), [("none", 100), ("partly", 100), ("all", 0)])
+async def test_nobody_is_called_reached_whose_alert_went_by_a_simulator(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection, simulated: str, reached: int
+) -> None:
+    people = range(1, 201)
+    alert_id = await alerts.make(people)
+    await connection.execute("UPDATE alerts SET simulated = $1", simulated)
+    await recorder.write(statuses(alert_id, people[:100], Outcome.ACCEPTED))
+    await recorder.write(
+        statuses(alert_id, people[100:], Outcome.REFUSED), receipts(people[:100], ReceiptState.DELIVERED)
+    )
+    detail = (await look(connection))["alert_failing"][str(alert_id)]
+    assert f"{reached} of 200 recipients are reached" in detail
 
 
 async def test_an_operator_is_an_alarm_where_no_account_has_enough_by_itself(

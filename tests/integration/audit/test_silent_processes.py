@@ -56,6 +56,41 @@ async def test_an_alarm_that_a_person_clears_forgets_the_process(connection: asy
     assert await connection.fetchval("SELECT count(*) FROM processes") == 0
 
 
+@pytest.mark.parametrize(
+    ("seen_ago", "kind", "subject", "cleared_ago", "cleared_by", "known"),
+    [
+        (11, "process_silent", "sender 1", 1, "anna", 0),
+        (9, "process_silent", "sender 1", 1, "anna", 1),
+        (11, "clock_wrong", "sender 1", 1, "anna", 1),
+        (11, "process_silent", "sender 2", 1, "anna", 1),
+        (11, "process_silent", "planner 1", 1, "anna", 1),
+        (11, "process_silent", "sender 1", 12, "anna", 1),
+        (11, "process_silent", "sender 1", 1, silent_processes.ENDED_BY, 1),
+    ],
+    ids=["gone for good", "writes", "another kind", "another slot", "another stage", "wrote since", "by the sweep"],
+)
+async def test_a_process_is_forgotten_only_if_a_person_cleared_its_own_alarm_since_it_wrote_last(
+    connection: asyncpg.Connection,
+    own: Settings,
+    seen_ago: int,
+    kind: str,
+    subject: str,
+    cleared_ago: int,
+    cleared_by: str,
+    known: int,
+) -> None:
+    await ProcessRow(own, "sender").write(connection)
+    await connection.execute("UPDATE processes SET seen_at = now() - make_interval(secs => $1)", seen_ago)
+    await connection.execute(
+        "INSERT INTO alarms (kind, subject, detail, cleared_at, cleared_by) "
+        "VALUES ($1, $2, 'd', now() - make_interval(secs => $3), $4)",
+        *(kind, subject, cleared_ago, cleared_by),
+    )
+    await alarm_silent_processes(connection, Silence())
+    assert await connection.fetchval("SELECT count(*) FROM processes") == known
+    assert len(await open_alarms(connection)) == (known if seen_ago > 10 else 0)
+
+
 async def test_a_process_is_silent_only_if_it_stays_so() -> None:
     """After an outage of PostgreSQL everybody was silent, and returns within a moment."""
     silence, one = Silence(), ("planner 1", datetime.now(UTC))

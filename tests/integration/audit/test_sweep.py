@@ -99,6 +99,18 @@ async def test_a_withdrawn_alert_keeps_its_state_and_is_done(
     assert await state_of(connection, alert_id) == (state, True)
 
 
+@pytest.mark.parametrize("state", ["cancelled", "superseded"])
+async def test_who_is_not_sent_what_was_withdrawn_is_no_alarm(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection, state: str
+) -> None:
+    alert_id = await alerts.make([1, 2], state=state, expires_at=NOW)
+    unsure = replace(status(alert_id, 2, Outcome.UNKNOWN), possible_duplicate=True, reason="stopped")
+    await recorder.write([status(alert_id, 1, Outcome.EXPIRED), unsure])
+    await sweep(connection, NOW + timedelta(seconds=1))
+    assert await state_of(connection, alert_id) == (state, True)
+    assert await kinds(connection) == []
+
+
 async def test_somebody_queued_past_expiry_is_one_alarm_and_nothing_is_sent(
     recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
 ) -> None:

@@ -12,8 +12,9 @@ import pytest
 from broadcast import metrics
 from broadcast.audit.attempts.parked import BEGIN, join_and_commit_old, join_and_commit_parked
 from broadcast.audit.receipts.unmatched import find_unmatched
+from broadcast.audit.watch import sweep as sweep_module
 from broadcast.audit.watch.outcome_alarms import OutcomeWatch
-from broadcast.audit.watch.sweep import sweep, sweep_forever
+from broadcast.audit.watch.sweep import Step, Sweep, sweep, sweep_forever
 from broadcast.settings import Settings
 from schemas.receipt import Receipt, ReceiptState
 from schemas.status import Outcome, Status
@@ -129,6 +130,32 @@ async def test_a_second_recorder_sweeps_when_the_first_does_not_any_more(
 
 async def _is_held(connection: asyncpg.Connection) -> bool:
     return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM leases WHERE name = 'sweep')"))
+
+
+async def test_who_loses_the_lease_between_two_steps_runs_no_further_one_and_forgets_what_it_saw(
+    connection: asyncpg.Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[Sweep] = []
+    behind: list[Sweep] = []
+
+    async def look(sweep: Sweep) -> None:
+        looked.append(sweep)
+        if len(looked) == 2:
+            await connection.execute(
+                "UPDATE leases SET holder = 'tocsin recorder 2', ends_at = clock_timestamp() + interval '0.2 s'"
+            )
+
+    async def note(sweep: Sweep) -> None:
+        behind.append(sweep)
+
+    monkeypatch.setattr(sweep_module, "STEPS", (Step("look", look), Step("behind", note)))
+    monkeypatch.setattr(sweep_module, "SWEEP_SECONDS", 0.02)
+    async with sweeping(Settings(database_url=database_url)):
+        await eventually(lambda: len(behind) >= 3, "it sweeps again", within_seconds=10)
+    first, lost, again = looked[:3]
+    assert first is lost is behind[0]
+    assert behind[1] is again is not first
+    assert (again.silence is first.silence, again.queued_since is first.queued_since) == (False, False)
 
 
 async def test_gauges_of_what_all_share_go_with_the_lease(connection: asyncpg.Connection, database_url: str) -> None:

@@ -36,3 +36,14 @@ async def test_a_lease_that_is_released_is_free_at_once(connection: asyncpg.Conn
     await first.release(connection)
     assert await second.take(connection, 60)
     assert await LeaseRow("other", "recorder", Settings()).take(connection, 60)
+
+
+async def test_a_lease_is_counted_from_when_it_is_taken_and_not_from_when_its_transaction_began(
+    connection: asyncpg.Connection,
+) -> None:
+    first, second = (LeaseRow("sweep", "recorder", Settings(slot=slot)) for slot in "12")
+    async with connection.transaction():
+        assert await first.take(connection, 0.2)
+        await asyncio.sleep(0.3)
+        assert await second.take(connection, 0.2), "the first one's has ended meanwhile"
+        assert not await first.take(connection, 60), "the second one's has not"

@@ -178,9 +178,18 @@ FAILING, FINE, NEITHER = (True, False), (False, True), (False, False)
 
 @pytest.mark.parametrize(
     ("failed", "unreached", "expected"),
-    [(21, 0, FAILING), (20, 0, NEITHER), (16, 0, NEITHER), (15, 0, FINE)]
-    + [(0, 41, FAILING), (0, 40, NEITHER), (0, 31, NEITHER), (0, 30, FINE)]
-    + [(15, 31, NEITHER), (16, 30, NEITHER), (21, 41, FAILING)],
+    [
+        (21, 0, FAILING),
+        (20, 0, NEITHER),
+        (16, 0, NEITHER),
+        (15, 0, FINE),
+        (0, 41, FAILING),
+        (0, 40, NEITHER),
+        (0, 31, NEITHER),
+        (0, 30, FINE),
+        (15, 31, NEITHER),
+        (16, 30, NEITHER),
+    ],
 )
 def test_an_alarm_begins_above_its_limit_and_ends_at_three_quarters_of_it(
     failed: int, unreached: int, expected: tuple[bool, bool]
