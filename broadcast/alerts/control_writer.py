@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from broadcast.kafka.batches import Record, write_records
-from broadcast.kafka.clients import make_producer
+from broadcast.kafka.clients import ENDED, make_producer
 from broadcast.kafka.events import stop_producer
 from broadcast.settings import Settings
 
@@ -34,10 +34,12 @@ class ControlWriter:
         except TimeoutError:
             await self.stop()
             raise KafkaTimeoutError(f"control was not written within {WRITE_SECONDS:g} s") from None
-        except (KafkaError, AssertionError):
+        except ENDED as error:
             # A producer that was refused once has a hole in its sequence: Kafka refuses all that follows.
             await self.stop()
-            raise
+            if isinstance(error, KafkaError):
+                raise
+            raise KafkaError(f"control was not written: {error!r}") from error
 
     async def connect(self) -> None:
         """Connect before the first write; KafkaError while Kafka is away."""

@@ -4,13 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import IllegalOperation, KafkaError
 
 from broadcast.deadletters.letters import DISMISSED_HEADER, REPLAYED_HEADER, Found
 from broadcast.deadletters.reading import find_deadletter, reaching_letters
 from broadcast.deadletters.writing import REPLAY_HEADER
 from broadcast.errors import InputError
-from broadcast.kafka.clients import make_producer
+from broadcast.kafka.clients import ENDED, make_producer
 from broadcast.kafka.events import ending_of, stop_producer
 from broadcast.settings import Settings
 from schemas.deadletter import DeadLetter
@@ -85,7 +84,7 @@ async def deciding_letter(settings: Settings, offset: int) -> AsyncIterator[tupl
                 raise InputError(f"offset {offset}: was dismissed before; publish the record anew if it is wanted")
             try:
                 yield found, producer
-            except (KafkaError, IllegalOperation, AssertionError):
+            except ENDED:
                 # What ended the producer says more than what it answers from then on.
                 ending = ending_of(producer)
                 if ending is None:

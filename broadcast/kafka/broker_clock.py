@@ -5,19 +5,18 @@ monotonic clock says what the wall clock should be: a jump is seen at once.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
-from broadcast.alarms import CLOCK_WRONG, keep_alarms
+from broadcast.alarms import CLOCK_WRONG, Alarms, keep_alarms
 from broadcast.clock import epoch_milliseconds, monotonic
 from broadcast.health import Health
-from broadcast.kafka.clients import make_producer, start_client
+from broadcast.kafka.clients import ENDED, make_producer, start_client
 from broadcast.kafka.events import stop_producer
 from broadcast.settings import Settings
 from schemas.topics import Names
@@ -142,42 +141,81 @@ async def keep_broker_clock(settings: Settings, health: Health) -> AsyncIterator
 
 
 async def _compare_forever(settings: Settings, health: Health, clock: BrokerClock) -> None:
-    subject = f"{health.stage} {settings.slot}"
-    topic = Names(settings.topic_prefix).clock
-    alarmed = False
     async with keep_alarms(settings) as alarms:
-        while True:
-            producer = await start_client("clock", lambda: make_producer(settings), AIOKafkaProducer.stop)
-            try:
-                while True:
-                    async with asyncio.timeout(WRITE_SECONDS):
-                        stamped = await _ask(producer, topic, subject, clock)
-                    if not stamped:
-                        health.hold(HOLD, f"topic {topic} has no LogAppendTime; run `broadcast topics check`")
-                    elif clock.agrees():
-                        health.release(HOLD)
-                        if alarmed:
-                            log.info("clock_corrected", difference_seconds=round(clock.difference_seconds(), 3))
-                            alarms.end_soon(CLOCK_WRONG, subject)
-                            alarmed = False
-                    else:
-                        health.hold(HOLD, f"the clock is wrong: {clock.explain()}")
-                        if not alarmed:
-                            alarmed = True
-                            detail = (
-                                f"{clock.explain()}: until they agree within {LIMIT_SECONDS:g} s, this process sends, "
-                                "plans and refuses nothing; correct the clock of this host, or of the broker"
-                            )
-                            alarms.raise_soon(CLOCK_WRONG, subject, detail)
-                    await asyncio.sleep(COMPARE_SECONDS)
-            except (TimeoutError, KafkaError) as error:
-                log.warning("clock_not_compared", error=repr(error))
-                if not clock.compared.is_set():
-                    reason = f"the clock has not been compared with the broker's: {error!r}"
-                    health.hold(HOLD, f"{reason}; is topic {topic} there? Run `broadcast topics create`")
-            finally:
-                await stop_producer(producer)
-            await asyncio.sleep(COMPARE_SECONDS)
+        comparing = _Comparing(settings, health, clock, alarms)
+        await begin_again(comparing.compare, comparing.note_error)
+
+
+class _Comparing:
+    """Compares a clock, and tells the readiness of the process and the alarms what came of it."""
+
+    def __init__(self, settings: Settings, health: Health, clock: BrokerClock, alarms: Alarms) -> None:
+        self._settings: Final = settings
+        self._health: Final = health
+        self._clock: Final = clock
+        self._alarms: Final = alarms
+        self._topic: Final = Names(settings.topic_prefix).clock
+        self._subject: Final = f"{health.stage} {settings.slot}"
+        self._alarmed = False
+
+    async def compare(self) -> None:
+        """Compare with one producer until its first error."""
+        producer = await start_client("clock", lambda: make_producer(self._settings), AIOKafkaProducer.stop)
+        try:
+            while True:
+                async with asyncio.timeout(WRITE_SECONDS):
+                    stamped = await _ask(producer, self._topic, self._subject, self._clock)
+                if stamped:
+                    self._tell()
+                else:
+                    self._health.hold(HOLD, f"topic {self._topic} has no LogAppendTime; run `broadcast topics check`")
+                await asyncio.sleep(COMPARE_SECONDS)
+        finally:
+            await stop_producer(producer)
+
+    def note_error(self, error: BaseException) -> None:
+        """Without any comparison the process is not ready; later the last one holds, by the monotonic clock."""
+        if not self._clock.compared.is_set():
+            reason = f"the clock has not been compared with the broker's: {error!r}"
+            self._health.hold(HOLD, f"{reason}; is topic {self._topic} there? Run `broadcast topics create`")
+
+    def _tell(self) -> None:
+        if self._clock.agrees():
+            self._health.release(HOLD)
+            if self._alarmed:
+                self._alarmed = False
+                log.info("clock_corrected", difference_seconds=round(self._clock.difference_seconds(), 3))
+                self._alarms.end_soon(CLOCK_WRONG, self._subject)
+            return
+        explained = self._clock.explain()
+        self._health.hold(HOLD, f"the clock is wrong: {explained}")
+        if not self._alarmed:
+            self._alarmed = True
+            detail = (
+                f"{explained}: until they agree within {LIMIT_SECONDS:g} s, this process sends, plans and refuses "
+                "nothing; correct the clock of this host, or of the broker"
+            )
+            self._alarms.raise_soon(CLOCK_WRONG, self._subject, detail)
+
+
+async def begin_again(
+    compare: Callable[[], Awaitable[None]],
+    note_error: Callable[[BaseException], None],
+    *,
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Compare until cancelled: after an error, whatever it is, a log event and a pause, begin again."""
+    while True:
+        try:
+            await compare()
+        except ENDED as error:
+            log.warning("clock_not_compared", error=repr(error))
+            note_error(error)
+        except Exception as error:
+            # Without comparisons a clock that goes wrong would be believed for ever.
+            log.exception("clock_not_compared")
+            note_error(error)
+        await pause(COMPARE_SECONDS)
 
 
 async def _ask(producer: AIOKafkaProducer, topic: str, subject: str, clock: BrokerClock) -> bool:

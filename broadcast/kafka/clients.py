@@ -15,7 +15,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.codec import lz4_encode
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalOperation, KafkaError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from broadcast.kafka.fetches.partition_records import read_safely
@@ -62,6 +62,9 @@ _bootstrap_safely()
 
 AWAY: tuple[type[BaseException], ...] = (KafkaError, OSError)
 """What a client raises when the brokers are away or not ready: worth waiting for. A timeout is an OSError too."""
+
+ENDED: tuple[type[BaseException], ...] = (*AWAY, IllegalOperation, AssertionError)
+"""What a started producer raises when the brokers are away or it has ended: aiokafka has the last two for that."""
 
 C = TypeVar("C")
 

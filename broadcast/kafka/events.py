@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, ProducerFenced
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
 from broadcast import metrics
 from broadcast.clock import monotonic
 from broadcast.errors import FencedError
 from broadcast.kafka.batches import Record, send_record
-from broadcast.kafka.clients import make_producer
+from broadcast.kafka.clients import ENDED, make_producer
 from broadcast.kafka.transactions import TransactionalProducer
 from broadcast.settings import Settings
 
@@ -101,8 +101,7 @@ class Source:
             await self.producer.note_commit()
         except FENCED as error:
             raise self._fenced() from error
-        except (KafkaError, IllegalOperation, AssertionError) as error:
-            # The last two are aiokafka's words for a producer whose sender has ended meanwhile.
+        except ENDED as error:
             ending = ending_of(self.producer)
             if isinstance(ending, FENCED):
                 raise self._fenced() from ending
@@ -128,8 +127,8 @@ class Source:
         return FencedError(f"{self.transactional_id} was fenced: another process reads this partition")
 
     async def _abort(self) -> None:
-        # AssertionError: aiokafka's word for a producer that is of no use any more, and so has nothing to abort.
-        with suppress(KafkaError, TimeoutError, AssertionError):
+        # A producer that has ended has nothing to abort.
+        with suppress(*ENDED):
             await asyncio.wait_for(self.producer.abort_transaction(), STOP_BUDGET_SECONDS)
 
 
@@ -148,7 +147,7 @@ async def stop_producer(producer: AIOKafkaProducer) -> None:
     Whoever still waits for such a record gets KafkaError.
     """
     try:
-        with suppress(KafkaError, TimeoutError, OSError):
+        with suppress(*ENDED):
             await asyncio.wait_for(producer.stop(), STOP_BUDGET_SECONDS)
     finally:
         await _let_go(producer)
@@ -159,7 +158,7 @@ async def _let_go(producer: AIOKafkaProducer) -> None:
     sending: asyncio.Task[None] | None = producer._sender.sender_task
     if sending is not None:
         sending.cancel()
-    with suppress(KafkaError, TimeoutError, OSError):
+    with suppress(*ENDED):
         await asyncio.wait_for(producer.client.close(), CLOSE_SECONDS)
     if sending is not None and not sending.done():
         # It waits for the requests that were on their way, which have no connection any more.

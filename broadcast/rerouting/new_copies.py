@@ -10,7 +10,6 @@ import asyncpg
 import msgspec
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import IllegalOperation, KafkaError
 from pydantic import ValidationError
 
 from broadcast import metrics
@@ -20,7 +19,7 @@ from broadcast.clock import utc_now
 from broadcast.database.leases import LeaseRow
 from broadcast.database.pool import AWAY, connect, wait_for_database
 from broadcast.kafka.batches import Record, write_records
-from broadcast.kafka.clients import make_producer, start_client
+from broadcast.kafka.clients import ENDED, make_producer, start_client
 from broadcast.kafka.events import stop_producer
 from broadcast.rerouting.claims import AT_ONCE, Claim, claim, finish
 from broadcast.retry import Backoff
@@ -45,8 +44,7 @@ LONGEST_LOOK_SECONDS: Final = 60.0
 
 LONGEST_PAUSE_SECONDS: Final = 5.0
 
-INTERRUPTED: tuple[type[BaseException], ...] = (*AWAY, KafkaError, IllegalOperation, AssertionError)
-"""The last two are aiokafka's words for a producer that has ended."""
+INTERRUPTED: tuple[type[BaseException], ...] = (*AWAY, *ENDED)
 
 _encode = msgspec.json.Encoder().encode
 

@@ -3,10 +3,11 @@
 import asyncio
 
 import pytest
+from aiokafka.errors import KafkaError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadcast.kafka.broker_clock import LIMIT_SECONDS, SLOW_SECONDS, BrokerClock
+from broadcast.kafka.broker_clock import LIMIT_SECONDS, SLOW_SECONDS, BrokerClock, begin_again
 
 NOW_MS = 1_900_000_000_000
 
@@ -110,3 +111,25 @@ async def test_it_names_both_clocks() -> None:
     assert (
         host.clock.explain() == "this process has 2030-03-17T18:46:40+00:00, and the broker 2030-03-17T17:46:40+00:00"
     )
+
+
+async def test_the_comparison_begins_anew_after_whatever_error() -> None:
+    errors: list[Exception] = [
+        AssertionError("sender ended"),
+        OSError("away"),
+        KafkaError("away"),
+        RuntimeError("a fault"),
+    ]
+    left, noted, paused = list(errors), list[BaseException](), list[float]()
+
+    async def compare() -> None:
+        if not left:
+            raise asyncio.CancelledError
+        raise left.pop(0)
+
+    async def pause(seconds: float) -> None:
+        paused.append(seconds)
+
+    with pytest.raises(asyncio.CancelledError):
+        await begin_again(compare, noted.append, pause=pause)
+    assert (noted, len(paused)) == (errors, len(errors))
