@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import NamedTuple
 
 import asyncpg
@@ -20,11 +21,10 @@ from broadcast.audit.outcomes.outcome_counts import (
     Counted,
     OutcomeCounts,
     OutcomeKey,
-    slot_at,
+    slot_of,
 )
 from broadcast.audit.receipt_owner import fits
 from broadcast.audit.undelivered import UNDELIVERED_CODES, Undelivered
-from broadcast.clock import utc_now
 from broadcast.text.counts import counted
 
 _INPUT = """
@@ -53,6 +53,9 @@ _SINGLY = f"receipt_state IN ({', '.join(map(str, sorted(UNDELIVERED_CODES)))}) 
 _SLOT = f"least((milliseconds - latency) / {SLOT_SECONDS * 1000}, {LAST_SLOT})::int"
 """Slot of the submit, from what is there: integers cost next to nothing, one more instant a tenth of the join."""
 
+_NOW = "(date_part('epoch', now()) * 1000)::bigint"
+"""The server's clock in milliseconds, by which the sweep looks at the counts: that of this host may be another."""
+
 _JOIN = f"""
 WITH r AS (
     SELECT key, hash, code, at AS milliseconds, to_timestamp(at / 1000.0::float8) AS at, nullif(error, '') AS error,
@@ -77,12 +80,12 @@ WITH r AS (
 SELECT alert_id, account, receipt_before, receipt_state, code, {_SLOT} AS slot,
     array_agg(number) AS numbers, array_agg(latency) AS latencies, array_agg(recipient_id) AS recipients,
     true AS only_attempt, NULL::bigint AS recipient_id, NULL::bigint AS evidence_id,
-    NULL::smallint AS attempt, NULL::smallint AS segment, NULL::bigint AS message_key
+    NULL::smallint AS attempt, NULL::smallint AS segment, NULL::bigint AS message_key, {_NOW} AS now
 FROM joined WHERE only_attempt AND ({_SINGLY}) IS NOT TRUE GROUP BY 1, 2, 3, 4, 5, 6
 UNION ALL
 SELECT alert_id, account, receipt_before, receipt_state, code, {_SLOT},
     ARRAY[number], ARRAY[latency], ARRAY[recipient_id],
-    only_attempt, recipient_id, evidence_id, attempt, segment, message_key
+    only_attempt, recipient_id, evidence_id, attempt, segment, message_key, {_NOW}
 FROM joined WHERE NOT only_attempt OR ({_SINGLY}) IS TRUE
 """
 
@@ -166,7 +169,7 @@ async def _join_once(
     joined = _nothing_joined()
     matched: set[int] = set()
     total = 0
-    oldest = slot_at(utc_now() - WINDOW)
+    oldest = slot_of(rows[0]["now"] - WINDOW // timedelta(milliseconds=1)) if rows else 0
     for row in rows:
         alert_id, was, now, numbers = str(row["alert_id"]), row["receipt_before"], row["receipt_state"], row["numbers"]
         matched.update(numbers)

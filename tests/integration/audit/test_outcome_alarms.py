@@ -1,8 +1,9 @@
 """Alarms on shares of failed and unreached submits, from what a recorder has written."""
 
 import os
+import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from uuid import UUID
 
@@ -134,6 +135,23 @@ async def test_receipts_count_whether_they_come_before_with_or_after_their_statu
     detail = (await look(connection))["alert_failing"][str(alert_id)]
     assert "300 of 300 submits were refused, not sent or reported undelivered" in detail
     assert "receipt undeliverable, error 011 300" in detail
+
+
+async def test_receipts_count_whatever_clock_the_host_of_the_recorder_has(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Ahead":
+            return cls.fromtimestamp(time.time() + 1800, tz)
+
+    people = range(1, 201)
+    alert_id = await alerts.make(people)
+    await recorder.write(statuses(alert_id, people, Outcome.ACCEPTED))
+    with monkeypatch.context() as patched:
+        patched.setattr("broadcast.clock.datetime", Ahead)
+        await recorder.write([], receipts(people, ReceiptState.DELIVERED))
+    assert await look(connection, after=46) == {}
 
 
 async def test_an_alert_without_receipts_is_an_alarm_once_they_are_due_and_ends_when_they_come(
