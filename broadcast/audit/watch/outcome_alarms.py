@@ -14,6 +14,7 @@ from broadcast.alerts.trial import SENDER
 from broadcast.audit.attempts.accounts import account_names
 from broadcast.audit.outcomes.outcome_counts import WINDOW, Counted, OutcomeKey, delete_outcomes, slot_at
 from broadcast.audit.outcomes.shares import ENOUGH, Limits, Scope, Tally, WatchedAccount, add_up, assess, describe
+from broadcast.audit.watch.finishing import WITHDRAWN
 from broadcast.errors import SettingsError
 from broadcast.routes_file import load_routes
 from broadcast.routing import Route
@@ -46,8 +47,9 @@ WHERE kind = ANY ($1::text[]) AND cleared_at > $2 AND cleared_by <> $3 GROUP BY 
 
 _OPEN = "SELECT kind, subject FROM alarms WHERE kind = ANY ($1::text[]) AND cleared_at IS NULL"
 
-_TRIALS = """
-SELECT alert_id::text FROM alerts WHERE alert_id = ANY ($1::text[]::uuid[]) AND status = 'Test' AND sender = $2
+_UNWATCHED = """
+SELECT alert_id::text FROM alerts WHERE alert_id = ANY ($1::text[]::uuid[])
+    AND (status = 'Test' AND sender = $2 OR state = ANY ($3::text[]))
 """
 
 _REACHED = """
@@ -103,22 +105,33 @@ class OutcomeWatch:
         for scope, kind in KIND_OF_SCOPE.items():
             cleared = {row["subject"]: row["cleared_at"] for row in cleared_rows if row["kind"] == kind}
             tallies = add_up(counts, scope, now=now, limits=self._limits, accounts=accounts, cleared=cleared)
-            await self._assess_all(connection, scope, await self._watched(connection, scope, tallies), opened, now)
+            unwatched = await self._end_unwatched(connection, scope, tallies, opened)
+            watched = {subject: tally for subject, tally in tallies.items() if subject not in unwatched}
+            await self._assess_all(connection, scope, watched, opened, now)
             if scope is Scope.ACCOUNT:
                 show_shares(tallies)
 
-    async def _watched(
-        self, connection: asyncpg.Connection, scope: Scope, tallies: Mapping[str, Tally]
-    ) -> Mapping[str, Tally]:
+    async def _end_unwatched(
+        self,
+        connection: asyncpg.Connection,
+        scope: Scope,
+        tallies: Mapping[str, Tally],
+        opened: set[tuple[str, str]],
+    ) -> set[str]:
+        """Subjects that nobody is to be warned of; an open alarm about a withdrawn alert ends."""
         match scope:
             case Scope.ALERT:
-                # Whoever sends a test message watches its outcome.
-                rows = await connection.fetch(_TRIALS, list(tallies), SENDER)
-                return {subject: tally for subject, tally in tallies.items() if subject not in {row[0] for row in rows}}
+                # Whoever sends a test message watches its outcome; a withdrawn alert is to reach nobody.
+                open_alerts = {subject for kind, subject in opened if kind == ALERT_FAILING}
+                rows = await connection.fetch(_UNWATCHED, sorted({*tallies, *open_alerts}), SENDER, sorted(WITHDRAWN))
+                unwatched = {row[0] for row in rows}
+                for subject in sorted(unwatched & open_alerts):
+                    await end_alarm(connection, ALERT_FAILING, subject, ENDED_BY)
+                return unwatched
             case Scope.OPERATOR:
                 # With one account the account's own alarm says the same.
-                return {subject: tally for subject, tally in tallies.items() if len(tally.accounts) > 1}
-        return tallies
+                return {subject for subject, tally in tallies.items() if len(tally.accounts) <= 1}
+        return set()
 
     async def _assess_all(
         self,

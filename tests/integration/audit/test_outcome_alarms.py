@@ -154,6 +154,18 @@ async def test_receipts_count_whatever_clock_the_host_of_the_recorder_has(
     assert await look(connection, after=46) == {}
 
 
+@pytest.mark.parametrize("state", ["cancelled", "superseded"])
+async def test_an_alert_that_was_withdrawn_is_not_failing(
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection, state: str
+) -> None:
+    people = range(1, 201)
+    alert_id = await alerts.make(people)
+    await recorder.write(statuses(alert_id, people, Outcome.REFUSED))
+    assert "alert_failing" in await look(connection)
+    await connection.execute("UPDATE alerts SET state = $1", state)
+    assert list(await look(connection)) == ["account_failing"]
+
+
 async def test_an_alert_without_receipts_is_an_alarm_once_they_are_due_and_ends_when_they_come(
     recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection
 ) -> None:
