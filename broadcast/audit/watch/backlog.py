@@ -3,11 +3,11 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import asyncpg
 
-from broadcast.alarms import QUEUED_WITHOUT_LAG, raise_alarm
+from broadcast.alarms import QUEUED_WITHOUT_LAG, end_alarm, raise_alarm
 from broadcast.audit.codes import CODE_OF_STATE, POSSIBLE_DUPLICATES
 from broadcast.lifecycle import AlertState
 from broadcast.text.counts import counted
@@ -15,6 +15,10 @@ from schemas.status import DeliveryState
 
 UNCHANGED = timedelta(seconds=30)
 """Nothing changed for an alert for this long: time to ask whether anybody still works on it."""
+
+ENDED_BY: Final = "recorder"
+
+_OPEN = "SELECT subject FROM alarms WHERE kind = $1 AND cleared_at IS NULL"
 
 OPEN_ALERTS = """
 SELECT a.alert_id::text, a.state, a.audience, a.suppressed, a.expires_at, a.expanded_at,
@@ -66,6 +70,8 @@ class QueuedSince:
     """Since when the number of queued recipients of each alert has not changed."""
 
     since: dict[str, tuple[int, datetime]] = field(default_factory=dict)
+    idle: dict[str, int] = field(default_factory=dict)
+    """Alerts for which no work was found at the last look, and how many were queued then."""
 
     def unchanged_for(self, alert_id: str, queued: int, now: datetime) -> timedelta:
         """How long it has been this number; 0 if it changed, or is asked for the first time."""
@@ -82,6 +88,11 @@ class QueuedSince:
     def keep(self, alert_ids: set[str]) -> None:
         """Forget every other alert."""
         self.since = {alert_id: known for alert_id, known in self.since.items() if alert_id in alert_ids}
+        self.idle = {alert_id: known for alert_id, known in self.idle.items() if alert_id in alert_ids}
+
+    def take_idle(self, alert_ids: set[str]) -> dict[str, int]:
+        """Those of the alerts for which the last look found no work, with the number queued then; forgets them."""
+        return {alert_id: self.idle.pop(alert_id) for alert_id in alert_ids if alert_id in self.idle}
 
 
 async def alarm_queued_without_work(
@@ -93,7 +104,8 @@ async def alarm_queued_without_work(
     """Raise an alarm for every expanded alert with recipients queued and no work left for them.
 
     `count_work` counts what senders and recorders have still to do. Kafka is asked only after nothing has changed for
-    `UNCHANGED`, and at most that often.
+    `UNCHANGED`, and at most that often. Two looks in a row must agree: after a server or a stage was away, work that is
+    in somebody's hands is not seen at once. The alarm ends when nobody of the alert is queued.
     """
     queued = await _read_queued(connection)
     unchanged = {
@@ -104,12 +116,20 @@ async def alarm_queued_without_work(
     for alert_id in unchanged:
         queued_since.restart(alert_id, queued[alert_id], now)
     queued_since.keep(set(queued))
-    if unchanged and await count_work() == 0:
-        # What was recorded while the work was counted was not without work.
-        after = await _read_queued(connection)
-        for alert_id in sorted(unchanged):
-            if after.get(alert_id) != queued[alert_id]:
-                continue
+    for row in await connection.fetch(_OPEN, QUEUED_WITHOUT_LAG):
+        if row["subject"] not in queued:
+            await end_alarm(connection, QUEUED_WITHOUT_LAG, row["subject"], ENDED_BY)
+    if not unchanged:
+        return
+    # Forgotten before the question, which may fail or be cancelled: then two looks have to agree anew.
+    idle_before = queued_since.take_idle(unchanged)
+    if await count_work() != 0:
+        return
+    queued_since.idle |= {alert_id: queued[alert_id] for alert_id in unchanged}
+    # What was recorded while the work was counted was not without work.
+    after = await _read_queued(connection)
+    for alert_id in sorted(unchanged):
+        if idle_before.get(alert_id) == queued[alert_id] == after.get(alert_id):
             await raise_alarm(
                 connection,
                 QUEUED_WITHOUT_LAG,

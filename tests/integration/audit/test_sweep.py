@@ -177,7 +177,8 @@ async def test_what_is_recorded_while_the_work_is_counted_was_not_without_work(
         return 0
 
     await alarm_queued_without_work(connection, NOW, queued_since, count_work)
-    await alarm_queued_without_work(connection, NOW + timedelta(seconds=60), queued_since, count_work)
+    for seconds in (60, 120, 180):
+        await alarm_queued_without_work(connection, NOW + timedelta(seconds=seconds), queued_since, count_work)
     assert await kinds(connection) == []
 
 
@@ -202,9 +203,14 @@ async def test_somebody_queued_without_a_job_is_an_alarm_after_a_while(
     assert await look(29) == []
     assert await look(58) == []
     assert asked == []
-    assert await look(59) == raised
-    assert await look(60) == raised
-    assert len(asked) == 1
+    assert await look(59) == []
+    assert await look(88) == []
+    assert await look(89) == raised
+    assert await look(90) == raised
+    assert len(asked) == 2
+    await recorder.write([status(alert_id, 2), status(alert_id, 3)])
+    await look(91)
+    assert await connection.fetchval("SELECT count(*) FROM alarms WHERE cleared_at IS NULL") == 0
 
 
 async def test_an_alert_whose_row_is_locked_holds_up_no_other(
