@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
 
+from broadcast.cells.spellings import all_spellings, other_spellings
 from broadcast.database import Connection
 from broadcast.errors import SettingsError
 from broadcast.pii import number_hash
@@ -50,7 +51,13 @@ class Exclusions:
 
     def of(self, msisdn: str) -> Exclusion | None:
         """The wish of who has this number (E.164); None for everybody else."""
-        return self.by_hash.get(number_hash(self.key, msisdn.encode())) if self.by_hash else None
+        if not self.by_hash:
+            return None
+        wish = self.by_hash.get(number_hash(self.key, msisdn.encode()))
+        if wish is None:
+            hashes = [number_hash(self.key, each.encode()) for each in other_spellings(msisdn)]
+            wish = next((self.by_hash[each] for each in hashes if each in self.by_hash), None)
+        return wish
 
 
 async def read_exclusions(connection: Connection, key: bytes | None) -> Exclusions:
@@ -92,8 +99,8 @@ async def add_exclusion(connection: Connection, key: bytes, msisdn: str, wish: W
 
 
 async def remove_exclusions(connection: Connection, key: bytes, msisdns: Sequence[str]) -> int:
-    """Forget the wishes of who has one of these numbers; returns how many there were."""
-    hashes = [number_hash(key, msisdn.encode()) for msisdn in msisdns]
+    """Forget the wishes of who has one of these numbers, in any spelling; returns how many there were."""
+    hashes = [number_hash(key, each.encode()) for msisdn in msisdns for each in all_spellings(msisdn)]
     tag = await connection.execute("DELETE FROM exclusions WHERE number_hash = ANY ($1::bigint[])", hashes)
     return int(tag.rsplit(" ", 1)[1])
 

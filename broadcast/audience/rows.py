@@ -8,11 +8,12 @@ from functools import lru_cache
 from broadcast.audience.exclusions import Exclusions, Wish
 from broadcast.cells.coordinates import read_degrees
 from broadcast.cells.dates import is_date
+from broadcast.cells.digits import SCIENTIFIC, NumberError
 from broadcast.cells.formulas import find_formula, read_text_formula
 from broadcast.cells.headers import Columns
 from broadcast.cells.languages import read_language
 from broadcast.cells.names import read_name
-from broadcast.cells.numbers import SCIENTIFIC, Form, NumberError, normalise
+from broadcast.cells.numbers import Form, normalise
 from broadcast.cells.yes_no import read_yes_no
 
 COPIED = ("line", "external_id", "msisdn", "language", "latitude", "longitude", "participant", "groups")

@@ -3,11 +3,11 @@
 Whatever a function here accepts has one reading only; what has none or several is refused, with the reason.
 """
 
+from broadcast.cells.digits import NumberError
 from broadcast.cells.names import look_of, read_name
 from broadcast.cells.numbers import (
     AmbiguousNumberError,
     Form,
-    NumberError,
     check_region,
     country_prefix,
     normalise,

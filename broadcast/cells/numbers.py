@@ -7,7 +7,6 @@ letters, two numbers in a cell, and digits that are valid both with and without 
 """
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import cache
@@ -15,47 +14,33 @@ from functools import cache
 import phonenumbers
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
 
-from broadcast.cells.dates import is_date
-from broadcast.cells.formulas import FORMULA, find_formula, read_text_formula
-from broadcast.cells.names import read_name
+from broadcast.cells.digits import BRACKETS, NumberError, read_digits
 from broadcast.cells.plans import is_country_code, plan_of, split_code
 from broadcast.cells.renumbered import CHANGED, find_renumbering
+from broadcast.cells.spellings import DOUBTED, find_spelling
 from broadcast.errors import InputError
 
 INTERNATIONAL = re.compile(r"\+[1-9][0-9]{5,14}", re.ASCII)
 SEPARATORS = str.maketrans("", "", " -.()/")
 SEPARATED = re.compile(r"\+[0-9](?:[ .()-]?[0-9])+", re.ASCII)
 """What may be stripped: single separators between digits, so that nothing that has a meaning is lost."""
-SECOND = re.compile(r"[ .-]0[0-9]{2}", re.ASCII)
-"""What a second number may begin with."""
+SECOND = re.compile(r"[ .-]0[0-9]{2}|[.-][0-9]{1,2}\Z", re.ASCII)
+"""What a second number may begin with, or the end of a range."""
 
-DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u00ad", "-"))
-LABEL = re.compile(
-    r"(?:tel|telefon|téléphone|phone|mobile?|móvil|handy|cell|cellulare|gsm|portable|whatsapp|sms)[.:]* ?(?=[+(0-9])"
-)
-"""What may stand before a number and means that it is one."""
-CALCULATED = re.compile(r"[A-Za-z*/&(^:]", re.ASCII)
-SIGN = re.compile(r"[-+]", re.ASCII)
-"""What stands in a formula that is more than a number, beside the sign of that number."""
-DECIMAL = re.compile(r"[0-9]{7,}[.,][0-9]{1,2}", re.ASCII)
-SCIENTIFIC = re.compile(r"[0-9](?:[.,][0-9]*)?e[+]?[0-9]{1,2}", re.ASCII | re.IGNORECASE)
-EXTENSION = re.compile(
-    r"(?:;ext=|(?:x|ext|extn|extension|durchwahl|dw|poste|int|interno|anexo|#)[.:]? ?)[0-9]{1,7}\Z",
-    re.ASCII | re.IGNORECASE,
-)
 USUAL = re.compile(r"[0-9]{5,17}|[0-9]{2,8}[ /-][1-9][0-9]{3,11}", re.ASCII)
 """Digits with at most one separator: no date, and no two numbers."""
-BODY = re.compile(r"[+(]{0,2}[0-9][0-9 ()./-]*[0-9]", re.ASCII)
-"""Digits and separators; what else stands in a cell is no part of a number."""
-BRACKETS = re.compile(r"\([+]?([0-9]{1,6})\)", re.ASCII)
 GAPS = re.compile(r"[ /]+")
+
+CHECKED = CHANGED | DOUBTED
+"""What numbers begin with that are looked up in the tables."""
+
+TAIL = re.compile(r"(?P<group>[0-9]*) ?(?P<separator>[-.]) ?(?P<last>[0-9]{1,2})\Z", re.ASCII)
+"""A short last group, which may be an extension or the end of a range."""
 
 LEAST_OF_TWO = 5
 """Fewest digits of a number beside another in the same cell."""
-MOST_DIGITS = 25
-LONGEST_AREA = 8
-"""Most digits before a slash, as in 0151/1234567; beyond it the slash means "or"."""
-LEAST_AFTER_SLASH = 4
+LONGEST_USUAL = 4
+"""Most digits of a group that another of two digits usually follows, as in 030-1234-56."""
 DIGITS_SHOWN = 2
 
 
@@ -64,10 +49,6 @@ class Form(StrEnum):
 
     NATIONAL = "national"
     INTERNATIONAL = "international"
-
-
-class NumberError(InputError):
-    """A text is not a phone number that can be dialled: why. Never holds the number."""
 
 
 class MissingRegionError(NumberError):
@@ -80,10 +61,10 @@ class MissingRegionError(NumberError):
 class AmbiguousNumberError(NumberError):
     """A text can be read as several numbers, `readings`; the message shows the beginning of each."""
 
-    def __init__(self, readings: tuple[str, ...]) -> None:
+    def __init__(self, readings: tuple[str, ...], hint: str = "write it with + and its country code") -> None:
         self.readings = readings
         shown = " or ".join(map(_show, readings))
-        super().__init__(f"can be read as {shown}: write it with + and its country code")
+        super().__init__(f"can be read as {shown}: {hint}")
 
 
 def check_region(region: str | None) -> str | None:
@@ -112,20 +93,20 @@ def normalise(text: str, region: str | None, form: Form | None = None) -> str:
         number = text.translate(SEPARATORS) if SEPARATED.fullmatch(text) and not SECOND.search(text) else ""
     if INTERNATIONAL.fullmatch(number):
         plan, national = split_code(number)
-        if plan is not None and not plan.strips(national) and plan.valid(national):
-            return _of_today(number)
+        if plan is not None and not plan.strips(national) and plan.valid(national, mailboxes=False):
+            return _check(number) if number[:3] in CHECKED else number
     found = readings(text, region, form)
     if len(found) > 1:
         raise AmbiguousNumberError(found)
     if not found:
         raise NumberError("is not a valid number in its country")
-    return _of_today(found[0])
+    return _check(found[0])
 
 
 def readings(text: str, region: str | None, form: Form | None = None) -> tuple[str, ...]:
     """Every number in E.164 form that a cell can be read as; raises NumberError for what is none."""
     usual = USUAL.fullmatch(text) is not None
-    body = text if usual else _body_of(text)
+    body = text if usual else read_digits(text)
     if not body.startswith(("+", "00")) and region is None and form is None:
         raise MissingRegionError
     brackets = BRACKETS.search(body)
@@ -138,67 +119,46 @@ def readings(text: str, region: str | None, form: Form | None = None) -> tuple[s
     if len(found) <= 1:
         if not usual:
             _refuse_two(body, region, form)
+            _refuse_tail(body, region, form)
         if not found:
             _refuse_old(body.translate(SEPARATORS), region)
     return tuple(sorted(found))
 
 
-def _of_today(number: str) -> str:
-    if number.startswith(CHANGED):
-        change = find_renumbering(number)
-        if change is not None:
-            raise NumberError(change.reason)
+def _check(number: str) -> str:
+    """The number itself; raises NumberError if it is one of before a change, of a mailbox, or may be misspelt."""
+    _refuse_changed(number)
+    plan, national = split_code(number)
+    if plan is not None and plan.valid(national) and not plan.valid(national, mailboxes=False):
+        raise NumberError("is the number of a mailbox: give the number of its phone")
+    found = find_spelling(number)
+    if found is not None:
+        pair, other = found
+        plan, national = split_code(other)
+        if plan is not None and plan.valid(national):
+            raise AmbiguousNumberError((number, other), pair.hint)
     return number
+
+
+def _refuse_changed(number: str) -> None:
+    change = find_renumbering(number) if number[:3] in CHANGED else None
+    if change is not None:
+        raise NumberError(change.reason)
 
 
 def _refuse_old(number: str, region: str | None) -> None:
     """Give the reason for a number that a country has changed, however it is written."""
-    code = _code_of(region) if region else ""
-    for whole in (number, f"+{number}", f"+{number.removeprefix('00')}", f"+{code}{number}"):
-        _of_today(whole)
-
-
-def _body_of(text: str) -> str:
-    """The number in a cell: plus sign, digits and separators; raises NumberError for anything beside it."""
-    shown = unicodedata.normalize("NFKC", read_name(text)).translate(DASHES)
-    if not shown.isascii():
-        shown = "".join(str(unicodedata.decimal(each, each)) for each in shown)
-    formula = read_text_formula(shown)
-    if formula.startswith("=") and (CALCULATED.search(formula) or SIGN.search(formula, 2)):
-        raise NumberError(FORMULA)
-    fault = find_formula(read_text_formula(shown.removeprefix("=")))
-    if fault is not None:
-        raise NumberError(fault)
-    shown = shown.removeprefix("=").strip("'\"").strip().removeprefix("tel:")
-    shown = LABEL.sub("", shown.lower(), count=1) if shown[:1].isalpha() else shown
-    if is_date(shown):
-        raise NumberError("is a date: a spreadsheet has made it of a number, or it is of another column")
-    if SCIENTIFIC.fullmatch(shown):
-        raise NumberError("is in scientific notation, which has lost digits: export the column as text")
-    if DECIMAL.fullmatch(shown):
-        raise NumberError("is a decimal number, as spreadsheets write them: export the column as text")
-    if EXTENSION.search(shown):
-        raise NumberError("has an extension: an SMS cannot reach it")
-    if not any(each.isdigit() for each in shown):
-        raise NumberError("is not a phone number: it has no digits")
-    if any(each.isalpha() for each in shown):
-        raise NumberError("has letters beside its digits: give the number only")
-    if not BODY.fullmatch(shown):
-        other = next((each for each in shown[1:] if each not in "0123456789 ()./-"), "")
-        if other in {",", ";", "&", "|", "+"}:
-            raise NumberError(f"holds more than one number, or a {other!r} within one: give each row one number")
-        raise NumberError(
-            f"has a {other!r}, which no number has" if other else "has no digit where a number begins or ends"
-        )
-    if shown.count("(") > 1 or shown.count("(") != shown.count(")") or ("(" in shown and not BRACKETS.search(shown)):
-        raise NumberError("has brackets that are not one pair around digits")
-    body = f"+{shown.lstrip('(+')}" if "+" in shown[:2] else shown
-    if len(body) > MOST_DIGITS * 2 or sum(map(str.isdigit, body)) > MOST_DIGITS:
-        raise NumberError("is too long for a phone number")
-    before, slash, after = body.partition("/")
-    if slash and ("/" in after or _digits(before) > LONGEST_AREA or _digits(after) < LEAST_AFTER_SLASH):
-        raise NumberError("holds more than one number, by its slash: give each row one number")
-    return body
+    digits = number.removeprefix("+").removeprefix("00")
+    wholes = [f"+{digits}"]
+    if region and not number.startswith("+"):
+        code = _code_of(region)
+        plan = plan_of(code)
+        wholes.append(f"+{code}{digits}")
+        trunk = plan.national_prefix.match(digits) if plan is not None and plan.national_prefix is not None else None
+        if trunk is not None:
+            wholes.append(f"+{code}{digits[trunk.end() :]}")
+    for whole in wholes:
+        _refuse_changed(whole)
 
 
 def _refuse_two(body: str, region: str | None, form: Form | None) -> None:
@@ -214,6 +174,22 @@ def _refuse_two(body: str, region: str | None, form: Form | None) -> None:
         beside = {other for code in map(country_prefix, first) for other in _of_plan(code[1:], right)}
         if first and (beside or _readings(right, region, form)):
             raise NumberError("can be read as two numbers: give each row one number")
+
+
+def _refuse_tail(body: str, region: str | None, form: Form | None) -> None:
+    """Raise NumberError if a number is complete before its last one or two digits, as in 0170 1234567-9.
+
+    A last group of two is usual after a group of three, or of four where the same separator stands before it too.
+    """
+    tail = TAIL.search(body)
+    if tail is None:
+        return
+    before = body[: tail.start("separator")]
+    usual = LONGEST_USUAL if tail["separator"] in before else LONGEST_USUAL - 1
+    if len(tail["last"]) > 1 and len(tail["group"]) <= usual:
+        return
+    if _readings(before.translate(SEPARATORS), region, form):
+        raise NumberError("has an extension, or is a range: give the whole number of one phone")
 
 
 def _readings(number: str, region: str | None, form: Form | None) -> set[str]:
@@ -266,10 +242,6 @@ def _show(number: str) -> str:
     prefix = country_prefix(number)
     national = number[len(prefix) :]
     return f"{prefix} {national[:DIGITS_SHOWN]}… ({len(number) - 1} digits)"
-
-
-def _digits(text: str) -> int:
-    return sum(map(str.isdigit, text))
 
 
 @cache

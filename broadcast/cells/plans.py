@@ -7,6 +7,7 @@ from functools import cache
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
 from phonenumbers.phonemetadata import PhoneNumberDesc
 
+MAILBOX = "voicemail"
 TYPES = (
     "premium_rate",
     "toll_free",
@@ -15,10 +16,12 @@ TYPES = (
     "personal_number",
     "pager",
     "uan",
-    "voicemail",
     "fixed_line",
     "mobile",
+    MAILBOX,
 )
+PHONES = tuple(name for name in TYPES if name != MAILBOX)
+"""The types that are no mailbox of another number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,18 +32,18 @@ class Region:
     metadata: PhoneMetadata
 
     @cache  # noqa: B019 (there are 250 regions and 17 lengths, and all live as long as the process)
-    def pattern(self, length: int) -> re.Pattern[str] | None:
-        """Matches the valid national numbers of this length; None if there are none."""
+    def pattern(self, length: int, mailboxes: bool) -> re.Pattern[str] | None:
+        """Matches the valid national numbers of this length, those of mailboxes too or not; None if there are none."""
         general = self.metadata.general_desc
-        kinds = [getattr(self.metadata, name) for name in TYPES]
+        kinds = [getattr(self.metadata, name) for name in (TYPES if mailboxes else PHONES)]
         whole = _expression(general, length)
         fitting = [expression for kind in kinds if (expression := _expression(kind, length))]
         if not whole or not fitting:
             return None
         return re.compile(rf"(?=(?:{whole})\Z)(?:{'|'.join(fitting)})", re.ASCII)
 
-    def valid(self, national: str) -> bool:
-        pattern = self.pattern(len(national))
+    def valid(self, national: str, mailboxes: bool) -> bool:
+        pattern = self.pattern(len(national), mailboxes)
         return pattern is not None and pattern.fullmatch(national) is not None
 
 
@@ -57,16 +60,16 @@ class Plan:
         """Whether the library might take a national prefix off: then only it can tell."""
         return self.national_prefix is not None and self.national_prefix.match(national) is not None
 
-    def valid(self, national: str) -> bool:
-        """Whether the number is valid in the region that the library would place it in."""
+    def valid(self, national: str, *, mailboxes: bool = True) -> bool:
+        """Whether the number is valid in the region that the library would place it in; a mailbox only if it may be."""
         if len(self.regions) == 1:
-            return self.regions[0].valid(national)
+            return self.regions[0].valid(national, mailboxes)
         for region in self.regions:
             if region.leading_digits is None:
-                if region.valid(national):
+                if region.valid(national, mailboxes):
                     return True
             elif region.leading_digits.match(national):
-                return region.valid(national)
+                return region.valid(national, mailboxes)
         return False
 
 

@@ -51,7 +51,7 @@ RENUMBERED: tuple[Renumbering, ...] = (
 )
 """Every change that the rules know."""
 
-CHANGED = tuple(sorted({f"+{line.old.pattern[:2]}" for line in RENUMBERED}))
+CHANGED = frozenset(f"+{line.old.pattern[:2]}" for line in RENUMBERED)
 """What the numbers of these countries, and of some others, begin with."""
 
 

@@ -15,8 +15,10 @@ from broadcast.audience.exclusions import Exclusion, read_exclusions, remove_exc
 from broadcast.audience.importing import ImportResult, Options, import_recipients
 from broadcast.audience.people import Found, erase_recipient, find_recipients, show_recipient, suppress_recipient
 from broadcast.audience.rows import WISHES, mask
+from broadcast.cells.digits import NumberError
 from broadcast.cells.headers import HEADERS, read_mapping
-from broadcast.cells.numbers import Form, MissingRegionError, NumberError, check_region, readings
+from broadcast.cells.numbers import Form, MissingRegionError, check_region, readings
+from broadcast.cells.spellings import all_spellings
 from broadcast.cli.groups import with_directory
 from broadcast.cli.terminal.display import Console, Table, print_table
 from broadcast.cli.terminal.ids import ID
@@ -303,7 +305,7 @@ def _readings(number: str, region: str | None) -> tuple[str, ...]:
         raise NumberError(f"number {mask(number)} {error}") from error
     if not found:
         raise NumberError(f"number {mask(number)} is not a valid number in its country: correct it, or its --region")
-    return found
+    return tuple(dict.fromkeys(each for one in found for each in all_spellings(one)))
 
 
 def _id(text: str) -> int:

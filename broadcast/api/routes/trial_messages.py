@@ -22,7 +22,8 @@ from broadcast.api.problems import Problem, unavailable
 from broadcast.api.routes.alerts import problems
 from broadcast.api.routes.strict_json import StrictRoute
 from broadcast.api.submission import submit
-from broadcast.cells.numbers import NumberError, normalise
+from broadcast.cells.digits import NumberError
+from broadcast.cells.numbers import normalise
 from broadcast.clock import utc_now
 from broadcast.errors import InputError
 from broadcast.routes_file import load_routes

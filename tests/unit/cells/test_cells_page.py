@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from broadcast.cells.coordinates import read_degrees
+from broadcast.cells.digits import NumberError
 from broadcast.cells.headers import HEADERS, field_of
 from broadcast.cells.languages import NAMES, read_language
 from broadcast.cells.names import read_name
-from broadcast.cells.numbers import NumberError, normalise
+from broadcast.cells.numbers import normalise
 from broadcast.cells.renumbered import RENUMBERED
 from broadcast.cells.yes_no import WORDS, read_yes_no
 

@@ -3,9 +3,10 @@
 import pytest
 
 from broadcast.audience.rows import Reading, convert
+from broadcast.cells.digits import NumberError
 from broadcast.cells.formulas import find_formula, read_text_formula
 from broadcast.cells.headers import read_header
-from broadcast.cells.numbers import NumberError, normalise
+from broadcast.cells.numbers import normalise
 
 COLUMNS = read_header(["id", "phone", "groups"])
 

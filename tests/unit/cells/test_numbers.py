@@ -8,8 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from broadcast.cells.numbers import AmbiguousNumberError, Form, NumberError, check_region, country_prefix, normalise
+from broadcast.cells.digits import NumberError
+from broadcast.cells.numbers import AmbiguousNumberError, Form, check_region, country_prefix, normalise
+from broadcast.cells.plans import split_code
 from broadcast.cells.renumbered import find_renumbering
+from broadcast.cells.spellings import SPELLINGS, all_spellings, find_spelling, other_spellings
 from broadcast.errors import InputError
 
 E164 = phonenumbers.PhoneNumberFormat.E164
@@ -99,7 +102,79 @@ def test_a_number_in_e164_is_itself_in_every_country() -> None:
     assert len(EXAMPLES) > 1000
     today = [number for number in EXAMPLES if find_renumbering(number) is None]
     assert {country_prefix(number) for number in EXAMPLES if number not in today} <= {"+241"}
-    assert [number for number in today if ours(number, None) != number] == []
+    mobile = [number for number in today if is_type(number, phonenumbers.PhoneNumberType.MOBILE)]
+    assert len(mobile) > 200
+    assert [number for number in mobile if ours(number, None) != number] == []
+    others = [number for number in today if ours(number, None) != number]
+    misspelt = [number for number in others if find_spelling(number) is not None]
+    assert {country_prefix(number) for number in misspelt} == {"+54"}
+    mailboxes = [number for number in others if number not in misspelt]
+    assert len(mailboxes) > 10
+    assert all(is_type(number, phonenumbers.PhoneNumberType.VOICEMAIL) for number in mailboxes)
+
+
+def is_type(number: str | None, kind: int) -> bool:
+    return number is not None and phonenumbers.number_type(phonenumbers.parse(number)) == kind
+
+
+ASCENSION = "247"
+"""Other numbers of it begin with 0."""
+MOBILES = [number for number in EXAMPLES if is_type(number, phonenumbers.PhoneNumberType.MOBILE)]
+
+
+def spellings(number: str) -> list[tuple[str, str | None]]:
+    """How the library writes a number, each with the region in which it is read, and with a prefix that is too much."""
+    parsed = phonenumbers.parse(number)
+    assert parsed.country_code is not None
+    region = phonenumbers.region_code_for_number(parsed) or ""
+    national = phonenumbers.national_significant_number(parsed)
+    code = str(parsed.country_code)
+    token = phonenumbers.phonenumberutil.country_mobile_token(parsed.country_code)
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
+    if metadata is None:
+        return [(phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL), None)]
+    prefix = metadata.national_prefix or ""
+    written: list[tuple[str, str | None]] = [
+        (phonenumbers.format_number(parsed, form), region if form == phonenumbers.PhoneNumberFormat.NATIONAL else None)
+        for form in vars(phonenumbers.PhoneNumberFormat).values()
+        if isinstance(form, int)
+    ]
+    written += [(phonenumbers.format_number_for_mobile_dialing(parsed, region, True), region)]
+    written += [(phonenumbers.format_out_of_country_calling_number(parsed, "DE"), "DE"), (national, region)]
+    written += [(f"+{code}{prefix}{national}", None), (f"+{code} (0) {national}", None)]
+    written += [(f"+{code}0{national}", None)] if code != ASCENSION else []
+    written += [(f"+{code}{national.removeprefix(token)}", None), (f"{prefix}{national.removeprefix(token)}", region)]
+    return [(text, where) for text, where in written if text]
+
+
+def test_a_phone_is_one_number_in_every_spelling() -> None:
+    read = [(number, each, ours(*each)) for number in MOBILES for each in spellings(number)]
+    assert len(read) > 2000
+    assert [fault for fault in read if fault[2] not in {fault[0], None}] == []
+
+
+def test_every_country_with_a_sign_of_mobile_numbers_is_in_the_table() -> None:
+    token = phonenumbers.phonenumberutil.country_mobile_token
+    codes = [code for code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE if token(code)]
+    assert codes
+    pairs = {(pair.other, pair.spelling) for pair in SPELLINGS}
+    assert {(str(code), f"{code}{token(code)}") for code in codes} <= pairs
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(SPELLINGS), st.data())
+def test_of_two_spellings_at_most_one_is_read(pair: object, data: st.DataObject) -> None:
+    assert isinstance(pair, type(SPELLINGS[0]))
+    rest = data.draw(st.from_regex(pair.rest, fullmatch=True))
+    other, right = f"+{pair.other}{rest}", f"+{pair.spelling}{rest}"
+    assert ours(other, None) is None or ours(right, None) is None
+    assert other in other_spellings(right)
+    assert set(all_spellings(other)) >= {other, right} <= set(all_spellings(right))
+    plan, national = split_code(right)
+    if plan is not None and plan.valid(national) and all_readings(other, None) == {other}:
+        with pytest.raises(AmbiguousNumberError, match="is written with") as refusal:
+            normalise(other, None)
+        assert refusal.value.readings == (other, right)
 
 
 REGIONS = (None, "DE", "US", "IT", "AR", "RU", "HU", "BR")
@@ -134,7 +209,10 @@ def test_whatever_is_accepted_of_any_text_is_the_only_reading(text: str, region:
 @given(st.from_regex(r"\+[0-9]{1,17}", fullmatch=True))
 def test_a_plus_sign_and_digits_are_read_as_the_library_reads_them(text: str) -> None:
     assert ours(text, None) in {library(text, None), None}
-    if find_renumbering(text) is None and len(all_readings(text, None)) == 1:
+    known = find_renumbering(text) is not None or find_spelling(text) is not None
+    found = library(text, None)
+    mailbox = is_type(found, phonenumbers.PhoneNumberType.VOICEMAIL)
+    if not known and len(all_readings(text, None)) == 1 and not mailbox:
         assert ours(text, None) == library(text, None)
 
 
@@ -142,6 +220,77 @@ def test_a_plus_sign_and_digits_are_read_as_the_library_reads_them(text: str) ->
 @given(near_numbers(), near_numbers(), st.sampled_from([" ", "/", ",", ";", "\n", " / ", ", ", " oder ", "; "]))
 def test_two_numbers_in_a_cell_are_none(first: str, second: str, between: str) -> None:
     assert ours(f"{first}{between}{second}", "DE") is None
+
+
+ENDS = ("-{}", " - {}", "\u2013{}", ".{}", "/{}", " / {}", ", {}", ";{}", " und {}", " bis {}", "&{}", "+{}", "...{}")
+EXTENSIONS = (" x{}", "x{}", " ext. {}", " Durchwahl {}", ";ext={}", " #{}", "({})", " ({})")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(MOBILES), st.sampled_from(ENDS + EXTENSIONS), st.integers(0, 99), st.booleans())
+def test_a_range_or_an_extension_is_no_longer_number(number: str, end: str, last: int, national: bool) -> None:
+    parsed = phonenumbers.parse(number)
+    region = phonenumbers.region_code_for_number(parsed) if national else None
+    digits = phonenumbers.national_significant_number(parsed) if national and region != "001" else number
+    text = f"{digits}{end.format(last)}"
+    if ours(digits, region) is not None:
+        with pytest.raises(NumberError, match=r"range|extension|more than one|decimal|can be read"):
+            normalise(text, region)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("030-1234-56", "+4930123456"),
+        ("030-123-45-67", "+49301234567"),
+        ("030 123-45-67", "+49301234567"),
+        ("0170-123-45-67", "+491701234567"),
+        ("0170 12 34 56-7", "+491701234567"),
+        ("0170 123 45 67", "+491701234567"),
+        ("0170.123.45.67", "+491701234567"),
+        ("+33 6-12-34-56-78", "+33612345678"),
+        ("+33.6.12.34.56.78", "+33612345678"),
+        ("+7 912 345-67-89", "+79123456789"),
+        ("tel:+49-170-123-45-67", "+491701234567"),
+    ],
+)
+def test_short_groups_at_the_end_are_no_range(text: str, number: str) -> None:
+    assert normalise(text, "DE") == number
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("tel:+49-170-1234567", "+491701234567"),
+        ("TEL:+49-170-1234567", "+491701234567"),
+        ("tel:+49(170)1234567", "+491701234567"),
+        ("tel:0170-1234567;phone-context=+49", "+491701234567"),
+        ("tel:170-1234567;phone-context=+49", "+491701234567"),
+        ("tel:1234567;Phone-Context=+49-170", "+491701234567"),
+    ],
+)
+def test_addresses_of_rfc_3966(text: str, number: str) -> None:
+    assert normalise(text, None) == number
+    assert normalise(text, "US") == number
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("tel:+49-170-1234567;ext=5", "extension"),
+        ("tel:0170-1234567;ext=5;phone-context=+49", "extension"),
+        ("tel:+49-170-1234567;isub=12", "parameter 'isub'"),
+        ("tel:+49-170-1234567;npdi", "parameter 'npdi'"),
+        ("tel:0170-1234567;phone-context=example.com", "phone-context"),
+        ("tel:+49-170-1234567;phone-context=+49", "phone-context"),
+        ("tel:0170-1234567-9;phone-context=+49", "range"),
+        ("tel:0170 1234567; 0171 1234567", "more than one"),
+    ],
+)
+def test_addresses_of_rfc_3966_that_are_no_number_alone(text: str, reason: str) -> None:
+    with pytest.raises(NumberError, match=reason) as refusal:
+        normalise(text, "DE")
+    assert "1234567" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +346,7 @@ def test_countries_that_have_changed_their_numbers(text: str, number: str) -> No
         ("+24106123456", None, "Gabon"),
         ("+6322345678", None, "Manila"),
         ("+841681234567", None, "Vietnam"),
+        ("011 8123-4567", "BR", "Brazil"),
     ],
 )
 def test_a_number_from_before_a_change_is_refused_with_the_change(text: str, region: str | None, reason: str) -> None:
@@ -272,6 +422,13 @@ def test_refusals_say_why_and_keep_the_number_to_themselves(text: str, reason: s
         ("0170 1234567, 0171 1234567", "more than one"),
         ("0170/1234567 0171/1234567", "more than one"),
         ("030 123456/57", "more than one"),
+        ("0170 1234567-9", "range"),
+        ("+49 170 1234567-9", "range"),
+        ("+49 170 1234567.9", "range"),
+        ("0170 1234567 - 89", "range"),
+        ("030 123456-78", "range"),
+        ("0170 1234567(9)", "extension"),
+        ("0170 1234567 und 68", "range"),
         ("030 1234 030 5678", "two numbers"),
         ("+49 30 1234 030 5678", "two numbers"),
         ("0170 1234567 x5", "extension"),
