@@ -34,7 +34,7 @@ GAPS = re.compile(r"[ /]+")
 CHECKED = CHANGED | DOUBTED
 """What numbers begin with that are looked up in the tables."""
 
-TAIL = re.compile(r"(?P<group>[0-9]*) ?(?P<separator>[-.]) ?(?P<last>[0-9]{1,2})\Z", re.ASCII)
+TAIL = re.compile(r"(?P<separator>[-.]) ?(?P<last>[0-9]{1,2})\Z", re.ASCII)
 """A short last group, which may be an extension or the end of a range."""
 
 LEAST_OF_TWO = 5
@@ -184,9 +184,10 @@ def _refuse_tail(body: str, region: str | None, form: Form | None) -> None:
     tail = TAIL.search(body)
     if tail is None:
         return
-    before = body[: tail.start("separator")]
+    before = body[: tail.start()].rstrip()
+    group = len(before) - len(before.rstrip("0123456789"))
     usual = LONGEST_USUAL if tail["separator"] in before else LONGEST_USUAL - 1
-    if len(tail["last"]) > 1 and len(tail["group"]) <= usual:
+    if len(tail["last"]) > 1 and group <= usual:
         return
     if _readings(before.translate(SEPARATORS), region, form):
         raise NumberError("has an extension, or is a range: give the whole number of one phone")
