@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from broadcast.audience.number_changes import move_numbers
 from broadcast.audience.rows import Finding, mask
 from broadcast.cells.names import look_alikes, show_name
 from broadcast.database import Connection
@@ -28,36 +29,6 @@ WITH contradicted AS (
 DELETE FROM incoming USING contradicted JOIN incoming AS first ON first.line = contradicted.line
 WHERE incoming.external_id = contradicted.external_id AND incoming.msisdn <> first.msisdn
 RETURNING incoming.line, incoming.external_id, contradicted.line
-"""
-
-MOVING = """
-CREATE TEMPORARY TABLE moving ON COMMIT DROP AS
-SELECT recipients.id, recipients.external_id, incoming.msisdn, min(incoming.line) AS line
-FROM incoming JOIN recipients USING (external_id)
-WHERE recipients.msisdn <> incoming.msisdn GROUP BY 1, 2, 3
-"""
-
-MOVED = "CREATE TEMPORARY TABLE moved (id bigint) ON COMMIT DROP"
-
-MOVE = """
-WITH settled AS (
-    UPDATE recipients SET msisdn = moving.msisdn, updated_at = now()
-    FROM moving JOIN (SELECT msisdn, min(line) AS line FROM moving GROUP BY msisdn) AS first USING (msisdn, line)
-    WHERE recipients.id = moving.id AND NOT EXISTS (SELECT FROM recipients WHERE msisdn = moving.msisdn)
-    RETURNING recipients.id
-), gone AS (
-    DELETE FROM moving USING settled WHERE moving.id = settled.id
-)
-INSERT INTO moved SELECT id FROM settled
-"""
-# A number is free once its owner has moved away, so this runs until nobody can move any more.
-
-STUCK = """
-WITH stuck AS (
-    DELETE FROM incoming USING moving WHERE incoming.external_id = moving.external_id
-    RETURNING incoming.line, incoming.msisdn
-)
-SELECT stuck.line, stuck.msisdn, recipients.id FROM stuck JOIN recipients USING (msisdn)
 """
 
 REPEATED = """
@@ -222,7 +193,8 @@ async def merge(
     for line, external_id, first in await connection.fetch(CONTRADICTIONS):
         reason = f"has another number in line {first}: give each person one number"
         merged.findings.append(Finding(line, "external_id", mask(external_id), False, reason))
-    await _move(connection, merged)
+    merged.moved, findings = await move_numbers(connection)
+    merged.findings += findings
     merged.refused = len(merged.findings)
     await connection.execute(REPEATED)
     await connection.execute(OTHERS)
@@ -277,20 +249,6 @@ async def _point_out_look_alikes(connection: Connection, merged: Merged, known: 
             reason = f"make a new group that looks like {others}: an alert to one of them does not reach the other"
             merged.findings.append(Finding(line, "groups", mask(name), True, reason))
         merged.notes.append(f"groups {shown} look alike, and one of them is new: correct the file, or merge them")
-
-
-async def _move(connection: Connection, merged: Merged) -> None:
-    """Give known people their new numbers, as far as these are free; refuse the rows of the others."""
-    await connection.execute(MOVED)
-    if not await connection.fetchval("SELECT EXISTS (SELECT FROM recipients)"):
-        return
-    await connection.execute(MOVING)
-    while _count(await connection.execute(MOVE)):
-        pass
-    merged.moved = await connection.fetchval("SELECT count(*) FROM moved")
-    for line, msisdn, recipient_id in await connection.fetch(STUCK):
-        reason = f"is the number of recipient {recipient_id} already: the person keeps the number known before"
-        merged.findings.append(Finding(line, "msisdn", mask(msisdn), False, reason))
 
 
 def _count(tag: str) -> int:

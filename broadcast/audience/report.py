@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TextIO
 
 from broadcast.audience.rows import Finding
+from broadcast.cells.spellings import WRITTEN
 from broadcast.errors import InputError
 from broadcast.text.printable import csv_cell
 
@@ -84,9 +85,9 @@ class Report:
 
 def kind_of(finding: Finding) -> str:
     """What findings of one kind have in common: the field, and the reason without numbers and advice."""
-    reason = finding.reason.partition(":")[0]
+    reason, _, hint = finding.reason.partition(":")
     if reason.startswith("can be read as +"):
-        reason = "can be read as several numbers"
+        reason = hint.strip() if WRITTEN in hint else "can be read as several numbers"
     if reason.startswith("asked "):
         reason = reason.partition(" on ")[0]
     if COUNTED.search(reason):

@@ -8,6 +8,9 @@ sign. Sources: the metadata of `phonenumbers`, and the national numbering plans 
 import re
 from dataclasses import dataclass
 
+WRITTEN = " is written with"
+"""What every hint says."""
+
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
@@ -27,11 +30,11 @@ def _line(country: str, other: str, spelling: str, rest: str, hint: str) -> Spel
 SPELLINGS: tuple[Spelling, ...] = (
     _line(
         *("Argentina", "54", "549", r"[1-3][0-9]{9}"),
-        "a mobile number of Argentina is written with 9 after +54; a fixed line gets no SMS",
+        "a mobile number of Argentina is written with 9 after +54; landlines get no SMS",
     ),
     _line(
         *("Italy", "390", "39", r"3[0-9]{8,9}"),
-        "a mobile number of Italy is written without 0; a fixed line gets no SMS",
+        "a mobile number of Italy is written without 0; landlines get no SMS",
     ),
     _line("San Marino", "390549", "3780549", r"[0-9]{6}", "a number of San Marino is written with +378"),
     _line("Kosovo", "37744", "38344", r"[0-9]{6}", "a number of Kosovo is written with +383 since 2019"),

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import math
 import os
+import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -99,6 +100,97 @@ async def test_numbers_may_pass_from_one_to_the_next(connection: asyncpg.Connect
     result = await load(HEADER, f"p1,{SECOND}", f"p2,{THIRD}", f"p3,{FOURTH}")
     assert (result.updated, result.refused) == (3, 0)
     assert [number for _, number, _ in await people(connection)] == [SECOND, THIRD, FOURTH]
+
+
+@pytest.mark.parametrize("people_in_ring", [2, 3, 4])
+@pytest.mark.parametrize("options", [{}, {"strict": True}, {"replace_groups": True}], ids=str)
+async def test_people_may_exchange_their_numbers_in_one_import(
+    connection: asyncpg.Connection, load: Load, people_in_ring: int, options: dict[str, bool]
+) -> None:
+    numbers = [FIRST, SECOND, THIRD, FOURTH][:people_in_ring]
+    before = [f"p{place},{number},de,g{place}" for place, number in enumerate(numbers)]
+    after = [f"p{place},{number},de,g{place}" for place, number in enumerate(numbers[1:] + numbers[:1])]
+    await load(HEADER, *before)
+    tried = await load(HEADER, *after, dry_run=True, **options)
+    assert [row[1] for row in await people(connection)] == numbers
+    result = await load(HEADER, *after, **options)
+    assert (tried.moved, result.moved, result.updated, result.refused) == (*(people_in_ring,) * 3, 0)
+    wanted = [(f"p{place}", number, [f"g{place}"]) for place, number in enumerate(numbers[1:] + numbers[:1])]
+    assert sorted(await people(connection)) == wanted
+    kept = await connection.fetch("SELECT msisdn FROM number_changes ORDER BY msisdn")
+    assert [row["msisdn"] for row in kept] == numbers, "what audiences of before need, and nothing else"
+    assert (await load(HEADER, *after, **options)).unchanged == people_in_ring
+
+
+async def test_a_ring_that_one_more_person_wants_to_enter_stays_as_it_is(
+    connection: asyncpg.Connection, load: Load, tmp_path: Path
+) -> None:
+    before = f"p1,{FIRST}", f"p2,{SECOND}", f"p3,{THIRD}"
+    await load(HEADER, *before)
+    result = await load(HEADER, f"p3,{FIRST}", f"p1,{SECOND}", f"p2,{FIRST}")
+    assert (result.moved, result.refused) == (0, 3)
+    assert sorted(row[1] for row in await people(connection)) == [FIRST, SECOND, THIRD]
+    result = await load(HEADER, f"p1,{SECOND}", f"p2,{FIRST}", f"p3,{FIRST}")
+    assert (result.moved, result.refused, report(tmp_path)) == (2, 1, [("4", "msisdn", "no")])
+    assert sorted(await people(connection)) == [("p1", SECOND, []), ("p2", FIRST, []), ("p3", THIRD, [])]
+
+
+async def test_a_long_chain_of_moves_takes_few_statements(connection: asyncpg.Connection, load: Load) -> None:
+    def lines(first: int) -> list[str]:
+        return [f"p{number},+49151{10_000_000 + first + number}" for number in range(500)]
+
+    await load(HEADER, *lines(0))
+    statements: list[str] = []
+    with connection.query_logger(lambda record: statements.append(record.query)):
+        result = await load(HEADER, *lines(1))
+    assert (result.moved, result.refused) == (500, 0)
+    assert len(statements) < 50
+
+
+async def test_an_import_that_is_killed_in_an_exchange_of_numbers_is_done_once_more(
+    database_url: str, connection: asyncpg.Connection, load: Load, tmp_path: Path
+) -> None:
+    await load(HEADER, f"p1,{FIRST},de,a", f"p2,{SECOND},de,b")
+    file = tmp_path / "exchange.csv"
+    file.write_text(f"{HEADER}\np1,{SECOND},de,a\np2,{FIRST},de,b\n")
+    environment = os.environ | {"BROADCAST_DATABASE_URL": database_url}
+    command = sys.executable, "-m", "broadcast", "recipients", "import", str(file), "--report", str(tmp_path / "r.csv")
+    async with connection.transaction():
+        # The first change of a number is written, and waits where its number of before is to be kept.
+        await connection.execute("LOCK TABLE number_changes IN ACCESS EXCLUSIVE MODE")
+        process = await asyncio.create_subprocess_exec(*command, env=environment)
+        await eventually(lambda: waits_for_a_lock(connection), "the import waits")
+        process.kill()
+        await process.wait()
+    assert [row[1] for row in await people(connection)] == [FIRST, SECOND]
+    process = await asyncio.create_subprocess_exec(*command, env=environment)
+    assert await process.wait() == 0
+    assert await people(connection) == [("p1", SECOND, ["a"]), ("p2", FIRST, ["b"])]
+
+
+async def test_who_is_stored_under_another_spelling_is_the_same_person(
+    connection: asyncpg.Connection, load: Load
+) -> None:
+    await connection.execute(
+        "INSERT INTO recipients (external_id, msisdn) VALUES ('p1', '+541123456789'), (NULL, '+541123456780'),"
+        " ('p3', '+541123456781'), ('p4', '+5491123456782')"
+    )
+    lines = "p1,+5491123456789,,a", ",+5491123456780,,a", "p5,+5491123456781,,a", "p4,+5491123456782,,a"
+    result = await load(HEADER, *lines)
+    assert (result.inserted, result.refused, result.moved, result.joined) == (0, 0, 3, 1)
+    assert [row[:2] for row in await people(connection)] == [
+        ("p1", "+5491123456789"), (None, "+5491123456780"), ("p3", "+5491123456781"), ("p4", "+5491123456782"),
+    ]  # fmt: skip
+    assert (await load(HEADER, *lines)).moved == 0
+
+
+async def test_a_wish_holds_for_both_spellings_of_a_phone(connection: asyncpg.Connection, load: Load) -> None:
+    await connection.execute("INSERT INTO recipients (external_id, msisdn) VALUES ('p1', '+541123456789')")
+    person = await show_recipient(connection, external_id="p1")
+    await erase_recipient(connection, person.id, number_key=KEY)
+    assert (await load(HEADER, "p1,+5491123456789", number_key=KEY)).refused == 1
+    assert await remove_exclusions(connection, KEY, ["+5491123456789"]) == 1
+    assert (await load(HEADER, "p1,+5491123456789", number_key=KEY)).inserted == 1
 
 
 async def test_a_number_of_somebody_else_is_refused_and_the_known_one_stays(
@@ -277,6 +369,7 @@ KEY = b"key of the hashes"
 
 async def waits_for_a_lock(connection: asyncpg.Connection) -> bool:
     """True while another session of this database waits for one."""
+    await connection.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees what it saw first
     waits: bool = await connection.fetchval(
         "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')"
     )

@@ -1,5 +1,6 @@
 """The report of an import: it destroys nothing else, and what cannot be written is said before any work."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import pytest
 from broadcast.audience.advice import CORRECT, advise, last_line
 from broadcast.audience.report import Report, kind_of
 from broadcast.audience.rows import Finding
-from broadcast.cells import numbers
+from broadcast.cells import digits, numbers
 from broadcast.cells.renumbered import RENUMBERED
+from broadcast.cells.spellings import SPELLINGS
 from broadcast.errors import InputError
 
 FINDING = Finding(2, "msisdn", "+••12", False, "can be read as +49 17… (12 digits) or +49 49… (14 digits): write it")
@@ -97,10 +99,11 @@ def test_every_reason_of_the_last_line_is_named() -> None:
 
 
 def test_whoever_is_refused_is_told_what_to_try() -> None:
-    source = Path(numbers.__file__).read_text(encoding="utf-8")
+    source = "".join(map(inspect.getsource, (numbers, digits)))
     written = re.findall(r'NumberError\(\s*f?"([^"]+)"', source)
     assert len(written) > 10
-    reasons = [*(f"msisdn {each}" for each in written), *(f"msisdn {line.reason}" for line in RENUMBERED)]
+    misspelt = [f"can be read as + or +: {pair.hint}" for pair in SPELLINGS]
+    reasons = [f"msisdn {each}" for each in (*written, *(line.reason for line in RENUMBERED), *misspelt)]
     for reason in map(kind_of, (Finding(2, "msisdn", "", False, each.removeprefix("msisdn ")) for each in reasons)):
         assert advise({reason: 1000}, without_group=0, has_groups=True) not in {(), (CORRECT,)}, reason
     assert advise({"row is something new": 1}, without_group=0, has_groups=True) == (CORRECT,)
