@@ -101,10 +101,11 @@ DELETE FROM number_changes USING (
 
 
 def find_staying(following: Mapping[int, int | None]) -> set[int]:
-    """Who cannot move, of people each with who holds the number that they want; None: somebody who does not move.
+    """Who of these people cannot move to the number that they want.
 
-    A holder who is not in the mapping moves to a free number. Whoever waits for somebody who stays, stays; people who
-    exchange their numbers, two or in a ring, all move. Takes time in proportion to the people.
+    Each has the holder of that number, None if that one does not move. A holder who is not in the mapping moves to a
+    free number. Whoever waits for somebody who stays, stays; people who exchange their numbers, two or in a ring, all
+    move. Takes time in proportion to the people.
     """
     staying: set[int] = set()
     seen: set[int] = set()

@@ -94,7 +94,10 @@ def read_digits(text: str) -> str:
 
 
 def _read_uri(text: str) -> str:
-    """The number of a tel: address (RFC 3966), in lower case, with its context in front; any other text as it is."""
+    """The number of a tel: address with its context in front; any other text as it is.
+
+    Source: RFC 3966. The text is in lower case.
+    """
     number, *parameters = text.removeprefix(URI).split(";")
     found = [PARAMETER.fullmatch(each) for each in parameters]
     if not text.startswith(URI) or not found or not all(found):

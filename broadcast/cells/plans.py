@@ -61,7 +61,10 @@ class Plan:
         return self.national_prefix is not None and self.national_prefix.match(national) is not None
 
     def valid(self, national: str, *, mailboxes: bool = True) -> bool:
-        """Whether the number is valid in the region that the library would place it in; a mailbox only if it may be."""
+        """Whether the number is valid in the region that the library would place it in.
+
+        The number of a mailbox is valid only with `mailboxes`.
+        """
         if len(self.regions) == 1:
             return self.regions[0].valid(national, mailboxes)
         for region in self.regions:

@@ -51,7 +51,7 @@ DOUBTED = frozenset(f"+{pair.other[:2]}" for pair in SPELLINGS) | frozenset(
 
 
 def find_spelling(number: str) -> tuple[Spelling, str] | None:
-    """The pair, and the spelling that is read, of an E.164 number in the other one; None for any other number."""
+    """The pair of a number in the other spelling, and the number in the one that is read; else None."""
     if number[:3] not in DOUBTED:
         return None
     for pair in SPELLINGS:
