@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from broadcast.alerts.unplanned import Listed
+from broadcast.audit.codes import REACHED_COUNT
 from broadcast.database import Connection
 from broadcast.errors import InputError
 from broadcast.lifecycle import AlertState
@@ -18,11 +19,11 @@ from broadcast.routing import Simulation
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-_COLUMNS = """
+_COLUMNS = f"""
     alert_id, state, reason, lane, sender, identifier, sent, status, msg_type, groups, actor, expires_at, accepted_at,
     planned_at, expanded_at, stopped_at, completed_at, audience, suppressed, simulated,
-    CASE WHEN audience IS NULL THEN NULL WHEN simulated = 'all' THEN 0 ELSE (
-        SELECT coalesce(sum(c.count), 0)::bigint FROM counters c WHERE c.alert_id = alerts.alert_id AND c.state = 2
+    CASE WHEN audience IS NOT NULL THEN (
+        SELECT {REACHED_COUNT} FROM counters c WHERE c.alert_id = a.alert_id
     ) END AS reached
 """
 
@@ -78,7 +79,7 @@ class AlertPage:
 
 async def find_alert(connection: Connection, alert_id: UUID) -> AlertRow | None:
     """One alert, or None."""
-    row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM alerts WHERE alert_id = $1", alert_id)
+    row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM alerts a WHERE alert_id = $1", alert_id)
     return _alert_of(row) if row is not None else None
 
 
@@ -121,7 +122,7 @@ async def list_alerts(
     accepted_at, alert_id = read_cursor(cursor) if cursor else (None, None)
     rows = await connection.fetch(
         f"""
-        SELECT {_COLUMNS} FROM alerts
+        SELECT {_COLUMNS} FROM alerts a
         WHERE ($1::timestamptz IS NULL OR accepted_at < $1 OR (accepted_at = $1 AND alert_id > $2))
           AND (cardinality($3::text[]) = 0 OR state = ANY ($3))
         ORDER BY accepted_at DESC, alert_id LIMIT $4

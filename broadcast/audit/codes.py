@@ -44,6 +44,16 @@ CODE_OF_STATE: dict[DeliveryState, int] = {
 QUEUED = CODE_OF_STATE[DeliveryState.QUEUED]
 SUBMITTED = CODE_OF_STATE[DeliveryState.SUBMITTED]
 
+REACHED_COUNT = f"""
+    coalesce(sum(c.count) FILTER (
+        WHERE c.state = {CODE_OF_STATE[DeliveryState.DELIVERED]} AND a.simulated IS DISTINCT FROM 'all'
+    ), 0)::bigint
+"""
+"""SQL: how many recipients of `alerts a` have a receipt that says delivered, by its `counters c`.
+
+Nobody if all of its way is simulated.
+"""
+
 POSSIBLE_DUPLICATES = 100
 """In `counters.state`: recipients with at least one attempt that is marked. Not a state, so not part of the sum."""
 

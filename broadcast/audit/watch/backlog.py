@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from broadcast.alarms import QUEUED_WITHOUT_LAG, end_alarm, raise_alarm
-from broadcast.audit.codes import CODE_OF_STATE, POSSIBLE_DUPLICATES
+from broadcast.audit.codes import CODE_OF_STATE, POSSIBLE_DUPLICATES, REACHED_COUNT
 from broadcast.lifecycle import AlertState
 from broadcast.text.counts import counted
 from schemas.status import DeliveryState
@@ -20,12 +20,12 @@ ENDED_BY: Final = "recorder"
 
 _OPEN = "SELECT subject FROM alarms WHERE kind = $1 AND cleared_at IS NULL"
 
-OPEN_ALERTS = """
+OPEN_ALERTS = f"""
 SELECT a.alert_id::text, a.state, a.audience, a.suppressed, a.expires_at, a.expanded_at,
     coalesce(sum(c.count) FILTER (WHERE c.state < $1), 0)::bigint AS counted,
     coalesce(sum(c.count) FILTER (WHERE c.state = $2), 0)::bigint AS expired,
-    coalesce(sum(c.count) FILTER (WHERE c.state = $3 AND a.simulated IS DISTINCT FROM 'all'), 0)::bigint AS reached,
-    coalesce(sum(c.count) FILTER (WHERE c.state = $4), 0)::bigint AS unknown
+    {REACHED_COUNT} AS reached,
+    coalesce(sum(c.count) FILTER (WHERE c.state = $3), 0)::bigint AS unknown
 FROM alerts a LEFT JOIN counters c ON c.alert_id = a.alert_id
 WHERE a.completed_at IS NULL AND a.state <> 'refused'
 GROUP BY a.alert_id
@@ -60,7 +60,7 @@ class OpenAlert(NamedTuple):
 
 async def read_open_alerts(connection: asyncpg.Connection) -> list[OpenAlert]:
     """Every alert that is not completed, with its counters."""
-    states = DeliveryState.EXPIRED, DeliveryState.DELIVERED, DeliveryState.UNKNOWN
+    states = DeliveryState.EXPIRED, DeliveryState.UNKNOWN
     rows = await connection.fetch(OPEN_ALERTS, POSSIBLE_DUPLICATES, *(CODE_OF_STATE[state] for state in states))
     return [OpenAlert(row[0], AlertState(row[1]), *row[2:]) for row in rows]
 

@@ -12,6 +12,7 @@ from broadcast import metrics
 from broadcast.alarms import ACCOUNT_FAILING, ALERT_FAILING, OPERATOR_FAILING, end_alarm, renew_alarm
 from broadcast.alerts.trial import SENDER
 from broadcast.audit.attempts.accounts import account_names
+from broadcast.audit.codes import REACHED_COUNT
 from broadcast.audit.outcomes.outcome_counts import WINDOW, Counted, OutcomeKey, delete_outcomes, slot_at
 from broadcast.audit.outcomes.shares import ENOUGH, Limits, Scope, Tally, WatchedAccount, add_up, assess, describe
 from broadcast.audit.watch.finishing import WITHDRAWN
@@ -52,9 +53,8 @@ SELECT alert_id::text FROM alerts WHERE alert_id = ANY ($1::text[]::uuid[])
     AND (status = 'Test' AND sender = $2 OR state = ANY ($3::text[]))
 """
 
-_REACHED = """
-SELECT coalesce(sum(c.count) FILTER (WHERE c.state = 2 AND a.simulated IS DISTINCT FROM 'all'), 0)::bigint AS reached,
-    a.audience
+_REACHED = f"""
+SELECT {REACHED_COUNT} AS reached, a.audience
 FROM alerts a LEFT JOIN counters c ON c.alert_id = a.alert_id WHERE a.alert_id = $1::text::uuid GROUP BY a.audience
 """
 

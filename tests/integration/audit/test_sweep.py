@@ -151,7 +151,7 @@ async def test_what_was_withdrawn_before_it_had_an_audience_is_done_when_it_expi
 
 async def test_the_sweep_reads_open_alerts_by_their_index(alerts: Alerts, connection: asyncpg.Connection) -> None:
     await alerts.make([1])
-    plan = await connection.fetch(f"EXPLAIN {OPEN_ALERTS}", POSSIBLE_DUPLICATES, 0, 0, 0)
+    plan = await connection.fetch(f"EXPLAIN {OPEN_ALERTS}", POSSIBLE_DUPLICATES, 0, 0)
     assert any("alerts_open" in row[0] for row in plan), plan
 
 
