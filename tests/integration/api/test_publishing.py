@@ -150,7 +150,7 @@ async def test_another_replica_and_a_restart_know_what_was_published(
         assert (await publish(other, new_alert(), **{"Idempotency-Key": "k1"})).status_code == 422
         later = new_alert()
         await publish(api, later)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while (await publish(other, later | {"note": "changed"})).status_code != 409:
                 await asyncio.sleep(0.05)
 
