@@ -133,9 +133,12 @@ async def _read_with_moves(
     [
         ("SELECT 1", 1),
         ("UPDATE alerts SET completed_at = now()", 0),
-        ("UPDATE alerts SET expires_at = now() - interval '2 hours'", 0),
+        ("UPDATE alerts SET expires_at = now() - interval '59 minutes'", 1),
+        ("UPDATE alerts SET expires_at = now() - interval '61 minutes'", 0),
+        ("UPDATE alerts SET state = 'refused'", 0),
+        ("UPDATE audiences SET snapshot = NULL", 0),
     ],
-    ids=["on its way", "completed", "expired"],
+    ids=["on its way", "completed", "expired within the hour", "expired", "refused", "of an older release"],
 )
 async def test_a_number_of_before_is_kept_as_long_as_an_alert_on_its_way_needs_it(
     connection: asyncpg.Connection, statement: str, left: int
@@ -146,9 +149,22 @@ async def test_a_number_of_before_is_kept_as_long_as_an_alert_on_its_way_needs_i
     await connection.execute(statement)
     await delete_unneeded_changes(connection)
     assert await connection.fetchval("SELECT count(*) FROM number_changes") == 1, "a resolution may be under way"
-    await connection.execute("UPDATE number_changes SET changed_at = now() - interval '2 hours'")
+    await connection.execute("UPDATE number_changes SET changed_at = now() - interval '59 minutes'")
+    await delete_unneeded_changes(connection)
+    assert await connection.fetchval("SELECT count(*) FROM number_changes") == 1, "one that takes an hour, too"
+    await connection.execute("UPDATE number_changes SET changed_at = now() - interval '61 minutes'")
     await delete_unneeded_changes(connection)
     assert await connection.fetchval("SELECT count(*) FROM number_changes") == left
+
+
+async def test_a_change_before_an_audience_is_found_is_not_kept_for_it(connection: asyncpg.Connection) -> None:
+    numbers = await add_people(connection, 1)
+    await connection.execute("UPDATE recipients SET msisdn = $1", FREE)
+    alert_id = await store(connection, 1)
+    assert (await read_chunk(connection, alert_id, 0)).msisdns == [FREE] != list(numbers.values())
+    await connection.execute("UPDATE number_changes SET changed_at = now() - interval '61 minutes'")
+    await delete_unneeded_changes(connection)
+    assert await connection.fetchval("SELECT count(*) FROM number_changes") == 0
 
 
 async def test_an_erased_person_has_no_number_of_before_either(connection: asyncpg.Connection) -> None:

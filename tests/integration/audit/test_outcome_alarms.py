@@ -89,7 +89,7 @@ async def test_a_refused_alert_is_an_alarm_that_says_how_many_why_and_by_which_a
     await recorder.write(statuses(alert_id, people[99:150], Outcome.REFUSED))
     found = await look(connection)
     detail = found["alert_failing"][str(alert_id)]
-    assert "0 of 200 recipients are reached" in detail
+    assert detail.startswith("0 of 200 recipients are reached")
     assert "150 of 150 submits" in detail
     assert "refused: ESME_RINVDSTADR 150" in detail
     assert "Accounts: a 150" in detail
@@ -109,7 +109,7 @@ async def test_nobody_is_called_reached_whose_alert_went_by_a_simulator(
         statuses(alert_id, people[100:], Outcome.REFUSED), receipts(people[:100], ReceiptState.DELIVERED)
     )
     detail = (await look(connection))["alert_failing"][str(alert_id)]
-    assert f"{reached} of 200 recipients are reached" in detail
+    assert detail.startswith(f"{reached} of 200 recipients are reached")
 
 
 async def test_an_operator_is_an_alarm_where_no_account_has_enough_by_itself(

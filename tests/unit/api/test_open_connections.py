@@ -53,6 +53,24 @@ def test_those_that_wait_too_long_are_found_oldest_first() -> None:
     connections.remove(made[1])
     assert connections.waiting_since(9) == [made[2], made[0]]
     assert len(connections) == 2
+    assert connections.waiting_since(1) == []
+    assert (connections.has_waited_since(made[2], 2), connections.has_waited_since(made[2], 1)) == (True, False)
+    connections.begin_waiting(made[2], 4)
+    assert connections.waiting_since(9) == [made[0], made[2]], "it waits since now, behind those that waited before"
+
+
+def test_what_is_closed_already_does_not_wait_again() -> None:
+    connections = OpenConnections(ConnectionLimits(total=2, per_address=2))
+    closed, only = Connection(), Connection()
+    connections.add(closed, "a", 0)
+    connections.remove(closed)
+    connections.begin_waiting(closed, 1)
+    assert connections.waiting_since(9) == []
+    assert not connections.has_waited_since(closed, 9)
+    connections.add(only, "a", 2)
+    connections.add(Connection(), "a", 3)
+    assert connections.make_room("b")
+    assert (only.closed, closed.closed) == (True, False)
 
 
 @given(

@@ -40,3 +40,32 @@ def test_a_place_is_free_again_whatever_ends_the_request() -> None:
                 pass
             raise ZeroDivisionError
         assert len(work) == 0
+
+
+@pytest.mark.parametrize(
+    ("callers", "most", "whose"),
+    [
+        ([("a", f"{n}") for n in range(9)], 8, "with this key"),
+        ([(f"{n}", "1") for n in range(15)], 14, "of this address"),
+        ([(f"{n}", f"{n}") for n in range(29)], 28, "28 requests are in work"),
+    ],
+    ids=["key", "address", "all"],
+)
+def test_the_last_place_but_those_for_stops_is_given_and_no_more(
+    callers: list[tuple[str, str]], most: int, whose: str
+) -> None:
+    work = RequestsInWork(LIMITS)
+    with ExitStack() as places:
+        for key, address in callers[:most]:
+            places.enter_context(work.enter(key, address, stop=False))
+        key, address = callers[most]
+        with pytest.raises(TooManyRequestsError, match=whose):
+            places.enter_context(work.enter(key, address, stop=False))
+        places.enter_context(work.enter(key, address, stop=True))
+        assert len(work) == most
+
+
+def test_with_very_few_connections_a_key_has_one_request_all_the_same() -> None:
+    work = RequestsInWork(ConnectionLimits(total=3, per_address=3))
+    with work.enter("a", "1", stop=False), pytest.raises(TooManyRequestsError), work.enter("a", "1", stop=False):
+        pass

@@ -1,13 +1,15 @@
 """When a wall clock may be believed, by the broker's answers."""
 
 import asyncio
+from typing import Any, cast
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadcast.kafka.broker_clock import LIMIT_SECONDS, SLOW_SECONDS, BrokerClock, begin_again
+from broadcast.kafka.broker_clock import LIMIT_SECONDS, SLOW_SECONDS, BrokerClock, _ask, begin_again
 
 NOW_MS = 1_900_000_000_000
 
@@ -92,6 +94,24 @@ async def test_an_answer_within_two_seconds_replaces_the_comparison_before_it() 
         host.compare()
         host.clock.note(host.right_ms() + 60_000, host.monotonic, host.monotonic + seconds)
         assert host.clock.agrees() is not replaced, seconds
+
+
+class Stamping:
+    """A producer whose broker stamps records itself (1), or keeps the time that the producer gave (0)."""
+
+    def __init__(self, timestamp_type: int) -> None:
+        self.timestamp_type, self.timestamp = timestamp_type, NOW_MS
+
+    async def send_and_wait(self, *_: Any, **__: Any) -> "Stamping":
+        return self
+
+
+@pytest.mark.parametrize(("timestamp_type", "compared"), [(1, True), (0, False)])
+async def test_a_time_that_the_broker_did_not_set_is_no_comparison(timestamp_type: int, compared: bool) -> None:
+    clock, producer = BrokerClock(), cast("AIOKafkaProducer", Stamping(timestamp_type))
+    assert await _ask(producer, "clock", "planner 1", clock) is compared
+    assert clock.compared.is_set() is compared
+    assert not clock.agrees(), "the broker's clock is that of another year"
 
 
 async def test_who_waits_goes_on_when_the_clock_was_corrected() -> None:

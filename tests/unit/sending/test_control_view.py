@@ -187,6 +187,23 @@ def test_alerts_of_which_no_topic_has_a_job_make_room_with_their_stops() -> None
     assert f"{NOW}-0" in view.controls, "it expired an hour later"
 
 
+@pytest.mark.parametrize(("expired_ago", "kept"), [(-30_000, True), (60_000, True), (60_001, False)])
+def test_an_alert_keeps_its_texts_until_a_minute_after_its_expiry_at_least(expired_ago: int, kept: bool) -> None:
+    view = ControlView(limit_bytes=100_000)
+    apply_alert(view, "some", NOW - expired_ago, NOW, "x" * 90_000)
+    fill(view, NOW)
+    assert bool(view.controls["some"].variants) is kept
+
+
+def test_a_stop_however_old_of_an_alert_that_is_known_is_taken_in_where_room_was_short() -> None:
+    view = ControlView(limit_bytes=100_000)
+    apply_alert(view, "known", NOW + 1, NOW)
+    apply_alert(view, "over", NOW - 60_001, NOW, "x" * 10_000)
+    fill(view, NOW)
+    view.apply(b"known/stop", b"{}", NOW, at=NOW - KEPT_MS - 1)
+    assert "known" in view.stopped
+
+
 def test_what_ended_exactly_as_long_ago_as_it_is_kept_is_not_forgotten() -> None:
     view, later = ControlView(limit_bytes=100_000), NOW + KEPT_MS
     apply_alert(view, "over", NOW, NOW)
