@@ -186,3 +186,14 @@ async def test_an_audience_of_an_older_release_reads_the_directory(connection: a
     await connection.execute("UPDATE audiences SET snapshot = NULL")
     await connection.execute("UPDATE recipients SET msisdn = $1", FREE)
     assert (await read_chunk(connection, alert_id, 0)).msisdns == [FREE] != list(numbers.values())
+
+
+async def test_a_number_is_kept_for_the_oldest_of_the_alerts_on_their_way(connection: asyncpg.Connection) -> None:
+    numbers = await add_people(connection, 1)
+    first = await store(connection, 1)
+    await connection.execute("UPDATE recipients SET msisdn = $1", FREE)
+    second = await store(connection, 1)
+    await connection.execute("UPDATE number_changes SET changed_at = now() - interval '61 minutes'")
+    await delete_unneeded_changes(connection)
+    assert (await read_chunk(connection, first, 0)).msisdns == list(numbers.values())
+    assert (await read_chunk(connection, second, 0)).msisdns == [FREE]

@@ -1,5 +1,6 @@
 """Alerts that wait for the planner: shown in their place of the list, with their cancel, and forgotten when stored."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -97,3 +98,20 @@ def test_only_the_latest_are_kept() -> None:
     listed = alerts.listed([], None)
     assert len(listed) == ENTRIES_MAX
     assert listed[0].identifier == f"a{ENTRIES_MAX}"
+
+
+def test_the_first_event_of_an_alert_stays() -> None:
+    alerts = UnplannedAlerts()
+    alert_id, first = event_of(1)
+    keep(alerts, first)
+    keep(alerts, event_of(1, seconds=5)[1])
+    found = alerts.find(alert_id)
+    assert found is not None
+    assert found.accepted_at == NOW
+
+
+def test_an_alert_without_the_zone_of_its_time_has_no_place_in_the_list() -> None:
+    _, value = event_of(1)
+    naive = re.sub(rb'("at": ?"[^"]*?)(Z|[+-]00:00)"', rb'\1"', value)
+    assert naive != value
+    assert not keep(UnplannedAlerts(), naive)

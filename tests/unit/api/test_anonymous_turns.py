@@ -83,3 +83,14 @@ def test_the_oldest_is_refused_where_too_many_wait() -> None:
     turns.end(0.0, 1.0)
     assert turns.begin(3.9) is None
     assert turns.begins_in(0.0) == PAUSE_FACTOR * (1.0 + OUTSIDE_SECONDS)
+
+
+def test_the_next_turn_begins_as_soon_as_four_times_the_cost_is_over() -> None:
+    turns: AnonymousTurns[int] = AnonymousTurns()
+    for number in range(2):
+        turns.wait(number, "a")
+    assert turns.begin(0.0) == 0
+    turns.end(0.0, 0.0)
+    assert turns.begins_in(0.0) == 0.004, "what is not measured has its cost, too"
+    assert turns.begin(0.0039) is None
+    assert turns.begin(0.004) == 1

@@ -4,7 +4,7 @@ import hashlib
 import subprocess
 from uuid import UUID
 
-from broadcast.audience.chunks import GENESIS, chain, chunk_digest, chunk_text
+from broadcast.audience.chunks import GENESIS, ChunkRows, chain, chunk_digest, chunk_text, put_back
 
 ALERT = UUID("3f0c1a52-0000-4000-8000-00000000abcd")
 
@@ -41,3 +41,10 @@ def test_chain_starts_at_genesis_and_covers_the_order() -> None:
     first, second = (chunk_digest(ALERT, chunk, [chunk + 1], {}) for chunk in (0, 1))
     assert chain(GENESIS, first) == hashlib.sha256(bytes(32) + first).digest()
     assert chain(chain(GENESIS, first), second) != chain(chain(GENESIS, second), first)
+
+
+def test_who_changed_numbers_since_has_the_one_of_before_and_whose_was_erased_is_missing() -> None:
+    rows = ChunkRows([1, 3, 5, 7], ["+1", "+3", "+5", "+7"], ["en", "de", None, "fr"], [4])
+    assert put_back(rows, {}) is rows
+    found = put_back(rows, {1: "+9", 3: None, 5: "+8"})
+    assert found == ChunkRows([1, 5, 7], ["+9", "+8", "+7"], ["en", None, "fr"], [3, 4])

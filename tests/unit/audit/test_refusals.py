@@ -65,3 +65,27 @@ def test_a_record_that_is_refused_once_is_tried_again() -> None:
     assert refusals.of(TOPIC, 0) == {}
     refusals.note_written([segment_of(0, 1)], ENOUGH)
     assert refusals.of(TOPIC, 0) == {}
+
+
+def test_a_limit_ends_where_it_would_be_enough() -> None:
+    assert [widen(most, 64) for most in (1, 31, 32, 64)] == [2, 62, None, None]
+    assert [narrow(count) for count in (100, 3, 2, 1)] == [50, 1, 1, 1]
+
+
+def test_segments_without_records_name_none_and_are_not_to_blame() -> None:
+    refusals, error = Refusals(), asyncpg.NumericValueOutOfRangeError("too\0 large")
+    refusals.note_refused([segment_of(0, 2)], error)
+    with pytest.raises(asyncpg.NumericValueOutOfRangeError):
+        refusals.note_refused([segment_of(0, 0), segment_of(0, 0, partition=1)], error)
+    refusals.note_refused([segment_of(0, 0), segment_of(0, 1, partition=1)], error)
+    assert (refusals.of(TOPIC, 0), refusals.of(TOPIC, 1)) == ({}, {0: "PostgreSQL refuses it: too large"})
+
+
+def test_a_record_that_is_refused_is_known_until_it_is_behind_what_was_written() -> None:
+    refusals = Refusals()
+    for _ in range(2):
+        refusals.note_refused([segment_of(4, 1)], asyncpg.NumericValueOutOfRangeError("too large"))
+    refusals.note_written([segment_of(0, 4)], ENOUGH)
+    assert set(refusals.of(TOPIC, 0)) == {4}
+    refusals.note_written([segment_of(4, 1)], ENOUGH)
+    assert refusals.of(TOPIC, 0) == {}

@@ -9,7 +9,17 @@ from rich.console import Console
 
 from broadcast.cli.terminal.alert_end import describe_end, exit_code_of_end
 from broadcast.cli.terminal.open_alarms import find_concerning
-from broadcast.cli.terminal.watching import LINE_SECONDS, Lines, Silence, _table, find_accounts, state_of, write_line
+from broadcast.cli.terminal.watching import (
+    LINE_SECONDS,
+    Lines,
+    Silence,
+    _table,
+    find_accounts,
+    is_over,
+    reached_of,
+    state_of,
+    write_line,
+)
 
 DETAIL = "0 of 1 binds: h:1 refused the bind of [s]: ESME_RINVPASWD; next try at 10:00:00 UTC"
 
@@ -203,3 +213,27 @@ def test_the_last_line_names_the_reason_and_the_next_step() -> None:
         "next: `broadcast audit deliveries a --state rejected`, `broadcast alarms list`"
     )
     assert describe_end(progress | {"counts": {"delivered": 1_503}}, "", []) == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "counts", "overdue", "over"),
+    [
+        ("sending", {"delivered": 10}, 0, False),
+        ("completed", {"delivered": 10}, 0, True),
+        ("completed", {"delivered": 9, "submitted": 1}, 0, False),
+        ("completed", {"delivered": 9, "submitted": 1}, 1, True),
+        ("completed", {"submitted": 2, "queued": 1}, 2, False),
+        ("cancelled", {"queued": 1}, 0, False),
+        ("refused", {"queued": 1}, 0, True),
+    ],
+)
+def test_the_watching_ends_when_nothing_is_waited_for(
+    state: str, counts: dict[str, int], overdue: int, over: bool
+) -> None:
+    assert is_over({"state": state, "counts": counts, "receipt_overdue": overdue}) is over
+
+
+@pytest.mark.parametrize(("simulated", "reached"), [(None, 9), ("none", 9), ("partly", 9), ("all", 0)])
+def test_whom_a_simulator_delivers_to_is_not_called_reached(simulated: str | None, reached: int) -> None:
+    progress = {"simulated": simulated, "audience": 10, "counts": {"delivered": 9, "submitted": 1}}
+    assert reached_of(progress) == f"{reached} of 10 reached"

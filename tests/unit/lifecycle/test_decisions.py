@@ -110,6 +110,12 @@ def test_an_update_whose_alert_was_replaced_by_a_later_one_is_refused() -> None:
         assert decide(message(MsgType.UPDATE, old.reference), [replaced]).action is Action.SUPERSEDE
 
 
+def test_a_cancel_of_what_a_later_update_replaced_stops_nothing_and_is_no_fault() -> None:
+    old = replace(known(state=AlertState.SUPERSEDED), replaced_at=SENT + timedelta(seconds=1))
+    decision = decide(message(MsgType.CANCEL, old.reference), [old])
+    assert (decision.action, decision.alert_ids) == (Action.STOP, ())
+
+
 def test_of_several_references_one_that_was_cancelled_holds_the_update_unless_another_lives() -> None:
     cancelled, expired, live = known("a", AlertState.CANCELLED), known("b", AlertState.EXPIRED), known("c")
     update = message(MsgType.UPDATE, cancelled.reference, expired.reference, live.reference)
@@ -131,6 +137,21 @@ def test_a_namesake_that_was_refused_does_not_hide_the_alert_that_lives(msg_type
     alive, refused = known(), known(state=AlertState.REFUSED)
     decision = decide(message(msg_type, alive.reference), [alive, refused][::order])
     assert decision.alert_ids == (alive.alert_id,)
+
+
+@pytest.mark.parametrize("msg_type", [MsgType.UPDATE, MsgType.CANCEL])
+def test_a_namesake_of_another_status_that_was_refused_does_not_protect_the_alert_that_lives(msg_type: MsgType) -> None:
+    alive, refused = known(), known(state=AlertState.REFUSED, status=Status.TEST)
+    assert decide(message(msg_type, alive.reference), [refused, alive]).alert_ids == (alive.alert_id,)
+    alone = decide(message(msg_type, refused.reference), [refused])
+    assert (alone.action, "whose status is Test" in alone.reason) == (Action.REFUSE, True)
+
+
+def test_a_cancel_of_what_has_ended_and_of_what_is_not_known_says_which_is_not() -> None:
+    ended, unknown = known(state=AlertState.EXPIRED), known("unknown")
+    decision = decide(message(MsgType.CANCEL, unknown.reference, ended.reference), [ended])
+    assert (decision.action, decision.alert_ids) == (Action.STOP, ())
+    assert decision.reason == f"not known here: {unknown.reference}"
 
 
 def test_a_cancel_stops_what_is_known_and_says_what_is_not() -> None:

@@ -39,3 +39,8 @@ def test_a_stop_that_is_refused_has_nothing_left_to_stop(state: AlertState) -> N
     if not CANCEL_ANSWERS[state].stops:
         assert EFFECTS[Standing(state.value), MsgType.CANCEL] is Effect.NOTHING
         assert CANCEL_ANSWERS[state].state is state
+
+
+def test_only_an_alert_that_was_refused_or_has_expired_is_not_stopped() -> None:
+    refused = {state for state, answer in CANCEL_ANSWERS.items() if not answer.stops}
+    assert refused == {AlertState.REFUSED, AlertState.EXPIRED}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from broadcast.sending.rules import OUTCOME_OF, Eligibility, assess
+from broadcast.sending.rules import OUTCOME_OF, Eligibility, assess, longest_wait_ms
 from schemas.control import Control
 from schemas.lane import Lane
 from schemas.status import Outcome
@@ -46,6 +46,10 @@ def test_what_was_planned_for_phones_goes_by_no_simulated_route(for_phones: bool
     assert (found.eligibility is Eligibility.FAIL) is (for_phones and simulated)
     stopped = assess(given, stopped=True, live=False, now=NOW, absent=False, simulated=simulated)
     assert stopped.eligibility is Eligibility.CANCEL
+
+
+def test_a_delayed_job_waits_a_fifth_longer_than_its_topic_says_at_most() -> None:
+    assert [longest_wait_ms(seconds) for seconds in (5, 30)] == [6_000, 36_000]
 
 
 def test_what_is_not_submitted_has_an_outcome() -> None:
