@@ -163,13 +163,19 @@ def test_an_alarm_is_never_fine_and_more_delivered_is_never_worse(
 
 
 def watched(
-    submits: int, failed: int = 0, old: int | None = None, unreached: int = 0, *, first_ago: float = 0
+    submits: int,
+    failed: int = 0,
+    old: int | None = None,
+    unreached: int = 0,
+    *,
+    scope: Scope = Scope.ALERT,
+    first_ago: float = 0,
 ) -> tuple[bool, bool]:
-    """Failing and fine, of an account (or of an alert, whose first submit is so many seconds ago)."""
+    """Failing and fine, of what had its first submit so many seconds ago."""
     old = submits if old is None else old
     first = slot_at(NOW - timedelta(seconds=first_ago))
     tally = Tally(first_slot=first, submits=submits, failed=failed, old=old, old_delivered=old - unreached)
-    failing, fine = assess(tally, Scope.ALERT if first_ago else Scope.ACCOUNT, LIMITS, NOW)
+    failing, fine = assess(tally, scope, LIMITS, NOW)
     return failing, fine
 
 
@@ -210,6 +216,9 @@ def test_a_small_alert_is_assessed_from_fifty_seconds_after_its_first_submit() -
     assert watched(1, 0, unreached=1, first_ago=50) == FAILING
     assert watched(1, 0, old=0, first_ago=50) == NEITHER
     assert watched(1, 0, first_ago=50) == FINE
+    for scope in (Scope.ACCOUNT, Scope.OPERATOR):
+        assert watched(99, 99, scope=scope, first_ago=600) == NEITHER, "there chance alone makes a large share"
+        assert watched(100, 100, scope=scope, first_ago=600) == FAILING
     later, first = submits(1, Outcome.REFUSED, ago=10), submits(1, Outcome.REFUSED, ago=55)
     assert is_failing(later, first)
     assert is_failing(first, later)
