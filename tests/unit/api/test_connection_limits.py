@@ -5,7 +5,6 @@ import resource
 import pytest
 from structlog.testing import capture_logs
 
-from broadcast.api.connections import connection_limits
 from broadcast.api.connections.connection_limits import DESCRIPTORS_KEPT, LEAST, choose_limits
 from broadcast.errors import SettingsError
 
@@ -29,8 +28,8 @@ def test_there_are_as_many_as_descriptors_allow(
     monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, total: int, per_address: int, raised_to: int | None
 ) -> None:
     asked: list[tuple[int, int]] = []
-    monkeypatch.setattr(connection_limits.resource, "getrlimit", lambda _: (soft, hard))
-    monkeypatch.setattr(connection_limits.resource, "setrlimit", lambda _, limits: asked.append(limits))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: asked.append(limits))
     with capture_logs() as logged:
         assert choose_limits(500, 100) == (total, per_address)
     assert asked == ([] if raised_to is None else [(raised_to, hard)])
@@ -41,7 +40,7 @@ def test_there_are_as_many_as_descriptors_allow(
 
 def test_a_process_that_may_open_too_few_says_how_many_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     few = DESCRIPTORS_KEPT + LEAST - 1
-    monkeypatch.setattr(connection_limits.resource, "getrlimit", lambda _: (few, few))
-    monkeypatch.setattr(connection_limits.resource, "setrlimit", lambda *_: None)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (few, few))
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
     with pytest.raises(SettingsError, match=f"may open {few} file descriptors, and needs {few + 1} at least; raise"):
         choose_limits(500, 100)
