@@ -143,8 +143,8 @@ def test_a_namesake_that_was_refused_does_not_hide_the_alert_that_lives(msg_type
 def test_a_namesake_of_another_status_that_was_refused_does_not_protect_the_alert_that_lives(msg_type: MsgType) -> None:
     alive, refused = known(), known(state=AlertState.REFUSED, status=Status.TEST)
     assert decide(message(msg_type, alive.reference), [refused, alive]).alert_ids == (alive.alert_id,)
-    alone = decide(message(msg_type, refused.reference), [refused])
-    assert (alone.action, "whose status is Test" in alone.reason) == (Action.REFUSE, True)
+    decision = decide(message(msg_type, refused.reference), [refused])
+    assert (decision.action, "whose status is Test" in decision.reason) == (Action.REFUSE, True)
 
 
 def test_a_cancel_of_what_has_ended_and_of_what_is_not_known_says_which_is_not() -> None:
