@@ -12,7 +12,7 @@ import structlog
 from fastapi import Request
 
 from broadcast import metrics
-from broadcast.api.documents import AreaTables, ReadingTurns
+from broadcast.api.documents import ReadingTurns
 from broadcast.api.problems import unavailable
 from broadcast.api.publisher import Publisher
 from broadcast.api.register import Register
@@ -61,7 +61,6 @@ class Services:
         self.register = Register()
         self.keyring = Keyring()
         self.turns = ReadingTurns()
-        self.areas = AreaTables(settings)
         self._pool = pool
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._silent_until = 0.0

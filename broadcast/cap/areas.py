@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from broadcast.cap.targets import TargetError
 from broadcast.cells.names import read_name
@@ -14,13 +15,13 @@ COLUMNS = ("name", "value", "group")
 GROUP_LENGTH_MAX = 255
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AreaTable:
     """Groups by (name, value): the valueName and value of a geocode, or `areaDesc` and the description of an area."""
 
     groups: Mapping[tuple[str, str], tuple[str, ...]]
 
-    @property
+    @cached_property
     def names(self) -> frozenset[str]:
         """The names of geocodes that the table knows."""
         return frozenset(name for name, _ in self.groups)

@@ -10,11 +10,9 @@ import resource
 import signal
 import sys
 from enum import StrEnum
-from io import BytesIO
 from traceback import format_exc
 from typing import Any, BinaryIO
 
-from broadcast.cap import AreaTable
 from broadcast.errors import InputError
 
 LENGTH_BYTES = 8
@@ -37,51 +35,16 @@ class Answer(StrEnum):
     FAULT = "fault"
 
 
-class CallWriter:
-    """Writes calls for one process. The table of areas, which is large, goes there once."""
-
-    def __init__(self) -> None:
-        self._areas: AreaTable | None = None
-
-    def write(self, call: tuple[Any, ...], areas: AreaTable | None) -> bytes:
-        """The bytes of a call in which this table of areas may stand."""
-        first = b""
-        if areas is not None and areas is not self._areas:
-            first = frame(pickle.dumps(areas))
-            self._areas = areas
-        written = BytesIO()
-        _Pickler(written).dump(call)
-        return first + frame(written.getvalue())
-
-
 def frame(content: bytes) -> bytes:
     """Content with its length before it."""
     return len(content).to_bytes(LENGTH_BYTES, "big") + content
 
 
-class _Pickler(pickle.Pickler):
-    def persistent_id(self, value: Any) -> str | None:
-        return "areas" if isinstance(value, AreaTable) else None
-
-
-class _Unpickler(pickle.Unpickler):
-    areas: AreaTable | None = None
-
-    def persistent_load(self, _: Any) -> AreaTable | None:
-        return self.areas
-
-
 def answer_calls(calls: BinaryIO, answers: BinaryIO) -> None:
     """Answer calls until there are no more."""
-    areas: AreaTable | None = None
     while len(head := calls.read(LENGTH_BYTES)) == LENGTH_BYTES:
         signal.alarm(CALL_SECONDS)
-        reader = _Unpickler(BytesIO(calls.read(int.from_bytes(head, "big"))))
-        reader.areas = areas
-        call = reader.load()
-        if isinstance(call, AreaTable):
-            areas = call
-            continue
+        call = pickle.loads(calls.read(int.from_bytes(head, "big")))  # noqa: S301 (of the process that started this)
         answers.write(frame(pickle.dumps(_answer(*call))))
         answers.flush()
         signal.alarm(0)

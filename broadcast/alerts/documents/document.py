@@ -1,18 +1,21 @@
-"""A document that submits an alert: read, checked, and made into what Kafka gets. Pure.
+"""A document that submits an alert: read, checked, and made into what Kafka gets.
 
-All that is made here can be pickled: large documents are read in another process.
+All that is made here can be pickled: large documents, and those by area, are read in another process. The table of
+areas is the only file that is read.
 """
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 from broadcast.alerts.assessment import assess, read_content
+from broadcast.alerts.documents.area_tables import FILE_RULE, AreaTables
 from broadcast.alerts.publishing import alert_event, digest_of, event_record
 from broadcast.alerts.unplanned import Unplanned, unplanned_of
 from broadcast.cap import (
     GEOMETRY_UNITS,
-    AreaTable,
     Finding,
+    Level,
     groups_of_areas,
     read_cap,
     require_valid,
@@ -45,10 +48,10 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """Target groups beside those that a document names: by name, and those of its areas in a table."""
+    """Target groups beside those that a document names: by name, and those of its areas in a file."""
 
     groups: tuple[str, ...] = ()
-    areas: AreaTable | None = None
+    areas_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,9 @@ class Submitted:
     now: datetime
 
 
+_tables = AreaTables()
+
+
 def read_document(submitted: Submitted, settings: Settings, units: int = GEOMETRY_UNITS) -> Document:
     """The document of a body, with its targets added; InputError if it cannot be read, or breaks a rule.
 
@@ -70,9 +76,12 @@ def read_document(submitted: Submitted, settings: Settings, units: int = GEOMETR
     alert, remarks = (_read_xml if submitted.is_xml else _read_json)(submitted.body)
     targets, now = submitted.targets, submitted.now
     groups = [*alert.groups, *targets.groups]
-    if targets.areas is not None and alert.info:
+    if targets.areas_file is not None and alert.info:
+        table, why_old = _tables.require(targets.areas_file)
+        if why_old:
+            remarks = (*remarks, Finding(Level.WARNING, "by_area", FILE_RULE, why_old))
         ends = ends_of(alert, default_seconds=settings.default_expiry_seconds)
-        groups += groups_of_areas(alert, in_force(ends, now) or range(len(ends)), targets.areas)
+        groups += groups_of_areas(alert, in_force(ends, now) or range(len(ends)), table)
     groups = list(dict.fromkeys(groups))
     if len(groups) > GROUPS_MAX:
         message = f"has {len(groups)} groups, more than {GROUPS_MAX}; name a group that holds them"

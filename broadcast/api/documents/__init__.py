@@ -1,9 +1,9 @@
 """Alerts that are handed in: read, checked, and how many of them at once."""
 
-from broadcast.api.documents.area_table import AreaTables
 from broadcast.api.documents.reading import (
     JSON_TYPE,
     XML_TYPES,
+    areas_file_of,
     media_type_of,
     read_body,
     read_submitted,
@@ -15,8 +15,8 @@ from broadcast.api.documents.reading_turns import ReadingTurns
 __all__ = [
     "JSON_TYPE",
     "XML_TYPES",
-    "AreaTables",
     "ReadingTurns",
+    "areas_file_of",
     "media_type_of",
     "read_body",
     "read_submitted",

@@ -2,12 +2,15 @@
 
 from contextlib import suppress
 from http import HTTPStatus
+from pathlib import Path
 
+import structlog
 from fastapi import Request
 
+from broadcast.alerts.documents.area_tables import FILE_RULE
 from broadcast.alerts.documents.document import Document, Submitted, read_document
 from broadcast.api.documents.reading_turns import INLINE_BYTES_MAX, INLINE_GEOMETRY_UNITS, ReadingTurns
-from broadcast.api.problems import Problem
+from broadcast.api.problems import Problem, unavailable
 from broadcast.cap import UnfinishedError
 from broadcast.errors import InputError
 from broadcast.settings import Settings
@@ -17,6 +20,8 @@ XML_TYPES = frozenset({"application/cap+xml", "application/xml", "text/xml"})
 JSON_TYPE = "application/json"
 
 _SYNTAX_RULES = frozenset({"json", "xml"})
+
+log = structlog.get_logger(__name__)
 
 
 async def read_body(request: Request) -> bytes:
@@ -61,18 +66,33 @@ async def read_submitted(submitted: Submitted, *, turns: ReadingTurns, settings:
     """The alert of a body, with its targets added. 400 for what is no XML or JSON, 422 for a broken rule."""
     size = len(submitted.body)
     try:
-        if size <= INLINE_BYTES_MAX:
+        if size <= INLINE_BYTES_MAX and submitted.targets.areas_file is None:
             # The sides of few points can take long to compare.
             with suppress(UnfinishedError):
                 return read_document(submitted, settings, INLINE_GEOMETRY_UNITS)
-        return await turns.run(size, read_document, submitted, settings, areas=submitted.targets.areas)
+        document = await turns.run(size, read_document, submitted, settings)
     except InputError as error:
         raise refusal(error) from error
+    for warning in document.warnings:
+        if warning.rule == FILE_RULE:
+            log.error("areas_not_read", error=warning.message)
+    return document
+
+
+def areas_file_of(settings: Settings) -> Path:
+    """The file of the table of areas; a 422 problem if none is set."""
+    if settings.areas_file is None:
+        message = "no table of areas is set; set BROADCAST_AREAS_FILE, or name groups"
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "no-areas", message, findings=[("by_area", "areas", message)])
+    return settings.areas_file
 
 
 def refusal(error: InputError) -> Problem:
     """The answer to an alert that cannot be read, or breaks a rule."""
     findings = error.findings
+    if any(rule == FILE_RULE for _, rule, _ in findings):
+        log.error("areas_not_read", error=str(error))
+        return unavailable("areas", str(error))
     if any(rule in _SYNTAX_RULES for _, rule, _ in findings):
         return Problem(HTTPStatus.BAD_REQUEST, "not-readable", str(error), findings=findings)
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-alert", str(error), findings=findings)

@@ -13,9 +13,8 @@ from typing import Any, TypeVar
 
 import structlog
 
-from broadcast.alerts.documents.calls import LENGTH_BYTES, Answer, CallWriter
+from broadcast.alerts.documents.calls import LENGTH_BYTES, Answer, frame
 from broadcast.api.problems import unavailable
-from broadcast.cap import AreaTable
 from broadcast.errors import InputError
 
 READ_SECONDS = 30.0
@@ -38,16 +37,15 @@ class ReadingProcess:
 
     def __init__(self) -> None:
         self._process: Process | None = None
-        self._writer = CallWriter()
 
-    async def call(self, function: Callable[..., T], *arguments: Any, areas: AreaTable | None = None) -> T:
-        """What a function of a module returns there; `areas` is the table that stands in the arguments.
+    async def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """What a function of a module returns there.
 
         Raises InputError as the function does; a 503 problem if the process ended, or did not answer in time.
         """
         try:
             async with asyncio.timeout(READ_SECONDS):
-                kind, value = await self._ask((function, *arguments), areas)
+                kind, value = await self._ask((function, *arguments))
         except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
             reason = f"within {READ_SECONDS:g} s" if isinstance(error, TimeoutError) else "within its memory"
             code = self._process.returncode if self._process is not None else None
@@ -85,15 +83,14 @@ class ReadingProcess:
         """The process that runs now."""
         return None if self._process is None else self._process.pid
 
-    async def _ask(self, call: tuple[Any, ...], areas: AreaTable | None) -> tuple[Answer, Any]:
+    async def _ask(self, call: tuple[Any, ...]) -> tuple[Answer, Any]:
         process = self._process
         if process is None or process.returncode is not None:
-            self._writer = CallWriter()
             process = self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-c", COMMAND, stdin=PIPE, stdout=PIPE
             )
         assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 (both are pipes)
-        process.stdin.write(self._writer.write(call, areas))
+        process.stdin.write(frame(pickle.dumps(call)))
         await process.stdin.drain()
         size = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES), "big")
         answer: tuple[Answer, Any] = pickle.loads(await process.stdout.readexactly(size))  # noqa: S301 (of our own process)

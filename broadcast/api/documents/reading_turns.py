@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from broadcast.api.documents.reading_process import RETRY_AFTER_SECONDS, ReadingProcess
 from broadcast.api.problems import unavailable
-from broadcast.cap import AreaTable
 from broadcast.clock import monotonic
 
 INLINE_BYTES_MAX = 4_096
@@ -36,11 +35,10 @@ class ReadingTurns:
         self._numbers = count()
         self._busy = False
 
-    async def run(self, size: int, function: Callable[..., T], *arguments: Any, areas: AreaTable | None = None) -> T:
+    async def run(self, size: int, function: Callable[..., T], *arguments: Any) -> T:
         """What a function returns for a document of `size` bytes.
 
-        Raises a 503 problem if too many wait, or it takes too long. `areas` is the table of areas that stands in the
-        arguments.
+        Raises a 503 problem if too many wait, or it takes too long.
         """
         if self._busy:
             if len(self._waiting) >= WAITING_MAX:
@@ -58,7 +56,7 @@ class ReadingTurns:
                     self._next()
                 raise
         self._busy = True
-        working = self._working = asyncio.create_task(self.process.call(function, *arguments, areas=areas))
+        working = self._working = asyncio.create_task(self.process.call(function, *arguments))
         # Not when the request ends: what the process does is not stopped by that.
         working.add_done_callback(self._end)
         return await asyncio.shield(working)

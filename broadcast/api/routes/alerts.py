@@ -32,7 +32,7 @@ from broadcast.api.bodies import (
     EventBody,
     links_of,
 )
-from broadcast.api.documents import JSON_TYPE, XML_TYPES, media_type_of, read_body, read_submitted
+from broadcast.api.documents import JSON_TYPE, XML_TYPES, areas_file_of, media_type_of, read_body, read_submitted
 from broadcast.api.documents.reading_turns import INLINE_BYTES_MAX
 from broadcast.api.problems import MEDIA_TYPE, FindingBody, Problem, ProblemBody
 from broadcast.api.routes.strict_json import StrictRoute
@@ -98,7 +98,7 @@ async def read_targets(
     by_area: Annotated[bool, Query(description="add the groups of its areas in BROADCAST_AREAS_FILE")] = False,
 ) -> Targets:
     """The target groups that a publication names beside its document."""
-    return Targets(tuple(groups or ()), services.areas.require() if by_area else None)
+    return Targets(tuple(groups or ()), areas_file_of(services.settings) if by_area else None)
 
 
 @router.post(

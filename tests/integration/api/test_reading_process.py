@@ -1,27 +1,37 @@
 """The process that reads large documents: it costs nothing until then, and none of its faults is the API's."""
 
+import json
 import os
 import signal
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from operator import mul, truediv
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from broadcast.alerts.documents import calls
+from broadcast.alerts.documents.area_tables import BYTES_MAX, FILE_RULE
 from broadcast.alerts.documents.document import Submitted, Targets, read_document
-from broadcast.api.documents import reading_process
+from broadcast.api.documents import ReadingTurns, areas_file_of, read_submitted, reading_process
 from broadcast.api.documents.reading_process import ReadingProcess
 from broadcast.api.problems import Problem
-from broadcast.cap import AreaTable
 from broadcast.errors import InputError
 from broadcast.settings import Settings
 from tests.support.hostile_clients import worst_documents
 from tests.support.waiting import eventually
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
+
+
+def by_area(area: dict[str, Any]) -> bytes:
+    info = {"category": ["Met"], "event": "F", "urgency": "Past", "severity": "Minor", "certainty": "Likely"}
+    names = {"identifier": "i", "sender": "s", "sent": "2026-11-27T11:00:00-00:00"}
+    states = {"status": "Test", "msgType": "Alert", "scope": "Public"}
+    return json.dumps(names | states | {"info": [info | {"area": [area]}]}).encode()
 
 
 @pytest.fixture
@@ -107,11 +117,34 @@ async def test_it_ends_when_nobody_calls_any_more(reader: ReadingProcess) -> Non
     assert await reader._process.wait() == 0
 
 
-async def test_the_table_of_areas_goes_there_once_until_it_changes(reader: ReadingProcess) -> None:
-    writer = calls.CallWriter()
-    for group in ("river", "sea"):
-        table = AreaTable({(str(number), "b"): (group,) for number in range(100)})
-        first, second = (writer.write((getattr, table, "groups"), table) for _ in range(2))
-        assert len(first) > 1_000 > len(second)
-        for _ in range(2):
-            assert await reader.call(getattr, table, "groups", areas=table) == table.groups
+async def test_the_largest_table_of_areas_is_read_there_and_costs_the_loop_nothing(
+    reader: ReadingProcess, tmp_path: Path
+) -> None:
+    table = tmp_path / "areas.csv"
+    rows = BYTES_MAX // len("SAME,000000,river\n") - 2
+    table.write_text("name,value,group\n" + "".join(f"SAME,{number:06},river\n" for number in range(rows)))
+    turns, settings = ReadingTurns(reader), Settings(areas_file=table)
+    area = {"areaDesc": "a", "geocode": [{"valueName": "same", "value": f"{rows - 1:06}"}]}
+    submitted = Submitted(by_area(area), False, "anna", Targets(areas_file=areas_file_of(settings)), NOW)
+    began = time.thread_time()
+    first = await read_submitted(submitted, turns=turns, settings=settings)
+    assert time.thread_time() - began < 0.02
+    assert (first.groups, [each.rule for each in first.warnings]) == (("river",), ["R8"])
+    table.write_text("name,value,group\nSAME,1\n")
+    kept = await read_submitted(submitted, turns=turns, settings=settings)
+    assert kept.groups == ("river",)
+    assert [each.message for each in kept.warnings if each.rule == FILE_RULE and "line 2: must hold" in each.message]
+    table.write_text(f"name,value,group\nSAME,{rows - 1:06},sea\n")
+    assert (await read_submitted(submitted, turns=turns, settings=settings)).groups == ("sea",)
+
+
+async def test_a_table_of_areas_that_was_never_read_is_said_to_be_away(reader: ReadingProcess, tmp_path: Path) -> None:
+    table = tmp_path / "areas.csv"
+    turns, settings = ReadingTurns(reader), Settings(areas_file=table)
+    submitted = Submitted(by_area({"areaDesc": "a"}), False, "anna", Targets(areas_file=table), NOW)
+    with pytest.raises(Problem, match="No such file") as absent:
+        await read_submitted(submitted, turns=turns, settings=settings)
+    table.write_bytes(b"name,value,group\n" + b"\n" * BYTES_MAX)
+    with pytest.raises(Problem, match=f"more than {BYTES_MAX}") as large:
+        await read_submitted(submitted, turns=turns, settings=settings)
+    assert [(int(each.value.status), each.value.slug) for each in (absent, large)] == [(503, "areas-unavailable")] * 2
