@@ -6,6 +6,7 @@ import pytest
 
 from broadcast.api import access, app
 from broadcast.api.connections import acceptor, anonymous_turns, connection_limits, http_connection, requests_in_work
+from broadcast.api.routes import strict_json
 from broadcast.settings import Settings
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "http-api.md"
@@ -34,6 +35,9 @@ EXPECTED = {
     ),
     "of these, those that wait": f"{anonymous_turns.WAITING_MAX}",
     "age of `/metrics`": f"{app.METRICS_SECONDS:g} s",
+    "body of a cancel or a test message": (
+        f"{strict_json.SMALL_BYTES_MAX // KIB} KiB; {strict_json.SMALL_VALUES_MAX} fields and list members"
+    ),
     "other bodies": f"{access.BODY_BYTES_MAX // KIB // KIB} MiB",
 }
 
