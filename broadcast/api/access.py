@@ -16,7 +16,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from broadcast import metrics
 from broadcast.api.authorization import PREFIX, WITHOUT_KEY, authenticate
-from broadcast.api.connections import AnonymousRequests, BoundedProtocol, RequestsInWork, TooManyRequestsError
+from broadcast.api.connections import (
+    AnonymousRequests,
+    BoundedProtocol,
+    KeyedRequests,
+    Kind,
+    RequestsInWork,
+    TooManyRequestsError,
+)
 from broadcast.api.problems import Problem, answer_fault
 from broadcast.api.problems import answer as answer_problem
 from broadcast.api.services import Services
@@ -66,12 +73,13 @@ class Access:
         self.app = app
         self._in_work = in_work
         self._anonymous = AnonymousRequests()
+        self._keyed = KeyedRequests()
         self._services = services
         self._refusals = Refusals()
         self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request: at once with a valid key, else in its turn. Errors are logged, and answered with 500."""
+        """Serve one request: a stop with a valid key at once, others in their turn. Errors are answered with 500."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -133,7 +141,7 @@ class Access:
                     await self.app(scope, read, answer)
                     return
                 with self._in_work.enter(state["actor"], (scope.get("client") or ("",))[0], stop=stop):
-                    await self.app(scope, read, answer)
+                    await (self.app if stop else self._serve_in_turn)(scope, read, answer)
             except TooManyRequestsError as error:
                 await answer_problem(Request(scope), _too_many(error))(scope, receive, answer)
             except Problem as problem:
@@ -148,6 +156,15 @@ class Access:
             finally:
                 quiet = code == HTTPStatus.UNAUTHORIZED and not self._refusals.may_log(began)
                 _account(scope, code or 499, time.perf_counter() - began, quiet=quiet)
+
+    async def _serve_in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state = scope["state"]
+        connection: BoundedProtocol | None = state.get("connection")
+        kind = Kind.ALERT if scope["method"] == "POST" else Kind.READ
+        async with self._keyed.turn((state["actor"], kind)) as turn:
+            if connection is not None and connection.gone():
+                raise ClientDisconnect
+            await turn.run(self.app(scope, receive, send))
 
 
 def _too_many(error: TooManyRequestsError) -> Problem:

@@ -3,6 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
+from fastapi import Response
 from pydantic import BaseModel, ConfigDict
 
 from broadcast.api.problems import FindingBody
@@ -93,6 +94,11 @@ class CancelledBody(_Body):
     state: AlertState
     note: str
     links: Links
+
+
+def write_page(page: BaseModel) -> Response:
+    """The answer with a page of many rows: FastAPI would take three times as long to write it."""
+    return Response(page.model_dump_json(), media_type="application/json")
 
 
 def links_of(alert_id: UUID) -> Links:

@@ -62,6 +62,7 @@ class Services:
         self.keyring = Keyring()
         self.turns = ReadingTurns()
         self._pool = pool
+        self._readers = asyncio.Semaphore(max(settings.database_pool_size - 1, 1))
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._silent_until = 0.0
         self._abandoned: set[asyncio.Task[Any]] = set()
@@ -79,9 +80,12 @@ class Services:
 
     @asynccontextmanager
     async def database(self) -> AsyncIterator[Connection]:
-        """A connection for a route that needs one; a 503 problem while PostgreSQL is away."""
+        """A connection for a route that needs one; a 503 problem while PostgreSQL is away.
+
+        One of the pool is left for publishing and cancelling, unless it has only one.
+        """
         try:
-            async with self._pool.acquire(timeout=READ_BUDGET_SECONDS) as connection:
+            async with self._readers, self._pool.acquire(timeout=READ_BUDGET_SECONDS) as connection:
                 yield connection
         except (*AWAY, *TRANSIENT) as error:
             raise unavailable(

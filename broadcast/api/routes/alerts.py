@@ -31,6 +31,7 @@ from broadcast.api.bodies import (
     CancelledBody,
     EventBody,
     links_of,
+    write_page,
 )
 from broadcast.api.documents import JSON_TYPE, XML_TYPES, areas_file_of, media_type_of, read_body, read_submitted
 from broadcast.api.documents.reading_turns import INLINE_BYTES_MAX
@@ -190,7 +191,7 @@ async def show_alerts(
     state: Annotated[list[AlertState] | None, Query(description="only alerts in these states")] = None,
     cursor: Annotated[str | None, Query(description="next_cursor of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT,
-) -> AlertPageBody:
+) -> Response:
     """Alerts, the newest first; those that wait for the planner too."""
     unplanned, states = services.register.unplanned, state or ()
     waiting = unplanned.listed(states, read_cursor(cursor) if cursor else None)
@@ -202,7 +203,8 @@ async def show_alerts(
     rows += [AlertBody.model_validate(each) for each in waiting if each.alert_id not in stored]
     rows.sort(key=place_of)
     more = page.next_cursor is not None or len(rows) > limit
-    return AlertPageBody(alerts=rows[:limit], next_cursor=write_cursor(rows[limit - 1]) if more else None)
+    cursor = write_cursor(rows[limit - 1]) if more else None
+    return write_page(AlertPageBody(alerts=rows[:limit], next_cursor=cursor))
 
 
 @router.get("/{alert_id}", response_model=AlertDetailBody, responses=problems(404))

@@ -7,11 +7,12 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from broadcast.alerts.queries import find_alert
 from broadcast.api.authorization import Actor, Backing
+from broadcast.api.bodies import write_page
 from broadcast.api.problems import Problem
 from broadcast.api.routes.alerts import PAGE_MAX, problems, unknown
 from broadcast.api.services import Services
@@ -129,7 +130,7 @@ async def show_deliveries(
     state: Annotated[DeliveryState | None, Query(description="only deliveries in this state")] = None,
     cursor: Annotated[int | None, Query(ge=0, le=ID_MAX, description="next_cursor of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT,
-) -> DeliveryPageBody:
+) -> Response:
     """What became of an alert for each recipient, by recipient id."""
     async with _evidence(request, alert_id, services) as connection:
         page = await deliveries(
@@ -137,11 +138,12 @@ async def show_deliveries(
         )
         accounts = await account_names(connection)
         alert = await find_alert(connection, alert_id)
-    return DeliveryPageBody(
+    body = DeliveryPageBody(
         simulated=alert and alert.simulated,
         deliveries=[DeliveryBody.model_validate(delivery_row(delivery, accounts)) for delivery in page.rows],
         next_cursor=page.next_cursor,
     )
+    return write_page(body)
 
 
 @router.get("/recipients/{recipient_id}/history", response_model=HistoryBody, responses=problems(404))

@@ -11,12 +11,17 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import asyncpg
 import httpx
 import psutil
 import pytest
+
+from broadcast.keys import create_key
 
 from .conftest import NewAlert, Prepared
 
@@ -29,6 +34,7 @@ ROUNDS_SECONDS = 60.0
 CALM_SECONDS = 60.0
 CALM_SHARE = 0.5
 """Other work on the machine makes requests late that the API answers in time."""
+PAGES_LEAST = 20
 STOP_P99_SECONDS = 0.25
 PUBLISH_P99_SECONDS = 0.5
 
@@ -39,8 +45,8 @@ def free_port() -> int:
         return port
 
 
-def few_descriptors() -> None:
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+def limit_descriptors(most: int) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @asynccontextmanager
@@ -55,9 +61,10 @@ async def process(*arguments: str, **options: Any) -> AsyncIterator[asyncio.subp
 
 
 @pytest.fixture
-async def url(prepared: Prepared, tmp_path: Path) -> AsyncIterator[str]:
-    """The address of an API with 256 file descriptors."""
+async def url(request: pytest.FixtureRequest, prepared: Prepared, tmp_path: Path) -> AsyncIterator[str]:
+    """The address of an API with 256 file descriptors, or as many as the parameter says."""
     settings = prepared[0]
+    limit = partial(limit_descriptors, getattr(request, "param", 256))
     port = free_port()
     environment = {name: text for name, text in os.environ.items() if not name.startswith("BROADCAST_")} | {
         "BROADCAST_DATA_DIR": str(tmp_path),
@@ -68,7 +75,7 @@ async def url(prepared: Prepared, tmp_path: Path) -> AsyncIterator[str]:
     }
     command = ("-m", "broadcast", "run", "api")
     with (tmp_path / "api.log").open("wb") as log:
-        async with process(*command, env=environment, stderr=log, preexec_fn=few_descriptors):
+        async with process(*command, env=environment, stderr=log, preexec_fn=limit):
             address = f"http://127.0.0.1:{port}"
             deadline = time.monotonic() + READY_SECONDS
             async with httpx.AsyncClient(base_url=address, timeout=30) as http:
@@ -99,6 +106,21 @@ async def timed(url: str, token: str, path: str, content: dict[str, Any]) -> tup
     return seconds, json.loads(answer.partition(b"\r\n\r\n")[2])
 
 
+async def publish_and_stop(
+    url: str, token: str, new_alert: NewAlert, rounds: int = ROUNDS
+) -> tuple[list[float], list[float]]:
+    """Publish an alert and stop it, again and again; the seconds that each answer took."""
+    publishes: list[float] = []
+    stops: list[float] = []
+    until = time.monotonic() + ROUNDS_SECONDS
+    while len(stops) < rounds and time.monotonic() < until:
+        seconds, answer = await timed(url, token, "/v1/alerts", new_alert())
+        publishes.append(seconds)
+        seconds, _ = await timed(url, token, answer["links"]["cancel"], {"reason": "over"})
+        stops.append(seconds)
+    return publishes, stops
+
+
 def p99(seconds: list[float]) -> float:
     return statistics.quantiles(seconds, n=100)[98]
 
@@ -109,17 +131,10 @@ async def test_stops_and_alerts_get_through_half_open_connections_large_alerts_w
 ) -> None:
     token = prepared[1]
     load = ("-m", "tests.support.hostile_clients", url.rpartition(":")[2], token, str(LOAD_SECONDS))
-    publishes: list[float] = []
-    stops: list[float] = []
     busy = await until_calm()
     async with process(*load, stdout=asyncio.subprocess.PIPE) as clients:
         await asyncio.sleep(2)
-        until = time.monotonic() + ROUNDS_SECONDS
-        while len(stops) < ROUNDS and time.monotonic() < until:
-            seconds, answer = await timed(url, token, "/v1/alerts", new_alert())
-            publishes.append(seconds)
-            seconds, _ = await timed(url, token, answer["links"]["cancel"], {"reason": "over"})
-            stops.append(seconds)
+        publishes, stops = await publish_and_stop(url, token, new_alert)
         clients.send_signal(signal.SIGINT)
         assert clients.stdout is not None
         counts = json.loads(await asyncio.wait_for(clients.stdout.read(), 60))
@@ -157,3 +172,71 @@ async def until_calm() -> float:
         idle = (after.idle - before.idle) / max(sum(after) - sum(before), 0.01)
         if idle >= CALM_SHARE or time.monotonic() > until:
             return round(100 - 100 * idle, 1)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("url", [1_024], indirect=True)
+async def test_a_flood_of_the_dearest_pages_by_one_key_does_not_delay_another(
+    prepared: Prepared, url: str, new_alert: NewAlert, record_property: Callable[[str, object], None]
+) -> None:
+    settings, token = prepared
+    connection = await asyncpg.connect(settings.database_url.get_secret_value())
+    try:
+        _, other = await create_key(connection, "bob")
+        large = await store_pages(connection)
+    finally:
+        await connection.close()
+    paths = (
+        "/v1/alerts?limit=500",
+        f"/v1/alerts/{large}/deliveries?limit=500",
+        "/v1/alerts?limit=500&state=completed",
+        f"/v1/alerts/{large}/summary?exact=true&reasons=true",
+        f"/v1/alerts/{large}/queued-routes",
+    )
+    load = ("-m", "tests.support.busy_key", url.rpartition(":")[2], other, str(LOAD_SECONDS), *paths)
+    busy = await until_calm()
+    async with process(*load, stdout=asyncio.subprocess.PIPE) as clients:
+        await asyncio.sleep(2)
+        publishes, stops = await publish_and_stop(url, token, new_alert, ROUNDS_LEAST)
+        clients.send_signal(signal.SIGINT)
+        assert clients.stdout is not None
+        counts = json.loads(await asyncio.wait_for(clients.stdout.read(), 60))
+    measured = {
+        "publish p99": round(p99(publishes), 3),
+        "stop p99": round(p99(stops), 3),
+        "publish median": round(statistics.median(publishes), 3),
+        "stop median": round(statistics.median(stops), 3),
+        "rounds": len(stops),
+        "busy before": busy,
+        "load": os.getloadavg(),
+        **counts,
+    }
+    print(measured)
+    record_property("measured", measured)
+    assert len(stops) >= ROUNDS_LEAST, measured
+    assert counts["200"] >= PAGES_LEAST, measured
+    assert p99(stops) <= STOP_P99_SECONDS, measured
+    assert p99(publishes) <= PUBLISH_P99_SECONDS, measured
+
+
+async def store_pages(connection: asyncpg.Connection) -> UUID:
+    """Full pages of alerts, each for 100 groups; one of them has 20,000 recipients who wait. Its id."""
+    await connection.execute(
+        """
+        INSERT INTO alerts (alert_id, state, lane, sender, identifier, sent, status, msg_type, document, digest,
+                            groups, event_offset, actor, expires_at, accepted_at)
+        SELECT gen_random_uuid(), 'completed', 'immediate', 's', 'page-' || n, now(), 'Actual', 'Alert', '{}', '',
+               (SELECT array_agg('group ' || g) FROM generate_series(1, 100) g), 0, 'anna', now(), now()
+        FROM generate_series(1, 600) n
+        """
+    )
+    alert_id: UUID = await connection.fetchval(
+        "UPDATE alerts SET state = 'sending', audience = 20000, suppressed = 0, chunks = 1, expanded_at = now() "
+        "WHERE identifier = 'page-1' RETURNING alert_id"
+    )
+    await connection.execute(
+        "INSERT INTO chunks (alert_id, chunk, first_id, last_id, count, recipients, digest, chain) "
+        "SELECT $1, 0, 1, 20000, 20000, array_agg(n), '', '' FROM generate_series(1, 20000) n",
+        alert_id,
+    )
+    return alert_id
