@@ -14,7 +14,8 @@ def unconfigure() -> None:
     A logger that is cached keeps the wrapper and the list of processors of its first line: without this the test that
     runs next in the same process captures nothing of it.
     """
-    for name, module in list(sys.modules.items()):
+    # A thread of an earlier test may import something meanwhile.
+    for name, module in sys.modules.copy().items():
         if name.startswith(("broadcast.", "streams.")):
             getattr(module, "log", module).__dict__.pop("bind", None)
     for name in logs._LOUD:
