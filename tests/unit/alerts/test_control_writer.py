@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+from aiokafka.errors import IllegalOperation, KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from broadcast.alerts import control_writer
 from broadcast.alerts.control_writer import ControlWriter
@@ -57,9 +57,10 @@ def producers(monkeypatch: pytest.MonkeyPatch) -> list[Producer]:
     [
         (KafkaConnectionError("away"), KafkaConnectionError),
         (AssertionError("a hole in the sequence"), KafkaError),
+        (IllegalOperation("the producer has ended"), KafkaError),
         (60.0, KafkaTimeoutError),
     ],
-    ids=["refused", "hole", "late"],
+    ids=["refused", "hole", "ended", "late"],
 )
 async def test_after_a_write_that_failed_the_next_one_has_another_producer(
     producers: list[Producer], failure: BaseException | float, raised: type[Exception]

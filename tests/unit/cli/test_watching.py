@@ -180,6 +180,7 @@ def test_the_wait_for_receipts_is_told_with_its_length_again_and_again() -> None
     ("state", "counts", "code"),
     [
         ("completed", {"delivered": 10}, 0),
+        ("completed", {"delivered": 10, "queued": 0, "rejected": 0}, 0),
         ("completed", {"delivered": 9, "suppressed": 1}, 0),
         ("completed", {"delivered": 9, "unknown": 1}, 5),
         ("completed", {"rejected": 10}, 5),
