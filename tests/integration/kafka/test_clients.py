@@ -10,10 +10,14 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from broadcast.clock import monotonic
 from broadcast.embedded.servers.kafka import Kafka
+from broadcast.health import Health
+from broadcast.kafka.broker_clock import keep_broker_clock
 from broadcast.kafka.clients import make_consumer, make_producer
 from broadcast.kafka.events import STOP_BUDGET_SECONDS, stop_producer
 from broadcast.settings import Settings
+from schemas.topics import Names
 from tests.support.freezing import frozen
+from tests.support.waiting import eventually
 
 from .conftest import Make
 
@@ -60,3 +64,14 @@ async def test_a_producer_whose_broker_stands_still_ends_within_its_budget(
     assert producer._sender.sender_task.done()
     with pytest.raises(KafkaError):
         await written
+
+
+async def test_a_clock_topic_without_times_of_the_broker_holds_the_process(
+    kafka_settings: Settings, topic_prefix: str, make_topic: Make
+) -> None:
+    await make_topic(Names(topic_prefix).clock)
+    health = Health("planner")
+    async with keep_broker_clock(kafka_settings, health) as clock:
+        await eventually(lambda: "LogAppendTime" in health.holds["clock"], "it says why", within_seconds=10)
+        assert health.holds["clock"].endswith("run `broadcast topics check`")
+        assert not clock.agrees()
