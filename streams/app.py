@@ -20,7 +20,7 @@ from broadcast.health import Health, WatchedLog
 from broadcast.kafka import clients
 from broadcast.kafka.batches import Record
 from broadcast.kafka.events import Event, Source
-from broadcast.kafka.sources import Sources
+from broadcast.kafka.sources import Sources, read_ends
 from broadcast.kafka.topics import wait_for_broker
 from broadcast.retry import Backoff
 from broadcast.settings import Settings
@@ -34,6 +34,9 @@ ALARM_SECONDS = 2.0
 
 WATCH_SECONDS = 1.0
 """How often lag is looked at: a stall counts from 15 s on."""
+
+ENDS_SECONDS = 4.0
+"""For the broker to tell the ends of logs; a broker that takes longer is as good as away."""
 
 Handle = Callable[[Event, Source], Awaitable[None]]
 """Does what an event asks and commits it with what it produced: `source.commit` or `source.transaction`, once.
@@ -173,17 +176,38 @@ class Stage:
         await self.sources.drop([TopicPartition(topic, partition) for topic, partition in revoked])
 
     async def _watch(self) -> None:
+        suspected: frozenset[TopicPartition] = frozenset()
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             if self.app.crashed and not self._broken.done():
                 self._broken.set_exception(
                     UnavailableError(f"Faust gave up: {self.app.crash_reason!r}; start it again")
                 )
-            if (partition := self.app.went_back()) is not None and not self._broken.done():
+            suspected = await self._look_for_loss(suspected)
+            self.health.behind(self.app.conf.id, self._lags())
+
+    async def _look_for_loss(self, suspected: frozenset[TopicPartition]) -> frozenset[TopicPartition]:
+        """End the stage if Kafka has lost events; the partitions that are to be looked at again.
+
+        `suspected` are those of the look before. A partition that stays behind may have been filled again meanwhile.
+        """
+        reread = self.app.went_back()
+        if not reread or self._broken.done():
+            return frozenset()
+        try:
+            async with asyncio.timeout(ENDS_SECONDS):
+                ends = await read_ends(self.settings, tuple(reread))
+        except clients.AWAY as error:
+            log.warning("ends_not_read", error=repr(error))
+            return suspected
+        reread = self.app.went_back()
+        for partition, offset in reread.items():
+            if ends.get(partition, offset + 1) <= offset or partition in suspected:
                 # It would read all of it again, and Faust would pass over it.
                 subject = f"{partition.topic}/{partition.partition}"
                 self._broken.set_exception(LostTailError(f"{subject} ends before what was read; starts anew", subject))
-            self.health.behind(self.app.conf.id, self._lags())
+                break
+        return frozenset(reread)
 
     def _lags(self) -> dict[str, int]:
         backlog = self.app.backlog(self._ends)

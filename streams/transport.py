@@ -9,7 +9,6 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -57,10 +56,6 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 class Consumer(driver.Consumer):
     """A consumer that never commits: Faust's own commits stop at the first gap that a transaction leaves."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._furthest: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
-
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -81,13 +76,14 @@ class Consumer(driver.Consumer):
             waiting[partition.topic] += max(0, end - position)
         return waiting
 
-    def went_back(self) -> TopicPartition | None:
-        """A partition of which less can be read than was read: Kafka has lost its end, and aiokafka begins anew."""
-        for partition, state, position in self._states():
-            if position < self._furthest.get(state, 0):
-                return partition
-            self._furthest[state] = position
-        return None
+    def went_back(self) -> dict[TopicPartition, int]:
+        """Partitions that are read again from before the last event that was read; the offset of that.
+
+        aiokafka begins anew where Kafka has lost the end, and Faust passes over what it has read. A seek of Faust's own
+        moves both, one after the other.
+        """
+        read = ((partition, position, self._read_offset.get(partition)) for partition, _, position in self._states())
+        return {partition: offset for partition, position, offset in read if offset is not None and position < offset}
 
     def _states(self) -> Iterator[tuple[TopicPartition, Any, int]]:
         # The consumer works in a thread of its own: what it knows may change between any two looks.
@@ -129,8 +125,8 @@ class App(faust.App):
         consumer: Consumer = self.consumer
         return consumer.backlog(ends)
 
-    def went_back(self) -> TopicPartition | None:
-        """A partition of which less can be read than was read."""
+    def went_back(self) -> dict[TopicPartition, int]:
+        """Partitions that are read again from before the last event that was read; the offset of that."""
         consumer: Consumer = self.consumer
         return consumer.went_back()
 

@@ -145,6 +145,17 @@ async def _check_log(settings: Settings, source: Source, *, rereads: bool) -> No
     )
 
 
+async def read_ends(settings: Settings, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+    """The offsets after the last committed records, asked of the broker at this moment."""
+    consumer = make_consumer(settings)
+    try:
+        await consumer.start()
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+        return ends
+    finally:
+        await consumer.stop()
+
+
 async def find_position(settings: Settings, group: str, partition: TopicPartition) -> int:
     """The committed offset of a group, 0 if it never committed; UnavailableError when the broker does not say.
 

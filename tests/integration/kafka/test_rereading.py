@@ -1,0 +1,67 @@
+"""A Faust stage that reads events again which Kafka still has."""
+
+import asyncio
+
+import pytest
+
+from broadcast.health import Health
+from broadcast.kafka.clients import make_producer
+from broadcast.kafka.events import Event, Source
+from broadcast.settings import Settings
+from streams.app import Stage
+from tests.support.waiting import eventually
+
+from .conftest import Make
+
+EVENTS = 5
+HELD = 3
+
+
+async def test_a_stage_that_goes_back_to_its_position_has_lost_nothing(
+    kafka_settings: Settings, make_topic: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Faust does after a rebalance, for instance when the process was frozen for longer than its session."""
+    topic = f"{kafka_settings.topic_prefix}in"
+    await make_topic(topic)
+    async with make_producer(kafka_settings) as producer:
+        for number in range(EVENTS):
+            await producer.send_and_wait(topic, b"%d" % number, partition=0)
+    monkeypatch.setattr("streams.app.WATCH_SECONDS", 0.05)
+    stage = Stage(kafka_settings, "trial", Health("trial"))
+    looks, done = 0, list[int]()
+    held, stop = asyncio.Event(), asyncio.Event()
+    went_back = stage.app.went_back
+
+    def count_looks() -> object:
+        nonlocal looks
+        looks += 1
+        return went_back()
+
+    async def handle(event: Event, source: Source) -> None:
+        if event.offset == HELD:
+            await held.wait()
+        await source.commit(event.offset)
+        done.append(event.offset)
+
+    async def some_looks() -> None:
+        reached = looks + 3
+        await eventually(lambda: looks >= reached or work.done())
+
+    monkeypatch.setattr(stage.app, "went_back", count_looks)
+    stage.add_agent(topic, handle)
+    work = asyncio.create_task(stage.run(stop))
+    try:
+        await eventually(lambda: len(done) == HELD and EVENTS - 1 in stage.app.consumer._read_offset.values())
+        await some_looks()
+        stage.app.consumer.stop_flow()
+        await stage.app.consumer.perform_seek()
+        await some_looks()
+        stage.app.consumer.resume_flow()
+        held.set()
+        await eventually(lambda: len(done) == EVENTS or work.done())
+        assert done == list(range(EVENTS))
+    finally:
+        held.set()
+        stop.set()
+        await asyncio.wait((work, asyncio.create_task(stage.app.stop())), timeout=10)
+    assert work.exception() is None
