@@ -201,7 +201,10 @@ async def run(settings: Settings, health: Health, stop: asyncio.Event) -> None:
     routes = load_routes(settings) if settings.routes_file is not None else ()
     others, outcomes = other_routes(routes), OutcomeWatch(settings, routes)
     recorder = Recorder(settings, health, others)
-    duties = {"recorder": lambda: recorder.work(stop), "sweep": lambda: sweep_forever(settings, others, outcomes)}
+    duties = {
+        "recorder": lambda: recorder.work(stop),
+        "sweep": lambda: sweep_forever(settings, others, outcomes, health),
+    }
     try:
         await run_duties(stop, duties, on_stop=recorder.wait_ended)
     finally:

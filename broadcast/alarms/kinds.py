@@ -16,6 +16,7 @@ ALERT_NOT_SENT = "alert_not_sent"
 PROCESS_SILENT = "process_silent"
 SUBMITTED_AFTER_COMPLETION = "submitted_after_completion"
 LOCK_HELD = "lock_held"
+SERVER_AWAY = "server_away"
 
 JOBS_FAILED = "jobs_failed"
 JOBS_DELETED_UNSENT = "jobs_deleted_unsent"
@@ -66,6 +67,7 @@ KINDS = (
     PROCESS_SILENT,
     SUBMITTED_AFTER_COMPLETION,
     LOCK_HELD,
+    SERVER_AWAY,
     *SENDER_KINDS,
 )
 

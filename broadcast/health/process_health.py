@@ -62,6 +62,7 @@ class Health:
     shows: list[Callable[[], None]] = field(default_factory=list)
     away_since: dict[str, float] = field(default_factory=dict)
     _outside: set[str] = field(default_factory=set, init=False)
+    _answered: set[str] = field(default_factory=set, init=False)
 
     def hold(self, name: str, reason: str, *, outside: bool = False) -> None:
         """Mark the process as not ready, for this reason, until `release(name)`.
@@ -117,7 +118,14 @@ class Health:
     def found(self, service: str) -> None:
         """Note that a server answers."""
         self.away_since.pop(service, None)
+        self._answered.add(service)
         metrics.server_away.labels(self.stage, service).set(0)
+
+    def away_seconds(self, service: str) -> float | None:
+        """For how long a server has not answered; 0 while it does, None before it was asked."""
+        if service in self.away_since:
+            return self.now() - self.away_since[service]
+        return 0.0 if service in self._answered else None
 
     def moving(self) -> bool:
         """False when there is lag and no commit for `stall_seconds`."""

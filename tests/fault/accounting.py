@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from broadcast.alarms import LOCK_HELD, PROCESS_SILENT
+from broadcast.alarms import LOCK_HELD, PROCESS_SILENT, SERVER_AWAY
 from broadcast.audit import UnknownAlertError, rebuild_check, summary, verify
 from broadcast.audit.codes import CODE_OF_OUTCOME
 from broadcast.clock import monotonic
@@ -20,7 +20,7 @@ STALL_SECONDS = 45.0
 """Nothing changed for so long: whoever is left is lost. Above a session and a supervisor's longest pause."""
 POLL_SECONDS = 0.2
 SHOWN = 5
-OF_FAULTS = (PROCESS_SILENT, LOCK_HELD)
+OF_FAULTS = (PROCESS_SILENT, LOCK_HELD, SERVER_AWAY)
 """What a test that kills or freezes a process brings about; the test of frozen processes looks at these."""
 
 

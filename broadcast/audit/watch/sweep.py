@@ -29,12 +29,14 @@ from broadcast.audit.watch.finishing import finish_alerts
 from broadcast.audit.watch.lag import work_left
 from broadcast.audit.watch.lock_waits import LockWaits, alarm_lock_waits
 from broadcast.audit.watch.outcome_alarms import LOOK_SECONDS, OutcomeWatch, forget_old
+from broadcast.audit.watch.servers_away import alarm_kafka_away
 from broadcast.audit.watch.silent_processes import Silence, alarm_silent_processes
 from broadcast.audit.watch.unmatched_receipts import alarm_unmatched, show_unmatched
 from broadcast.clock import monotonic
 from broadcast.database.leases import LeaseRow
 from broadcast.database.pool import AWAY, wait_for_database
 from broadcast.deadletters.open_letters import OpenLetters
+from broadcast.health import Health
 from broadcast.retry import Backoff
 from broadcast.settings import Settings
 
@@ -73,6 +75,7 @@ class Sweep:
     others: OtherRoutes
     letters: OpenLetters
     outcomes: OutcomeWatch
+    health: Health
     # While nobody swept nothing may have been recorded either: what did not change then says nothing.
     queued_since: QueuedSince = field(default_factory=QueuedSince)
     upkeep: Upkeep = field(default_factory=Upkeep)
@@ -111,6 +114,10 @@ STEPS: Final = (
     Step("alerts", lambda sweep: finish_alerts(sweep.connection, sweep.now)),
     Step("locks", lambda sweep: alarm_lock_waits(sweep.connection, sweep.lock_waits)),
     Step("processes", lambda sweep: alarm_silent_processes(sweep.connection, sweep.silence)),
+    Step(
+        "servers",
+        lambda sweep: alarm_kafka_away(sweep.connection, sweep.now, sweep.health, sweep.settings.kafka_bootstrap),
+    ),
     Step("alarms", lambda sweep: show_alarms(sweep.connection)),
     Step("outcomes", lambda sweep: sweep.outcomes.look(sweep.connection, sweep.now), LOOK_SECONDS),
     Step("outcome counts", lambda sweep: forget_old(sweep.connection, sweep.now), SLOW_SECONDS),
@@ -134,15 +141,18 @@ STEPS: Final = (
 """In the order of a sweep; what people wait for comes first."""
 
 
-async def sweep_forever(settings: Settings, others: OtherRoutes, outcomes: OutcomeWatch) -> None:
-    """Sweep once a second until cancelled; the database is waited for, another recorder's sweep too."""
+async def sweep_forever(settings: Settings, others: OtherRoutes, outcomes: OutcomeWatch, health: Health) -> None:
+    """Sweep once a second until cancelled; the database is waited for, another recorder's sweep too.
+
+    `health` knows since when Kafka has not answered this process.
+    """
     letters = OpenLetters(settings)
     lease = LeaseRow(LEASE, "recorder", settings)
     pause = Backoff(first_seconds=SWEEP_SECONDS)
     while True:
         connection = await wait_for_database("sweep", lambda: open_session(settings))
         try:
-            await _sweep_on(Sweep(settings, connection, others, letters, outcomes), lease, pause)
+            await _sweep_on(Sweep(settings, connection, others, letters, outcomes, health), lease, pause)
         except AWAY as error:
             log.warning("sweep_interrupted", error=repr(error))
             await pause.sleep()
@@ -174,7 +184,7 @@ async def _sweep_on(sweep: Sweep, lease: LeaseRow, pause: Backoff) -> None:
         if (taken or before) and not held:
             log.warning("lease_lost", name=lease.name)
             metrics.remove_shared()
-            sweep = Sweep(sweep.settings, sweep.connection, sweep.others, sweep.letters, sweep.outcomes)
+            sweep = Sweep(sweep.settings, sweep.connection, sweep.others, sweep.letters, sweep.outcomes, sweep.health)
         before = held
         pause.reset()
         await asyncio.sleep(SWEEP_SECONDS)
@@ -203,7 +213,8 @@ async def sweep(
 ) -> None:
     """The steps of one sweep at the instant `now`, without Kafka; with `full` those of once a minute too."""
     settings = Settings()
-    work = Sweep(settings, connection, others or {}, OpenLetters(settings), OutcomeWatch(settings, ()), now=now)
+    letters, outcomes = OpenLetters(settings), OutcomeWatch(settings, ())
+    work = Sweep(settings, connection, others or {}, letters, outcomes, Health("recorder"), now=now)
     for step in STEPS:
         if not step.asks_kafka and (full or not step.every_seconds):
             await step.work(work)

@@ -18,12 +18,14 @@ from broadcast.alarms import (
     PROCESS_SILENT,
     RECEIPTS_UNMATCHED,
     ROUTES_REFUSED,
+    SERVER_AWAY,
 )
 
 OF_STAGES: Final = frozenset(
     {
         PROCESS_SILENT,
         LOCK_HELD,
+        SERVER_AWAY,
         LOST_TAIL,
         LOST_RECORDS,
         CONTROL_FULL,

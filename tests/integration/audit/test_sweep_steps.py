@@ -15,6 +15,7 @@ from broadcast.audit.receipts.unmatched import find_unmatched
 from broadcast.audit.watch import sweep as sweep_module
 from broadcast.audit.watch.outcome_alarms import OutcomeWatch
 from broadcast.audit.watch.sweep import Step, Sweep, sweep, sweep_forever
+from broadcast.health import Health
 from broadcast.settings import Settings
 from schemas.receipt import Receipt, ReceiptState
 from schemas.status import Outcome, Status
@@ -33,7 +34,7 @@ SELECT n, n, 1, 0, 2, now() - $2::text::interval, 1 FROM generate_series(1, $1) 
 
 @asynccontextmanager
 async def sweeping(settings: Settings) -> AsyncIterator[None]:
-    task = asyncio.create_task(sweep_forever(settings, {}, OutcomeWatch(settings, ())))
+    task = asyncio.create_task(sweep_forever(settings, {}, OutcomeWatch(settings, ()), Health("recorder")))
     try:
         yield
     finally:
