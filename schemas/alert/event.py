@@ -59,6 +59,11 @@ class AlertEvent(BaseModel):
     def _check_alert(self) -> Self:
         if self.event is AlertAction.SUBMITTED and self.alert is None:
             raise broken("event", "a submitted event needs the alert")
+        if self.event is AlertAction.SUBMITTED and self.alert is not None:
+            # Under the id of another alert it would be taken for that one; under its own that one could never come.
+            own = alert_id_of(self.alert)
+            if self.alert_id != own:
+                raise broken("event", f"alert_id is {self.alert_id}, and this alert's is {own}: leave alert_id out")
         return self
 
 

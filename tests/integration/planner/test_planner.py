@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
@@ -363,6 +363,26 @@ async def test_poison_becomes_a_dead_letter_and_the_stream_goes_on(stage: Contro
     assert poison.startswith(letter.value)
     assert letter.truncated is (letter.value != poison)
     assert letter.error
+
+
+@pytest.mark.parametrize("of_another", [True, False], ids=["the id of another alert", "an id of no alert"])
+async def test_an_alert_under_a_foreign_id_is_a_dead_letter_and_stands_in_nobodys_way(
+    stage: Control, of_another: bool
+) -> None:
+    first, second = alert_content(["riverside"]), alert_content(["riverside"])
+    foreign = id_of(first) if of_another else uuid4()
+    forged = {"event": "submitted", "alert_id": str(foreign), "alert": second, "actor": "kafka"}
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", first)
+        await stage.state(id_of(first), "expanding")
+        await stage.put("alerts.v1", forged, second)
+        await stage.state(id_of(second), "expanding")
+        (record,) = await stage.until(lambda: stage.read("deadletters.v1"))
+    letter = msgspec.json.decode(record.value, type=DeadLetter)
+    assert (letter.offset, letter.stage) == (1, "planner")
+    assert f"alert_id is {foreign}, and this alert's is {id_of(second)}: leave alert_id out" in letter.error
+    assert await stage.connection.fetchval("SELECT count(*) FROM alarms") == 0
+    assert await stage.events(id_of(first)) == ["planned", "submitted"]
 
 
 async def test_a_record_whose_timestamp_is_no_instant_is_an_alert_like_another(stage: Control) -> None:
