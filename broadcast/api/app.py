@@ -15,15 +15,11 @@ from broadcast.api.connections import ConnectionLimits, RequestsInWork
 from broadcast.api.routes import alarms, alerts, audit, groups, trial_messages
 from broadcast.api.routes.query_parameters import refuse_unknown_parameters
 from broadcast.api.services import Services
-from broadcast.clock import monotonic
-from broadcast.health.http_server import Answer, answer_probe
+from broadcast.health.http_server import Probes
 
 DESCRIPTION = """Publish an alert, reach every recipient by SMS, prove it.
 
 Errors are problem documents (RFC 9457). Every answer carries `X-Request-Id`."""
-
-METRICS_SECONDS = 1.0
-"""So long the same metrics are given: writing them is the most that anybody without a key can ask for."""
 
 
 def make_app(
@@ -46,23 +42,18 @@ def make_app(
     app.add_middleware(Access, services=services, in_work=RequestsInWork(limits), body_seconds=body_seconds)
     for router in (alarms.router, alerts.router, audit.router, groups.router, trial_messages.router):
         app.include_router(router, dependencies=[Depends(refuse_unknown_parameters)])
+    probes = Probes(services.health)
     for path in ("/healthz", "/readyz", "/metrics"):
-        app.add_api_route(path, _probe(services, path), methods=["GET"], tags=["operations"], response_class=Response)
+        app.add_api_route(path, _probe(probes, path), methods=["GET"], tags=["operations"], response_class=Response)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     _answer_document(app)
     return app
 
 
-def _probe(services: Services, path: str) -> Any:
-    answer: Answer | None = None
-    until = float("-inf")
-
+def _probe(probes: Probes, path: str) -> Any:
     async def probe() -> Response:
-        nonlocal answer, until
-        if answer is None or path != "/metrics" or monotonic() >= until:
-            answer = answer_probe(services.health, path)
-            until = monotonic() + METRICS_SECONDS
-        assert answer is not None  # noqa: S101 (the paths are those of answer_probe)
+        answer = probes.answer(path)
+        assert answer is not None  # noqa: S101 (the paths are those of Probes)
         status, content_type, body = answer
         return Response(body, int(status), {"Cache-Control": "no-store", "Content-Type": content_type})
 

@@ -6,11 +6,13 @@ HTTP/1.1 by hand: three GET paths without a body need no framework, and every st
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
+from typing import Final
 
 from broadcast import metrics
+from broadcast.clock import monotonic
 from broadcast.errors import SettingsError
 from broadcast.health import Health
 
@@ -24,6 +26,9 @@ REQUEST_BYTES_MAX = 16_384
 
 CONNECTIONS_MAX = 64
 """One more closes the oldest: who asks nothing must not use up the file descriptors of a stage."""
+
+METRICS_SECONDS = 1.0
+"""So long the same metrics are given: writing them is the most that anybody without a key can ask for."""
 
 Answer = tuple[HTTPStatus, str, bytes]
 
@@ -46,6 +51,26 @@ def answer_probe(health: Health, path: str) -> Answer | None:
             return None
 
 
+class Probes:
+    """Answers the probes of one process; metrics are written at most once in `METRICS_SECONDS`, whoever asks."""
+
+    def __init__(self, health: Health, *, clock: Callable[[], float] = monotonic) -> None:
+        self._health: Final = health
+        self._clock: Final = clock
+        self._metrics: Answer | None = None
+        self._until = float("-inf")
+
+    def answer(self, path: str) -> Answer | None:
+        """As `answer_probe`."""
+        if path != "/metrics":
+            return answer_probe(self._health, path)
+        now = self._clock()
+        if self._metrics is None or now >= self._until:
+            self._metrics = answer_probe(self._health, path)
+            self._until = now + METRICS_SECONDS
+        return self._metrics
+
+
 @asynccontextmanager
 async def serve(health: Health, host: str, port: int) -> AsyncIterator[int]:
     """Serve while the context is open; gives the port that was bound (port 0: a free one).
@@ -53,6 +78,7 @@ async def serve(health: Health, host: str, port: int) -> AsyncIterator[int]:
     SettingsError where the address cannot be used.
     """
     open_writers: dict[asyncio.StreamWriter, None] = {}
+    probes = Probes(health)
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(open_writers) >= CONNECTIONS_MAX:
@@ -63,7 +89,7 @@ async def serve(health: Health, host: str, port: int) -> AsyncIterator[int]:
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(_reply(health, head))
+                writer.write(_reply(probes, head))
                 await writer.drain()
         except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass
@@ -87,12 +113,12 @@ async def serve(health: Health, host: str, port: int) -> AsyncIterator[int]:
             await asyncio.wait_for(server.wait_closed(), CLOSE_SECONDS)
 
 
-def _reply(health: Health, head: bytes) -> bytes:
+def _reply(probes: Probes, head: bytes) -> bytes:
     method, _, rest = head.partition(b" ")
     path = rest.partition(b" ")[0].partition(b"?")[0].decode("latin-1")
     answer: Answer = HTTPStatus.METHOD_NOT_ALLOWED, "text/plain", b"only GET\n"
     if method in (b"GET", b"HEAD"):
-        answer = answer_probe(health, path) or (HTTPStatus.NOT_FOUND, "text/plain", b"/healthz /readyz /metrics\n")
+        answer = probes.answer(path) or (HTTPStatus.NOT_FOUND, "text/plain", b"/healthz /readyz /metrics\n")
     status, content_type, body = answer
     lines = (
         f"HTTP/1.1 {status.value} {status.phrase}",

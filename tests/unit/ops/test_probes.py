@@ -5,9 +5,11 @@ import json
 from contextlib import suppress
 from http import HTTPStatus
 
+import pytest
+
 from broadcast import metrics
-from broadcast.health import Health
-from broadcast.health.http_server import CONNECTIONS_MAX, _reply, answer_probe, serve
+from broadcast.health import Health, http_server
+from broadcast.health.http_server import CONNECTIONS_MAX, METRICS_SECONDS, Probes, _reply, answer_probe, serve
 
 
 def ask(health: Health, path: str) -> tuple[HTTPStatus, dict[str, object]]:
@@ -118,15 +120,15 @@ def test_metrics_are_prometheus_text() -> None:
 
 
 def test_replies_name_length_and_close() -> None:
-    health = Health("api")
-    head, _, body = _reply(health, b"GET /healthz?x=1 HTTP/1.1\r\nHost: a\r\n\r\n").partition(b"\r\n\r\n")
+    probes = Probes(Health("api"))
+    head, _, body = _reply(probes, b"GET /healthz?x=1 HTTP/1.1\r\nHost: a\r\n\r\n").partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert f"Content-Length: {len(body)}".encode() in head
     assert b"Connection: close" in head
-    assert _reply(health, b"HEAD /healthz HTTP/1.1\r\n\r\n").endswith(b"\r\n\r\n")
-    assert _reply(health, b"GET /etc/passwd HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 404 ")
-    assert _reply(health, b"POST /healthz HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 405 ")
-    assert _reply(health, b"\x00\xff\r\n\r\n").startswith(b"HTTP/1.1 405 ")
+    assert _reply(probes, b"HEAD /healthz HTTP/1.1\r\n\r\n").endswith(b"\r\n\r\n")
+    assert _reply(probes, b"GET /etc/passwd HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 404 ")
+    assert _reply(probes, b"POST /healthz HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 405 ")
+    assert _reply(probes, b"\x00\xff\r\n\r\n").startswith(b"HTTP/1.1 405 ")
 
 
 async def test_a_probe_is_answered_while_others_ask_nothing() -> None:
@@ -140,3 +142,37 @@ async def test_a_probe_is_answered_while_others_ask_nothing() -> None:
             assert await oldest.read() == b""
         for _, each in [*opened, (reader, writer)]:
             each.close()
+
+
+async def test_metrics_are_written_once_a_second_whoever_asks_and_readiness_each_time() -> None:
+    now, shown = 100.0, 0
+    health = Health("planner")
+
+    def show() -> None:
+        nonlocal shown
+        shown += 1
+
+    health.shows.append(show)
+    probes = Probes(health, clock=lambda: now)
+    first = probes.answer("/metrics")
+    assert [probes.answer("/metrics") for _ in range(50)] == [first] * 50
+    assert shown == 1
+    ready = probes.answer("/readyz")
+    health.release("start")
+    assert probes.answer("/readyz") != ready
+    now += METRICS_SECONDS
+    probes.answer("/metrics")
+    assert shown == 2
+
+
+async def test_the_port_of_a_stage_gives_the_same_metrics_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    health, shown = Health("planner"), list[None]()
+    monkeypatch.setattr(http_server, "METRICS_SECONDS", 60.0)
+    health.shows.append(lambda: shown.append(None))
+    async with serve(health, "127.0.0.1", 0) as port:
+        for _ in range(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /metrics HTTP/1.1\r\n\r\n")
+            assert (await reader.read()).startswith(b"HTTP/1.1 200")
+            writer.close()
+    assert len(shown) == 1
