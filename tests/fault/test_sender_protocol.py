@@ -111,6 +111,7 @@ async def test_a_frozen_sender_whose_partitions_moved_ends_itself_when_it_wakes(
     await start(route, "b")
     found = await route.wait_for(recipients, alert, timeout_seconds=90)
     before = (await route.simulator.stats())["submits"]
+    recorded = len(await route.statuses())
     first.send(signal.SIGCONT)
     assert await first.end() in {LEASE_EXIT_CODE, FENCED_EXIT_CODE}
 
@@ -118,6 +119,7 @@ async def test_a_frozen_sender_whose_partitions_moved_ends_itself_when_it_wakes(
         return bool((await route.simulator.stats())["submits"] == before)
 
     await remains(nothing_written, "it wrote nothing after it woke", for_seconds=1)
+    assert len(await route.statuses()) == recorded, "it committed the answers that had waited for it"
     await route.check(found, doubled_at_most=IN_DOUBT)
 
 
