@@ -11,7 +11,7 @@ from broadcast.clock import monotonic
 from schemas.alert import Alert
 from schemas.lane import LANES, Lane
 from tests.fault import report
-from tests.fault.accounting import draw_up, wait_final
+from tests.fault.accounting import wait_final
 from tests.fault.system import IN_DOUBT_LIMIT, SystemUnderTest
 
 OTHERS = ("planner", "expander", "recorder", "api")
@@ -129,7 +129,6 @@ async def kill_in_a_broadcast(
     await kills.finish()
 
     await wait_final(system, kills.alerts, budget_seconds=budget_seconds)
-    account = await draw_up(system, kills.alerts)
     allowed = IN_DOUBT_LIMIT * kills.killed["sender"]
     entry = report.Entry(
         test=name,
@@ -141,8 +140,7 @@ async def kill_in_a_broadcast(
         note=" ".join(f"{stage} {kills.hit[stage]}/{kills.killed[stage]}" for stage in EVERYONE),
         long=long,
     )
-    report.add(entry, account)
-    account.check(duplicates_at_most=allowed)
+    account = await report.conclude(system, kills.alerts, entry)
     assert kills.hit.total() >= hits_at_least, f"only {dict(kills.hit)} of {dict(kills.killed)} kills met work"
     assert kills.hit["sender"] > 0
     assert account.audience == recipients

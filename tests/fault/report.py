@@ -1,13 +1,16 @@
 """The report of the fault tests: one line a test, a table at the end, JSON for the long form."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 from bench import fault_page
 from bench.machine import describe_machine
-from tests.fault.accounting import Account
+from tests.fault.accounting import Account, draw_up
+from tests.fault.system import SystemUnderTest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,27 @@ def add(entry: Entry, account: Account | None = None) -> None:
         entry = Entry(**(asdict(entry) | counts))
     entries.append(entry)
     print("\nfault " + json.dumps({name: value for name, value in asdict(entry).items() if value not in ("", None)}))
+
+
+async def conclude(
+    system: SystemUnderTest,
+    alerts: Sequence[UUID],
+    entry: Entry,
+    *,
+    expected_alarms: Collection[str] = (),
+    marks_at_most: int | None = None,
+    unknown_allowed: bool = False,
+) -> Account:
+    """Draw up the account of these alerts, put it on the report with the entry, and check it.
+
+    It fails with more duplicates than the entry allows; the other bounds are those of `Account.check`.
+    """
+    account = await draw_up(system, alerts, expected_alarms=expected_alarms)
+    if account.unknown:
+        entry = replace(entry, note=f"{entry.note}; {len(account.unknown)} unknown".removeprefix("; "))
+    add(entry, account)
+    account.check(duplicates_at_most=entry.allowed, marks_at_most=marks_at_most, unknown_allowed=unknown_allowed)
+    return account
 
 
 def table() -> list[str]:

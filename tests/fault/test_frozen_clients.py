@@ -12,7 +12,7 @@ from broadcast.clock import monotonic
 from broadcast.embedded.processes.child import Process
 from schemas.lane import Lane
 from tests.fault import report
-from tests.fault.accounting import draw_up, wait_final
+from tests.fault.accounting import wait_final
 from tests.fault.holding import ask, has_audience, is_completed, locked
 from tests.fault.system import COMMON, FAST, SLOW, SystemUnderTest
 from tests.support.waiting import eventually
@@ -58,7 +58,6 @@ async def test_a_client_that_freezes_with_the_row_of_an_alert_stops_nobody(syste
         client.terminate()
     await system.pace(FAST)
     await wait_final(system, [first, other], budget_seconds=60)
-    account = await draw_up(system, [other])  # the first one was cancelled
     entry = report.Entry(
         test="frozen: client with the row of an alert",
         kills=1,
@@ -66,8 +65,7 @@ async def test_a_client_that_freezes_with_the_row_of_an_alert_stops_nobody(syste
         seconds=monotonic() - began_at,
         note=f"another alert completed after {done:.1f} s",
     )
-    report.add(entry, account)
-    account.check()
+    await report.conclude(system, [other], entry)  # the first one was cancelled
 
 
 @pytest.mark.long
@@ -99,7 +97,6 @@ async def test_an_import_that_freezes_with_its_locks_stops_nobody(system: System
         rows = await connection.fetch("SELECT external_id FROM recipients WHERE external_id LIKE 'I%'")
     assert len(rows) == 10, "an import that failed has left people"
     await wait_final(system, [other], budget_seconds=60)
-    account = await draw_up(system, [other])
     entry = report.Entry(
         test="frozen: import with its locks",
         kills=1,
@@ -107,8 +104,7 @@ async def test_an_import_that_freezes_with_its_locks_stops_nobody(system: System
         seconds=monotonic() - began_at,
         note=f"another alert completed after {done:.1f} s, another import after {imported:.1f} s; held {tables}",
     )
-    report.add(entry, account)
-    account.check()
+    await report.conclude(system, [other], entry)
 
 
 def importing(system: SystemUnderTest, name: str, begin: int, count: int) -> Process:

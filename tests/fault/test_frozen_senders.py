@@ -11,7 +11,7 @@ from broadcast.embedded.processes.child import Process
 from broadcast.errors import FENCED_EXIT_CODE, LEASE_EXIT_CODE
 from schemas.lane import Lane
 from tests.fault import report
-from tests.fault.accounting import draw_up, wait_final
+from tests.fault.accounting import wait_final
 from tests.fault.system import COMMON, FAST, IN_DOUBT_LIMIT, SLOW, SystemUnderTest
 
 AUDIENCE = 6_000
@@ -65,7 +65,6 @@ async def test_frozen_sender_ends_itself_when_woken(system: SystemUnderTest, rep
     await system.pace(FAST)
     await wait_final(system, [alert], budget_seconds=60)
     # Alerts of a scene before, whose numbers the simulator refuses, may be told meanwhile.
-    account = await draw_up(system, [alert], expected_alarms={ALERT_FAILING})
     entry = report.Entry(
         test=f"sender frozen, {'replaced' if replaced else 'alone'}",
         kills=1,
@@ -74,8 +73,7 @@ async def test_frozen_sender_ends_itself_when_woken(system: SystemUnderTest, rep
         seconds=monotonic() - began_at,
         note=f"ended itself with code {code}",
     )
-    report.add(entry, account)
-    account.check(duplicates_at_most=IN_DOUBT_LIMIT)
+    await report.conclude(system, [alert], entry, expected_alarms={ALERT_FAILING})
 
 
 async def wake(victim: Process) -> int:

@@ -9,7 +9,7 @@ import pytest
 from broadcast.clock import monotonic
 from schemas.lane import Lane
 from tests.fault import report
-from tests.fault.accounting import draw_up, wait_final
+from tests.fault.accounting import wait_final
 from tests.fault.kills import EVERYONE, kill_in_a_broadcast, order_of
 from tests.fault.system import COMMON, FAST, SLOW, SystemUnderTest
 
@@ -64,11 +64,9 @@ async def test_clean_restarts_double_and_mark_nothing(system: SystemUnderTest, s
     for produced in await asyncio.gather(*publishing):
         alerts += produced
     await wait_final(system, alerts, budget_seconds=60)
-    account = await draw_up(system, alerts)
     entry = report.Entry(
         test="clean restarts", kills=len(EVERYONE), hits=hits, seconds=monotonic() - began_at, seed=seed
     )
-    report.add(entry, account)
-    account.check(marks_at_most=0)
+    await report.conclude(system, alerts, entry, marks_at_most=0)
     assert (await system.simulator("/stats"))["duplicates"] == 0
     assert hits >= 3, f"{hits} of {len(EVERYONE)} restarts met unfinished work"

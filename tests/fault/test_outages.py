@@ -11,7 +11,7 @@ from broadcast.clock import monotonic
 from schemas.alert import write_alert
 from schemas.lane import Lane
 from tests.fault import report
-from tests.fault.accounting import draw_up, wait_final
+from tests.fault.accounting import wait_final
 from tests.fault.system import COMMON, FAST, IN_DOUBT_LIMIT, SLOW, WINDOW, SystemUnderTest
 
 AUDIENCE = 4_000
@@ -56,15 +56,13 @@ async def test_simulator_gone_for_ten_seconds(system: SystemUnderTest) -> None:
     resumed_in = await system.until("submits after the simulator is back", resumed, budget_seconds=RESUME_SECONDS)
     await system.pace(FAST)
     await wait_final(system, [alert], budget_seconds=60)
-    account = await draw_up(system, [alert], expected_alarms={BIND_DOWN})
     entry = report.Entry(
         test="simulator gone 10 s",
         allowed=WINDOW,
         seconds=monotonic() - began_at,
         note=f"resumed in {resumed_in:.1f} s",
     )
-    report.add(entry, account)
-    account.check(duplicates_at_most=WINDOW)
+    await report.conclude(system, [alert], entry, expected_alarms={BIND_DOWN})
 
     async def alarm_ended() -> bool:
         async with system.database() as connection:
@@ -98,7 +96,6 @@ async def test_postgres_killed_and_restarted(system: SystemUnderTest) -> None:
     resumed_in = monotonic() - back_at
     await system.pace(FAST)
     await wait_final(system, alerts, budget_seconds=60)
-    account = await draw_up(system, alerts)
     entry = report.Entry(
         test="PostgreSQL killed",
         kills=1,
@@ -106,8 +103,7 @@ async def test_postgres_killed_and_restarted(system: SystemUnderTest) -> None:
         seconds=monotonic() - began_at,
         note=f"{while_away} submits and {len(alerts) - 1} publications meanwhile, resumed in {resumed_in:.1f} s",
     )
-    report.add(entry, account)
-    account.check(marks_at_most=0)
+    await report.conclude(system, alerts, entry, marks_at_most=0)
     assert while_away > 0, "the sender stood still without PostgreSQL"
 
 
@@ -138,7 +134,6 @@ async def test_kafka_killed_and_restarted(system: SystemUnderTest) -> None:
     all_in = monotonic() - back_at
     await system.pace(FAST)
     await wait_final(system, alerts, budget_seconds=60)
-    account = await draw_up(system, alerts)
     ends = system.stack.stage("sender").restarts - restarts
     entry = report.Entry(
         test="Apache Kafka killed",
@@ -148,8 +143,7 @@ async def test_kafka_killed_and_restarted(system: SystemUnderTest) -> None:
         seconds=monotonic() - began_at,
         note=f"sending again in {sending_in:.1f} s, everything in {all_in:.1f} s, the sender ended {ends} times",
     )
-    report.add(entry, account)
-    account.check(duplicates_at_most=IN_DOUBT_LIMIT * ends)
+    await report.conclude(system, alerts, entry)
 
 
 async def has_audience(system: SystemUnderTest, alerts: list[UUID]) -> bool:

@@ -71,10 +71,8 @@ async def test_poison_on_every_topic_becomes_dead_letters(system: SystemUnderTes
 
     await system.until(f"{wanted.total()} dead letters", complete, budget_seconds=LETTERS_SECONDS)
     found = await letters(system) - before
-    account = await draw_up(system, alerts)
     entry = report.Entry(test="poison", seconds=monotonic() - began_at, note=f"{found.total()} dead letters")
-    report.add(entry, account)
-    account.check(marks_at_most=0)
+    await report.conclude(system, alerts, entry, marks_at_most=0)
     missing, surplus = wanted - found, found - wanted
     assert not missing, f"{missing.total()} of {wanted.total()} are missing: {sorted(missing)[:5]}"
     assert not surplus, f"{surplus.total()} too many: {sorted(surplus)[:5]}"
@@ -170,14 +168,12 @@ async def test_receipts_early_twice_and_for_unknown_ids(system: SystemUnderTest)
 
     await system.until("every receipt is recorded", recorded, budget_seconds=20)
     unknown = await parked(system) - parked_before
-    account = await draw_up(system, [alert])
     entry = report.Entry(
         test="receipts early, twice, unknown",
         seconds=monotonic() - began_at,
         note=f"{surplus} receipts more than messages, {unknown} of unknown ids",
     )
-    report.add(entry, account)
-    account.check(marks_at_most=0)
+    await report.conclude(system, [alert], entry, marks_at_most=0)
     assert states == {"delivered": AUDIENCE}
     assert surplus > AUDIENCE * 0.4
     assert 0 < unknown < surplus

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -16,7 +17,7 @@ BUDGETS = {"timeout", "command_timeout", "timeout_seconds", "budget_seconds", "c
 OTHERS = ("broadcast/embedded", "broadcast/smsc", "broadcast/cli", "broadcast/smpp")
 """The stack on one machine, the simulator, commands, and the timers of SMPP, which have a page of their own."""
 
-ROWS = {match["name"]: (match["budget"], match["unit"]) for match in ROW.finditer(PAGE.read_text(encoding="utf-8"))}
+ROWS = [match.groupdict() for match in ROW.finditer(PAGE.read_text(encoding="utf-8"))]
 
 
 def value_of(name: str) -> object:
@@ -24,11 +25,15 @@ def value_of(name: str) -> object:
     return getattr(importlib.import_module(module), constant)
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_a_budget_on_the_page_is_the_one_in_the_code(name: str) -> None:
-    budget, unit = ROWS[name]
-    assert name.endswith("_MS") == (unit == "ms")
-    assert value_of(name) == float(budget)
+@pytest.mark.parametrize("row", [pytest.param(row, id=f"{row['name']}: {row['what']}") for row in ROWS])
+def test_a_budget_on_the_page_is_the_one_in_the_code(row: dict[str, str]) -> None:
+    assert row["name"].endswith("_MS") == (row["unit"] == "ms")
+    assert value_of(row["name"]) == float(row["budget"])
+
+
+def test_no_wait_stands_on_the_page_twice() -> None:
+    waits = Counter((row["what"], row["name"]) for row in ROWS)
+    assert [wait for wait, times in waits.items() if times > 1] == []
 
 
 def budgets(tree: ast.AST) -> Iterator[tuple[int, ast.expr]]:
@@ -46,7 +51,7 @@ def budgets(tree: ast.AST) -> Iterator[tuple[int, ast.expr]]:
 
 
 def test_each_budget_of_a_wait_has_a_name_that_stands_on_the_page() -> None:
-    names = {name.rpartition(".")[2] for name in ROWS}
+    names = {row["name"].rpartition(".")[2] for row in ROWS}
     missing = []
     for path, tree in read_sources("broadcast", "streams"):
         if str(path).startswith(OTHERS):
