@@ -6,19 +6,51 @@ import os
 import re
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import psutil
 
 ROOT = Path(__file__).parents[2]
 MARK = "TOCSIN_TEST_RUN"
 """In the environment of everything that a run starts, however deep."""
 COMMAND_SECONDS = 60.0
+UP_SECONDS = 90.0
+"""From the start of a stack until it has printed what is waited for."""
+TOLD_SECONDS = 60.0
+"""Until an operator is told."""
 GONE_SECONDS = 20.0
+
+ROUTE = """
+[[routes]]
+name = "{name}"
+prefixes = ["{prefix}"]
+{of_route}
+[[routes.accounts]]
+name = "{account}"
+host = "127.0.0.1"
+port = {port}
+system_id = "tocsin"
+simulated = true
+{of_account}
+"""
+
+
+def route_text(
+    port: int,
+    *,
+    name: str = "simulated",
+    prefix: str = "+",
+    account: str = "operator",
+    of_route: str = "",
+    of_account: str = "",
+) -> str:
+    """A route of a routes file whose one account is the simulator on a port; more lines of the route and of it."""
+    return ROUTE.format(name=name, prefix=prefix, account=account, port=port, of_route=of_route, of_account=of_account)
 
 
 class Person:
@@ -97,6 +129,38 @@ class Person:
         for left in self.processes():
             with suppress(psutil.NoSuchProcess):
                 left.kill()
+
+
+class Printed:
+    """What a running command prints on one of its streams, line by line."""
+
+    def __init__(self, stream: asyncio.StreamReader | None) -> None:
+        assert stream is not None
+        self._stream = stream
+        self.lines: list[str] = []
+
+    async def until(self, wanted: Callable[[str], bool]) -> str:
+        """The first new line that is wanted."""
+        async with asyncio.timeout(UP_SECONDS):
+            while True:
+                line = (await self._stream.readline()).decode()
+                assert line, f"it has ended: {self.lines}"
+                self.lines.append(line)
+                if wanted(line):
+                    return line
+
+    async def until_said(self, words: str) -> None:
+        """Wait for these words, unless they were printed before."""
+        if not any(words in line for line in self.lines):
+            await self.until(lambda line: words in line)
+
+
+async def sender_report(printed: Printed) -> tuple[int, dict[str, Any]]:
+    """Status and body of the sender's `/readyz`, at the address that `up` has printed."""
+    [url] = [line.split()[1] for line in printed.lines if line.endswith("/metrics (sender)\n")]
+    async with httpx.AsyncClient() as http:
+        answer = await http.get(url.replace("/metrics", "/readyz"))
+        return answer.status_code, answer.json()
 
 
 def names_of(paths: Iterable[Path]) -> list[str]:

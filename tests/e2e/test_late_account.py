@@ -11,40 +11,23 @@ from typing import Any
 import pytest
 
 from broadcast.cap import read_cap, write_cap
-from tests.e2e.commands import ROOT, Person
-from tests.e2e.test_unbound_account import TOLD_SECONDS, Printed, sender_report
+from tests.e2e.commands import ROOT, TOLD_SECONDS, Person, Printed, route_text, sender_report
 from tests.support.sender_setup import start_simulator
 from tests.support.waiting import found_first
 
 PEOPLE = {"+4915007": 60, "+4915008": 20}
 """Recipients by the prefix of their route."""
-ROUTES = """
-[[routes]]
-name = "slowly"
-prefixes = ["+4915007"]
-delays_seconds = [5, 30]
+DELAYS = "delays_seconds = [5, 30]"
 
-[[routes.accounts]]
-name = "slow-1"
-host = "127.0.0.1"
-port = {slow}
-system_id = "tocsin"
-simulated = true
-response_timeout_seconds = {seconds}
 
-[[routes]]
-name = "silently"
-prefixes = ["+4915008"]
-delays_seconds = [5, 30]
-
-[[routes.accounts]]
-name = "mute-1"
-host = "127.0.0.1"
-port = {mute}
-system_id = "tocsin"
-simulated = true
-response_timeout_seconds = 8
-"""
+def routes_text(slow: int, mute: int, seconds: int) -> str:
+    """Routes of two simulators; `seconds` are what the account of the slow one is waited for."""
+    budget = "response_timeout_seconds = {}"
+    return route_text(
+        slow, name="slowly", prefix="+4915007", account="slow-1", of_route=DELAYS, of_account=budget.format(seconds)
+    ) + route_text(
+        mute, name="silently", prefix="+4915008", account="mute-1", of_route=DELAYS, of_account=budget.format(8)
+    )
 
 
 @pytest.mark.timeout(240)
@@ -55,7 +38,7 @@ async def test_late_answers_and_silence_are_one_alarm_each_wherever_an_operator_
     mute = await start_simulator(tmp_path, 0, "--profile", "mute", "--system-id", "tocsin")
     person = Person(tmp_path, BROADCAST_DATA_DIR=str(tmp_path / "data"))
     routes = person.work / "routes.toml"
-    routes.write_text(ROUTES.format(slow=slow.port, mute=mute.port, seconds=1))
+    routes.write_text(routes_text(slow.port, mute.port, 1))
     process: Process = await person.start("up", "--routes", routes)
     out, err = Printed(process.stdout), Printed(process.stderr)
     try:
@@ -93,7 +76,7 @@ async def test_late_answers_and_silence_are_one_alarm_each_wherever_an_operator_
         await err.until_said("account slow-1: answers late")
         _, report = await sender_report(out)
         assert "answers late" in report["degraded"]["account slow-1"]
-        routes.write_text(ROUTES.format(slow=slow.port, mute=mute.port, seconds=60))
+        routes.write_text(routes_text(slow.port, mute.port, 60))
         process.send_signal(signal.SIGHUP)
         await err.until_said("account slow-1: in order again")
 

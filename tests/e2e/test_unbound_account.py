@@ -5,7 +5,6 @@ import json
 import re
 import signal
 from asyncio.subprocess import Process
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,55 +12,15 @@ import httpx
 import pytest
 
 from broadcast.cap import read_cap, write_cap
-from tests.e2e.commands import ROOT, Person
+from tests.e2e.commands import ROOT, TOLD_SECONDS, Person, Printed, route_text, sender_report
 from tests.support.sender_setup import start_simulator
 from tests.support.waiting import found_first
 
-ROUTES = """
-[[routes]]
-name = "national"
-prefixes = ["+"]
-
-[[routes.accounts]]
-name = "operator"
-host = "127.0.0.1"
-port = {port}
-system_id = "tocsin"
-simulated = true
-password = "{password}"
-"""
-UP_SECONDS = 90.0
-TOLD_SECONDS = 60.0
 REFUSED = "refused the bind of tocsin: ESME_RINVPASWD: the password is not valid; next try at "
 
 
-class Printed:
-    """What a running command prints on one of its streams, line by line."""
-
-    def __init__(self, stream: asyncio.StreamReader | None) -> None:
-        assert stream is not None
-        self._stream = stream
-        self.lines: list[str] = []
-
-    async def until(self, wanted: Callable[[str], bool]) -> str:
-        async with asyncio.timeout(UP_SECONDS):
-            while True:
-                line = (await self._stream.readline()).decode()
-                assert line, f"it has ended: {self.lines}"
-                self.lines.append(line)
-                if wanted(line):
-                    return line
-
-    async def until_said(self, words: str) -> None:
-        if not any(words in line for line in self.lines):
-            await self.until(lambda line: words in line)
-
-
-async def sender_report(printed: Printed) -> tuple[int, dict[str, Any]]:
-    [url] = [line.split()[1] for line in printed.lines if line.endswith("/metrics (sender)\n")]
-    async with httpx.AsyncClient() as http:
-        answer = await http.get(url.replace("/metrics", "/readyz"))
-        return answer.status_code, answer.json()
+def routes_text(port: int, password: str) -> str:
+    return route_text(port, name="national", of_account=f'password = "{password}"')
 
 
 @pytest.mark.timeout(240)
@@ -72,7 +31,7 @@ async def test_a_wrong_password_is_named_with_account_reason_and_next_try_wherev
     simulator = await start_simulator(tmp_path, 0, "--system-id", "tocsin", "--password", "right")
     person = Person(tmp_path, BROADCAST_DATA_DIR=str(tmp_path / "data"))
     routes = person.work / "routes.toml"
-    routes.write_text(ROUTES.format(port=simulator.port, password="wrong"))
+    routes.write_text(routes_text(simulator.port, "wrong"))
     process: Process = await person.start("up", "--routes", routes)
     out, err = Printed(process.stdout), Printed(process.stderr)
     try:
@@ -113,19 +72,19 @@ async def test_a_wrong_password_is_named_with_account_reason_and_next_try_wherev
         assert "broadcast alarms list" in unsent["next_step"]
 
         # A file with a fault is refused, and `up` says where and why, each time.
-        routes.write_text(ROUTES.format(port=0, password="right"))
+        routes.write_text(routes_text(0, "right"))
         process.send_signal(signal.SIGHUP)
         assert f"{routes}:9: route 'national', account 'operator': port = 0: must be at least 1" in await err.until(
             lambda line: "routes: file refused at" in line
         )
-        routes.write_text(ROUTES.format(port=simulator.port, password="right").replace('"+"', '"+4"'))
+        routes.write_text(routes_text(simulator.port, "right").replace('"+"', '"+4"'))
         process.send_signal(signal.SIGHUP)
         assert f"{routes}:4: route 'national': prefixes: cannot change" in await err.until(
             lambda line: "routes: file refused at" in line
         )
 
         # A person corrects the password, and has the routes read again.
-        routes.write_text(ROUTES.format(port=simulator.port, password="right"))
+        routes.write_text(routes_text(simulator.port, "right"))
         process.send_signal(signal.SIGHUP)
         for words in ("routes: in order again", "accounts: operator", "account operator: in order again"):
             await err.until_said(words)

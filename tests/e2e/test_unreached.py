@@ -7,8 +7,7 @@ import pytest
 
 from broadcast.cap import read_cap, write_cap
 from broadcast.clock import monotonic
-from tests.e2e.commands import ROOT, Person
-from tests.e2e.test_unbound_account import Printed
+from tests.e2e.commands import ROOT, Person, Printed, route_text
 from tests.support.sender_setup import start_simulator
 from tests.support.waiting import found_first
 
@@ -24,18 +23,6 @@ receipt = { state = "UNDELIVERABLE", error = "011" }
 [[rules]]
 prefixes = ["4915003"]
 receipt.times = 0
-"""
-ROUTES = """
-[[routes]]
-name = "simulated"
-prefixes = ["+"]
-
-[[routes.accounts]]
-name = "operator"
-host = "127.0.0.1"
-port = {port}
-system_id = "tocsin"
-simulated = true
 """
 PEOPLE = 120
 SAID = {
@@ -55,7 +42,7 @@ async def test_an_alert_that_reaches_nobody_is_an_alarm_within_a_minute_that_say
     # The bound of the third alarm is the setting; the others do not depend on it.
     person = Person(tmp_path, BROADCAST_DATA_DIR=str(tmp_path / "data"), BROADCAST_RECEIPT_WAIT_SECONDS="5")
     routes = person.work / "routes.toml"
-    routes.write_text(ROUTES.format(port=simulator.port))
+    routes.write_text(route_text(simulator.port))
     process = await person.start("up", "--routes", routes)
     try:
         await Printed(process.stdout).until(lambda line: line.startswith("Ctrl-C"))

@@ -9,23 +9,10 @@ import pytest
 from dotenv import dotenv_values
 
 from broadcast.clock import utc_now
-from tests.e2e.commands import Person
-from tests.e2e.test_unbound_account import Printed
+from tests.e2e.commands import Person, Printed, route_text
 from tests.support.sender_setup import start_simulator
 from tests.support.waiting import found_first
 
-ROUTES = """
-[[routes]]
-name = "simulated"
-prefixes = ["+"]
-
-[[routes.accounts]]
-name = "operator"
-host = "127.0.0.1"
-port = {port}
-system_id = "tocsin"
-simulated = true
-"""
 PEOPLE = 3
 EXPIRY = timedelta(seconds=15)
 WITHIN_SECONDS = 60.0
@@ -109,7 +96,7 @@ async def test_everybody_gets_an_update_that_comes_after_the_end_of_an_alert_tha
     simulator = await start_simulator(tmp_path, 0, "--system-id", "tocsin")
     person = Person(tmp_path, BROADCAST_DATA_DIR=str(tmp_path / "data"))
     routes = person.work / "routes.toml"
-    routes.write_text(ROUTES.format(port=simulator.port))
+    routes.write_text(route_text(simulator.port))
     process = await person.start("up", "--routes", routes)
     try:
         await Printed(process.stdout).until(lambda line: line.startswith("Ctrl-C"))
