@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -11,7 +12,6 @@ from typing import Final
 import asyncpg
 import pytest
 
-from broadcast.clock import monotonic
 from broadcast.errors import FENCED_EXIT_CODE
 from broadcast.kafka.batches import Record, write_records
 from broadcast.kafka.clients import make_producer
@@ -22,6 +22,7 @@ from tests.integration.control import add_recipients, alert_content
 from tests.support.sender_setup import Process, RouteUnderTest, encode, open_route, start_process
 from tests.support.steps import Step
 from tests.support.waiting import eventually
+from tests.support.waiting_for_cpu import ProcessClock
 
 SILENCE_SECONDS: Final = 1.0
 """Senders write at least so often, and write nothing of an alert so long after its stop."""
@@ -76,17 +77,33 @@ async def until_frozen(process: Process) -> None:
     await eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "it is frozen", within_seconds=60)
 
 
+def clock_of(route: RouteUnderTest) -> ProcessClock:
+    """Time as the sender, the simulator and this test have it."""
+    return ProcessClock([os.getpid(), route.simulator.process.process.pid, route.processes[0].process.pid])
+
+
 async def longest_silence(route: RouteUnderTest, seconds: float) -> float:
     """The longest time without a submit, over the next seconds."""
-    begun = last = monotonic()
-    longest, before = 0.0, (await route.simulator.stats())["submits"]
-    while (now := monotonic()) < begun + seconds:
+    clock = clock_of(route)
+    last = longest = 0.0
+    before = (await route.simulator.stats())["submits"]
+    while (now := clock.seconds()) < seconds:
         submits = (await route.simulator.stats())["submits"]
         if submits > before:
             before, last = submits, now
         longest = max(longest, now - last)
         await asyncio.sleep(0.02)
     return longest
+
+
+async def check_stopped(route: RouteUnderTest, number: int, why: str) -> None:
+    """So long after its stop nothing more is written of a backlog, which is not at its end."""
+    clock = clock_of(route)
+    while clock.seconds() < SILENCE_SECONDS:
+        await asyncio.sleep(0.02)
+    sent = await count(route, number)
+    await asyncio.sleep(SILENCE_SECONDS / 2)
+    assert await count(route, number) == sent < BACKLOG, why
 
 
 @pytest.mark.parametrize("signal_name", ["SIGKILL", "SIGSTOP"])
@@ -113,10 +130,7 @@ async def test_a_planner_that_ends_at_any_step_silences_no_sender_and_hides_no_s
             await until_frozen(planner)
         assert await longest_silence(route, WATCHED_SECONDS) < SILENCE_SECONDS, f"senders are silent after {step}"
         await write(route, route.names.control, stop_key(backlog), b"{}")
-        await asyncio.sleep(SILENCE_SECONDS)
-        sent = await count(route, number)
-        await asyncio.sleep(SILENCE_SECONDS / 2)
-        assert await count(route, number) == sent < BACKLOG, f"a stop is not seen after {step}"
+        await check_stopped(route, number, f"a stop is not seen after {step}")
     await start(route, "planner")
 
     async def everybody() -> bool:
@@ -161,10 +175,7 @@ async def test_an_open_transaction_of_a_stranger_on_control_stops_no_sender_and_
         await route.until_submitted(20)
         assert await longest_silence(route, WATCHED_SECONDS) < SILENCE_SECONDS
         await write(route, route.names.control, stop_key(alert), b"{}")
-        await asyncio.sleep(SILENCE_SECONDS)
-        sent = await count(route, 0)
-        await asyncio.sleep(SILENCE_SECONDS / 2)
-        assert await count(route, 0) == sent < BACKLOG
+        await check_stopped(route, 0, "the stop is not seen")
     finally:
         await stranger.abort_transaction()
         await stranger.stop()
