@@ -29,6 +29,7 @@ demo: $(DEMO)  ## an alert to 10,000 simulated phones, from nothing, with proof
 
 # Three at a time, also on two cores: they spend a quarter of their time waiting. The long ones come first (conftest).
 test: $(DEV)  ## every test, on a real broker, database and simulator
+	@$(BIN)/python -m tests.support.class_archive
 	$(BIN)/python -m pytest -m "not long" --numprocesses 3 --dist loadfile --no-loadscope-reorder \
 		tests/fault tests/e2e tests/integration tests/contract tests/unit
 

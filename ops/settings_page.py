@@ -35,7 +35,7 @@ OTHERS = """
 | variable | default | meaning |
 |---|---|---|
 | `BROADCAST_SECRETS_DIR` | not set | Directory of files that hold settings, one value in a file. |
-| `BROADCAST_CACHE_DIR` | `tocsin` in the user's cache directory | Jars and storage format of the embedded Kafka. |
+| `BROADCAST_CACHE_DIR` | `tocsin` in the user's cache directory | Jars, format and classes of the embedded Kafka. |
 | `BROADCAST_MAVEN_REPOSITORY` | Maven Central | Address of the repository that the jars are downloaded from. |
 
 # Routes file

