@@ -1,6 +1,7 @@
 """A process that freezes is named by an alarm, and so is whoever holds a lock; the alarms end with their cause."""
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 
 import asyncpg
@@ -11,6 +12,7 @@ from broadcast.audit.watch.lock_waits import LockWaits, alarm_lock_waits
 from broadcast.audit.watch.silent_processes import Silence, alarm_silent_processes
 from broadcast.database import connect
 from broadcast.database.process_rows import ProcessRow, keep_process_row
+from broadcast.database.server_settings import OURS
 from broadcast.settings import Settings
 from tests.support.waiting import eventually
 
@@ -148,3 +150,72 @@ async def test_whoever_holds_a_lock_is_named_and_ended_if_its_process_hangs(
     await eventually(ended, "the alarm ends with the transaction", within_seconds=5)
     holder.terminate()
     waiter.terminate()
+
+
+async def _rows_after(over: asyncio.Event) -> AsyncIterator[bytes]:
+    await over.wait()
+    yield b""
+
+
+@pytest.mark.parametrize(
+    ("name", "does", "ended"),
+    [
+        ("psql", "nothing", True),
+        ("psql", "copies", False),
+        ("psql", "calculates", False),
+        (f"{OURS} recorder 1", "copies", True),
+        (f"{OURS} recorder 1", "calculates", False),
+    ],
+)
+async def test_only_a_session_that_waits_for_its_client_is_ended_and_a_strangers_only_if_it_does_nothing(
+    connection: asyncpg.Connection, own: Settings, monkeypatch: pytest.MonkeyPatch, name: str, does: str, ended: bool
+) -> None:
+    url = own.database_url.get_secret_value()
+    holder = await asyncpg.connect(url, server_settings={"application_name": name})
+    waiter = await connect(own, "planner")
+    await holder.execute("BEGIN; INSERT INTO accounts (name) VALUES ('a')")
+    over = asyncio.Event()
+    work = {
+        "copies": lambda: holder.copy_to_table("accounts", source=_rows_after(over), columns=["name"]),
+        "calculates": lambda: holder.execute("SELECT pg_sleep(60)"),
+        "nothing": over.wait,
+    }
+    tasks = [
+        asyncio.create_task(work[does]()),
+        asyncio.create_task(waiter.execute("INSERT INTO accounts (name) VALUES ('a')")),
+    ]
+    known, pid = LockWaits(), holder.get_server_pid()
+
+    async def seen() -> bool:
+        await alarm_lock_waits(connection, known)
+        return bool(known.seen)
+
+    async def is_there() -> bool:
+        return bool(await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = $1", pid))
+
+    async def works() -> bool:
+        state = await connection.fetchval("SELECT state FROM pg_stat_activity WHERE pid = $1", pid)
+        return bool(state == "active") is (does != "nothing")
+
+    await eventually(works, "the holder works", within_seconds=5)
+    await eventually(seen, "the wait is seen", within_seconds=5)
+    assert await open_alarms(connection) == [], "for a moment everybody waits"
+    monkeypatch.setattr(lock_waits, "HELD_SECONDS", 0.0)
+    monkeypatch.setattr(lock_waits, "HUNG_SECONDS", 0.0)
+    await alarm_lock_waits(connection, known)
+    assert await connection.fetchval("SELECT array_agg(kind) FROM alarms") == ["lock_held"]
+    if ended:
+        await eventually(lambda: _negated(is_there), "the session is ended", within_seconds=5)
+    else:
+        assert await is_there()
+    over.set()
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid", [pid, waiter.get_server_pid()]
+    )
+    await asyncio.gather(*tasks, return_exceptions=True)
+    holder.terminate()
+    waiter.terminate()
+
+
+async def _negated(condition: Callable[[], Awaitable[bool]]) -> bool:
+    return not await condition()
