@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, TypeVar
 
 import asyncpg
 import structlog
+from asyncpg.pool import PoolConnectionProxy
 
 T = TypeVar("T")
 
@@ -56,9 +57,14 @@ async def find_holders(pool: asyncpg.Pool) -> list[Holder]:
     """Who holds a lock that a session with the pool's application_name waits for; empty if it cannot be asked."""
     try:
         async with asyncio.timeout(LOOK_SECONDS), pool.acquire() as connection:
-            return [Holder(*row) for row in await connection.fetch(_HOLDERS)]
+            return await read_holders(connection)
     except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError):
         return []
+
+
+async def read_holders(connection: asyncpg.Connection | PoolConnectionProxy) -> list[Holder]:
+    """Who holds a lock that a session with this connection's application_name waits for."""
+    return [Holder(*row) for row in await connection.fetch(_HOLDERS)]
 
 
 async def find_open(connection: asyncpg.Connection) -> list[Holder]:

@@ -31,6 +31,7 @@ from broadcast.audit.watch.lock_waits import LockWaits, alarm_lock_waits
 from broadcast.audit.watch.outcome_alarms import LOOK_SECONDS, OutcomeWatch, forget_old
 from broadcast.audit.watch.servers_away import alarm_kafka_away
 from broadcast.audit.watch.silent_processes import Silence, alarm_silent_processes
+from broadcast.audit.watch.step_locks import forget_locks, naming_locks
 from broadcast.audit.watch.unmatched_receipts import alarm_unmatched, show_unmatched
 from broadcast.clock import monotonic
 from broadcast.database.leases import LeaseRow
@@ -166,6 +167,7 @@ async def sweep_forever(settings: Settings, others: OtherRoutes, outcomes: Outco
         finally:
             # Another recorder may sweep now: what this one knew last must not be shown beside it.
             metrics.remove_shared()
+            forget_locks(health)
             connection.terminate()
 
 
@@ -184,6 +186,7 @@ async def _sweep_on(sweep: Sweep, lease: LeaseRow, pause: Backoff) -> None:
         if (taken or before) and not held:
             log.warning("lease_lost", name=lease.name)
             metrics.remove_shared()
+            forget_locks(sweep.health)
             sweep = Sweep(sweep.settings, sweep.connection, sweep.others, sweep.letters, sweep.outcomes, sweep.health)
         before = held
         pause.reset()
@@ -193,7 +196,7 @@ async def _sweep_on(sweep: Sweep, lease: LeaseRow, pause: Backoff) -> None:
 async def run_step(sweep: Sweep, step: Step) -> None:
     """Run one step within its budget. Raises only what says that the connection is of no use any more."""
     try:
-        async with asyncio.timeout(step.budget_seconds):
+        async with asyncio.timeout(step.budget_seconds), naming_locks(sweep.settings, sweep.health, step.name):
             await step.work(sweep)
     except Exception as error:
         if sweep.connection.is_closed():

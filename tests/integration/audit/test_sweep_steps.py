@@ -33,8 +33,9 @@ SELECT n, n, 1, 0, 2, now() - $2::text::interval, 1 FROM generate_series(1, $1) 
 
 
 @asynccontextmanager
-async def sweeping(settings: Settings) -> AsyncIterator[None]:
-    task = asyncio.create_task(sweep_forever(settings, {}, OutcomeWatch(settings, ()), Health("recorder")))
+async def sweeping(settings: Settings, health: Health | None = None) -> AsyncIterator[None]:
+    outcomes = OutcomeWatch(settings, ())
+    task = asyncio.create_task(sweep_forever(settings, {}, outcomes, health or Health("recorder")))
     try:
         yield
     finally:
@@ -65,6 +66,25 @@ async def test_a_step_that_fails_stops_no_other_and_is_the_one_whose_age_grows(
         await eventually(completed, "the alert is completed", within_seconds=20)
         assert (last_success("alerts") or 0) >= began_at
         assert last_success("receipts") is None
+
+
+async def test_whoever_locks_the_table_of_alarms_is_named_by_the_readiness(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broadcast.audit.watch.step_locks.LOOK_AFTER_SECONDS", 0.2)
+    health = Health("recorder")
+    health.release("start")
+    holder = await asyncpg.connect(database_url, server_settings={"application_name": "report at night"})
+    try:
+        await holder.execute("BEGIN; LOCK TABLE alarms IN ACCESS EXCLUSIVE MODE")
+        async with sweeping(Settings(database_url=database_url), health):
+            await eventually(lambda: health.holds, "the lock is on /readyz")
+            assert not health.ready()
+            assert f"report at night (pid {holder.get_server_pid()}" in next(iter(health.holds.values()))
+            await holder.execute("ROLLBACK")
+            await eventually(health.ready, "it is ready when the lock is gone")
+    finally:
+        await holder.close()
 
 
 async def test_a_sweep_is_as_fast_with_many_parked_receipts(connection: asyncpg.Connection) -> None:
