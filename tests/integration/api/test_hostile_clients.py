@@ -10,7 +10,7 @@ import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -98,10 +98,14 @@ async def timed(url: str, token: str, path: str, content: dict[str, Any]) -> tup
     )
     began = time.perf_counter()
     reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
-    writer.write(head.encode() + body)
-    answer = await asyncio.wait_for(reader.read(), 10)
-    seconds = time.perf_counter() - began
-    writer.close()
+    try:
+        writer.write(head.encode() + body)
+        answer = await asyncio.wait_for(reader.read(), 10)
+        seconds = time.perf_counter() - began
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
     assert answer.startswith(b"HTTP/1.1 202"), answer
     return seconds, json.loads(answer.partition(b"\r\n\r\n")[2])
 

@@ -82,11 +82,15 @@ async def test_probe_server_survives_nonsense_and_does_not_wait_for_idlers() -> 
             with suppress(ConnectionError):
                 await reader.read()
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
         async with httpx.AsyncClient() as http:
             assert (await http.get(f"http://127.0.0.1:{port}/healthz")).status_code == 200
         began = time.perf_counter()
     assert time.perf_counter() - began < 2.0
     idle.close()
+    with suppress(OSError):
+        await idle.wait_closed()
 
 
 async def test_half_open_handshakes_keep_nobody_out(prepared: Prepared, served: Served, new_alert: NewAlert) -> None:
