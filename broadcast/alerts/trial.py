@@ -1,7 +1,8 @@
 """A test message to one number: an alert of CAP status Test to a group that holds one recipient.
 
 It takes the path of every alert, so that it tests that path. Each recipient has a group of their own, because an
-audience is resolved later: one shared group would send the second test to the first number as well. Only simulated
+audience is resolved later: one shared group would send the second test to the first number as well. An import that
+gives the recipient another number empties that group, so that no other phone gets the text. Only simulated
 routes carry Test; `require_route` says so before anything is published. Whether a phone is reached depends on the
 accounts of that route: with a simulator's none is, with a carrier's the phone gets the text.
 """
@@ -10,6 +11,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from broadcast.audience.exclusions import hold_exclusions, read_exclusions
+from broadcast.audience.number_changes import TRIAL_GROUP
 from broadcast.database import Connection
 from broadcast.errors import InputError
 from broadcast.routing import Route, RouteTable
@@ -27,7 +29,6 @@ from schemas.alert import (
     ValuePair,
 )
 
-GROUP_PREFIX = "test-send-"
 SENDER = "tocsin-test-send"
 EXPIRY = timedelta(minutes=10)
 """A test message that comes later would only confuse."""
@@ -65,7 +66,7 @@ async def ensure_recipient(connection: Connection, msisdn: str, *, number_key: b
             raise InputError(f"number: {message}", (("number", "M3", message),))
         await connection.execute("INSERT INTO recipients (msisdn) VALUES ($1) ON CONFLICT (msisdn) DO NOTHING", msisdn)
         recipient_id: int = await connection.fetchval("SELECT id FROM recipients WHERE msisdn = $1", msisdn)
-        group = f"{GROUP_PREFIX}{recipient_id}"
+        group = f"{TRIAL_GROUP}{recipient_id}"
         await connection.execute("INSERT INTO groups (name) VALUES ($1) ON CONFLICT (name) DO NOTHING", group)
         await connection.execute(
             "INSERT INTO group_members (group_id, recipient_id) SELECT id, $2 FROM groups WHERE name = $1"

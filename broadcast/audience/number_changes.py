@@ -73,6 +73,15 @@ DELETE FROM number_changes USING moving
 WHERE number_changes.recipient_id = moving.id AND number_changes.msisdn = '-' || moving.id
 """
 
+TRIAL_GROUP: Final = "test-send-"
+"""What the name of a group begins with that holds the one recipient of a test message; their id follows."""
+
+LEAVE_TRIAL: Final = """
+DELETE FROM group_members USING moved JOIN groups ON groups.name = $1 || moved.id
+WHERE group_members.group_id = groups.id AND group_members.recipient_id = moved.id
+"""
+# A test message is for the number that was named. If its audience is resolved after this, it is empty.
+
 STUCK: Final = """
 WITH stuck AS (
     DELETE FROM incoming USING moving WHERE incoming.external_id = moving.external_id AND NOT moving.moves
@@ -125,7 +134,8 @@ async def move_numbers(connection: Connection) -> tuple[int, list[Finding]]:
     """Give known people the numbers of the table `incoming`; returns how many moved, and a finding for each refused.
 
     First those get their number in its new spelling who are stored under another one. Everybody moves at once: a number
-    may pass from one to the next, and people may exchange theirs. The ids of who moved stay in the table `moved`.
+    may pass from one to the next, and people may exchange theirs. Who moves leaves the group of their test messages,
+    which are for the number of before. The ids of who moved stay in the table `moved`.
     """
     await connection.execute(MOVED)
     if not await connection.fetchval("SELECT EXISTS (SELECT FROM recipients)"):
@@ -140,6 +150,7 @@ async def move_numbers(connection: Connection) -> tuple[int, list[Finding]]:
     await connection.execute(PARK)
     await connection.execute(SETTLE)
     await connection.execute(UNPARK)
+    await connection.execute(LEAVE_TRIAL, TRIAL_GROUP)
     reason = "is the number of recipient {} already: the person keeps the number known before"
     findings = [
         Finding(line, "msisdn", mask(msisdn), False, reason.format(holder))

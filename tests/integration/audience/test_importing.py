@@ -8,12 +8,13 @@ import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 import pytest
 
 from broadcast.alerts.trial import ensure_recipient
-from broadcast.audience import synthetic
+from broadcast.audience import read_chunk, resolve, synthetic
 from broadcast.audience.exclusions import hold_exclusions, read_exclusions, remove_exclusions
 from broadcast.audience.groups import list_groups, merge_groups, nest_group, show_group
 from broadcast.audience.importing import PARALLEL_BYTES, ImportResult, Options, StrictError, import_recipients
@@ -166,6 +167,28 @@ async def test_an_import_that_is_killed_in_an_exchange_of_numbers_is_done_once_m
     process = await asyncio.create_subprocess_exec(*command, env=environment)
     assert await process.wait() == 0
     assert await people(connection) == [("p1", SECOND, ["a"]), ("p2", FIRST, ["b"])]
+
+
+@pytest.mark.parametrize("resolved_before", [True, False])
+async def test_a_test_message_reaches_the_number_that_was_named_or_nobody(
+    connection: asyncpg.Connection, load: Load, resolved_before: bool
+) -> None:
+    named = (FIRST, SECOND, THIRD)
+    await load(HEADER, f"p1,{FIRST}", f"p2,{SECOND}", f"p3,{THIRD}")
+    groups = [(await ensure_recipient(connection, number, number_key=None))[1] for number in named]
+    alerts = [uuid4() for _ in named]
+    for moves_first in (not resolved_before, resolved_before):
+        if moves_first:
+            await load(HEADER, f"p1,{SECOND},de,a", f"p2,{FIRST},de,a")
+        else:
+            for alert_id, group in zip(alerts, groups, strict=True):
+                await resolve(connection, alert_id, [group], chunk_size=10, participants_only=False)
+    sent = await connection.fetch("SELECT alert_id, chunk FROM chunks")
+    numbers = {row["alert_id"]: (await read_chunk(connection, row["alert_id"], row["chunk"])).msisdns for row in sent}
+    wanted = [[FIRST], [SECOND], [THIRD]] if resolved_before else [[], [], [THIRD]]
+    assert [numbers.get(alert_id, []) for alert_id in alerts] == wanted
+    _, group = await ensure_recipient(connection, FIRST, number_key=None)
+    assert (await show_group(connection, group)).people == 1, "who has the number since gets the next one"
 
 
 async def test_who_is_stored_under_another_spelling_is_the_same_person(
