@@ -1,9 +1,10 @@
 """Rows of a CSV of recipients to lines for COPY, in blocks, with what is wrong with them. Pure: workers run it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
+from operator import itemgetter
 
 from broadcast.audience.exclusions import Exclusions, Wish
 from broadcast.cells.coordinates import read_degrees
@@ -23,6 +24,13 @@ NULL = r"\N"
 SEPARATOR = "|"
 LONGEST_NAME = 200
 LONGEST_SHOWN = 60
+PLAIN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}|[0-9]{1,99}", re.ASCII)
+"""The most usual ids: nothing that a spreadsheet has made of another, nothing to escape."""
+PLAIN_PLACE = re.compile(
+    r"-?[0-8]?[0-9]\.[0-9]{1,16}\t-?(?:1[0-7][0-9]|[1-9]?[0-9])\.[0-9]{1,16}",
+    re.ASCII,
+)
+"""The most usual places, which PostgreSQL reads as they stand."""
 DIGIT_RUN = re.compile(r"\d(?:[ ().-]*\d){5,}")
 WISHES = {Wish.ERASED: "to be erased", Wish.DO_NOT_CONTACT: "for no messages"}
 READMIT = "not loaded; `broadcast recipients readmit NUMBER` if the person wants messages again"
@@ -77,8 +85,9 @@ def convert(rows: Sequence[tuple[int, list[str]]], reading: Reading) -> Converte
     """Convert rows, each with its line number, to lines with the columns `COPIED`; findings in the rows' order."""
     done = Converted(rows=len(rows))
     lines = []
+    pick = _picker(reading.columns)
     for line, row in rows:
-        converted = _convert(line, [cell.strip() for cell in row], reading, done)
+        converted = _convert(line, [cell.strip() for cell in row], reading, pick, done)
         if converted is not None:
             lines.append(converted)
     done.good = len(lines)
@@ -86,21 +95,26 @@ def convert(rows: Sequence[tuple[int, list[str]]], reading: Reading) -> Converte
     return done
 
 
-def _convert(line: int, row: list[str], reading: Reading, done: Converted) -> str | None:
+def _picker(columns: Columns) -> Callable[[list[str]], tuple[str, ...]]:
+    """Picks the cells of the fields, in their order; a field that the file does not have is the cell after the last."""
+    places = [columns.external_id, columns.msisdn, columns.language, columns.groups]
+    places += [columns.latitude, columns.longitude, columns.participant]
+    return itemgetter(*(columns.width if place is None else place for place in places))
+
+
+def _convert(
+    line: int, row: list[str], reading: Reading, pick: Callable[[list[str]], tuple[str, ...]], done: Converted
+) -> str | None:
     """One line for COPY, or None when the row cannot be loaded; either way its findings are added."""
-    columns = reading.columns
-
-    def cell(place: int | None) -> str:
-        return row[place] if place is not None and place < len(row) else ""
-
-    def find(name: str, value: str, reason: str, *, loaded: bool, masked: bool = True) -> None:
-        done.findings.append(Finding(line, name, mask(value) if masked else value[:LONGEST_SHOWN], loaded, reason))
-
-    if len(row) > columns.width and any(row[columns.width :]):
-        count = f"{len(row)} cells, the header {columns.width}"
+    find = partial(_find, done, line)
+    missing = reading.columns.width + 1 - len(row)
+    if missing > 0:
+        row += [""] * missing
+    elif any(row[reading.columns.width :]):
+        count = f"{len(row)} cells, the header {reading.columns.width}"
         find("row", "", f"has {count}: put cells with a separator in quotes", loaded=False)
         return None
-    number = cell(columns.msisdn)
+    identity, number, spoken, joined, latitude, longitude, exercises = pick(row)
     if not number:
         find("msisdn", "", "is empty", loaded=False)
         return None
@@ -109,7 +123,7 @@ def _convert(line: int, row: list[str], reading: Reading, done: Converted) -> st
     except NumberError as error:
         find("msisdn", number, str(error), loaded=False)
         return None
-    wish = reading.exclusions.of(msisdn)
+    wish = reading.exclusions.of(msisdn) if reading.exclusions.by_hash else None
     if wish is not None:
         reason = f"asked {WISHES[wish.wish]} on {wish.at:%Y-%m-%d}{f' ({wish.reason})' if wish.reason else ''}"
         left_out = wish.wish is Wish.ERASED
@@ -117,28 +131,30 @@ def _convert(line: int, row: list[str], reading: Reading, done: Converted) -> st
         if left_out:
             return None
         done.barred.append((msisdn, wish.reason or "asked for no messages"))
-    external_id = _name(cell(columns.external_id))
-    fault = _fault_of_id(external_id)
-    if fault is not None:
-        find("external_id", external_id, fault, loaded=False)
-        return None
+    if PLAIN_ID.fullmatch(identity):
+        external_id = identity
+    else:
+        external_id = _name(identity)
+        fault = _fault_of_id(external_id)
+        if fault is not None:
+            find("external_id", external_id, fault, loaded=False)
+            return None
 
-    language = _language(cell(columns.language))
+    language = _language(spoken)
     if language is None:
         reason = "is neither a language tag like de or de-AT nor a name like German: left empty"
-        find("language", cell(columns.language), reason, loaded=True)
-    groups = _groups(cell(columns.groups))
+        find("language", spoken, reason, loaded=True)
+    groups = _groups(joined)
     if groups is None:
-        value, reason = _explain_groups(cell(columns.groups))
+        value, reason = _explain_groups(joined)
         find("groups", value, reason, loaded=True, masked=False)
-    latitude, longitude = cell(columns.latitude), cell(columns.longitude)
     place = _place(latitude, longitude)
     if place is None:
         reason = "are not both degrees, -90 to 90 and -180 to 180, with one decimal point or comma: left empty"
         find("latitude, longitude", f"{latitude}, {longitude}", reason, loaded=True)
-    participant = _participant(cell(columns.participant))
+    participant = _participant(exercises)
     if participant is None:
-        find("participant", cell(columns.participant), "is neither yes nor no: taken as no", loaded=True)
+        find("participant", exercises, "is neither yes nor no: taken as no", loaded=True)
     return "\t".join(
         (
             str(line),
@@ -150,6 +166,10 @@ def _convert(line: int, row: list[str], reading: Reading, done: Converted) -> st
             f"{NULL if groups is None else groups}\n",
         )
     )
+
+
+def _find(done: Converted, line: int, name: str, value: str, reason: str, *, loaded: bool, masked: bool = True) -> None:
+    done.findings.append(Finding(line, name, mask(value) if masked else value[:LONGEST_SHOWN], loaded, reason))
 
 
 def _name(text: str) -> str:
@@ -212,6 +232,9 @@ def _explain_groups(text: str) -> tuple[str, str]:
 
 def _place(latitude: str, longitude: str) -> str | None:
     """Both coordinates for COPY, NULLs for none, None for what is no place on Earth."""
+    both = f"{latitude}\t{longitude}"
+    if PLAIN_PLACE.fullmatch(both):
+        return both
     if not latitude and not longitude:
         return f"{NULL}\t{NULL}"
     north, east = read_degrees(latitude, 90), read_degrees(longitude, 180)

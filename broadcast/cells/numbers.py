@@ -9,7 +9,7 @@ letters, two numbers in a cell, and digits that are valid both with and without 
 import re
 from collections.abc import Iterator
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 
 import phonenumbers
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
@@ -39,6 +39,8 @@ TAIL = re.compile(r"(?P<separator>[-.]) ?(?P<last>[0-9]{1,2})\Z", re.ASCII)
 
 LEAST_OF_TWO = 5
 """Fewest digits of a number beside another in the same cell."""
+LEAST_LENGTH, MOST_LENGTH = 7, 16
+"""Of an E.164 number with its plus sign, as it is read here."""
 LONGEST_USUAL = 4
 """Most digits of a group that another of two digits usually follows, as in 030-1234-56."""
 DIGITS_SHOWN = 2
@@ -88,6 +90,9 @@ def normalise(text: str, region: str | None, form: Form | None = None) -> str:
     Raises NumberError for what is no number or has changed since, AmbiguousNumberError for what can be several. 00
     before the country code is the plus sign that it stands for in most countries (ITU-T E.164, 7.3.1).
     """
+    plain = plain_numbers(text[1:4], len(text))
+    if plain is not None and plain.fullmatch(text):
+        return text
     number = text
     if not INTERNATIONAL.fullmatch(text):
         number = text.translate(SEPARATORS) if SEPARATED.fullmatch(text) and not SECOND.search(text) else ""
@@ -101,6 +106,21 @@ def normalise(text: str, region: str | None, form: Form | None = None) -> str:
     if not found:
         raise NumberError("is not a valid number in its country")
     return _check(found[0])
+
+
+@lru_cache(16_384)
+def plain_numbers(beginning: str, length: int) -> re.Pattern[str] | None:
+    """Matches E.164 numbers of a country code and a length that are nothing but what they seem.
+
+    They are valid, no mailbox, have no prefix that may be stripped, and are in no table. `beginning` are the characters
+    after the plus sign. None where this takes more than one expression to tell, or none of them is valid.
+    """
+    number = f"+{beginning}"
+    plan, national = split_code(number) if INTERNATIONAL.fullmatch(f"{number}000") else (None, "")
+    if plan is None or number[:3] in CHECKED or not LEAST_LENGTH <= length <= MOST_LENGTH:
+        return None
+    code = number[: len(number) - len(national)]
+    return plan.plain_pattern(code, length - len(code))
 
 
 def readings(text: str, region: str | None, form: Form | None = None) -> tuple[str, ...]:

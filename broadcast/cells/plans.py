@@ -60,6 +60,17 @@ class Plan:
         """Whether the library might take a national prefix off: then only it can tell."""
         return self.national_prefix is not None and self.national_prefix.match(national) is not None
 
+    def plain_pattern(self, code: str, length: int) -> re.Pattern[str] | None:
+        """Matches `code` and a valid national number of this length, of no mailbox, from which nothing is stripped.
+
+        None if the plan has several regions, or no number of this length.
+        """
+        pattern = self.regions[0].pattern(length, mailboxes=False) if len(self.regions) == 1 else None
+        if pattern is None:
+            return None
+        kept = f"(?!{self.national_prefix.pattern})" if self.national_prefix is not None else ""
+        return re.compile(rf"{re.escape(code)}{kept}{pattern.pattern}", re.ASCII)
+
     def valid(self, national: str, *, mailboxes: bool = True) -> bool:
         """Whether the number is valid in the region that the library would place it in.
 

@@ -1,9 +1,18 @@
 """Rows of a CSV: what becomes a line for COPY, what a finding, and who is left out."""
 
-import pytest
+import re
+import string
 
-from broadcast.audience.rows import Finding, Reading, convert, mask
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from broadcast.audience.rows import PLAIN_ID, PLAIN_PLACE, Finding, Reading, convert, mask
+from broadcast.cells.coordinates import read_degrees
+from broadcast.cells.digits import SCIENTIFIC
+from broadcast.cells.formulas import find_formula, read_text_formula
 from broadcast.cells.headers import Columns, read_header
+from broadcast.cells.names import read_name
 from broadcast.errors import InputError
 
 HEADER = ["ID", "Phone Number", "Lang", "Groups", "lat", "LON", "participant"]
@@ -20,6 +29,36 @@ def one(*cells: str, columns: Columns = COLUMNS) -> tuple[str, list[Finding]]:
 
 def test_a_good_row() -> None:
     assert one(*GOOD) == ("7\tp1\t+4915112345678\tde-at\t52.5\t13.4\tt\ta|b\n", [])
+
+
+@given(st.one_of(st.from_regex(PLAIN_ID, fullmatch=True), st.text(string.printable, max_size=20)))
+@example("1E11")
+@example("e5")
+@example("Err:502")
+def test_a_plain_id_is_one_that_stays_as_it_is(text: str) -> None:
+    if PLAIN_ID.fullmatch(text):
+        assert read_name(read_text_formula(text)) == text
+        assert not SCIENTIFIC.fullmatch(text)
+        assert find_formula(text) is None
+        assert "\\" not in text
+
+
+@given(
+    st.one_of(
+        st.from_regex(PLAIN_PLACE, fullmatch=True),
+        st.from_regex(re.compile(r"-?[0-9]{1,3}\.[0-9]{1,3}\t-?[0-9]{1,3}\.[0-9]{1,3}"), fullmatch=True),
+    )
+)
+@example("89.9999999999999999\t-179.9999999999999999")
+@example("90.1\t10.0")
+@example("10.0\t180.1")
+def test_a_plain_place_is_one_that_is_on_earth(both: str) -> None:
+    latitude, longitude = both.split("\t")
+    if PLAIN_PLACE.fullmatch(both):
+        assert (read_degrees(latitude, 90), read_degrees(longitude, 180)) == (float(latitude), float(longitude))
+    line, findings = one("p1", "+4915112345678", "", "", latitude, longitude)
+    assert (findings == []) == (read_degrees(latitude, 90) is not None and read_degrees(longitude, 180) is not None)
+    assert ("\\N\t\\N\t\\N\t\n" in line) == bool(findings)
 
 
 def test_groups_are_the_same_however_their_letters_are_composed() -> None:

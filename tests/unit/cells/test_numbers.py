@@ -9,7 +9,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from broadcast.cells.digits import NumberError
-from broadcast.cells.numbers import AmbiguousNumberError, Form, check_region, country_prefix, normalise
+from broadcast.cells.numbers import (
+    AmbiguousNumberError,
+    Form,
+    check_region,
+    country_prefix,
+    normalise,
+    plain_numbers,
+    readings,
+)
 from broadcast.cells.plans import split_code
 from broadcast.cells.renumbered import find_renumbering
 from broadcast.cells.spellings import SPELLINGS, all_spellings, find_spelling, other_spellings
@@ -175,6 +183,27 @@ def test_of_two_spellings_at_most_one_is_read(pair: object, data: st.DataObject)
         with pytest.raises(AmbiguousNumberError, match="is written with") as refusal:
             normalise(other, None)
         assert refusal.value.readings == (other, right)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.one_of(st.sampled_from(EXAMPLES), near_numbers()))
+@example("+4915112345678")
+@example("+49170131312345")
+def test_the_short_way_reads_a_number_as_the_long_way_does(text: str) -> None:
+    plain = plain_numbers(text[1:4], len(text))
+    if plain is not None and plain.fullmatch(text):
+        assert readings(text, None) == (text,)
+        assert all_readings(text, None) == {text}
+        assert find_renumbering(text) is None
+        assert all_spellings(text) == (text,)
+        plan, national = split_code(text)
+        assert plan is not None
+        assert plan.valid(national, mailboxes=False)
+
+
+def test_most_mobile_numbers_go_the_short_way() -> None:
+    short = [number for number in MOBILES if plain_numbers(number[1:4], len(number)) is not None]
+    assert len(short) > len(MOBILES) / 2
 
 
 REGIONS = (None, "DE", "US", "IT", "AR", "RU", "HU", "BR")
