@@ -17,7 +17,7 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
 from broadcast.cells.digits import BRACKETS, NumberError, read_digits
 from broadcast.cells.plans import is_country_code, plan_of, split_code
 from broadcast.cells.renumbered import CHANGED, find_renumbering
-from broadcast.cells.spellings import DOUBTED, find_spelling
+from broadcast.cells.spellings import DOUBTED, find_spelling, may_be_other
 from broadcast.errors import InputError
 
 INTERNATIONAL = re.compile(r"\+[1-9][0-9]{5,14}", re.ASCII)
@@ -99,7 +99,7 @@ def normalise(text: str, region: str | None, form: Form | None = None) -> str:
     if INTERNATIONAL.fullmatch(number):
         plan, national = split_code(number)
         if plan is not None and not plan.strips(national) and plan.valid(national, mailboxes=False):
-            return _check(number) if number[:3] in CHECKED else number
+            return _look_up(number) if number[:3] in CHECKED else number
     found = readings(text, region, form)
     if len(found) > 1:
         raise AmbiguousNumberError(found)
@@ -117,7 +117,8 @@ def plain_numbers(beginning: str, length: int) -> re.Pattern[str] | None:
     """
     number = f"+{beginning}"
     plan, national = split_code(number) if INTERNATIONAL.fullmatch(f"{number}000") else (None, "")
-    if plan is None or number[:3] in CHECKED or not LEAST_LENGTH <= length <= MOST_LENGTH:
+    looked_up = number[:3] in CHANGED or may_be_other(number)
+    if plan is None or looked_up or not LEAST_LENGTH <= length <= MOST_LENGTH:
         return None
     code = number[: len(number) - len(national)]
     return plan.plain_pattern(code, length - len(code))
@@ -146,11 +147,18 @@ def readings(text: str, region: str | None, form: Form | None = None) -> tuple[s
 
 
 def _check(number: str) -> str:
-    """The number itself; raises NumberError if it is one of before a change, of a mailbox, or may be misspelt."""
-    _refuse_changed(number)
+    """The number itself; raises NumberError if it is that of a mailbox, or is in a table."""
     plan, national = split_code(number)
-    if plan is not None and plan.valid(national) and not plan.valid(national, mailboxes=False):
+    mailbox = plan is not None and plan.valid(national) and not plan.valid(national, mailboxes=False)
+    _look_up(number)
+    if mailbox:
         raise NumberError("is the number of a mailbox: give the number of its phone")
+    return number
+
+
+def _look_up(number: str) -> str:
+    """The number itself; raises NumberError if it is one of before a change, or may be misspelt."""
+    _refuse_changed(number)
     found = find_spelling(number)
     if found is not None:
         pair, other = found

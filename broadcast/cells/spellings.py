@@ -50,9 +50,18 @@ DOUBTED = frozenset(f"+{pair.other[:2]}" for pair in SPELLINGS) | frozenset(
 """What the numbers of these countries, and of some others, begin with."""
 
 
+OTHERS = tuple(f"+{pair.other}" for pair in SPELLINGS)
+"""What numbers in the other spelling begin with, and some others."""
+
+
+def may_be_other(beginning: str) -> bool:
+    """Whether a number that begins so may be one in the other spelling."""
+    return beginning.startswith(OTHERS) or any(other.startswith(beginning) for other in OTHERS)
+
+
 def find_spelling(number: str) -> tuple[Spelling, str] | None:
     """The pair of a number in the other spelling, and the number in the one that is read; else None."""
-    if number[:3] not in DOUBTED:
+    if not number.startswith(OTHERS):
         return None
     for pair in SPELLINGS:
         if (rest := _rest(number, pair.other, pair)) is not None:
