@@ -96,7 +96,10 @@ def convert(rows: Sequence[tuple[int, list[str]]], reading: Reading) -> Converte
 
 
 def _picker(columns: Columns) -> Callable[[list[str]], tuple[str, ...]]:
-    """Picks the cells of the fields, in their order; a field that the file does not have is the cell after the last."""
+    """Picks the cells of the fields, in their order.
+
+    A field that the file does not have is the cell after the last.
+    """
     places = [columns.external_id, columns.msisdn, columns.language, columns.groups]
     places += [columns.latitude, columns.longitude, columns.participant]
     return itemgetter(*(columns.width if place is None else place for place in places))

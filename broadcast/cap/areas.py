@@ -10,7 +10,6 @@ from broadcast.cells.names import read_name
 from broadcast.errors import InputError
 from schemas.alert import Alert, Area
 
-AREA_DESC = "areadesc"
 COLUMNS = ("name", "value", "group")
 GROUP_LENGTH_MAX = 255
 

@@ -9,7 +9,6 @@ from broadcast.cells.headers import ROWS_BEFORE_HEADER, field_of, names_number
 from broadcast.errors import InputError
 
 SEPARATORS = (",", ";", "\t", "|")
-SEPARATOR_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 DECLARED = re.compile(r"sep=(.)(?:\r\n|\r|\n|\Z)")
 """The first line by which spreadsheets say what separates their cells."""
 LEAST_DIGITS = 7
