@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -14,6 +13,8 @@ from uuid import uuid4
 
 import httpx
 import psutil
+
+from tests.support.children import ending_with_us
 
 ROOT = Path(__file__).parents[2]
 MARK = "TOCSIN_TEST_RUN"
@@ -68,7 +69,7 @@ class Person:
     async def start(self, *words: str | Path) -> Process:
         """`broadcast WORDS...`, running."""
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "broadcast", *map(str, words)),
+            *ending_with_us("-m", "broadcast", *map(str, words)),
             cwd=self.work,
             env=self.environment,
             stdin=DEVNULL,
@@ -81,7 +82,7 @@ class Person:
     ) -> str:
         """What `broadcast WORDS...` prints; fails with all it said if it ends with another code."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "broadcast", *map(str, words)),
+            *ending_with_us("-m", "broadcast", *map(str, words)),
             cwd=self.work,
             env=self.environment,
             stdin=PIPE,

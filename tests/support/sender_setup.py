@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -31,6 +30,7 @@ from schemas.job import Job
 from schemas.lane import Lane
 from schemas.status import Outcome, Status
 from schemas.topics import Names
+from tests.support.children import ending_with_us
 from tests.support.topics import read_topic
 from tests.support.waiting import eventually, found_first
 
@@ -316,8 +316,7 @@ def number_of(recipient: int) -> str:
 async def start_process(log: Path, environment: dict[str, str], *arguments: str) -> Process:
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *arguments,
+            *ending_with_us(*arguments),
             env=environment,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=file,
@@ -329,13 +328,7 @@ async def start_process(log: Path, environment: dict[str, str], *arguments: str)
 async def start_simulator(directory: Path, port: int = 0, *options: str) -> Simulator:
     """`broadcast smsc` on a free port."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "broadcast.smsc.command",
-        "--port",
-        str(port),
-        "--json",
-        *options,
+        *ending_with_us("-m", "broadcast.smsc.command", "--port", str(port), "--json", *options),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         cwd=Path(__file__).parents[2],
