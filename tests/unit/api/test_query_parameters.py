@@ -14,6 +14,7 @@ from broadcast.api.app import make_app
 from broadcast.api.routes.query_parameters import check_query
 from broadcast.api.services import Services
 from broadcast.errors import InputError
+from broadcast.health import Health
 from broadcast.settings import Settings
 
 KNOWN = {"groups": True, "by_area": False}
@@ -37,7 +38,7 @@ def test_a_known_name_is_taken_in_any_spelling_and_once_unless_it_is_a_list() ->
 
 
 KEYRING = SimpleNamespace(knows=lambda _: True, loaded=True, owner_of=lambda _: "anna")
-APP = make_app(cast("Services", SimpleNamespace(keyring=KEYRING, settings=Settings())))
+APP = make_app(cast("Services", SimpleNamespace(keyring=KEYRING, settings=Settings(), health=Health("api"))))
 ROUTES = [
     (method, path, sorted(each["name"] for each in facts.get("parameters", ()) if each["in"] == "query"))
     for path, methods in APP.openapi()["paths"].items()
