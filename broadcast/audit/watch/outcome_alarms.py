@@ -9,7 +9,7 @@ import asyncpg
 import structlog
 
 from broadcast import metrics
-from broadcast.alarms import ACCOUNT_FAILING, ALERT_FAILING, OPERATOR_FAILING, end_alarm, renew_alarm
+from broadcast.alarms import ACCOUNT_FAILING, ALERT_FAILING, BY_RECORDER, OPERATOR_FAILING, end_alarm, renew_alarm
 from broadcast.alerts.trial import SENDER
 from broadcast.audit.attempts.accounts import account_names
 from broadcast.audit.codes import REACHED_COUNT
@@ -26,9 +26,6 @@ log = structlog.get_logger(__name__)
 
 LOOK_SECONDS: Final = 5.0
 """Between two looks."""
-
-ENDED_BY: Final = "recorder"
-"""Who has cleared an alarm because fewer fail since."""
 
 KIND_OF_SCOPE: Final = {
     Scope.ALERT: ALERT_FAILING,
@@ -50,7 +47,7 @@ _OPEN = "SELECT kind, subject FROM alarms WHERE kind = ANY ($1::text[]) AND clea
 
 _UNWATCHED = """
 SELECT alert_id::text FROM alerts WHERE alert_id = ANY ($1::text[]::uuid[])
-    AND (status = 'Test' AND sender = $2 OR state = ANY ($3::text[]))
+    AND (status = 'Test' AND sender = $2 OR state = ANY ($3::text[]) OR stopped_at IS NOT NULL)
 """
 
 _REACHED = f"""
@@ -99,7 +96,7 @@ class OutcomeWatch:
         names = await account_names(connection)
         accounts = {number: self.accounts.get(name, WatchedAccount(name, name)) for number, name in names.items()}
         kinds = list(KIND_OF_SCOPE.values())
-        cleared_rows = await connection.fetch(_CLEARED, kinds, now - WINDOW, ENDED_BY)
+        cleared_rows = await connection.fetch(_CLEARED, kinds, now - WINDOW, BY_RECORDER)
         open_rows = await connection.fetch(_OPEN, kinds)
         opened = {(row["kind"], row["subject"]) for row in open_rows}
         for scope, kind in KIND_OF_SCOPE.items():
@@ -126,7 +123,7 @@ class OutcomeWatch:
                 rows = await connection.fetch(_UNWATCHED, sorted({*tallies, *open_alerts}), SENDER, sorted(WITHDRAWN))
                 unwatched = {row[0] for row in rows}
                 for subject in sorted(unwatched & open_alerts):
-                    await end_alarm(connection, ALERT_FAILING, subject, ENDED_BY)
+                    await end_alarm(connection, ALERT_FAILING, subject, BY_RECORDER)
                 return unwatched
             case Scope.OPERATOR:
                 # With one account the account's own alarm says the same.
@@ -152,7 +149,7 @@ class OutcomeWatch:
                         detail = f"{row['reached']:,} of {row['audience']:,} recipients are reached. {detail}"
                 await renew_alarm(connection, kind, subject, detail)
             elif assessment.fine and (kind, subject) in opened:
-                await end_alarm(connection, kind, subject, ENDED_BY)
+                await end_alarm(connection, kind, subject, BY_RECORDER)
 
 
 def _changed_at(routes_file: Path | None) -> int | None:

@@ -154,15 +154,15 @@ async def test_receipts_count_whatever_clock_the_host_of_the_recorder_has(
     assert await look(connection, after=46) == {}
 
 
-@pytest.mark.parametrize("state", ["cancelled", "superseded"])
+@pytest.mark.parametrize(("state", "stopped"), [("cancelled", False), ("superseded", False), ("completed", True)])
 async def test_an_alert_that_was_withdrawn_is_not_failing(
-    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection, state: str
+    recorder: RecorderWithoutKafka, alerts: Alerts, connection: asyncpg.Connection, state: str, stopped: bool
 ) -> None:
     people = range(1, 201)
     alert_id = await alerts.make(people)
     await recorder.write(statuses(alert_id, people, Outcome.REFUSED))
     assert "alert_failing" in await look(connection)
-    await connection.execute("UPDATE alerts SET state = $1", state)
+    await connection.execute("UPDATE alerts SET state = $1, stopped_at = CASE WHEN $2 THEN now() END", state, stopped)
     assert list(await look(connection)) == ["account_failing"]
 
 
