@@ -5,6 +5,7 @@ Who has a connection uses `raise_alarm`. Who must not wait for PostgreSQL, as a 
 """
 
 from broadcast.alarms.alarm_rows import (
+    BY_RECORDER,
     Alarm,
     clear_alarms,
     end_alarm,
@@ -65,6 +66,7 @@ __all__ = [
     "ALERT_FAILING",
     "ALERT_NOT_SENT",
     "BIND_DOWN",
+    "BY_RECORDER",
     "CLOCK_WRONG",
     "CONTROL_FULL",
     "CONTROL_LOST_ITS_TAIL",

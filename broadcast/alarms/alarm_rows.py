@@ -17,8 +17,9 @@ log = structlog.get_logger(__name__)
 
 DETAIL_LENGTH_MAX: Final = 2_000
 
-ENDED_BY: Final = "sender"
-"""Who has cleared an alarm whose cause has gone."""
+BY_SENDER: Final = "sender"
+BY_RECORDER: Final = "recorder"
+"""Who has cleared an alarm whose cause has gone, as `cleared_by` has it."""
 
 
 class Alarm(NamedTuple):
@@ -125,7 +126,7 @@ async def _insert(connection: Connection, kind: str, subject: str, detail: str) 
 async def apply_change(connection: Connection, kind: str, subject: str, change: Change) -> None:
     """Make the row of this kind and subject what it is to be."""
     if change.detail is None:
-        await end_alarm(connection, kind, subject, ENDED_BY)
+        await end_alarm(connection, kind, subject, BY_SENDER)
     elif change.renew:
         await connection.execute(
             "INSERT INTO alarms (kind, subject, detail) VALUES ($1, $2, $3) "

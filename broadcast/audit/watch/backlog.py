@@ -3,11 +3,11 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import asyncpg
 
-from broadcast.alarms import QUEUED_WITHOUT_LAG, end_alarm, raise_alarm
+from broadcast.alarms import BY_RECORDER, QUEUED_WITHOUT_LAG, end_alarm, raise_alarm
 from broadcast.audit.codes import CODE_OF_STATE, POSSIBLE_DUPLICATES, REACHED_COUNT
 from broadcast.lifecycle import AlertState
 from broadcast.text.counts import counted
@@ -15,8 +15,6 @@ from schemas.status import DeliveryState
 
 UNCHANGED = timedelta(seconds=30)
 """Nothing changed for an alert for this long: time to ask whether anybody still works on it."""
-
-ENDED_BY: Final = "recorder"
 
 _OPEN = "SELECT subject FROM alarms WHERE kind = $1 AND cleared_at IS NULL"
 
@@ -118,7 +116,7 @@ async def alarm_queued_without_work(
     queued_since.keep(set(queued))
     for row in await connection.fetch(_OPEN, QUEUED_WITHOUT_LAG):
         if row["subject"] not in queued:
-            await end_alarm(connection, QUEUED_WITHOUT_LAG, row["subject"], ENDED_BY)
+            await end_alarm(connection, QUEUED_WITHOUT_LAG, row["subject"], BY_RECORDER)
     if not unchanged:
         return
     # Forgotten before the question, which may fail or be cancelled: then two looks have to agree anew.

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import asyncpg
 import structlog
 
-from broadcast.alarms import LOCK_HELD, end_alarm, renew_alarm
+from broadcast.alarms import BY_RECORDER, LOCK_HELD, end_alarm, renew_alarm
 from broadcast.clock import monotonic
 from broadcast.database.lock_holders import Holder
 from broadcast.database.server_settings import OURS
@@ -25,8 +25,6 @@ writes or reads rows. Such a session is ended only if it is ours.
 
 FORGOTTEN_SECONDS: Final = 5.0
 """A wait that times out is not seen until it is tried again."""
-
-ENDED_BY: Final = "recorder"
 
 log = structlog.get_logger(__name__)
 
@@ -95,4 +93,4 @@ async def alarm_lock_waits(connection: asyncpg.Connection, known: LockWaits) -> 
                 await connection.execute(_END, wait.pid)
                 log.warning("session_ended", pid=wait.pid, holder=str(holder))
     for row in await connection.fetch(_ENDED, LOCK_HELD):
-        await end_alarm(connection, LOCK_HELD, row["subject"], ENDED_BY)
+        await end_alarm(connection, LOCK_HELD, row["subject"], BY_RECORDER)

@@ -5,13 +5,11 @@ from typing import Final
 
 import asyncpg
 
-from broadcast.alarms import SERVER_AWAY, end_alarm, renew_alarm
+from broadcast.alarms import BY_RECORDER, SERVER_AWAY, end_alarm, renew_alarm
 from broadcast.health import Health
 
 AWAY_SECONDS: Final = 10.0
 """Kafka that has not answered for so long raises an alarm; a restart of a broker takes less."""
-
-ENDED_BY: Final = "recorder"
 
 KAFKA: Final = "kafka"
 
@@ -25,7 +23,7 @@ async def alarm_kafka_away(connection: asyncpg.Connection, now: datetime, health
     if seconds is None:
         return  # not asked yet: what another process has raised may still hold
     if seconds == 0:
-        await end_alarm(connection, SERVER_AWAY, KAFKA, ENDED_BY)
+        await end_alarm(connection, SERVER_AWAY, KAFKA, BY_RECORDER)
     elif seconds >= AWAY_SECONDS:
         since = (now - timedelta(seconds=seconds)).isoformat("T", "seconds")
         await renew_alarm(

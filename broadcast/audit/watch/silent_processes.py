@@ -6,14 +6,12 @@ from typing import Final
 
 import asyncpg
 
-from broadcast.alarms import PROCESS_SILENT, end_alarm, renew_alarm
+from broadcast.alarms import BY_RECORDER, PROCESS_SILENT, end_alarm, renew_alarm
 from broadcast.clock import monotonic
 from broadcast.database.process_rows import SILENT_SECONDS
 
 CONFIRM_SECONDS: Final = 3.0
 """A process must stay silent for so long while we look: after an outage all return, but not at the same instant."""
-
-ENDED_BY: Final = "recorder"
 
 # Whoever clears the alarm says that the process is gone for good.
 _FORGET = """
@@ -45,7 +43,7 @@ class Silence:
 
 async def alarm_silent_processes(connection: asyncpg.Connection, silence: Silence) -> None:
     """Raise an alarm for each process that is silent, and end those whose process is not."""
-    await connection.execute(_FORGET, PROCESS_SILENT, SILENT_SECONDS, ENDED_BY)
+    await connection.execute(_FORGET, PROCESS_SILENT, SILENT_SECONDS, BY_RECORDER)
     rows = {(row["subject"], row["seen_at"]): row for row in await connection.fetch(_SILENT, SILENT_SECONDS)}
     opened = {row["subject"] for row in await connection.fetch(_OPEN, PROCESS_SILENT)}
     for subject, seen_at in silence.confirmed(set(rows), monotonic()):
@@ -59,4 +57,4 @@ async def alarm_silent_processes(connection: asyncpg.Connection, silence: Silenc
             "restart it. Clear this alarm if it is gone for good.",
         )
     for subject in opened - {subject for subject, _ in rows}:
-        await end_alarm(connection, PROCESS_SILENT, subject, ENDED_BY)
+        await end_alarm(connection, PROCESS_SILENT, subject, BY_RECORDER)

@@ -6,7 +6,7 @@ from typing import Final
 import asyncpg
 
 from broadcast import metrics
-from broadcast.alarms import RECEIPTS_UNMATCHED, renew_alarm
+from broadcast.alarms import BY_RECORDER, RECEIPTS_UNMATCHED, renew_alarm
 from broadcast.audit.receipt_owner import LONGEST_WAIT
 from broadcast.audit.receipts.unmatched import ANSWER_MAY_COME, NAMES_NO_ATTEMPT, find_unmatched
 from broadcast.text.counts import counted
@@ -16,9 +16,6 @@ LOOKED_AT: Final = timedelta(minutes=10)
 
 SUBMITTED_WITHIN: Final = timedelta(days=1)
 """Of the submits whose receipts are counted: nearly all receipts come within a day."""
-
-ENDED_BY: Final = "recorder"
-"""Who has cleared an alarm because the receipts match since."""
 
 FEWEST: Final = 20
 LARGE_SHARE: Final = 0.2
@@ -116,4 +113,4 @@ async def _end_alarms(connection: asyncpg.Connection, now: datetime) -> None:
     for row in await connection.fetch(_OPEN, RECEIPTS_UNMATCHED):
         found = await find_unmatched(connection, now, row["subject"])
         if all(one.earlier and one.by_rule_in_force < FEWEST for one in found):
-            await connection.execute(_END, row["id"], ENDED_BY)
+            await connection.execute(_END, row["id"], BY_RECORDER)

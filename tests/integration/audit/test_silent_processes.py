@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import asyncpg
 import pytest
 
+from broadcast.alarms import BY_RECORDER
 from broadcast.audit.watch import lock_waits, silent_processes
 from broadcast.audit.watch.lock_waits import LockWaits, alarm_lock_waits
 from broadcast.audit.watch.silent_processes import Silence, alarm_silent_processes
@@ -67,7 +68,7 @@ async def test_an_alarm_that_a_person_clears_forgets_the_process(connection: asy
         (11, "process_silent", "sender 2", 1, "anna", 1),
         (11, "process_silent", "planner 1", 1, "anna", 1),
         (11, "process_silent", "sender 1", 12, "anna", 1),
-        (11, "process_silent", "sender 1", 1, silent_processes.ENDED_BY, 1),
+        (11, "process_silent", "sender 1", 1, BY_RECORDER, 1),
     ],
     ids=["gone for good", "writes", "another kind", "another slot", "another stage", "wrote since", "by the sweep"],
 )
