@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
@@ -94,6 +94,13 @@ def _nothing_runs(settings: Settings, error: Exception | None = None) -> Unavail
     )
 
 
+class Reader(Protocol):
+    """What reads the API; `Client` is one."""
+
+    def get(self, path: str, **parameters: Any) -> dict[str, Any]:
+        """The JSON of a GET."""
+
+
 class Client:
     """Requests to the API; a problem document becomes an InputError or an UnavailableError with its findings."""
 
@@ -154,5 +161,7 @@ def _error_of(response: httpx.Response) -> InputError | UnavailableError:
         return UnconfirmedError(f"{detail} (HTTP {response.status_code})")
     if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
         return UnavailableError(detail)
+    if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
+        return UnavailableError(f"{detail} (HTTP {response.status_code})")
     told = tuple((finding["field"] or "alert", finding["rule"], finding["message"]) for finding in findings)
     return InputError(f"{detail} (HTTP {response.status_code})", told)

@@ -21,6 +21,7 @@ from broadcast.embedded.errors import EmbeddedError
 from broadcast.embedded.limits import Limits, longest_resend_seconds, states_stand, unfinished
 from broadcast.embedded.stack import Stack
 from broadcast.embedded.steps import Progress, Report, discard
+from broadcast.errors import name_error
 from broadcast.routes_file import load_routes
 from broadcast.text.counts import counted
 from schemas.alert import Alert
@@ -166,8 +167,12 @@ class Demonstration:
         resend_seconds = longest_resend_seconds(load_routes(self.stack.settings))
         began_at = changed_at = monotonic()
         while True:
-            answer = await client.get(f"/v1/alerts/{self.alert_id}/summary")
-            if answer.is_success:
+            try:
+                answer = await client.get(f"/v1/alerts/{self.alert_id}/summary")
+                said = f"{answer.status_code}: {answer.text[:500]}"
+            except httpx.TransportError as error:
+                answer, said = None, name_error(error)
+            if answer is not None and answer.is_success:
                 body = answer.json()
                 if body["counts"] != states:
                     states, changed_at = body["counts"], monotonic()
@@ -190,9 +195,7 @@ class Demonstration:
                     self.end = End(why, missing, body["possible_duplicates"])
                     return states
             elif monotonic() - changed_at > self.limits.stall_seconds:
-                raise DemonstrationError(
-                    f"the API has answered {answer.status_code} for a long time: {answer.text[:500]}"
-                )
+                raise DemonstrationError(f"the API has not answered as it should for a long time: {said}")
             unchanged = monotonic() - changed_at
             await asyncio.sleep(min(max(POLL_SECONDS, POLLED_SHARE * unchanged), LONGEST_POLL_SECONDS))
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from broadcast.api.client import Client
+from broadcast.api.client import Reader
 from broadcast.errors import UnavailableError
 from broadcast.lifecycle import FINAL_STATES, AlertState
 from broadcast.routing.simulation import note_of
@@ -22,7 +22,7 @@ UNDECIDED_EXIT_CODE: Final = 4
 UNDECIDED: Final = "it is kept and not decided: do not publish it again; `broadcast alert show {alert_id}` says more"
 
 
-def await_decision(api: Client, alert_id: str, wait_seconds: float, tell: Callable[[str], None]) -> dict[str, Any]:
+def await_decision(api: Reader, alert_id: str, wait_seconds: float, tell: Callable[[str], None]) -> dict[str, Any]:
     """The alert once its audience is resolved or it has ended, or as it is after `wait_seconds`.
 
     An API that is away for a moment is asked again. `tell` hears what is waited for.

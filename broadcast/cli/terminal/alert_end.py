@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from broadcast.api.client import Client
+from broadcast.api.client import Reader
 from broadcast.cli.terminal.alert_decision import exit_code_of
 from broadcast.errors import BroadcastError
 
@@ -46,7 +46,7 @@ def describe_end(progress: Mapping[str, Any], reason: str, alarms: Sequence[Mapp
     return "; ".join(parts)
 
 
-def find_reason(api: Client, progress: Mapping[str, Any]) -> str:
+def find_reason(api: Reader, progress: Mapping[str, Any]) -> str:
     """The most frequent reason of those not reached, of the first `LOOKED_AT` in the state of most; else empty."""
     missed = missed_of(progress["counts"])
     state = next(iter(missed), "")

@@ -8,14 +8,16 @@ from itertools import count
 from typing import Any
 
 import click
+from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
 from broadcast.alarms import ACCOUNT_KINDS, ACCOUNT_LATE, ACCOUNT_THROTTLED
-from broadcast.api.client import Client
+from broadcast.api.client import Reader
 from broadcast.cli.terminal.alert_end import describe_end, find_reason, missed_of
 from broadcast.cli.terminal.display import Console, Table
 from broadcast.cli.terminal.open_alarms import find_concerning, find_naming, tell_alarm
+from broadcast.cli.terminal.outage import Outage, RepeatedReads
 from broadcast.clock import utc_now
 from broadcast.errors import BroadcastError
 from broadcast.lifecycle import FINAL_STATES, AlertState
@@ -43,33 +45,66 @@ NO_ACCOUNTS: dict[str, Any] = {"queued_routes": []} | {key: [] for key in KINDS_
 STYLES = {"delivered": "green", "submitted": "cyan", "queued": "dim", "unknown": "yellow"}
 
 
-def watch_alert(api: Client, alert_id: str, *, as_json: bool, beside: bool = False) -> dict[str, Any]:
+def watch_alert(api: Reader, alert_id: str, *, as_json: bool, beside: bool = False) -> dict[str, Any]:
     """Show an alert until it has ended and nobody is queued or waits for a receipt that may still come.
 
     A terminal gets a table, a pipe one line for each change, with the time of day; on stderr with `beside`, where
-    stdout has something else. Returns the last progress.
+    stdout has something else. An API that does not answer is asked again until it does. Returns the last progress.
     """
-    last: dict[str, Any] = {}
-    lines = Lines()
     console = Console(stderr=beside)
-    if as_json or not console.is_terminal:
-        for progress in _follow(api, alert_id):
-            if as_json and progress != last:
-                click.echo(json.dumps(progress))
-            elif not as_json and (lines.are_due(progress, time.monotonic()) or is_over(progress)):
-                click.echo(write_line(progress, utc_now()), err=beside)
-            last = progress
-        _tell_end(api, last, err=beside or as_json)
-        return last
-    with Live(console=console, refresh_per_second=4, transient=False) as live:
-        for progress in _follow(api, alert_id):
-            live.update(_table(progress))
-            last = progress
-    _tell_end(api, last, err=beside)
+    if not as_json and console.is_terminal:
+        last = _show(api, alert_id, console)
+    else:
+        last = _write(api, alert_id, as_json=as_json, beside=beside)
+    _tell_end(api, last, err=beside or as_json)
     return last
 
 
-def _tell_end(api: Client, progress: dict[str, Any], *, err: bool) -> None:
+def _show(api: Reader, alert_id: str, console: Console) -> dict[str, Any]:
+    screen = _Screen(RepeatedReads(api))
+    with Live(screen, console=console, refresh_per_second=4, transient=False):
+        for progress in _follow(screen.reads, alert_id):
+            screen.progress = progress
+    return screen.progress
+
+
+def _write(api: Reader, alert_id: str, *, as_json: bool, beside: bool) -> dict[str, Any]:
+    def tell(outage: Outage) -> None:
+        if as_json:
+            click.echo(json.dumps(outage.facts(alert_id)))
+        else:
+            line = f"{utc_now():%H:%M:%S} UTC alert {alert_id}: {printable(outage.describe())}"
+            click.echo(line, err=beside)
+
+    last: dict[str, Any] = {}
+    lines = Lines()
+    reads = RepeatedReads(api, tell)
+    outages = 0
+    for progress in _follow(reads, alert_id):
+        answered_again = reads.outages != outages
+        outages = reads.outages
+        if as_json and (answered_again or progress != last):
+            click.echo(json.dumps(progress))
+        elif not as_json and (lines.are_due(progress, time.monotonic()) or answered_again or is_over(progress)):
+            click.echo(write_line(progress, utc_now()), err=beside)
+        last = progress
+    return last
+
+
+class _Screen:
+    """The table of the last progress, and under it who does not answer."""
+
+    def __init__(self, reads: RepeatedReads) -> None:
+        self.reads = reads
+        self.progress: dict[str, Any] = {}
+
+    def __rich__(self) -> Group:
+        table = [_table(self.progress)] if self.progress else []
+        outage = self.reads.outage(time.monotonic())
+        return Group(*table, *([] if outage is None else [Text(printable(outage.describe()), "red")]))
+
+
+def _tell_end(api: Reader, progress: dict[str, Any], *, err: bool) -> None:
     if not missed_of(progress["counts"]):
         return
     try:
@@ -185,7 +220,7 @@ def is_over(progress: dict[str, Any]) -> bool:
     return progress["state"] in FINAL_STATES and (progress["state"] == AlertState.REFUSED or waiting <= 0)
 
 
-def _follow(api: Client, alert_id: str) -> Iterator[dict[str, Any]]:
+def _follow(api: Reader, alert_id: str) -> Iterator[dict[str, Any]]:
     accounts = NO_ACCOUNTS
     routes: Routes = []
     reasons: dict[str, int] = {}
@@ -215,13 +250,13 @@ def _follow(api: Client, alert_id: str) -> Iterator[dict[str, Any]]:
         time.sleep(POLL_SECONDS)
 
 
-def read_routes(api: Client, alert_id: str) -> Routes:
+def read_routes(api: Reader, alert_id: str) -> Routes:
     """The routes that carry the queued recipients of an alert, with their prefixes and accounts."""
     found = api.get(f"/v1/alerts/{alert_id}/queued-routes")
     return None if found["routes"] is None else [route | {"complete": found["complete"]} for route in found["routes"]]
 
 
-def read_accounts(api: Client, routes: Routes) -> dict[str, Any]:
+def read_accounts(api: Reader, routes: Routes) -> dict[str, Any]:
     """Which accounts of these routes cannot be used or are slow, with the reasons: open alarms of senders."""
     return find_accounts(api.get("/v1/alarms")["alarms"], routes)
 
@@ -237,7 +272,7 @@ def find_accounts(alarms: list[dict[str, Any]], routes: Routes) -> dict[str, Any
     }
 
 
-def _progress(api: Client, alert_id: str) -> dict[str, Any]:
+def _progress(api: Reader, alert_id: str) -> dict[str, Any]:
     alert = api.get(f"/v1/alerts/{alert_id}")
     progress = {
         name: alert.get(name) for name in ("alert_id", "state", "stopped_at", "reason", "audience", "simulated")
