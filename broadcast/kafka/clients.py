@@ -99,11 +99,14 @@ class Consumer(AIOKafkaConsumer):
         return None if state is None else state.timestamp
 
     def unread(self, partition: TopicPartition) -> int:
-        """Committed offsets that are not read; 0 if that is not known, or the partition is not assigned."""
+        """Offsets that are not read up to the end of the log; 0 if not known, or the partition is not assigned.
+
+        What stands behind an open transaction counts: nobody can read it, and it waits.
+        """
         state = self.state(partition)
-        if state is None or state.lso is None or not state.has_valid_position:
+        if state is None or state.highwater is None or not state.has_valid_position:
             return 0
-        unread: int = state.lso - state.position
+        unread: int = state.highwater - state.position
         return max(0, unread)
 
     def state(self, partition: TopicPartition) -> Any:
