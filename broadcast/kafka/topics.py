@@ -24,6 +24,12 @@ LEADERS_BUDGET_SECONDS = 15.0
 LEADERS_PAUSE_SECONDS = 0.1
 """Between two looks at the leaders of new partitions."""
 
+TRANSACTION_LIMIT = "transaction.max.timeout.ms"
+TRANSACTION_LIMIT_MS = 60_000
+"""Most that a broker may grant a client for one transaction: for so long it can keep all readers of a topic waiting."""
+
+_BROKER = "broker "  # no topic has a space in its name
+
 _EXISTS = 36  # TopicAlreadyExists: another process was first, and the check says whether it fits
 
 
@@ -33,7 +39,7 @@ class TopicsError(SettingsError):
 
 @dataclass(frozen=True, slots=True)
 class TopicFault:
-    """What is wrong with one topic: `field` is what it should be `wanted`, and is `found`."""
+    """What is wrong with one topic, or a broker: `field` is what it should be `wanted`, and is `found`."""
 
     topic: str
     field: str
@@ -42,7 +48,8 @@ class TopicFault:
     step: str
 
     def __str__(self) -> str:
-        return f"topic {self.topic}: {self.field} is {self.found}, must be {self.wanted}; {self.step}"
+        name = self.topic if self.topic.startswith(_BROKER) else f"topic {self.topic}"
+        return f"{name}: {self.field} is {self.found}, must be {self.wanted}; {self.step}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +130,12 @@ async def create_topics(
 async def check_topics(
     settings: Settings, routes: Iterable[Route], *, timeout_seconds: float = BROKER_BUDGET_SECONDS
 ) -> list[TopicFault]:
-    """The differences between the broker's topics and the catalogue; empty if there are none."""
+    """The differences between the broker's topics and the catalogue, and what each broker must limit; or empty."""
     wanted = topics_of(settings, routes)
     admin = await wait_for_broker(settings, timeout_seconds=timeout_seconds)
     try:
-        return faults_of(wanted, await find_topics(admin, [topic.name for topic in wanted]), settings)
+        faults = faults_of(wanted, await find_topics(admin, [topic.name for topic in wanted]), settings)
+        return faults + limit_faults(await _find_limits(admin))
     finally:
         await admin.close()
 
@@ -177,6 +185,30 @@ def faults_of(wanted: Iterable[Topic], found: Mapping[str, FoundTopic], settings
                 step = f"set it: kafka-configs.sh --alter --topic {topic.name} --add-config {name}={value}"
                 faults.append(TopicFault(topic.name, name, value, str(there.config.get(name)), step))
     return faults
+
+
+def limit_faults(limits: Mapping[str, str | None]) -> list[TopicFault]:
+    """A fault for each broker that lets a transaction be open for too long; None is a broker that does not tell."""
+    most = f"at most {TRANSACTION_LIMIT_MS}"
+    return [
+        TopicFault(f"{_BROKER}{node}", TRANSACTION_LIMIT, most, "not shown", "allow DESCRIBE_CONFIGS on the cluster")
+        if found is None
+        else TopicFault(
+            f"{_BROKER}{node}", TRANSACTION_LIMIT, most, found, "set it in the broker's properties, and restart it"
+        )
+        for node, found in sorted(limits.items())
+        if found is None or int(found) > TRANSACTION_LIMIT_MS
+    ]
+
+
+async def _find_limits(admin: AIOKafkaAdminClient) -> dict[str, str | None]:
+    nodes = [str(broker["node_id"]) for broker in (await admin.describe_cluster())["brokers"]]
+    resources = [ConfigResource(ConfigResourceType.BROKER, node, {TRANSACTION_LIMIT: None}) for node in nodes]
+    limits: dict[str, str | None] = dict.fromkeys(nodes)
+    for response in await admin.describe_configs(resources):
+        for _code, _message, _kind, node, entries in response.resources:
+            limits[node] = next((entry[1] for entry in entries), None)
+    return limits
 
 
 async def _create(admin: AIOKafkaAdminClient, topics: Sequence[Topic], settings: Settings) -> list[str]:

@@ -82,7 +82,10 @@ class Settings(BaseSettings):
         default=1.0, ge=0.1, le=600, description="Time between two heartbeats; at most a third of the session timeout."
     )
     transaction_timeout_seconds: float = Field(
-        default=5.0, ge=1, le=900, description="Kafka aborts a transaction that is open for longer."
+        default=5.0,
+        ge=1,
+        le=60,
+        description="Kafka aborts a transaction that is open for longer; at most its `transaction.max.timeout.ms`.",
     )
 
     database_url: SecretStr = Field(

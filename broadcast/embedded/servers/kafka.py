@@ -75,6 +75,8 @@ broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 # Readers of committed records wait for a dead producer's transaction until this looks; 10 s is the default.
 transaction.abort.timed.out.transaction.cleanup.interval.ms=2000
+# No client may keep those readers waiting for longer, whatever it asks for; 15 minutes is the default.
+transaction.max.timeout.ms=60000
 # Threads for two cores and a dozen clients.
 num.network.threads=2
 num.io.threads=4

@@ -1,9 +1,18 @@
 """Topics on a real broker: made from the catalogue, once, and checked against it."""
 
 import pytest
+from aiokafka.errors import InvalidTransactionTimeout
 
 from broadcast.errors import UnavailableError
-from broadcast.kafka.topics import TopicsError, check_topics, create_topics, topics_of
+from broadcast.kafka.clients import make_producer
+from broadcast.kafka.topics import (
+    TRANSACTION_LIMIT_MS,
+    TopicsError,
+    check_topics,
+    create_topics,
+    limit_faults,
+    topics_of,
+)
 from broadcast.routing import Route
 from broadcast.settings import Settings
 
@@ -16,6 +25,28 @@ async def test_topics_are_made_once_and_fit(kafka_settings: Settings) -> None:
     assert sorted(created) == sorted(topic.name for topic in topics_of(kafka_settings, ROUTES))
     assert await create_topics(kafka_settings, ROUTES) == []
     assert await check_topics(kafka_settings, ROUTES) == []
+
+
+async def test_a_client_gets_no_transaction_of_15_minutes(kafka_settings: Settings) -> None:
+    patient = make_producer(
+        kafka_settings, transactional_id=f"{kafka_settings.topic_prefix}patient", transaction_timeout_ms=900_000
+    )
+    with pytest.raises(InvalidTransactionTimeout):
+        await patient.start()
+    await patient.stop()
+    longest = TRANSACTION_LIMIT_MS / 1000
+    bound = Settings.model_json_schema()["properties"]["transaction_timeout_seconds"]["maximum"]
+    assert bound == longest, "what the broker refuses must not be a valid setting"
+
+
+def test_a_broker_that_allows_longer_transactions_is_a_fault() -> None:
+    faults = [str(fault) for fault in limit_faults({"1": "900000", "2": "60000", "3": None})]
+    step = "set it in the broker's properties, and restart it"
+    assert faults == [
+        f"broker 1: transaction.max.timeout.ms is 900000, must be at most 60000; {step}",
+        "broker 3: transaction.max.timeout.ms is not shown, must be at most 60000; "
+        "allow DESCRIBE_CONFIGS on the cluster",
+    ]
 
 
 async def test_a_new_route_adds_its_topics_alone(kafka_settings: Settings) -> None:
