@@ -17,6 +17,7 @@ PROCESS_SILENT = "process_silent"
 SUBMITTED_AFTER_COMPLETION = "submitted_after_completion"
 LOCK_HELD = "lock_held"
 SERVER_AWAY = "server_away"
+OPEN_TRANSACTION = "open_transaction"
 
 JOBS_FAILED = "jobs_failed"
 JOBS_DELETED_UNSENT = "jobs_deleted_unsent"
@@ -68,6 +69,7 @@ KINDS = (
     SUBMITTED_AFTER_COMPLETION,
     LOCK_HELD,
     SERVER_AWAY,
+    OPEN_TRANSACTION,
     *SENDER_KINDS,
 )
 

@@ -99,9 +99,9 @@ class Consumer(AIOKafkaConsumer):
         return None if state is None else state.timestamp
 
     def unread(self, partition: TopicPartition) -> int:
-        """Offsets that are not read up to the end of the log; 0 if not known, or the partition is not assigned.
+        """Offsets that are not read; 0 if that is not known, or the partition is not assigned.
 
-        What stands behind an open transaction counts: nobody can read it, and it waits.
+        Counted to the end of the log: what stands behind an open transaction counts: nobody can read it, and it waits.
         """
         state = self.state(partition)
         if state is None or state.highwater is None or not state.has_valid_position:

@@ -133,6 +133,49 @@ class DescribeProducersRequest(Request[DescribeProducersRequest_v0]):
         return request_struct_class(_topics(self._partitions), NO_TAGS)
 
 
+class ListTransactionsResponse_v0(Response):  # noqa: N801
+    API_KEY = 66
+    API_VERSION = 0
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        ("error_code", Int16),
+        ("unknown_state_filters", CompactArray(TEXT)),
+        (
+            "transaction_states",
+            CompactArray(
+                ("transactional_id", TEXT),
+                ("producer_id", Int64),
+                ("transaction_state", TEXT),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class ListTransactionsRequest_v0(RequestStruct):  # noqa: N801
+    API_KEY = 66
+    API_VERSION = 0
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = ListTransactionsResponse_v0
+    SCHEMA = Schema(
+        ("state_filters", CompactArray(TEXT)), ("producer_id_filters", CompactArray(Int64)), ("tags", TaggedFields)
+    )
+
+
+class ListTransactionsRequest(Request[ListTransactionsRequest_v0]):
+    """Asks a node for the transactional ids that it coordinates, of these producers; needs DESCRIBE on the ids."""
+
+    API_KEY = 66
+
+    def __init__(self, producer_ids: Sequence[int]) -> None:
+        self._producer_ids = producer_ids
+
+    def build(self, request_struct_class: type[ListTransactionsRequest_v0]) -> ListTransactionsRequest_v0:
+        """The request in the form that aiokafka's client sends."""
+        return request_struct_class([], list(self._producer_ids), NO_TAGS)
+
+
 class WriteTxnMarkersResponse_v1(Response):  # noqa: N801
     API_KEY = 27
     API_VERSION = 1

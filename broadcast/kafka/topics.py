@@ -188,7 +188,10 @@ def faults_of(wanted: Iterable[Topic], found: Mapping[str, FoundTopic], settings
 
 
 def limit_faults(limits: Mapping[str, str | None]) -> list[TopicFault]:
-    """A fault for each broker that lets a transaction be open for too long; None is a broker that does not tell."""
+    """A fault for each broker that lets a transaction be open for too long.
+
+    None is a broker that does not show its limit.
+    """
     most = f"at most {TRANSACTION_LIMIT_MS}"
     return [
         TopicFault(f"{_BROKER}{node}", TRANSACTION_LIMIT, most, "not shown", "allow DESCRIBE_CONFIGS on the cluster")

@@ -26,6 +26,8 @@ from broadcast.audit.session import open_session
 from broadcast.audit.undelivered import OtherRoutes
 from broadcast.audit.watch.backlog import QueuedSince, alarm_queued_without_work
 from broadcast.audit.watch.finishing import finish_alerts
+from broadcast.audit.watch.held_topics import LOOK_SECONDS as TOPICS_LOOK_SECONDS
+from broadcast.audit.watch.held_topics import HeldTopics, alarm_held_topics
 from broadcast.audit.watch.lag import work_left
 from broadcast.audit.watch.lock_waits import LockWaits, alarm_lock_waits
 from broadcast.audit.watch.outcome_alarms import LOOK_SECONDS, OutcomeWatch, forget_old
@@ -82,6 +84,7 @@ class Sweep:
     upkeep: Upkeep = field(default_factory=Upkeep)
     silence: Silence = field(default_factory=Silence)
     lock_waits: LockWaits = field(default_factory=LockWaits)
+    held_topics: HeldTopics = field(default_factory=HeldTopics)
     now: datetime = datetime(1970, 1, 1, tzinfo=UTC)
     place: Place | None = BEGIN
     ran_at: dict[str, float] = field(default_factory=dict)
@@ -130,6 +133,13 @@ STEPS: Final = (
     Step("unmatched", lambda sweep: show_unmatched(sweep.connection, sweep.now), SLOW_SECONDS, SLOW_STEP_SECONDS),
     Step("id rules", lambda sweep: alarm_unmatched(sweep.connection, sweep.now), SLOW_SECONDS, SLOW_STEP_SECONDS),
     Step("dead letters", lambda sweep: show_letters(sweep.letters), SLOW_SECONDS, SLOW_STEP_SECONDS, asks_kafka=True),
+    Step(
+        "held topics",
+        lambda sweep: alarm_held_topics(sweep.connection, sweep.now, sweep.held_topics, sweep.settings),
+        TOPICS_LOOK_SECONDS,
+        SLOW_STEP_SECONDS,
+        asks_kafka=True,
+    ),
     Step(
         "queued",
         lambda sweep: alarm_queued_without_work(
