@@ -23,6 +23,7 @@ from broadcast.alerts.expanding import (
     read_expansion,
     read_people,
 )
+from broadcast.alerts.expansions import StoredExpansions
 from broadcast.audience import ChunkRows
 from broadcast.clock import epoch_milliseconds
 from broadcast.database import create_pool, wait_for_database
@@ -77,6 +78,7 @@ class Expander:
         self.names = Names(settings.topic_prefix)
         self.pool = pool
         self.routes = routes
+        self.stored = StoredExpansions(pool, settings)
         self.encoder = ChunkEncoder(routes, settings.require_number_key())
         self.turns = Turns()
 
@@ -90,18 +92,20 @@ class Expander:
         except REFUSED as error:
             raise PoisonError(f"the expansion holds a value that cannot be: {error}") from None
 
-    async def _handle(self, event: Event, source: Source, expansion: Expansion) -> None:
-        if expansion.kind == "audience":
-            chunks = await wait_for_database(
-                "resolving", lambda: commit_audience(self.pool, expansion, self.settings), pool=self.pool
+    async def _handle(self, event: Event, source: Source, asked: Expansion) -> None:
+        if asked.kind == "audience":
+            stored = await wait_for_database(
+                "resolving", lambda: commit_audience(self.pool, asked, self.settings), pool=self.pool
             )
-            if chunks != 1:
-                await source.commit(event.offset, chunk_records(self.names, expansion, chunks))
+            if stored.chunks != 1:
+                await source.commit(event.offset, chunk_records(self.names, stored))
                 return
             # One chunk needs no event of its own.
-            expansion = expansion.model_copy(update={"kind": "chunk", "chunk": 0, "chunks": 1})
-        rows = await wait_for_database("reading a chunk", lambda: self._read(expansion), pool=self.pool)
-        await self._send(event, source, expansion, rows)
+            stored = stored.model_copy(update={"kind": "chunk"})
+        else:
+            stored = await wait_for_database("reading an alert", lambda: self.stored.require(asked), pool=self.pool)
+        rows = await wait_for_database("reading a chunk", lambda: self._read(stored), pool=self.pool)
+        await self._send(event, source, stored, rows)
 
     async def _read(self, expansion: Expansion) -> ChunkRows:
         rows = await read_people(self.pool, expansion)

@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from broadcast import metrics
 from broadcast.alarms import ALERT_NOT_SENT, raise_alarm
 from broadcast.alerts.assessment import NEXT_STEP, explain_empty
+from broadcast.alerts.expansions import not_stored, require_expansion
 from broadcast.alerts.jobs import Columns, fill_job_batches, find_unreadable
 from broadcast.alerts.store import (
     StoredAlert,
     durable_transaction,
-    is_stored,
     lock_alert,
     move_alert,
     set_audience,
@@ -59,15 +59,14 @@ def read_expansion(value: bytes | None) -> Expansion:
     return expansion
 
 
-async def commit_audience(pool: asyncpg.Pool, expansion: Expansion, settings: Settings) -> int:
-    """Resolve the whole audience at one instant, store it, and return the number of its chunks.
+async def commit_audience(pool: asyncpg.Pool, asked: Expansion, settings: Settings) -> Expansion:
+    """Resolve the whole audience at one instant and store it; the expansion as stored, with the number of its chunks.
 
     It is 0 when nobody is in the audience; then the alert is refused. An audience that is stored already stays as it
-    is. PoisonError for an alert that is not stored.
+    is. PoisonError for an alert that is not stored, and for a record that contradicts the stored alert.
     """
     async with durable_transaction(pool) as connection:
-        if not await is_stored(connection, expansion.alert_id):
-            raise _not_stored(expansion.alert_id, settings)
+        expansion = await require_expansion(connection, asked, settings)
         # Not locked before: a stop of this alert must not keep the planner waiting for its audience.
         audience = await resolve(
             connection,
@@ -102,7 +101,7 @@ async def commit_audience(pool: asyncpg.Pool, expansion: Expansion, settings: Se
     if stored.audience is None:
         log.info("audience_resolved", audience=audience.count, chunks=audience.chunks, lane=expansion.lane)
         metrics.jobs_suppressed.labels("suppressed").inc(audience.suppressed)
-    return audience.chunks
+    return expansion.model_copy(update={"chunks": audience.chunks})
 
 
 async def read_people(pool: asyncpg.Pool, expansion: Expansion) -> ChunkRows:
@@ -127,15 +126,13 @@ async def commit_expanded(pool: asyncpg.Pool, expansion: Expansion, settings: Se
             metrics.alert_expand_duration.observe((now - stored.accepted_at).total_seconds())
 
 
-def chunk_records(names: Names, expansion: Expansion, chunks: int) -> list[Record]:
+def chunk_records(names: Names, expansion: Expansion) -> list[Record]:
     """One expansion record for each chunk of a resolved audience.
 
     All of an alert go to one partition, which their key decides, so that the last chunk comes last.
     """
     topic, key = names.expansions(expansion.lane), str(expansion.alert_id).encode()
-    parts = (
-        expansion.model_copy(update={"kind": "chunk", "chunk": chunk, "chunks": chunks}) for chunk in range(chunks)
-    )
+    parts = (expansion.model_copy(update={"kind": "chunk", "chunk": chunk}) for chunk in range(expansion.chunks))
     return [Record(topic, key, part.model_dump_json().encode()) for part in parts]
 
 
@@ -182,10 +179,5 @@ class ChunkEncoder:
 async def _lock_stored(connection: Connection, alert_id: UUID, settings: Settings) -> StoredAlert:
     stored = await lock_alert(connection, alert_id)
     if stored is None:
-        raise _not_stored(alert_id, settings)
+        raise not_stored(alert_id, settings)
     return stored
-
-
-def _not_stored(alert_id: UUID, settings: Settings) -> PoisonError:
-    topic = Names(settings.topic_prefix).alerts
-    return PoisonError(f"alert_id: {alert_id} is not stored; publish alerts on {topic}")

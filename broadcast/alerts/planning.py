@@ -18,6 +18,7 @@ import structlog
 from broadcast import metrics
 from broadcast.alarms import ALERT_NOT_SENT, raise_alarm
 from broadcast.alerts.assessment import Content, Facts, assess, read_content, read_unchecked, why_alarm
+from broadcast.alerts.expansions import expansion_of
 from broadcast.alerts.publishing import digest_of, stop_record
 from broadcast.alerts.store import (
     StoredAlert,
@@ -33,7 +34,6 @@ from broadcast.alerts.store import (
 )
 from broadcast.alerts.trial import aim_of
 from broadcast.audience import find_doubts, has_people, missing_groups, suggest
-from broadcast.cap import languages_of
 from broadcast.database import Connection
 from broadcast.kafka.batches import Record
 from broadcast.lifecycle import (
@@ -50,7 +50,6 @@ from broadcast.routing import Route, Simulation, simulation_of
 from broadcast.settings import Settings
 from schemas.alert import Alert, AlertAction, AlertEvent
 from schemas.control import Control, Variant
-from schemas.expansion import Expansion
 from schemas.topics import Names
 
 log = structlog.get_logger(__name__)
@@ -223,16 +222,7 @@ class Planning:
         else:
             value = stored.control
         control = msgspec.json.decode(value, type=Control)
-        expansion = Expansion(
-            kind="audience",
-            alert_id=stored.alert_id,
-            lane=stored.lane,
-            status=stored.status,
-            groups=stored.groups,
-            expires_at=control.expires_at,
-            languages=languages_of(control.variants),
-            participants_only=participants_only(stored.status),
-        )
+        expansion = expansion_of(stored, control.variants)
         return (
             Record(names.control, key, value),
             Record(names.expansions(stored.lane), key, expansion.model_dump_json().encode()),

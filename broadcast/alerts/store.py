@@ -24,7 +24,11 @@ from schemas.lane import Lane
 
 @dataclass(frozen=True, slots=True)
 class StoredAlert:
-    """One row of `alerts`. `simulated` and `control` are None until it is planned, `audience` until it is resolved."""
+    """One row of `alerts`. `simulated` and `control` are None until it is planned.
+
+    `audience` and `chunks` are None until it is resolved. `finished`: all of it is expanded, and each recipient has an
+    outcome.
+    """
 
     alert_id: UUID
     state: AlertState
@@ -38,6 +42,8 @@ class StoredAlert:
     accepted_at: datetime
     planned_at: datetime | None
     audience: int | None
+    chunks: int | None
+    finished: bool
     simulated: Simulation | None
     document: str
     control: bytes | None
@@ -58,7 +64,8 @@ async def durable_transaction(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
 
 _COLUMNS = (
     "alert_id, state, lane, status, groups, event_offset, digest, actor, expires_at, accepted_at, planned_at,"
-    " audience, simulated, document::text, control"
+    " audience, chunks, expanded_at IS NOT NULL AND completed_at IS NOT NULL AS finished, simulated, document::text,"
+    " control"
 )
 
 
@@ -98,10 +105,10 @@ async def lock_alert(connection: Connection, alert_id: UUID) -> StoredAlert | No
     return None if row is None else _stored(row)
 
 
-async def is_stored(connection: Connection, alert_id: UUID) -> bool:
-    """Whether an alert is there; without a lock."""
-    found: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM alerts WHERE alert_id = $1)", alert_id)
-    return found
+async def read_stored(connection: Connection, alert_id: UUID) -> StoredAlert | None:
+    """The row of an alert; without a lock."""
+    row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM alerts WHERE alert_id = $1", alert_id)
+    return None if row is None else _stored(row)
 
 
 async def lock_known(connection: Connection, references: Sequence[Reference]) -> list[Known]:
@@ -292,6 +299,8 @@ def _stored(row: Any) -> StoredAlert:
         accepted_at=row["accepted_at"],
         planned_at=row["planned_at"],
         audience=row["audience"],
+        chunks=row["chunks"],
+        finished=row["finished"],
         simulated=None if row["simulated"] is None else Simulation(row["simulated"]),
         document=row["document"],
         control=row["control"],

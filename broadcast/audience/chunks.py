@@ -24,7 +24,8 @@ SELECT array_agg(ids.id) FILTER (WHERE recipient.msisdn IS NOT NULL),
        array_agg(recipient.language) FILTER (WHERE recipient.msisdn IS NOT NULL),
        array_agg(ids.id) FILTER (WHERE recipient.msisdn IS NULL),
        EXISTS (SELECT FROM chunks WHERE alert_id = $1 AND chunk = $2),
-       (SELECT array_agg(id) FROM changed), (SELECT array_agg(msisdn) FROM changed)
+       (SELECT array_agg(id) FROM changed), (SELECT array_agg(msisdn) FROM changed),
+       EXISTS (SELECT FROM alerts WHERE alert_id = $1 AND expanded_at IS NOT NULL AND completed_at IS NOT NULL)
 FROM unnest((SELECT recipients FROM chunks WHERE alert_id = $1 AND chunk = $2)) AS ids (id)
 LEFT JOIN LATERAL (
     SELECT msisdn, language FROM recipients WHERE recipients.id = ids.id OFFSET 0
@@ -41,7 +42,7 @@ WHERE ids.id NOT IN (
 
 
 class ChunkError(BroadcastError):
-    """A chunk that was to be read is not stored: which, and that its audience must be resolved first."""
+    """A chunk cannot be read: it is not stored, or each of its recipients has an outcome already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +104,15 @@ def put_back(rows: ChunkRows, before: Mapping[int, str | None]) -> ChunkRows:
 
 
 async def read_chunk(connection: Connection, alert_id: UUID, chunk: int) -> ChunkRows:
-    """The people of one stored chunk, in one query; raises ChunkError when it is not stored."""
+    """The people of one stored chunk, in one query; ChunkError if it is not stored, or its alert is finished."""
     row = await connection.fetchrow(READ, alert_id, chunk)
     assert row is not None  # noqa: S101 (an aggregate without GROUP BY always gives one row)
-    recipient_ids, msisdns, languages, missing, stored, changed, before = row
+    recipient_ids, msisdns, languages, missing, stored, changed, before, finished = row
     if not stored:
         raise ChunkError(f"chunk {chunk} of alert {alert_id} is not stored: resolve its audience first")
+    if finished:
+        raise ChunkError(
+            f"chunk {chunk} of alert {alert_id} is not sent again: each recipient of the alert has an outcome"
+        )
     rows = ChunkRows(recipient_ids or [], msisdns or [], languages or [], missing or [])
     return put_back(rows, dict(zip(changed or [], before or [], strict=True)))

@@ -4,6 +4,7 @@ import asyncio
 import re
 from bisect import bisect
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -242,12 +243,102 @@ async def test_poison_becomes_a_dead_letter_on_every_lane(stage: Control) -> Non
         "Invalid JSON",
         "'Imaginary' is none of CAP's",
         "is not stored; publish",
-        "resolve its audience",
         "chunk: ",
         "languages.en: ",
         "default_variant: ",
     ):
         assert said in errors
+
+
+async def test_a_record_that_contradicts_its_stored_alert_is_a_dead_letter(stage: Control) -> None:
+    """Whoever can write to Kafka cannot aim an alert at others, nor send it earlier, in part or another way."""
+    await add_recipients(stage.connection, "riverside", 12)
+    await add_recipients(stage.connection, "others", 5, number="+4916")
+    await stage.connection.execute("UPDATE recipients SET participant = true WHERE mod(id, 6) = 0")
+    content = alert_content(["riverside"], status="Exercise")
+    right = _expansion_of(content, status="Exercise", participants_only=True)
+    changes: list[tuple[str, dict[str, Any]]] = [
+        ("groups: is ('others',)", {"groups": ["others"]}),
+        ("groups: is ('riverside', 'others')", {"groups": ["riverside", "others"]}),
+        ("participants_only: is False", {"participants_only": False}),
+        ("lane: ", {"lane": "routine"}),
+        ("status: ", {"status": "Actual"}),
+        ("expires_at: ", {"expires_at": right["expires_at"] + 1_000}),
+        ("chunk: 0 is not stored; resolve its audience", {"kind": "chunk", "chunks": 1}),
+    ]
+    # With the key of the alert they are on the partition of the planner's own record, and before it.
+    key = str(id_of(content)).encode()
+    await stage.put("expansions.immediate.v1", *(right | change for _, change in changes), key=key)
+    await publish(stage, content)
+    async with stage.running(expander.run, "expander"):
+        row = await stage.state(id_of(content), "sending")
+        await stage.until(lambda: _letters(stage, len(changes)))
+        await stage.until(lambda: _count(stage, 2))
+        assert (row["audience"], row["chunks"]) == (2, 1)
+        chunks: list[tuple[str, dict[str, Any]]] = [
+            ("chunk: is 0 of 2", {"chunks": 2}),
+            ("chunk: is 1 of 1", {"chunk": 1, "chunks": 1}),
+            ("groups: ", {"chunks": 1, "groups": ["others"]}),
+        ]
+        changes += chunks
+        for _, change in chunks:
+            await stage.put("expansions.immediate.v1", right | {"kind": "chunk"} | change, key=key)
+        await stage.until(lambda: _letters(stage, len(changes)))
+    letters = [msgspec.json.decode(record.value, type=DeadLetter) for record in await stage.read("deadletters.v1")]
+    for (said, _), letter in zip(changes, letters, strict=True):
+        assert said in letter.error
+    assert sorted(int(record.key) for record in await jobs(stage)) == [6, 12]
+
+
+async def test_the_languages_of_a_record_are_not_believed(stage: Control) -> None:
+    await add_recipients(stage.connection, "riverside", 4)
+    content = alert_content(["riverside"])
+    forged = _expansion_of(content) | {"languages": {"en": 1, "de": 0}, "default_variant": 1}
+    await stage.put("expansions.immediate.v1", forged, key=str(id_of(content)).encode())
+    await publish(stage, content)
+    async with stage.running(expander.run, "expander"):
+        await stage.until(lambda: _count(stage, 2 * 4))
+    german = {row[0] for row in await stage.connection.fetch("SELECT id FROM recipients WHERE language = 'de'")}
+    found = [msgspec.json.decode(record.value, type=Job) for record in await jobs(stage)]
+    assert {job.recipient_id for job in found if job.variant == 1} == german
+
+
+async def test_an_alert_that_is_not_planned_or_is_finished_is_not_expanded(stage: Control) -> None:
+    await add_recipients(stage.connection, "riverside", 12)
+    done, held = alert_content(["riverside"]), alert_content(["riverside"])
+    await publish(stage, done, held)
+    # As where a second person must approve it.
+    await stage.connection.execute(
+        "UPDATE alerts SET state = 'pending_approval', planned_at = NULL, control = NULL WHERE alert_id = $1",
+        id_of(held),
+    )
+    async with stage.running(expander.run, "expander"):
+        await stage.state(id_of(done), "sending")
+        await stage.until(lambda: _letters(stage, 1))
+        await stage.until(lambda: _count(stage, 12))
+        await stage.connection.execute(
+            "UPDATE alerts SET state = 'completed', completed_at = now() WHERE alert_id = $1", id_of(done)
+        )
+        again = _expansion_of(done)
+        await stage.put("expansions.immediate.v1", again, again | {"kind": "chunk", "chunks": 2})
+        await stage.until(lambda: _letters(stage, 3))
+    letters = [msgspec.json.decode(record.value, type=DeadLetter) for record in await stage.read("deadletters.v1")]
+    said = sorted(letter.error.partition(" is ")[2] for letter in letters)
+    assert [each.partition(" ")[0].strip(":") for each in said] == ["finished", "not", "pending_approval"]
+    assert await _count(stage, 12)
+
+
+def _expansion_of(content: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    expires = datetime.fromisoformat(content["info"][0]["expires"])
+    return {
+        "kind": "audience",
+        "alert_id": str(id_of(content)),
+        "lane": "immediate",
+        "status": content["status"],
+        "groups": content["groups"],
+        "expires_at": int(expires.timestamp() * 1000),
+        "languages": {"en": 0, "en-gb": 0, "de": 1, "de-de": 1},
+    } | changes
 
 
 async def test_an_urgent_alert_goes_ahead_of_the_chunks_that_were_read_before_it(stage: Control) -> None:

@@ -65,13 +65,13 @@ def test_what_is_no_expansion_names_its_field(value: bytes | None, message: str)
 
 
 def test_a_chunk_has_one_record_and_all_have_one_key() -> None:
-    records = chunk_records(Names("t."), EXPANSION, 3)
+    records = chunk_records(Names("t."), EXPANSION.model_copy(update={"chunks": 3}))
     assert {(record.topic, record.key) for record in records} == {
         ("t.expansions.priority.v1", str(EXPANSION.alert_id).encode())
     }
     chunks = [read_expansion(record.value) for record in records]
     assert [(part.kind, part.chunk, part.chunks) for part in chunks] == [("chunk", n, 3) for n in range(3)]
-    assert chunk_records(Names("t."), EXPANSION, 0) == []
+    assert chunk_records(Names("t."), EXPANSION) == []
 
 
 def test_whoever_has_no_job_has_a_failed_status_with_the_reason() -> None:
