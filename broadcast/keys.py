@@ -24,6 +24,7 @@ ID_BYTES = 8
 NAME_LENGTH_MAX = 100
 
 _NAME = re.compile(r"[\w@][\w@. -]*")
+_TOKEN = re.compile(rf"{PREFIX}[0-9a-f]{{{2 * ID_BYTES}}}\.[\w-]+", re.ASCII)
 
 
 class KeyUnknownError(BroadcastError):
@@ -91,6 +92,11 @@ async def read_hashes(connection: Connection) -> dict[str, tuple[str, bytes]]:
         "SELECT id, name, hash FROM api_keys WHERE revoked_at IS NULL"
     )
     return {row["id"]: (row["name"], row["hash"]) for row in rows}
+
+
+def is_token(text: str) -> bool:
+    """True if a text has the form of a key; whether there is such a key is not looked up."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 class Keyring:

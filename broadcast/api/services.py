@@ -66,7 +66,8 @@ class Services:
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._silent_until = 0.0
         self._abandoned: set[asyncio.Task[Any]] = set()
-        self._keys_read_at = float("-inf")
+        self._keys_asked_at = float("-inf")
+        self._keys_asking: asyncio.Task[bool] | None = None
 
     @classmethod
     async def create(cls, settings: Settings, health: Health) -> "Services":
@@ -112,14 +113,17 @@ class Services:
         self._silent_until = monotonic() + SILENCE_SECONDS
         return False, None
 
-    async def refresh_keys(self) -> None:
-        """Read the active keys again, unless that was just done; nothing changes while PostgreSQL is away."""
-        if monotonic() - self._keys_read_at < KEYS_REFRESH_LEAST_SECONDS:
-            return
-        self._keys_read_at = monotonic()
-        answered, hashes = await self.ask(read_hashes)
-        if answered and hashes is not None:
-            self.keyring.replace(hashes)
+    async def refresh_keys(self) -> bool:
+        """Read the active keys again, unless that was just done; whether the latest reading succeeded.
+
+        Nothing changes while they cannot be read. Callers at the same time wait for one reading.
+        """
+        asking = self._keys_asking
+        if asking is None or (asking.done() and monotonic() - self._keys_asked_at >= KEYS_REFRESH_LEAST_SECONDS):
+            self._keys_asked_at = monotonic()
+            asking = self._keys_asking = asyncio.create_task(self._ask_keys(), name="reading api keys")
+        # The caller may be cancelled; the others still wait for it.
+        return await asyncio.shield(asking)
 
     async def keep_keys(self) -> None:
         """Load the keys, waiting for PostgreSQL without limit, and follow their changes, until cancelled."""
@@ -149,6 +153,13 @@ class Services:
         self._abandoned.discard(task)
         if not task.cancelled():
             task.exception()
+
+    async def _ask_keys(self) -> bool:
+        answered, hashes = await self.ask(read_hashes)
+        if answered and hashes is not None:
+            self.keyring.replace(hashes)
+            return True
+        return False
 
     async def _read_keys(self) -> dict[str, tuple[str, bytes]]:
         async with self._pool.acquire(timeout=READ_BUDGET_SECONDS) as connection:

@@ -132,3 +132,30 @@ async def test_new_keys_work_at_once_and_revoked_ones_soon_do_not(api: Api, sett
         await eventually(lambda: answer_is(401), "the key is refused", within_seconds=KEYS_REFRESH_SECONDS + 2)
     finally:
         await connection.close()
+
+
+async def test_a_key_that_cannot_be_looked_up_is_not_called_wrong(
+    api: Api, new_alert: NewAlert, settings: Settings
+) -> None:
+    connection = await asyncpg.connect(settings.database_url.get_secret_value())
+    try:
+        _, token = await create_key(connection, "bob")
+        bob = {"Authorization": f"Bearer {token}"}
+        alert_id = (await api.http.post("/v1/alerts", json=new_alert())).json()["alert_id"]
+        path = f"/v1/alerts/{alert_id}/cancel"
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE")
+            answers = await asyncio.gather(*(api.http.post(path, headers=bob) for _ in range(3)))
+            answers.append(await api.http.post(path, headers=bob))
+            for answer in answers:
+                assert (answer.status_code, answer.json()["type"]) == (503, "urn:tocsin:problem:keys-unavailable")
+                assert "again" in answer.json()["detail"]
+                assert int(answer.headers["retry-after"]) > 0
+            assert (await api.http.post("/v1/alerts", json=new_alert())).status_code == 202, "a loaded key works"
+
+        async def works() -> bool:
+            return (await api.http.post(path, headers=bob)).status_code == 202
+
+        await eventually(works, "the new key works", within_seconds=KEYS_REFRESH_SECONDS)
+    finally:
+        await connection.close()
