@@ -14,6 +14,7 @@ from broadcast.cap import CapError, RenderingError, TargetError, groups_of, lane
 from broadcast.errors import InputError
 from broadcast.lifecycle import (
     ACTIONS,
+    STOPPED_NOTHING,
     Action,
     Decision,
     Known,
@@ -210,13 +211,15 @@ def why_alarm(alert: Alert, content: Content, found: Assessment, *, received_at:
     No alarm for what is not for recipients (status System or Draft, Ack, Error), for what was sent under another id,
     and for what somebody has stopped or replaced.
     """
+    if found.transition is Transition.PLANNED and found.decision.left:
+        return f"this Cancel has not stopped everything: {found.reason}"
     if found.transition not in {Transition.REFUSED, Transition.EXPIRED} or found.repeated:
         return None
     action = ACTIONS[alert.status, alert.msg_type]
     if action is Action.REFUSE:
         return None
     if action is Action.STOP:
-        return f"this Cancel stops nothing: {found.reason}"
+        return f"this Cancel stops nothing: {found.reason.removeprefix(STOPPED_NOTHING)}"
     if content.expires_at <= received_at:
         return None
     return f"nobody is sent this {alert.status} {alert.msg_type}: {found.reason}. {NEXT_STEP}"

@@ -20,13 +20,13 @@ from broadcast.alarms import ALERT_NOT_SENT, raise_alarm
 from broadcast.alerts.assessment import Content, Facts, assess, read_content, read_unchecked, why_alarm
 from broadcast.alerts.expansions import expansion_of
 from broadcast.alerts.publishing import digest_of, stop_record
+from broadcast.alerts.referenced import lock_known
 from broadcast.alerts.store import (
     StoredAlert,
     find_earlier,
     insert_and_lock,
     keep_control,
     lock_alert,
-    lock_known,
     move_alert,
     record_event,
     recorded_at,
@@ -38,6 +38,7 @@ from broadcast.database import Connection
 from broadcast.kafka.batches import Record
 from broadcast.lifecycle import (
     ACTIONS,
+    INCOMPLETE,
     Action,
     AlertState,
     Decision,
@@ -135,6 +136,8 @@ class Planning:
                 await raise_alarm(self.connection, ALERT_NOT_SENT, str(stored.alert_id), alarm)
             if found.transition is Transition.PLANNED:
                 await self._replace(alert, stored, found.decision, {entry.alert_id: entry.state for entry in known})
+                if found.decision.left:
+                    await self._note(stored.alert_id, INCOMPLETE, found.reason)
         return True
 
     async def _read_facts(self, alert: Alert, stored: StoredAlert, known: Sequence[Known]) -> Facts:

@@ -16,7 +16,7 @@ import asyncpg
 
 from broadcast.alerts.publishing import digest_of
 from broadcast.database import Connection
-from broadcast.lifecycle import AlertState, Known, Transition, next_state
+from broadcast.lifecycle import AlertState, Transition, next_state
 from broadcast.routing import Simulation
 from schemas.alert import Alert, AlertEvent, Reference, Status, write_alert
 from schemas.lane import Lane
@@ -109,48 +109,6 @@ async def read_stored(connection: Connection, alert_id: UUID) -> StoredAlert | N
     """The row of an alert; without a lock."""
     row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM alerts WHERE alert_id = $1", alert_id)
     return None if row is None else _stored(row)
-
-
-async def lock_known(connection: Connection, references: Sequence[Reference]) -> list[Known]:
-    """Those alerts that references name and that are here, locked. Their ids may come from an Idempotency-Key."""
-    rows = await connection.fetch(
-        """
-        SELECT alert_id, alerts.sender, alerts.identifier, alerts.sent, state, status
-        FROM alerts JOIN unnest($1::text[], $2::text[], $3::timestamptz[]) AS named (sender, identifier, sent)
-             USING (sender, identifier, sent)
-        ORDER BY alert_id FOR UPDATE OF alerts
-        """,
-        [reference.sender for reference in references],
-        [reference.identifier for reference in references],
-        [reference.sent for reference in references],
-    )
-    superseded = [row["alert_id"] for row in rows if row["state"] == AlertState.SUPERSEDED]
-    replaced_at = await _read_replaced_at(connection, superseded) if superseded else {}
-    return [
-        Known(
-            alert_id=row["alert_id"],
-            reference=Reference(sender=row["sender"], identifier=row["identifier"], sent=row["sent"]),
-            state=AlertState(row["state"]),
-            status=Status(row["status"]),
-            replaced_at=replaced_at.get(row["alert_id"]),
-        )
-        for row in rows
-    ]
-
-
-async def _read_replaced_at(connection: Connection, alert_ids: Sequence[UUID]) -> dict[UUID, datetime]:
-    # The event that superseded an alert is the one that submitted what replaced it.
-    rows = await connection.fetch(
-        """
-        SELECT replaced.alert_id, max(other.sent) AS sent
-        FROM alerts AS replaced
-             JOIN alert_events AS event ON event.alert_id = replaced.alert_id AND event.event = $2
-             JOIN alerts AS other ON other.sender = replaced.sender AND other.event_offset = event.event_offset
-        WHERE replaced.alert_id = ANY ($1) AND other.alert_id <> replaced.alert_id GROUP BY replaced.alert_id
-        """,
-        *(alert_ids, Transition.SUPERSEDED.value),
-    )
-    return {row["alert_id"]: row["sent"] for row in rows}
 
 
 class Earlier(NamedTuple):

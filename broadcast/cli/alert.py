@@ -76,9 +76,10 @@ def publish(
 ) -> None:
     """Publish the alert of FILE (- is stdin): CAP 1.2 XML or JSON, by what it begins with.
 
-    It waits until it is known whether anybody gets the alert. Exit code 0: it is sent, or a Cancel has stopped what it
-    names; 3: nobody gets it, and why; 4: nothing was decided or not even confirmed in time, do not publish it anew;
-    5 (with --watch): not everybody was reached; 6: it is published, and stdout could not be written.
+    It waits until it is known whether anybody gets the alert. Exit code 0: it is sent, or nothing more is sent of what
+    a Cancel names; 3: nobody gets it, and why, or a Cancel has left an Update on its way; 4: nothing was decided or not
+    even confirmed in time, do not publish it anew; 5 (with --watch): not everybody was reached; 6: it is published, and
+    stdout could not be written.
     """
     if (identifier or sent) and not reissued:
         raise click.UsageError("--identifier and --sent belong to --now; add it")

@@ -8,7 +8,7 @@ from broadcast.lifecycle.decisions import (
     may_carry,
     participants_only,
 )
-from broadcast.lifecycle.references import EFFECTS, Effect, Known, Standing
+from broadcast.lifecycle.references import EFFECTS, Effect, Known, Standing, Successor
 from broadcast.lifecycle.states import (
     FINAL_STATES,
     LIVE_STATES,
@@ -18,7 +18,7 @@ from broadcast.lifecycle.states import (
     may_happen,
     next_state,
 )
-from broadcast.lifecycle.stops import CANCEL_ANSWERS
+from broadcast.lifecycle.stops import CANCEL_ANSWERS, INCOMPLETE, STOPPED_NOTHING
 from broadcast.lifecycle.validity import ends_of, expires_at, in_force
 
 __all__ = [
@@ -26,13 +26,16 @@ __all__ = [
     "CANCEL_ANSWERS",
     "EFFECTS",
     "FINAL_STATES",
+    "INCOMPLETE",
     "LIVE_STATES",
+    "STOPPED_NOTHING",
     "Action",
     "AlertState",
     "Decision",
     "Effect",
     "Known",
     "Standing",
+    "Successor",
     "Transition",
     "TransitionError",
     "decide",

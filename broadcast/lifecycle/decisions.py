@@ -7,6 +7,7 @@ from uuid import UUID
 
 from broadcast.lifecycle.references import EFFECTS, Effect, Known, Standing, standing_of
 from broadcast.lifecycle.states import AlertState
+from broadcast.lifecycle.stops import STOPPED_NOTHING, describe_stops
 from schemas.alert import Alert, MsgType, Reference, Status
 
 _MAY_CARRY: dict[str, tuple[bool, bool]] = {
@@ -48,14 +49,16 @@ class Decision:
     """What to do with an alert message.
 
     `alert_ids` are the live alerts to stop, or to withdraw before this one is sent. `remembered` are the ids of alerts
-    that are not here: if one comes later, this one has replaced it. `reason` is for people: why the message is refused,
-    or which references are not known.
+    that are not here: if one comes later, this one has replaced it. `left` are live Updates in the place of an alert
+    that a Cancel names: it does not stop them. `reason` is for people: why the message is refused, which references are
+    not known, what a Cancel did to each.
     """
 
     action: Action
     alert_ids: tuple[UUID, ...] = ()
     reason: str = ""
     remembered: tuple[UUID, ...] = ()
+    left: tuple[UUID, ...] = ()
 
 
 ACTIONS: dict[tuple[Status, MsgType], Action] = {
@@ -120,6 +123,8 @@ def decide(alert: Alert, known: Iterable[Known] = ()) -> Decision:
     for reference, standing, entry in named:
         effects.setdefault(EFFECTS[standing, alert.msg_type], []).append((reference, entry))
     live = tuple(dict.fromkeys(e.alert_id for _, e in effects.get(Effect.WITHDRAW, ()) if e is not None))
+    if action is Action.STOP and (live or Effect.HOLD in effects or Effect.NOTHING in effects):
+        return _stop([(reference, entry) for reference, _, entry in named], live)
     if Effect.HOLD in effects and not live:
         held = effects[Effect.HOLD][0][0]
         return _refuse(f"references names {held}, which was cancelled; publish it as an Alert if people are to get it")
@@ -137,6 +142,14 @@ def decide(alert: Alert, known: Iterable[Known] = ()) -> Decision:
         f"not known here: {' '.join(unknown)}" if unknown else "",
         tuple(reference.alert_id for reference in remembered),
     )
+
+
+def _stop(named: list[tuple[Reference, Known | None]], live: tuple[UUID, ...]) -> Decision:
+    """What a Cancel does that names known alerts: refused if it stops nothing and leaves an Update on its way."""
+    successors = [each for _, entry in named if entry is not None for each in entry.successors if each.live]
+    left = tuple(dict.fromkeys(each.alert_id for each in successors if each.alert_id not in live))
+    reason = ("" if live else STOPPED_NOTHING) + describe_stops(named, left)
+    return Decision(Action.REFUSE if left and not live else Action.STOP, live, reason, left=left)
 
 
 def _not_refused(entries: list[Known]) -> list[Known]:

@@ -5,15 +5,31 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from broadcast.lifecycle.states import AlertState
+from broadcast.lifecycle.states import LIVE_STATES, AlertState
 from schemas.alert import Alert, MsgType, Reference, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Successor:
+    """The Update that stands in the place of an alert. `stopped`: no copy of it is sent again."""
+
+    alert_id: UUID
+    reference: Reference
+    state: AlertState
+    stopped: bool
+
+    @property
+    def live(self) -> bool:
+        """Whether a Cancel of it would still stop something."""
+        return self.state in LIVE_STATES and not self.stopped
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
     """An alert that a reference names. Its `alert_id` may come from an Idempotency-Key, not from the reference.
 
-    `replaced_at` is the CAP `sent` of the Update that superseded it.
+    `replaced_at` is the CAP `sent` of the Update that superseded it; `successors` are the Updates that stand in its
+    place and that no other has replaced.
     """
 
     alert_id: UUID
@@ -21,6 +37,7 @@ class Known:
     state: AlertState
     status: Status
     replaced_at: datetime | None = None
+    successors: tuple[Successor, ...] = ()
 
 
 class Standing(StrEnum):
@@ -30,6 +47,7 @@ class Standing(StrEnum):
     ANOTHER_STATUS = "another_status"
     SENT_LATER = "sent_later"
     REPLACED_LATER = "replaced_later"
+    REPLACED_LIVE = "replaced_live"
     UNKNOWN = "unknown"
     ACCEPTED = "accepted"
     PENDING_APPROVAL = "pending_approval"
@@ -87,6 +105,8 @@ EFFECTS: dict[tuple[Standing, MsgType], Effect] = {
     (_S.CANCELLED, _C): _E.NOTHING,
     (_S.EXPIRED, _U): _E.NOTHING,
     (_S.EXPIRED, _C): _E.NOTHING,
+    # A Cancel stops nothing that it does not name. Its sender believes that nobody is sent anything any more.
+    (_S.REPLACED_LIVE, _C): _E.HOLD,
     # What replaced it is not named, and may be for other people: it stays.
     (_S.SUPERSEDED, _U): _E.NOTHING,
     (_S.SUPERSEDED, _C): _E.NOTHING,
@@ -106,4 +126,6 @@ def standing_of(alert: Alert, reference: Reference, known: Known | None) -> Stan
         return Standing.UNKNOWN
     if alert.msg_type is MsgType.UPDATE and known.replaced_at is not None and known.replaced_at > alert.sent:
         return Standing.REPLACED_LATER
+    if alert.msg_type is MsgType.CANCEL and known.state is AlertState.SUPERSEDED:
+        return Standing.REPLACED_LIVE if any(each.live for each in known.successors) else Standing.SUPERSEDED
     return Standing(known.state.value)

@@ -166,7 +166,7 @@ async def cancel_alert(
         raise Problem(
             HTTPStatus.CONFLICT,
             "alert-ended",
-            f"alert {alert_id} is {answer.state}: {answer.words}",
+            f"alert {alert_id} is {answer.state}: {answer.note}",
             state=answer.state,
         )
     reason = body.reason if body else ""
@@ -174,7 +174,7 @@ async def cancel_alert(
     await services.publisher.write(cancellation_records(services.names, alert_id, actor=actor, reason=reason, now=now))
     services.register.unplanned.note(cancelled_event(alert_id, actor=actor, reason=reason, now=now))
     metrics.stops.labels("api").inc()
-    return CancelledBody(alert_id=alert_id, state=answer.state, note=answer.words, links=links_of(alert_id))
+    return CancelledBody(alert_id=alert_id, state=answer.state, note=answer.note, links=links_of(alert_id))
 
 
 async def _find_state(services: Services, alert_id: UUID) -> AlertState | None:

@@ -6,16 +6,17 @@ from typing import Any, Final
 
 from broadcast.api.client import Reader
 from broadcast.errors import UnavailableError
-from broadcast.lifecycle import FINAL_STATES, AlertState
+from broadcast.lifecycle import FINAL_STATES, INCOMPLETE, AlertState
 from broadcast.routing.simulation import note_of
 from broadcast.text.counts import counted
+from schemas.alert import MsgType
 
 POLL_SECONDS: Final = 0.1
 TELL_SECONDS: Final = 2.0
 """After so long without a decision the waiting is told."""
 
 NOTHING_SENT_EXIT_CODE: Final = 3
-"""The alert was refused, or ended before it had an audience: nobody gets it."""
+"""Nobody gets the alert: it was refused, or ended before it had an audience; or a Cancel left an Update on its way."""
 UNDECIDED_EXIT_CODE: Final = 4
 """Kafka has the alert, and nothing was decided in time: it may still be sent."""
 
@@ -52,11 +53,18 @@ def is_decided(alert: dict[str, Any]) -> bool:
 
 
 def exit_code_of(alert: dict[str, Any]) -> int:
-    """0 if people get the alert, or a Cancel has done its work; else why not."""
+    """0 if people get the alert, or nothing more is sent of what a Cancel names; else why not."""
     if not is_decided(alert):
         return UNDECIDED_EXIT_CODE
+    if is_incomplete(alert):
+        return NOTHING_SENT_EXIT_CODE
     unsent = alert["state"] in FINAL_STATES - {AlertState.COMPLETED} and not alert["audience"]
     return NOTHING_SENT_EXIT_CODE if unsent else 0
+
+
+def is_incomplete(alert: dict[str, Any]) -> bool:
+    """Whether it is a Cancel that has stopped some alerts and left an Update on its way."""
+    return any(event["event"] == INCOMPLETE for event in alert.get("events") or ())
 
 
 def describe_decision(alert: dict[str, Any], *, waited: bool) -> Iterator[str]:
@@ -71,7 +79,11 @@ def describe_decision(alert: dict[str, Any], *, waited: bool) -> Iterator[str]:
         return
     audience = f" to {counted(alert['audience'], 'recipient')}" if alert["audience"] else ""
     yield f"{state}{audience}" + (f": {alert['reason']}" if alert["reason"] else "")
-    if exit_code_of(alert) == NOTHING_SENT_EXIT_CODE:
+    if is_incomplete(alert):
+        yield "this Cancel has not stopped everything: do what the reason says"
+    elif alert.get("msg_type") == MsgType.CANCEL and exit_code_of(alert):
+        yield "this Cancel has stopped nothing: do what the reason says"
+    elif exit_code_of(alert) == NOTHING_SENT_EXIT_CODE:
         yield "nobody gets this alert: correct what the reason names, and publish it with a new identifier"
     if note := note_of(alert.get("simulated")):
         yield note

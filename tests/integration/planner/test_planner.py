@@ -286,6 +286,37 @@ async def test_what_is_in_force_and_not_sent_raises_an_alarm_that_says_why(stage
     assert "this Cancel stops nothing" in str(await alarm_of(stage, id_of(cancel)))
 
 
+async def test_a_cancel_leaves_the_update_of_what_it_names_and_says_so_with_an_alarm(stage: Control) -> None:
+    first, other = alert_content(["riverside"]), alert_content(["riverside"])
+    second = alert_content(["riverside"], msgType="Update", references=reference_of(first))
+    third = alert_content(["riverside"], msgType="Update", references=reference_of(second))
+    nothing = alert_content([], msgType="Cancel", references=reference_of(first))
+    partly = alert_content([], msgType="Cancel", references=f"{reference_of(first)} {reference_of(other)}")
+    chain = alert_content([], msgType="Cancel", references=f"{reference_of(first)} {reference_of(third)}")
+    again = alert_content([], msgType="Cancel", references=reference_of(first))
+    async with stage.running(planner.run, "planner"):
+        await stage.put("alerts.v1", first, second, third, other, nothing, partly)
+        refused = await stage.state(id_of(nothing), "refused")
+        half = await stage.state(id_of(partly), "completed")
+        live = await stage.row(id_of(third))
+        await stage.put("alerts.v1", chain, again)
+        whole = await stage.state(id_of(chain), "completed")
+        ended = await stage.state(id_of(again), "completed")
+    assert live is not None
+    assert live["state"] == "expanding", "a Cancel stops nothing that it does not name"
+    left = f"was replaced by Update {reference_of(third)}, which is still expanding"
+    assert refused["reason"].startswith(f"stopped nothing: {reference_of(first)}: {left}")
+    assert f"`broadcast alert cancel {id_of(third)}`" in refused["reason"]
+    assert left in str(await alarm_of(stage, id_of(nothing)))
+    assert left in half["reason"]
+    assert "has not stopped everything" in str(await alarm_of(stage, id_of(partly)))
+    assert "incomplete" in await stage.events(id_of(partly))
+    assert "nothing more of it is submitted" in whole["reason"]
+    assert ended["reason"].startswith("stopped nothing: ")
+    for cancel in (chain, again):
+        assert await alarm_of(stage, id_of(cancel)) is None
+
+
 async def test_an_info_that_has_ended_does_not_end_the_others(stage: Control) -> None:
     content = alert_content(["riverside"])
     ended = alert_content(["riverside"], lifetime_seconds=-1, urgency="Future")["info"][0]

@@ -38,6 +38,25 @@ def test_the_exit_code_says_whether_people_get_it(state: str, audience: int | No
     assert any(said in line for line in describe_decision(found, waited=True))
 
 
+@pytest.mark.parametrize(
+    ("state", "events", "code", "said"),
+    [
+        ("refused", ["submitted", "refused"], 3, "this Cancel has stopped nothing"),
+        ("completed", ["planned", "incomplete", "finished"], 3, "this Cancel has not stopped everything"),
+        ("completed", ["planned", "finished"], 0, "completed: why"),
+    ],
+)
+def test_a_cancel_that_leaves_people_to_be_sent_to_is_no_success(
+    state: str, events: list[str], code: int, said: str
+) -> None:
+    found = alert(state, 0, "why", msg_type="Cancel", events=[{"event": event} for event in events])
+    lines = list(describe_decision(found, waited=True))
+    assert exit_code_of(found) == code
+    assert said in " ".join(lines)
+    assert lines[0] == f"{state}: why"
+    assert not any("publish it with a new identifier" in line for line in lines)
+
+
 def test_what_a_simulator_takes_is_said() -> None:
     found = alert("sending", 5, simulated="all")
     assert list(describe_decision(found, waited=True))[-1] == "SIMULATED: no phone was reached"
