@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from broadcast.cells.names import look_of, show_name
+from broadcast.cells.names import mixed_alphabets, shape_of, show_name
 from broadcast.database import Connection
 from broadcast.text.counts import counted
 
@@ -27,10 +27,12 @@ SELECT DISTINCT groups.name FROM reached JOIN groups ON groups.id = reached.root
 WHERE EXISTS (SELECT FROM group_members WHERE group_members.group_id = reached.group_id)
 """
 
+MIXED = "mixes {alphabets} letters in one word: look whether it is the group that is meant"
+
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """One group of an alert that is not there, has nobody, or looks like others.
+    """One group of an alert that is not there, has nobody, looks like others, or mixes alphabets in a word.
 
     `alike` are the names that look like it with their members, the largest first, those of the alert included.
     """
@@ -39,6 +41,11 @@ class Doubt:
     known: bool
     empty: bool
     alike: tuple[tuple[str, int], ...]
+
+    @property
+    def mixed(self) -> tuple[str, ...]:
+        """The alphabets of a word of its name that mixes some; else empty."""
+        return mixed_alphabets(self.name)
 
     @property
     def suggestion(self) -> str:
@@ -50,9 +57,9 @@ class Doubt:
 async def find_doubts(connection: Connection, groups: Sequence[str]) -> tuple[Doubt, ...]:
     """What is doubtful about the groups of an alert, in their order; those that are plain are left out."""
     known = [row[0] for row in await connection.fetch("SELECT name FROM groups")]
-    looks = {look_of(name) for name in groups}
-    alike = [name for name in known if look_of(name) in looks]
-    others = [name for name in alike if any(name != each and look_of(name) == look_of(each) for each in groups)]
+    looks = {shape_of(name) for name in groups}
+    alike = [name for name in known if shape_of(name) in looks]
+    others = [name for name in alike if any(name != each and shape_of(name) == shape_of(each) for each in groups)]
     members = {row[0]: row[1] for row in await connection.fetch(MEMBERS, others)} if others else {}
     peopled = {row[0] for row in await connection.fetch(PEOPLED, list(groups))}
     doubts = (
@@ -62,18 +69,21 @@ async def find_doubts(connection: Connection, groups: Sequence[str]) -> tuple[Do
             empty=name not in peopled,
             alike=tuple(
                 sorted(
-                    ((each, members[each]) for each in members if each != name and look_of(each) == look_of(name)),
+                    ((each, members[each]) for each in members if each != name and shape_of(each) == shape_of(name)),
                     key=lambda pair: (-pair[1], pair[0]),
                 )
             ),
         )
         for name in dict.fromkeys(groups)
     )
-    return tuple(doubt for doubt in doubts if doubt.empty or doubt.alike)
+    return tuple(doubt for doubt in doubts if doubt.empty or doubt.alike or doubt.mixed)
 
 
 def explain_doubts(doubts: Sequence[Doubt], groups: Sequence[str]) -> tuple[str, ...]:
-    """One warning for each doubtful group; a look-alike that the alert names too is no doubt where there are people."""
+    """One warning for each doubtful group; a look-alike that the alert names too is no doubt where there are people.
+
+    Another for each whose name mixes alphabets in a word.
+    """
     warnings = []
     for doubt in doubts:
         shown = show_name(doubt.name)
@@ -87,6 +97,8 @@ def explain_doubts(doubts: Sequence[Doubt], groups: Sequence[str]) -> tuple[str,
             )
             if others:
                 warnings.append(f"group {shown} looks like {others}: an alert to one of them does not reach the other")
+        if doubt.mixed:
+            warnings.append(f"group {shown} {MIXED.format(alphabets=' and '.join(doubt.mixed))}")
     return tuple(warnings)
 
 

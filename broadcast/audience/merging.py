@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from broadcast.audience.number_changes import move_numbers
 from broadcast.audience.rows import Finding, mask
-from broadcast.cells.names import look_alikes, show_name
+from broadcast.cells.names import look_alikes, mixed_alphabets, show_name
 from broadcast.database import Connection
 
 STAGE = """
@@ -215,6 +215,7 @@ async def merge(
     known = [row[0] for row in await connection.fetch("SELECT name FROM groups")]
     merged.new_groups = [row[0] for row in await connection.fetch(GROUPS)]
     await _point_out_look_alikes(connection, merged, known)
+    await _point_out_mixed_alphabets(connection, merged)
     join = JOIN.format(wanted=WANTED.format(distinct=""))
     leave = LEAVE.format(wanted=WANTED.format(distinct=""))
     merged.memberships_added = await _change(connection, join, "added", merged, by_group=by_group)
@@ -249,6 +250,17 @@ async def _point_out_look_alikes(connection: Connection, merged: Merged, known: 
             reason = f"make a new group that looks like {others}: an alert to one of them does not reach the other"
             merged.findings.append(Finding(line, "groups", mask(name), True, reason))
         merged.notes.append(f"groups {shown} look alike, and one of them is new: correct the file, or merge them")
+
+
+async def _point_out_mixed_alphabets(connection: Connection, merged: Merged) -> None:
+    """Report every new group of which a word has letters of two alphabets: they may look like another's."""
+    for name in merged.new_groups:
+        alphabets = " and ".join(mixed_alphabets(name))
+        if alphabets:
+            line = await connection.fetchval(FIRST_LINE, name)
+            reason = f"make a new group {show_name(name)} that mixes {alphabets} letters in one word: correct the file"
+            merged.findings.append(Finding(line, "groups", mask(name), True, reason))
+            merged.notes.append(f"group {show_name(name)} is new and mixes {alphabets} letters in one word")
 
 
 def _count(tag: str) -> int:

@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from broadcast.alerts.trial import ensure_recipient
-from broadcast.audience import read_chunk, resolve, synthetic
+from broadcast.audience import find_doubts, read_chunk, resolve, synthetic
 from broadcast.audience.exclusions import hold_exclusions, read_exclusions, remove_exclusions
 from broadcast.audience.groups import list_groups, merge_groups, nest_group, show_group
 from broadcast.audience.importing import PARALLEL_BYTES, ImportResult, Options, StrictError, import_recipients
@@ -340,6 +340,19 @@ async def test_names_that_look_alike_make_one_group(connection: asyncpg.Connecti
     assert "looks like 'flood plain'" in (tmp_path / "report.csv").read_text()
     assert "look alike, and one of them is new" in result.notes[0]
     assert "'Flood plain' and 'flood plain' look alike" in (await load("id,phone", f"e7,{FIRST}")).notes[0]
+
+
+async def test_a_name_with_letters_of_another_alphabet_is_told(
+    connection: asyncpg.Connection, load: Load, tmp_path: Path
+) -> None:
+    await load("id,phone,groups", f"e1,{FIRST},goods")
+    result = await load("id,phone,groups", f"e2,{SECOND},g\u043eods")
+    assert {line.name: line.looks_like for line in await list_groups(connection)}["goods"] == ("g\u043eods",)
+    text = (tmp_path / "report.csv").read_text()
+    assert "looks like 'goods'" in text
+    assert "mixes Cyrillic and Latin letters in one word" in text
+    assert any(r"g\u043eods" in note for note in result.notes)
+    assert [doubt.mixed for doubt in await find_doubts(connection, ["g\u043eods"])] == [("Cyrillic", "Latin")]
 
 
 async def test_groups_that_were_stored_under_names_that_look_alike_are_told(

@@ -27,3 +27,10 @@ def test_a_group_that_is_not_known_is_named_with_what_may_be_meant() -> None:
     missing = Doubt("SÜD", known=False, empty=True, alike=(("Süd", 3), ("süd", 0)))
     assert suggest([missing]) == "did you mean 'Süd' (3 members) or 'süd' (0 members)?"
     assert explain_doubts([missing], ["SÜD"])[0].startswith("no group 'SÜD' is known; did you mean 'Süd'")
+
+
+def test_a_name_that_mixes_alphabets_is_pointed_out_though_people_are_in_it() -> None:
+    mixed = Doubt("g\u043eods", known=True, empty=False, alike=(("goods", 3),))
+    first, second = explain_doubts([mixed], ["g\u043eods"])
+    assert first.startswith(r"group 'g\u043eods' looks like 'goods' (3 members)")
+    assert second.startswith(r"group 'g\u043eods' mixes Cyrillic and Latin letters in one word: look whether it is the")
