@@ -31,7 +31,7 @@ from broadcast.audit.watch.held_topics import HeldTopics, alarm_held_topics
 from broadcast.audit.watch.lag import work_left
 from broadcast.audit.watch.lock_waits import LockWaits, alarm_lock_waits
 from broadcast.audit.watch.outcome_alarms import LOOK_SECONDS, OutcomeWatch, forget_old
-from broadcast.audit.watch.servers_away import alarm_kafka_away
+from broadcast.audit.watch.servers_away import KAFKA, alarm_kafka_away
 from broadcast.audit.watch.silent_processes import Silence, alarm_silent_processes
 from broadcast.audit.watch.step_locks import forget_locks, naming_locks
 from broadcast.audit.watch.unmatched_receipts import alarm_unmatched, show_unmatched
@@ -95,7 +95,9 @@ class Sweep:
         _, self.place = await join_and_commit_old(self.connection, self.others, self.place or BEGIN)
 
     def due(self, step: "Step") -> bool:
-        """Whether it is time for a step."""
+        """Whether it is time for a step; never for one that asks Kafka while Kafka does not answer this process."""
+        if step.asks_kafka and self.health.away_seconds(KAFKA):
+            return False  # each would wait out its budget, and what says that Kafka is away would come too late
         if step.name == OLD and self.place is not None:
             return True
         return monotonic() - self.ran_at.get(step.name, float("-inf")) >= step.every_seconds

@@ -190,3 +190,25 @@ async def test_gauges_of_what_all_share_go_with_the_lease(connection: asyncpg.Co
             "UPDATE leases SET holder = 'tocsin recorder 2', ends_at = clock_timestamp() + interval '60 s'"
         )
         await eventually(lambda: shown() is None)
+
+
+async def test_steps_that_ask_kafka_wait_while_it_does_not_answer(
+    connection: asyncpg.Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+
+    async def ask(_: Sweep) -> None:
+        ran.append("ask")
+
+    async def look(_: Sweep) -> None:
+        ran.append("look")
+
+    monkeypatch.setattr(sweep_module, "STEPS", (Step("ask", ask, asks_kafka=True), Step("look", look)))
+    monkeypatch.setattr(sweep_module, "SWEEP_SECONDS", 0.02)
+    health = Health("recorder")
+    health.missing("kafka")
+    async with sweeping(Settings(database_url=database_url), health):
+        await eventually(lambda: len(ran) >= 3, within_seconds=10)
+        assert set(ran) == {"look"}
+        health.found("kafka")
+        await eventually(lambda: "ask" in ran, within_seconds=10)
