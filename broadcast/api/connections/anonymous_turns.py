@@ -3,11 +3,10 @@
 from collections import deque
 from typing import Generic, TypeVar
 
+from broadcast.api.connections.key_turns import OUTSIDE_SECONDS
+
 PAUSE_FACTOR = 4
 """After one took t seconds, none is answered for four times t: all of them have a fifth of the time."""
-
-OUTSIDE_SECONDS = 0.001
-"""Processor time of one request that is not measured: accepting, parsing, and sending."""
 
 WAITING_MAX = 64
 """Requests that wait for their turn; one more ends the oldest of the address that has most."""

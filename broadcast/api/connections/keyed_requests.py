@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from types import coroutine
 from typing import Any
 
-from broadcast.api.connections.key_turns import Flow, KeyTurns
+from broadcast.api.connections.key_turns import Charge, Flow, KeyTurns
 from broadcast.clock import monotonic
 
 
@@ -47,39 +47,39 @@ class KeyedRequests:
     """The turns of `KeyTurns`, in the event loop of the API."""
 
     def __init__(self) -> None:
-        self._turns: KeyTurns[asyncio.Future[None]] = KeyTurns()
+        self._turns: KeyTurns[asyncio.Future[Charge]] = KeyTurns()
         self._timer: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
     async def turn(self, flow: Flow) -> AsyncIterator[Turn]:
         """Wait for a turn of this key and kind, and have it while the context is open."""
-        begun = asyncio.get_running_loop().create_future()
+        begun: asyncio.Future[Charge] = asyncio.get_running_loop().create_future()
         self._turns.wait(begun, flow)
         self._begin()
         turn = Turn()
         try:
-            await begun
+            charge = await begun
         except asyncio.CancelledError:
             # One that still waits is passed over when its turn comes.
             if begun.done() and not begun.cancelled():
-                self._end(flow, turn)
+                self._end(begun.result(), turn)
             raise
         try:
             yield turn
         finally:
-            self._end(flow, turn)
+            self._end(charge, turn)
 
-    def _end(self, flow: Flow, turn: Turn) -> None:
-        self._turns.end(flow, monotonic(), turn.seconds)
+    def _end(self, charge: Charge, turn: Turn) -> None:
+        self._turns.end(charge, monotonic(), turn.seconds)
         self._begin()
 
     def _begin(self) -> None:
         while begun := self._turns.begin(monotonic()):
-            for flow, waiter in begun:
+            for charge, waiter in begun:
                 if waiter.done():
-                    self._turns.end(flow, monotonic(), 0.0)
+                    self._turns.end(charge, monotonic(), 0.0)
                 else:
-                    waiter.set_result(None)
+                    waiter.set_result(charge)
         if self._timer is not None:
             self._timer.cancel()
         seconds = self._turns.begins_in(monotonic())

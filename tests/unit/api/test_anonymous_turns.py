@@ -5,7 +5,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadcast.api.connections.anonymous_turns import OUTSIDE_SECONDS, PAUSE_FACTOR, AnonymousTurns
+from broadcast.api.connections.anonymous_turns import PAUSE_FACTOR, AnonymousTurns
+from broadcast.api.connections.key_turns import OUTSIDE_SECONDS
 
 Arrival = tuple[str, float, float]
 """Address, seconds since the one before, and seconds of processor time that it takes."""

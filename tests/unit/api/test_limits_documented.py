@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from broadcast.api import access
-from broadcast.api.connections import acceptor, anonymous_turns, connection_limits, http_connection, requests_in_work
+from broadcast.api.connections import (
+    acceptor,
+    anonymous_turns,
+    connection_limits,
+    http_connection,
+    key_turns,
+    requests_in_work,
+)
+from broadcast.api.connections.key_turns import Kind
 from broadcast.api.routes import strict_json
 from broadcast.health import http_server
 from broadcast.settings import Settings
@@ -15,6 +23,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "reference" / "http-api.md"
 KIB = 1024
 SHARES = {8: "seven eighths of the connections; seven eighths of those of an address"}
 QUARTER = 4
+PARTS = {2: "half", 4: "a quarter", 5: "a fifth"}
 
 EXPECTED = {
     "request line and header fields": f"{http_connection.HEAD_BYTES_MAX // KIB} KiB",
@@ -22,6 +31,12 @@ EXPECTED = {
     "time for a TLS handshake": f"{acceptor.HANDSHAKE_SECONDS:g} s; {acceptor.HANDSHAKES_MAX}",
     "time for a body; for that of a cancel": f"{access.BODY_SECONDS:g} s; {access.STOP_BODY_SECONDS:g} s",
     "requests with a key that are in work": SHARES[requests_in_work.KEPT_SHARE] + "; a quarter of all",
+    "processor time of the API for requests with a key": (
+        f"{PARTS[key_turns.SHARES[Kind.READ]]} of all time for reads,"
+        f" {PARTS[key_turns.SHARES[Kind.ALERT]]} for the others; keys share each, and a read does not delay an alert;"
+        f" of each request, {key_turns.OUTSIDE_SECONDS * 1000:g} ms more than was measured"
+    ),
+    "reads of one key that are in work": f"{key_turns.READS_AT_ONCE}",
     "time until an answer is taken": (
         f"{acceptor.UNREAD_MILLISECONDS // 1000} s without progress; {http_connection.HEAD_SECONDS:g} s in all"
     ),
@@ -32,7 +47,8 @@ EXPECTED = {
     ),
     "requests without a valid key": (
         "one at a time; after t seconds of processor time, none for"
-        f" {anonymous_turns.PAUSE_FACTOR} × (t + {anonymous_turns.OUTSIDE_SECONDS * 1000:g} ms)"
+        f" {anonymous_turns.PAUSE_FACTOR} × (t + {key_turns.OUTSIDE_SECONDS * 1000:g} ms)"
+        f", {PARTS[anonymous_turns.PAUSE_FACTOR + 1]} of all time"
     ),
     "of these, those that wait": f"{anonymous_turns.WAITING_MAX}",
     "body of a cancel or a test message": (
