@@ -17,7 +17,13 @@ from broadcast.cli.terminal.alert_decision import (
     exit_code_of,
 )
 from broadcast.cli.terminal.alert_end import exit_code_of_end
-from broadcast.cli.terminal.alert_file import media_type_of, name_of, read_alert_file, reissue_content
+from broadcast.cli.terminal.alert_file import (
+    explain_half_name,
+    media_type_of,
+    name_of,
+    read_alert_file,
+    reissue_content,
+)
 from broadcast.cli.terminal.display import Table, print_table, write_time
 from broadcast.cli.terminal.output import is_closed, print_result, require_output
 from broadcast.cli.terminal.publication import NOT_CONFIRMED, describe_unconfirmed, repeat_of, submit
@@ -45,8 +51,8 @@ def command() -> None:
     help="Publish it as a new message: `sent` is now, the other times move by the same span, and `identifier` gets a "
     "new ending, so each call is another alert.",
 )
-@click.option("--identifier", help="With --now: this identifier instead of a new one, to repeat the very same.")
-@click.option("--sent", help="With --now: this instant instead of now, as CAP writes it, to repeat the very same.")
+@click.option("--identifier", help="With --now and --sent: this identifier instead of a new one, to repeat an alert.")
+@click.option("--sent", help="With --now and --identifier: this instant instead of now, as CAP writes it.")
 @click.option("--print", "print_only", is_flag=True, help="Write the alert to stdout instead of publishing it.")
 @click.option("--idempotency-key", help="Publishing with the same key again publishes nothing.")
 @click.option("--watch", is_flag=True, help="Show progress until every recipient has a final state.")
@@ -83,6 +89,8 @@ def publish(
     """
     if (identifier or sent) and not reissued:
         raise click.UsageError("--identifier and --sent belong to --now; add it")
+    if bool(identifier) is not bool(sent):
+        raise click.UsageError(explain_half_name("--identifier" if identifier else "--sent"))
     content = read_alert_file(file)
     media_type = media_type_of(content, file)
     if reissued:

@@ -70,6 +70,16 @@ def reissue_content(
     return written + b"\n", lines
 
 
+def explain_half_name(given: str) -> str:
+    """Why `--identifier` is refused without `--sent`, and the reverse, and what to write."""
+    missing = "--sent" if given == "--identifier" else "--identifier"
+    return (
+        f"{given} without {missing} would be another alert, and everybody would be sent it again. To repeat the very "
+        f"same, add {missing} as the first call wrote it (`broadcast alert list --json`); for a new alert leave "
+        f"{given} out"
+    )
+
+
 def name_of(content: bytes, media_type: str) -> Named | None:
     """What names the alert of these octets; None if they are no alert, which the API then says."""
     from pydantic import ValidationError

@@ -45,6 +45,27 @@ def test_json_is_printed_on_one_line_so_that_kcat_sends_one_record() -> None:
     assert run("--now", "--print", str(EXAMPLES / "flood.json")).stdout.count("\n") == 1
 
 
+SENT = "2031-01-02T03:04:05-00:00"
+
+
+@pytest.mark.parametrize("given", [("--identifier", "same"), ("--sent", SENT)])
+def test_half_of_what_names_an_alert_is_refused_since_it_would_be_sent_twice(given: tuple[str, str]) -> None:
+    refused = run("--now", *given, "--print", str(EXAMPLES / "flood.xml"))
+    missing = "--sent" if given[0] == "--identifier" else "--identifier"
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    said = " ".join(refused.stderr.split())
+    assert f"add {missing}" in said
+    assert f"leave {given[0]} out" in said
+
+
+def test_identifier_and_sent_together_make_the_very_same_again() -> None:
+    options = ("--now", "--identifier", "same", "--sent", SENT, "--print", str(EXAMPLES / "flood.xml"))
+    first, second = run(*options), run(*options)
+    assert first.exit_code == 0, first.output
+    assert first.stdout_bytes == second.stdout_bytes
+    assert read_cap(first.stdout_bytes)[0].identifier == "same"
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_without_now_the_file_is_printed_as_it_is(encoding: str) -> None:
     text = (EXAMPLES / "flood.xml").read_text(encoding="utf-8")
