@@ -6,7 +6,7 @@ import os
 import click
 
 from broadcast.alarms import Alarm, clear_alarms, list_alarms, runbook_of
-from broadcast.cli.terminal.audit_connection import with_audit
+from broadcast.cli.audit.audit_connection import with_audit
 from broadcast.cli.terminal.display import Table, print_table, write_time
 from broadcast.cli.terminal.ids import ID
 from broadcast.text.counts import counted

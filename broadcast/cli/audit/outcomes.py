@@ -13,7 +13,7 @@ import click
 from broadcast.audit import Event, history, summary
 from broadcast.audit.deliveries.export import FORMATS, write_deliveries
 from broadcast.audit.deliveries.summary import Summary
-from broadcast.cli.terminal.audit_connection import plain, with_audit
+from broadcast.cli.audit.audit_connection import plain, with_audit
 from broadcast.cli.terminal.display import Console, Table, print_table, shown
 from broadcast.cli.terminal.ids import ID
 from broadcast.routing.simulation import note_of

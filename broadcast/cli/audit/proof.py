@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from broadcast.audit import Verification, rebuild_check, verify
 from broadcast.audit.evidence.verification import note_verification
-from broadcast.cli.terminal.audit_connection import with_audit
+from broadcast.cli.audit.audit_connection import with_audit
 from broadcast.cli.terminal.display import Console
 from broadcast.settings import Settings
 from broadcast.text.counts import counted

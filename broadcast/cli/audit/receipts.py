@@ -12,7 +12,7 @@ from broadcast.audit.attempts.accounts import account_names
 from broadcast.audit.receipts.unmatched import count_waiting, find_unmatched
 from broadcast.audit.receipts.unmatched_account import Unmatched
 from broadcast.audit.receipts.unreadable import UnreadableDelivery, list_unreadable
-from broadcast.cli.terminal.audit_connection import plain, with_audit
+from broadcast.cli.audit.audit_connection import plain, with_audit
 from broadcast.cli.terminal.display import Table, print_table, write_time
 from broadcast.clock import utc_now
 from broadcast.errors import SettingsError

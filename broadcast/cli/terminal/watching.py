@@ -18,6 +18,7 @@ from broadcast.cli.terminal.alert_end import describe_end, find_reason, missed_o
 from broadcast.cli.terminal.display import Console, Table
 from broadcast.cli.terminal.open_alarms import find_concerning, find_naming, tell_alarm
 from broadcast.cli.terminal.outage import Outage, RepeatedReads
+from broadcast.cli.terminal.queued_routes import QueuedRoutes, Routes
 from broadcast.clock import utc_now
 from broadcast.errors import BroadcastError
 from broadcast.lifecycle import FINAL_STATES, AlertState
@@ -29,7 +30,7 @@ POLL_SECONDS = 0.25
 ALARM_POLLS = 8
 """Every so many polls the alarms are asked for too, while recipients are queued."""
 ROUTES_POLLS = 40
-"""Every so many polls the routes of the queued recipients are asked for: the database reads their numbers for it."""
+"""Every so many polls the routes of the queued recipients are asked for in any case."""
 SILENT_STEP_SECONDS = 5
 """Without a change for so long, while recipients are queued, the watcher is told."""
 LINE_SECONDS = 10.0
@@ -37,8 +38,6 @@ LINE_SECONDS = 10.0
 BAR_WIDTH = 40
 MOST_REASONS = 3
 """Reasons to wait for a new try that are named, those of most recipients."""
-Routes = list[dict[str, Any]] | None
-"""The routes of the queued recipients; None while the API cannot read its routes file."""
 KINDS_OF = {"unusable_accounts": ACCOUNT_KINDS, "slow_accounts": (ACCOUNT_THROTTLED, ACCOUNT_LATE)}
 """The kinds of alarms that say so, by the name in the JSON."""
 NO_ACCOUNTS: dict[str, Any] = {"queued_routes": []} | {key: [] for key in KINDS_OF}
@@ -222,7 +221,7 @@ def is_over(progress: dict[str, Any]) -> bool:
 
 def _follow(api: Reader, alert_id: str) -> Iterator[dict[str, Any]]:
     accounts = NO_ACCOUNTS
-    routes: Routes = []
+    routes = QueuedRoutes(lambda: read_routes(api, alert_id))
     reasons: dict[str, int] = {}
     failed = 0
     silence, receipts = Silence(), Silence("submitted")
@@ -230,21 +229,21 @@ def _follow(api: Reader, alert_id: str) -> Iterator[dict[str, Any]]:
     for poll in count():
         progress = _progress(api, alert_id)
         counts = progress["counts"]
-        queued = bool(counts.get("queued"))
+        queued = counts.get("queued", 0)
         if not queued:
-            accounts, routes = NO_ACCOUNTS, []
+            accounts = NO_ACCOUNTS
         if poll % ALARM_POLLS == 0 and not is_over(progress):
-            if queued and (not routes or poll % ROUTES_POLLS == 0):
-                routes = read_routes(api, alert_id)
+            carriers = routes.look(queued, due=poll % ROUTES_POLLS == 0)
             opened = api.get("/v1/alarms")["alarms"]
-            accounts = find_accounts(opened, routes) if queued else NO_ACCOUNTS
+            accounts = find_accounts(opened, carriers) if queued else NO_ACCOUNTS
             alarms = find_concerning(opened, alert_id, counts)
         if counts.get("failed", 0) != failed and (poll % ALARM_POLLS == 0 or is_over(progress)):
             failed = counts["failed"]
             reasons = api.get(f"/v1/alerts/{alert_id}/summary", reasons="true")["failed_reasons"]
         now = time.monotonic()
         silent = {"silent_seconds": silence.look(counts, now), "receipt_silent_seconds": receipts.look(counts, now)}
-        yield progress | accounts | silent | {"failed_reasons": reasons, "alarms": alarms}
+        named = {"queued_routes": routes.name(queued), "failed_reasons": reasons, "alarms": alarms}
+        yield progress | accounts | silent | named
         if is_over(progress):
             return
         time.sleep(POLL_SECONDS)
