@@ -87,6 +87,8 @@ def main() -> None:
     except BroadcastError as error:
         _tell(str(error))
         for path, rule, message in getattr(error, "findings", ()):
+            if message in str(error):
+                continue  # it is said already
             _tell(f"{path}: {message} [{rule}]", before="  ")
         sys.exit(1)
     except OSError as error:

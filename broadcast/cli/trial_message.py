@@ -2,21 +2,23 @@
 
 import json
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from broadcast.api.client import Client, open_client
+from broadcast.cli.terminal.outage import RepeatedReads
 from broadcast.cli.terminal.output import print_result, require_output
 from broadcast.cli.terminal.trial_attempts import (
     MEANINGS,
     NEXT_STEPS,
     SIMULATED_MEANING,
     describe_attempts,
+    describe_stay,
     find_attempts,
 )
 from broadcast.cli.terminal.watching import NO_ACCOUNTS, read_accounts, read_routes
-from broadcast.errors import InputError
+from broadcast.errors import InputError, UnavailableError
 from broadcast.lifecycle import FINAL_STATES, AlertState
 from broadcast.settings import load_settings
 from broadcast.text.printable import printable
@@ -56,10 +58,12 @@ def command(number: str, account: str | None, text: str | None, wait_seconds: fl
                 + (f", account {account} only" if account else ""),
                 err=True,
             )
-        state, reason = _await_end(api, sent["alert_id"], wait_seconds)
-        attempts = _read_attempts(api, sent)
-        accounts = read_accounts(api, read_routes(api, sent["alert_id"])) if state == "queued" else NO_ACCOUNTS
+        end = _await_end(api, sent["alert_id"], wait_seconds)
+        state, reason = end.state, end.reason
+        attempts, accounts = _read_details(api, sent, queued=state == "queued")
     next_step = UNDECIDED_STEP if state in UNDECIDED else NEXT_STEPS.get(state, "")
+    if state == "queued":
+        next_step = f"{describe_stay(end.expires_at)}; {next_step}"
     meaning = reason or MEANINGS.get(state, state)
     if sent["simulated"] and state == "delivered":
         meaning = SIMULATED_MEANING
@@ -84,30 +88,46 @@ def _body(number: str, account: str | None, text: str | None) -> dict[str, str]:
     return {name: value for name, value in given.items() if value}
 
 
-def _read_attempts(api: Client, sent: dict[str, Any]) -> list[dict[str, Any]]:
+class _End(NamedTuple):
+    """The state of the recipient, or of the alert where that says why nothing is sent, with its reason."""
+
+    state: str
+    reason: str
+    expires_at: str | None
+
+
+def _read_details(api: Client, sent: dict[str, Any], *, queued: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The attempts, and the accounts that do not work; both empty where the API does not say."""
     try:
         history = api.get(f"/v1/alerts/{sent['alert_id']}/recipients/{sent['recipient_id']}/history")
-    except InputError:
-        # Nothing is known of the recipient before the audience is resolved.
-        return []
-    return find_attempts(history["events"])
+        attempts = find_attempts(history["events"])
+        return attempts, read_accounts(api, read_routes(api, sent["alert_id"])) if queued else NO_ACCOUNTS
+    except (InputError, UnavailableError):
+        # Nothing is known of the recipient before the audience is resolved, and the message is sent all the same.
+        return [], NO_ACCOUNTS
 
 
-def _await_end(api: Client, alert_id: str, wait_seconds: float) -> tuple[str, str]:
-    """The state of the recipient, or of the alert where that says why nothing is sent, with its reason."""
+def _await_end(api: Client, alert_id: str, wait_seconds: float) -> _End:
     deadline = time.monotonic() + wait_seconds
-    while True:
-        alert = api.get(f"/v1/alerts/{alert_id}")
-        if alert["state"] in NOTHING_SENT and not alert["audience"]:
-            return alert["state"], alert["reason"] or "no reason given"
-        is_over = time.monotonic() >= deadline
-        if alert["audience"]:
-            counts = api.get(f"/v1/alerts/{alert_id}/summary")["counts"]
-            reached = [state for state, count in counts.items() if count and state not in ("queued", "submitted")]
-            if reached:
-                return str(reached[0]), ""
-            if is_over:
-                return "submitted" if counts["submitted"] else "queued", ""
-        elif is_over:
-            return alert["state"], alert["reason"] or "its audience is being resolved"
-        time.sleep(POLL_SECONDS)
+    reads = RepeatedReads(api, lambda outage: click.echo(printable(outage.describe()), err=True), deadline)
+    last = _End(AlertState.ACCEPTED.value, "", None)
+    try:
+        while True:
+            alert = reads.get(f"/v1/alerts/{alert_id}")
+            last = _End(alert["state"], alert["reason"] or "", alert.get("expires_at"))
+            if last.state in NOTHING_SENT and not alert["audience"]:
+                return last._replace(reason=last.reason or "no reason given")
+            is_over = time.monotonic() >= deadline
+            if alert["audience"]:
+                counts = reads.get(f"/v1/alerts/{alert_id}/summary")["counts"]
+                reached = [state for state, count in counts.items() if count and state not in ("queued", "submitted")]
+                if reached:
+                    return last._replace(state=str(reached[0]), reason="")
+                if is_over:
+                    return last._replace(state="submitted" if counts["submitted"] else "queued", reason="")
+            elif is_over:
+                return last._replace(reason=last.reason or "its audience is being resolved")
+            time.sleep(POLL_SECONDS)
+    except UnavailableError as error:
+        # What it had before is said no longer: meanwhile it may have become anything.
+        return _End(AlertState.ACCEPTED.value, f"what became of it is not known: {error}", last.expires_at)

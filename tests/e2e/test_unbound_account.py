@@ -70,6 +70,7 @@ async def test_a_wrong_password_is_named_with_account_reason_and_next_try_wherev
         assert unsent["state"] == "queued"
         assert REFUSED in unsent["unusable_accounts"][0]["detail"]
         assert "broadcast alarms list" in unsent["next_step"]
+        assert " UTC: do not send it again" in unsent["next_step"]
 
         # A file with a fault is refused, and `up` says where and why, each time.
         routes.write_text(routes_text(0, "right"))

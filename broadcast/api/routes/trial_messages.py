@@ -22,8 +22,9 @@ from broadcast.api.problems import Problem, unavailable
 from broadcast.api.routes.alerts import problems
 from broadcast.api.routes.strict_json import StrictRoute
 from broadcast.api.submission import submit
+from broadcast.audience.rows import mask
 from broadcast.cells.digits import NumberError
-from broadcast.cells.numbers import normalise
+from broadcast.cells.numbers import MissingRegionError, normalise
 from broadcast.clock import utc_now
 from broadcast.errors import InputError
 from broadcast.routes_file import load_routes
@@ -69,7 +70,11 @@ async def send_test(
     try:
         msisdn = normalise(body.number, services.settings.default_region)
     except NumberError as error:
-        raise InputError(f"number: {error}", (("number", "E.164", str(error)),)) from None
+        step = "write it with + and its country code, such as +49 151 23456789"
+        if isinstance(error, MissingRegionError):
+            step += ", or set BROADCAST_DEFAULT_REGION of the API"
+        told = f"number {mask(body.number)} {error}: {step}"
+        raise InputError(told, (("number", "E.164", told),)) from None
     route = require_route(load_routes(services.settings), msisdn)
     if body.account:
         require_account(route, body.account)

@@ -1,13 +1,13 @@
 """What became of one message, attempt by attempt, from its history in the audit."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from broadcast.smpp.codec.command_status import explain_status
 
 NEXT_STEPS: Final[Mapping[str, str]] = {
-    "queued": "no SMSC has taken it yet: `broadcast alarms list` and `/readyz` of the sender say which account does "
-    "not work, and why",
+    "queued": "`broadcast alarms list` and `/readyz` of the sender say which account does not work, and why",
     "submitted": "the SMSC has it, and no receipt came: wait, look at `broadcast audit unmatched`, or ask the operator "
     "with the account and the SMSC's message id",
     "undelivered": "the network could not deliver it: check the number, or ask the operator with the SMSC's message id",
@@ -49,6 +49,12 @@ _SHOWN: Final = (
     "state",
     "possible_duplicate",
 )
+
+
+def describe_stay(expires_at: str | None) -> str:
+    """What happens to a message that no SMSC has taken; `expires_at` is ISO 8601."""
+    until = "" if expires_at is None else f" until {datetime.fromisoformat(expires_at).astimezone(UTC):%H:%M:%S} UTC"
+    return f"it stays, and is sent as soon as an account works,{until or ' until it expires'}: do not send it again"
 
 
 def find_attempts(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -177,6 +177,10 @@ async def test_test_send_uses_a_test_route_or_none(prepared: Prepared, served: S
                 continue
             aimed = await api.http.post("/v1/test-messages", json={"number": "+4915123456789", "account": "operator"})
             assert (aimed.status_code, aimed.json()["account"]) == (202, "operator")
+            nowhere = await api.http.post("/v1/test-messages", json={"number": "0170 1234567"})
+            assert nowhere.status_code == 422
+            assert nowhere.json()["detail"].startswith("number ••••••••••67 has no country code")
+            assert "write it with + and its country code" in nowhere.json()["detail"]
             wrong = await api.http.post("/v1/test-messages", json={"number": "+4915123456789", "account": "opeator"})
             assert wrong.status_code == 422
             assert "'opeator' is no account of route german that sends; choose one of: operator" in wrong.text

@@ -14,8 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 from pydantic import SecretStr
 
+from broadcast import cli
 from broadcast.api.client import open_client
-from broadcast.cli import root
+from broadcast.cli import main, root
 from broadcast.cli.terminal import outage
 from broadcast.cli.terminal.outage import Outage, RepeatedReads
 from broadcast.errors import InputError, UnavailableError
@@ -25,6 +26,8 @@ CUT = 0
 """The server ends the connection without an answer."""
 ALERT = "01890000-0000-7000-8000-000000000001"
 REFUSED = {"alert_id": ALERT, "state": "refused", "reason": "no group", "audience": None}
+
+SENT = {"alert_id": ALERT, "recipient_id": 1, "route": "home", "account": "", "simulated": False}
 
 
 @contextmanager
@@ -40,6 +43,13 @@ def answering(*codes: int) -> Iterator[str]:
             body: dict[str, Any] = {"detail": f"says {code}"}
             if code == 200:
                 body = {"alarms": []} if "alarms" in self.path else REFUSED
+            self._send(code, body)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self._send(202, SENT)
+
+        def _send(self, code: int, body: dict[str, Any]) -> None:
             content = json.dumps(body).encode()
             self.send_response(code)
             self.send_header("Content-Length", str(len(content)))
@@ -137,3 +147,29 @@ def test_a_program_that_watches_gets_the_error_as_an_object_and_then_the_progres
 def test_watching_an_alert_that_does_not_exist_ends(tmp_path: Path) -> None:
     with answering(404) as url:
         assert watch(url, tmp_path).exit_code == 1
+
+
+def test_what_a_finding_says_again_is_printed_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse() -> None:
+        raise InputError(
+            "number 0170 is wrong (HTTP 422)", (("number", "E.164", "number 0170 is wrong"), ("a", "R1", "b!"))
+        )
+
+    monkeypatch.setattr(cli, "root", refuse)
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err == "broadcast: number 0170 is wrong (HTTP 422)\n  a: b! [R1]\n"
+
+
+def test_a_test_message_whose_end_is_not_known_is_not_to_be_sent_again(tmp_path: Path) -> None:
+    environment = {"BROADCAST_DATA_DIR": str(tmp_path), "BROADCAST_API_KEY": "tocsin_x.y"}
+    with answering(503) as url:
+        words = ["test-send", "+4915123456789", "--wait", "0.1", "--json"]
+        sent = CliRunner().invoke(root, words, env=environment | {"BROADCAST_API_URL": url})
+    found = json.loads(sent.stdout)
+    assert (sent.exit_code, found["state"], found["alert_id"]) == (1, "accepted", ALERT)
+    assert "says 503" in found["meaning"]
+    assert "do not send another one" in found["next_step"]
+    assert "no answer since" in sent.stderr

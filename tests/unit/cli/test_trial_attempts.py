@@ -2,7 +2,13 @@
 
 from typing import Any
 
-from broadcast.cli.terminal.trial_attempts import MEANINGS, NEXT_STEPS, describe_attempts, find_attempts
+from broadcast.cli.terminal.trial_attempts import (
+    MEANINGS,
+    NEXT_STEPS,
+    describe_attempts,
+    describe_stay,
+    find_attempts,
+)
 from schemas.status import DeliveryState
 
 AT = "2026-01-02T03:04:05Z"
@@ -71,3 +77,11 @@ def test_each_state_has_words() -> None:
 
 def test_each_state_that_is_not_delivered_has_a_next_step() -> None:
     assert NEXT_STEPS.keys() == {state.value for state in DeliveryState} - {"delivered"}
+
+
+def test_a_message_that_waits_is_not_to_be_sent_again_and_says_until_when_it_waits() -> None:
+    assert describe_stay("2026-01-02T04:04:05+01:00") == (
+        "it stays, and is sent as soon as an account works, until 03:04:05 UTC: do not send it again"
+    )
+    assert "until it expires: do not send it again" in describe_stay(None)
+    assert MEANINGS["queued"] not in NEXT_STEPS["queued"], "the next step does not repeat the meaning"
