@@ -8,7 +8,7 @@ import asyncpg
 import structlog
 
 from broadcast import metrics
-from broadcast.alarms.kinds import KINDS, LOST_TAIL
+from broadcast.alarms.kinds import KINDS, LOST_TAIL, PER_ACCOUNT_KINDS
 from broadcast.database.pool import Connection
 from broadcast.errors import InputError
 from broadcast.logs import mask_numbers
@@ -106,6 +106,20 @@ async def show_alarms(connection: asyncpg.Connection) -> None:
 async def is_log_intact(connection: asyncpg.Connection) -> bool:
     """False once Kafka has lost its tail, even after the alarm is cleared: copies may lack a mark."""
     return not await connection.fetchval("SELECT EXISTS (SELECT FROM alarms WHERE kind = $1)", LOST_TAIL)
+
+
+async def end_absent(connection: asyncpg.Connection, slot: str, accounts: Sequence[str]) -> None:
+    """Clear the open alarms that a sender of this slot raised about accounts other than these."""
+    await connection.execute(
+        """
+        UPDATE alarms SET cleared_at = now(), cleared_by = $4
+        WHERE cleared_at IS NULL AND kind = ANY ($1) AND right(subject, length($2)) = $2 AND subject <> ALL ($3)
+        """,
+        PER_ACCOUNT_KINDS,
+        storable(f", sender {slot}"),
+        [storable(f"{account}, sender {slot}") for account in accounts],
+        BY_SENDER,
+    )
 
 
 def storable(text: str) -> str:

@@ -38,6 +38,9 @@ CLOCK_WRONG = "clock_wrong"
 ACCOUNT_KINDS = (BIND_DOWN, SESSION_MUTE, ACCOUNT_STOPPED)
 """What keeps an account from being used; the sender ends these alarms itself when the cause has gone."""
 
+PER_ACCOUNT_KINDS = (*ACCOUNT_KINDS, ACCOUNT_THROTTLED, ACCOUNT_LATE)
+"""Kinds whose subject is an account and the slot of a sender, which ends them when the cause has gone."""
+
 SENDER_KINDS = (
     JOBS_FAILED,
     JOBS_DELETED_UNSENT,

@@ -1,7 +1,7 @@
 """A sender's alarms, which must not wait for PostgreSQL: kept until they are rows."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -9,7 +9,7 @@ import asyncpg
 import structlog
 
 from broadcast import metrics
-from broadcast.alarms.alarm_rows import Change, apply_change, storable
+from broadcast.alarms.alarm_rows import Change, apply_change, end_absent, storable
 from broadcast.database.pool import AWAY, connect
 from broadcast.retry import Backoff, retry
 from broadcast.settings import Settings
@@ -41,6 +41,7 @@ class Alarms:
         self._settings: Final = settings
         self._waiting: Final[dict[tuple[str, str], Change]] = {}
         self._raised: Final = asyncio.Event()
+        self._present: tuple[str, Sequence[str]] | None = None
 
     @property
     def waiting(self) -> int:
@@ -67,6 +68,14 @@ class Alarms:
     def end_soon(self, kind: str, subject: str) -> None:
         """Clear the open alarm of this kind and subject, if there is one: its cause has gone."""
         self._want(kind, subject, Change(None))
+
+    def end_absent_soon(self, slot: str, accounts: Sequence[str]) -> None:
+        """Clear the open alarms of this slot about accounts that are not among these, which nobody else ends.
+
+        `accounts` are all of the routes file, also those that other processes send.
+        """
+        self._present = slot, accounts
+        self._raised.set()
 
     def _want(self, kind: str, subject: str, change: Change) -> None:
         key = kind, storable(subject)
@@ -95,6 +104,11 @@ class Alarms:
         async with asyncio.timeout(WRITE_SECONDS):
             connection = await connect(self._settings, "sender")
             try:
+                if self._present is not None:
+                    present = self._present
+                    await end_absent(connection, *present)
+                    if self._present is present:
+                        self._present = None
                 while self._waiting:
                     (kind, subject), change = next(iter(self._waiting.items()))
                     try:

@@ -113,6 +113,7 @@ async def _tell_news(stack: Stack, display: Display) -> NoReturn:
     while True:
         state = await stack.read_state()
         if state is not None:
-            for mark, line in news.tell(state.missing, state.facts, utc_now()):
+            told = news.tell(state.missing, state.facts, utc_now(), starting=bool(state.starting))
+            for mark, line in told:
                 display.console.print(f"[{MARKS[mark]}]{mark}[/] {shown(line)}", soft_wrap=True)
         await asyncio.sleep(LOOK_SECONDS)

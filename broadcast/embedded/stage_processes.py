@@ -19,11 +19,15 @@ SIMULATOR = "smsc"
 
 
 class StageState(NamedTuple):
-    """What stages say on `/readyz`, by name: what keeps them from working, what limits them, and facts."""
+    """What stages say on `/readyz`, by name: what keeps them from working, what limits them, and facts.
+
+    `starting` are those that have not said yet of everything how it is.
+    """
 
     holds: dict[str, str]
     degraded: dict[str, str]
     facts: dict[str, str]
+    starting: set[str]
 
     @property
     def missing(self) -> dict[str, str]:
@@ -72,7 +76,7 @@ class StageProcesses:
 
     async def read_state(self, port_of: Callable[[str], int]) -> StageState | None:
         """What all stages say of themselves on these ports; None while one does not answer."""
-        state = StageState({}, {}, {})
+        state = StageState({}, {}, {}, set())
         for name in self._supervised:
             if name in STREAMS:
                 report = await read_report(port_of(name))
@@ -81,6 +85,8 @@ class StageProcesses:
                 state.holds.update(report["holds"])
                 state.degraded.update(report["degraded"])
                 state.facts.update(report["facts"])
+                if not report["started"]:
+                    state.starting.add(name)
         return state
 
     def reload_routes(self) -> None:

@@ -122,7 +122,8 @@ async def _expire_with_queued(connection: asyncpg.Connection, alert: OpenAlert) 
         QUEUED_PAST_EXPIRY,
         alert.alert_id,
         f"{alert.queued:,} of {counted(alert.audience or 0, 'recipient')} still queued after the alert expired at "
-        f"{alert.expires_at.isoformat()}. Look for a sender that does not run, and for dead letters.",
+        f"{alert.expires_at.isoformat()}. Look for a sender that does not run, for a route that was taken out of the "
+        "routes file, whose jobs no sender reads, and for dead letters.",
     )
     if alert.state is not AlertState.EXPIRED and may_happen(alert.state, Transition.EXPIRED):
         await connection.execute(

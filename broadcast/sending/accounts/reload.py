@@ -107,6 +107,7 @@ class RoutesInForce:
             self._alarms = alarms
             # One that this slot has raised in a run before: it has read the file now.
             alarms.end_soon(ROUTES_REFUSED, self._subject)
+            self._end_absent(alarms)
 
     def reload(self) -> None:
         """Read the file again and work by it from now on, or refuse it whole."""
@@ -130,6 +131,11 @@ class RoutesInForce:
         self._health.release(NAME)
         if self._alarms is not None:
             self._alarms.end_soon(ROUTES_REFUSED, self._subject)
+            self._end_absent(self._alarms)
+
+    def _end_absent(self, alarms: Alarms) -> None:
+        names = [account.name for route in self._routes for account in route.accounts]
+        alarms.end_absent_soon(self._settings.slot, names)
 
     def _refuse(self, reason: str) -> None:
         metrics.routes_reloads.labels("refused").inc()

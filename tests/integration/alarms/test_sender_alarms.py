@@ -185,3 +185,21 @@ async def test_the_last_word_on_an_alarm_is_written_though_it_changed_while_post
             assert alarms._waiting == {(BIND_DOWN, "acc"): ("closed", False)}
             alarms.renew_soon(BIND_DOWN, "acc", "refused again")
             assert alarms._waiting == {(BIND_DOWN, "acc"): ("refused again", True)}
+
+
+async def test_alarms_of_accounts_that_the_routes_file_lacks_end_and_only_those_of_this_slot(database_url: str) -> None:
+    settings = settings_of(database_url)
+    async with keep_alarms(settings) as alarms:
+        for subject in ("here, sender a", "gone, sender a", "gone, sender aa", "gone, sender b, sender"):
+            alarms.raise_soon(BIND_DOWN, subject, "refused")
+        alarms.raise_soon(ROUTES_REFUSED, "sender a", "refused")
+        await until(lambda: has_rows(settings, 5))
+    async with keep_alarms(settings) as alarms:
+        alarms.end_absent_soon("a", ["here"])
+        await until(lambda: has_rows(settings, 4))
+    left = {alarm.subject for alarm in await rows(settings)}
+    assert left == {"here, sender a", "gone, sender aa", "gone, sender b, sender", "sender a"}
+
+
+async def has_rows(settings: Settings, number: int) -> bool:
+    return len(await rows(settings)) == number

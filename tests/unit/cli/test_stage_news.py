@@ -15,10 +15,16 @@ class Told:
         self.news, self.now = StageNews(), START
 
     def look(
-        self, missing: dict[str, str] | None = None, facts: dict[str, str] | None = None, seconds: float = 2.0
+        self,
+        missing: dict[str, str] | None = None,
+        facts: dict[str, str] | None = None,
+        seconds: float = 2.0,
+        *,
+        starting: bool = False,
     ) -> list[str]:
         self.now += timedelta(seconds=seconds)
-        return [f"{mark} {line}" for mark, line in self.news.tell(missing or {}, facts or {}, self.now)]
+        told = self.news.tell(missing or {}, facts or {}, self.now, starting=starting)
+        return [f"{mark} {line}" for mark, line in told]
 
 
 def test_a_line_has_the_time_of_day_and_comes_when_a_thing_was_missing_twice() -> None:
@@ -61,3 +67,34 @@ def test_a_file_that_is_refused_or_taken_is_told_each_time() -> None:
         "✓ 03:04:10 UTC routes: in order again",
         f"· 03:04:10 UTC routes: {second['routes']}",
     ]
+
+
+def test_an_account_is_not_in_order_while_the_sender_starts_and_has_not_tried_it() -> None:
+    told = Told()
+    told.look({"account a": DOWN})
+    told.look({"account a": DOWN})
+    assert told.look({"start": "starting"}, starting=True) == []
+    assert told.look(starting=True) == []
+    assert told.look({"account a": DOWN}) == [], "it is as it was told"
+    assert told.look() == ["✓ 03:04:12 UTC account a: in order again"]
+
+
+def test_an_account_that_the_routes_file_lacks_is_not_told_as_in_order() -> None:
+    told = Told()
+    routes = {"routes": "read at 03:04:01 UTC, hash 1, accounts: b, c"}
+    told.look({"account a": DOWN, "account b": DOWN}, routes)
+    told.look({"account a": DOWN, "account b": DOWN}, routes)
+    assert told.look({}, routes) == [
+        "· 03:04:06 UTC account a: is not in the routes file any more",
+        "✓ 03:04:06 UTC account b: in order again",
+    ]
+
+
+def test_a_stage_that_does_not_commit_is_told_at_doubling_distances() -> None:
+    told = Told()
+    seconds = 20
+    lines = []
+    for _ in range(300):
+        lines += told.look({"progress": f"no commit for {seconds} s, and {seconds * 1000:,} records are left"})
+        seconds += 2
+    assert [line.split()[1] for line in lines] == ["03:04:04", "03:05:04", "03:07:04", "03:11:04"]
