@@ -36,6 +36,10 @@ WHERE = ("api_url", "api_host", "api_port", "database_url")
 """Fields of which a person who runs the stages by other means than `broadcast up` has set one."""
 
 
+class UnreachableError(UnavailableError):
+    """There is no connection to the API: nothing of the request has left."""
+
+
 def url_of(settings: Settings) -> str:
     """Where the API is: `api_url`, or the address that it listens on by the same settings."""
     if settings.api_url:
@@ -85,9 +89,9 @@ def _make_http(url: str, key: str, settings: Settings) -> httpx.Client:
         )
 
 
-def _nothing_runs(settings: Settings, error: Exception | None = None) -> UnavailableError:
+def _nothing_runs(settings: Settings, error: Exception | None = None) -> UnreachableError:
     why = "" if error is None else f" ({error})"
-    return UnavailableError(
+    return UnreachableError(
         f"nothing runs in the data directory {settings.data_dir}{why}: start it with `broadcast up`, or name the "
         "directory of one that runs in BROADCAST_DATA_DIR; for an API elsewhere set BROADCAST_API_URL and "
         "BROADCAST_API_KEY"
@@ -134,7 +138,7 @@ class Client:
             if self._of_stack is not None and isinstance(error, httpx.ConnectError):
                 raise _nothing_runs(self._of_stack, error) from error
             address = hide_login(str(self._http.base_url))
-            raise UnavailableError(
+            raise UnreachableError(
                 f"the API at {address} cannot be reached ({name_error(error)}); start it, or set BROADCAST_API_URL"
             ) from error
         except httpx.TransportError as error:

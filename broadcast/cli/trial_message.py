@@ -109,7 +109,9 @@ def _read_details(api: Client, sent: dict[str, Any], *, queued: bool) -> tuple[l
 
 def _await_end(api: Client, alert_id: str, wait_seconds: float) -> _End:
     deadline = time.monotonic() + wait_seconds
-    reads = RepeatedReads(api, lambda outage: click.echo(printable(outage.describe()), err=True), deadline)
+    reads = RepeatedReads(
+        api, lambda outage: click.echo(printable(outage.describe()), err=True), deadline, answered=True
+    )
     last = _End(AlertState.ACCEPTED.value, "", None)
     try:
         while True:

@@ -6,7 +6,7 @@ from datetime import datetime
 from math import inf
 from typing import Any, Final, NamedTuple
 
-from broadcast.api.client import Reader
+from broadcast.api.client import Reader, UnreachableError
 from broadcast.clock import utc_now
 from broadcast.errors import UnavailableError
 
@@ -47,14 +47,23 @@ class RepeatedReads:
     An error that stays, such as 401 or 404, is raised.
     """
 
-    def __init__(self, api: Reader, tell: Callable[[Outage], None] = lambda _: None, deadline: float = inf) -> None:
+    def __init__(
+        self,
+        api: Reader,
+        tell: Callable[[Outage], None] = lambda _: None,
+        deadline: float = inf,
+        *,
+        answered: bool = False,
+    ) -> None:
         """`tell` hears of an outage when it begins, and at doubling distances while it lasts.
 
-        After `deadline`, monotonic seconds, the error is raised as it is.
+        After `deadline`, monotonic seconds, the error is raised as it is. `answered`: the API has answered before; one
+        that never has and cannot be reached is mostly at another address, so that error is raised.
         """
         self._api: Final = api
         self._tell: Final = tell
         self._deadline: Final = deadline
+        self._answered = answered
         self._asked: tuple[datetime, float] | None = None
         self._error = ""
         self._next_line = 0.0
@@ -69,11 +78,11 @@ class RepeatedReads:
                 found = self._api.get(path, **parameters)
             except UnavailableError as error:
                 now = time.monotonic()
-                if now >= self._deadline:
+                if now >= self._deadline or (isinstance(error, UnreachableError) and not self._answered):
                     raise
                 self._note(str(error), now - began[1])
             else:
-                self._asked, self._error, self._next_line = None, "", 0.0
+                self._asked, self._error, self._next_line, self._answered = None, "", 0.0, True
                 return found
             time.sleep(REPEAT_SECONDS)
 

@@ -48,19 +48,20 @@ def watch_alert(api: Reader, alert_id: str, *, as_json: bool, beside: bool = Fal
     """Show an alert until it has ended and nobody is queued or waits for a receipt that may still come.
 
     A terminal gets a table, a pipe one line for each change, with the time of day; on stderr with `beside`, where
-    stdout has something else. An API that does not answer is asked again until it does. Returns the last progress.
+    stdout has the id of what was published before. An API that does not answer is asked again until it does; only
+    one that could never be reached is an UnreachableError. Returns the last progress.
     """
     console = Console(stderr=beside)
     if not as_json and console.is_terminal:
-        last = _show(api, alert_id, console)
+        last = _show(api, alert_id, console, answered=beside)
     else:
         last = _write(api, alert_id, as_json=as_json, beside=beside)
     _tell_end(api, last, err=beside or as_json)
     return last
 
 
-def _show(api: Reader, alert_id: str, console: Console) -> dict[str, Any]:
-    screen = _Screen(RepeatedReads(api))
+def _show(api: Reader, alert_id: str, console: Console, *, answered: bool) -> dict[str, Any]:
+    screen = _Screen(RepeatedReads(api, answered=answered))
     with Live(screen, console=console, refresh_per_second=4, transient=False):
         for progress in _follow(screen.reads, alert_id):
             screen.progress = progress
@@ -77,7 +78,7 @@ def _write(api: Reader, alert_id: str, *, as_json: bool, beside: bool) -> dict[s
 
     last: dict[str, Any] = {}
     lines = Lines()
-    reads = RepeatedReads(api, tell)
+    reads = RepeatedReads(api, tell, answered=beside)
     outages = 0
     for progress in _follow(reads, alert_id):
         answered_again = reads.outages != outages

@@ -173,3 +173,18 @@ def test_a_test_message_whose_end_is_not_known_is_not_to_be_sent_again(tmp_path:
     assert "says 503" in found["meaning"]
     assert "do not send another one" in found["next_step"]
     assert "no answer since" in sent.stderr
+
+
+def test_an_api_that_is_stopped_is_asked_again_and_one_that_never_was_reached_is_not(tmp_path: Path) -> None:
+    told: list[Outage] = []
+    with answering(200) as url, open_client(settings_of(url, tmp_path)) as api:
+        reads = RepeatedReads(api, told.append)
+        reads.get("/v1/alerts/a")
+    with open_client(settings_of(url, tmp_path)) as api:
+        started = RepeatedReads(api, told.append, time.monotonic() + 0.1, answered=True)
+        with pytest.raises(UnavailableError, match="cannot be reached"):
+            started.get("/v1/alerts/a")
+        assert len(told) == 1
+        with pytest.raises(UnavailableError, match="cannot be reached"):
+            RepeatedReads(api, told.append).get("/v1/alerts/a")
+        assert len(told) == 1, "it is told at once"
