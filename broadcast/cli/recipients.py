@@ -38,6 +38,13 @@ SHOWN_TITLES = 6
 COLUMNS = "; ".join(f"{field}: {', '.join(names[:SHOWN_TITLES])}" for field, names in HEADERS.items())
 
 
+def _read_region(_context: click.Context, _parameter: click.Parameter, region: str | None) -> str | None:
+    try:
+        return check_region(region)
+    except InputError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 @click.group(name="recipients")
 def command() -> None:
     """Import recipients from CSV; find, show, suppress and erase one."""
@@ -49,7 +56,11 @@ def command() -> None:
     "separated by ; or |.",
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
-@click.option("--region", help="ISO 3166 region of numbers without a country code (BROADCAST_DEFAULT_REGION).")
+@click.option(
+    "--region",
+    callback=_read_region,
+    help="ISO 3166 region of numbers without a country code (BROADCAST_DEFAULT_REGION).",
+)
 @click.option(
     "--numbers",
     type=click.Choice([form.value for form in Form]),
@@ -230,7 +241,11 @@ def erase(recipient_id: str, yes: bool) -> None:
 
 @command.command()
 @click.argument("number")
-@click.option("--region", help="ISO 3166 region of a number without a country code (BROADCAST_DEFAULT_REGION).")
+@click.option(
+    "--region",
+    callback=_read_region,
+    help="ISO 3166 region of a number without a country code (BROADCAST_DEFAULT_REGION).",
+)
 def readmit(number: str, region: str | None) -> None:
     """Let imports load the person with this NUMBER again, who was erased or wanted no messages."""
     key = load_settings().require_number_key()
@@ -242,7 +257,11 @@ def readmit(number: str, region: str | None) -> None:
 
 @command.command()
 @click.argument("number")
-@click.option("--region", help="ISO 3166 region of a number without a country code (BROADCAST_DEFAULT_REGION).")
+@click.option(
+    "--region",
+    callback=_read_region,
+    help="ISO 3166 region of a number without a country code (BROADCAST_DEFAULT_REGION).",
+)
 @click.option("--number", "in_full", is_flag=True, help="Show the phone number in full.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def find(number: str, region: str | None, in_full: bool, as_json: bool) -> None:

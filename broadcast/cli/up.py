@@ -5,7 +5,7 @@ import json
 import os
 import signal
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -16,7 +16,8 @@ from broadcast.clock import utc_now
 from broadcast.embedded.keyed_stack import start_with_key
 from broadcast.embedded.options import StackOptions
 from broadcast.embedded.stack import Stack
-from broadcast.settings import load_settings
+from broadcast.network.addresses import hide_login
+from broadcast.settings import STACK_FILE, load_settings
 from broadcast.stages import STAGES
 
 _HAD_TERMINAL = has_terminal()
@@ -78,7 +79,7 @@ async def _run(data_dir: Path, options: StackOptions, as_json: bool, display: Di
         display.close()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _hang_up, stack)
         settings = stack.settings
-        addresses = {
+        addresses: dict[str, Any] = {
             "api": stack.api_url,
             "docs": f"{stack.api_url}/docs",
             "kafka": settings.kafka_bootstrap,
@@ -91,6 +92,12 @@ async def _run(data_dir: Path, options: StackOptions, as_json: bool, display: Di
         if as_json:
             click.echo(json.dumps(addresses | {"metrics": metrics}))
         else:
+            # The lines may go into a log, which has no business with passwords.
+            file = stack.data_dir / STACK_FILE
+            addresses |= {
+                "database": f"{hide_login(addresses['database'])}, in full as BROADCAST_DATABASE_URL in {file}",
+                "key": f"BROADCAST_API_KEY in {file}",
+            }
             for name, value in addresses.items():
                 click.echo(f"{name:<10} {value or 'not started: no account of the routes file leads to it'}")
             for stage, url in metrics.items():

@@ -80,13 +80,17 @@ def _show_summary(found: Summary) -> None:
 @click.argument("alert", type=click.UUID)
 @click.option("--state", type=click.Choice([state.value for state in DeliveryState]), help="Only this state.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json: one JSON object a line on stdout.")
 @click.option("--cursor", type=ID, help="Begin after this recipient id.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many; the cursor of the next goes to stderr.")
 @click.option("--numbers", is_flag=True, help="With the numbers that the directory has now.")
 def deliveries(  # noqa: PLR0917 (click passes keywords)
-    alert: UUID, state: str | None, form: str, cursor: int | None, limit: int | None, numbers: bool
+    alert: UUID, state: str | None, form: str, as_json: bool, cursor: int | None, limit: int | None, numbers: bool
 ) -> None:
     """What became of ALERT for each recipient, as it is read; any number of them."""
+    if as_json and form == "csv":
+        raise click.UsageError("--json and --format csv exclude each other; leave one out")
+    form = "json" if as_json else form
 
     async def work(connection: asyncpg.Connection, settings: Settings) -> int | None:
         if note := note_of(await connection.fetchval("SELECT simulated FROM alerts WHERE alert_id = $1", alert)):
