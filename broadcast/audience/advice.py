@@ -1,6 +1,6 @@
 """What to try after an import: one line that says how many people get nothing, and why. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from broadcast.text.counts import counted
 
@@ -18,7 +18,7 @@ ADVICE: tuple[tuple[str, str], ...] = (
     ("a date", "--map phone=COLUMN names the column of the numbers"),
     ("is empty", "--map phone=COLUMN names the column of the numbers"),
     ("not a phone number", "--map phone=COLUMN names the column of the numbers"),
-    ("cells, the header", "put cells that hold a separator in quotes"),
+    ("cells than the header", "put cells that hold a separator in quotes"),
     ("has eight digits", NUMBER_OF_TODAY),
     ("is written with", "write these numbers as the report says, one spelling for each phone"),
     ("mailbox", "ask these people for the number of their phone"),
@@ -42,11 +42,14 @@ ADVICE: tuple[tuple[str, str], ...] = (
     ("of Gabon", NUMBER_OF_TODAY),
     ("Manila", NUMBER_OF_TODAY),
     ("of Vietnam", NUMBER_OF_TODAY),
-    ("in line N", ONE_IDENTITY),
-    ("of recipient N", ONE_IDENTITY),
+    ("in another line", ONE_IDENTITY),
+    ("of another recipient", ONE_IDENTITY),
     ("erased", "`broadcast recipients readmit NUMBER` for each of them who asks for it"),
 )
 """A part of the reason, and what helps."""
+
+LINES_FROM = 3
+"""From so many reasons on a person gets a line for each."""
 
 SHOWN_REASONS = 3
 """Reasons with a count of their own; the others are named together."""
@@ -76,6 +79,22 @@ def advise(reasons: Mapping[str, int], *, without_group: int, has_groups: bool) 
             else "--map groups=COLUMN names the column of the groups"
         )
     return tuple(dict.fromkeys(found))
+
+
+def end_lines(
+    *, unreached: int, rows: int, suppressed: int, without_group: int, reasons: Mapping[str, int], advice: Sequence[str]
+) -> Iterator[str]:
+    """The same as the last line with every reason and all advice in a line of its own."""
+    yield f"{unreached:,} of {rows:,} people will get nothing:"
+    for reason, count in sorted(reasons.items(), key=lambda each: (-each[1], each[0])):
+        yield f"  {count:,} {reason}"
+    if suppressed:
+        yield f"  {suppressed:,} suppressed"
+    if without_group:
+        yield f"  {without_group:,} in no group"
+    if advice:
+        yield "try (with --dry-run nothing is changed):"
+        yield from (f"  {each}" for each in advice)
 
 
 def last_line(

@@ -83,10 +83,12 @@ ORDER BY line
 BAR = "UPDATE recipients SET suppressed = $2, updated_at = now() WHERE msisdn = $1 AND suppressed IS NULL"
 
 JOINED = """
-SELECT incoming.line, incoming.msisdn, recipients.id, recipients.suppressed
-FROM incoming JOIN recipients USING (msisdn)
-WHERE joins AND incoming.external_id IS DISTINCT FROM recipients.external_id AND incoming.external_id IS NOT NULL
-ORDER BY line
+SELECT incoming.line, incoming.msisdn, recipients.id, recipients.suppressed, first.line AS first
+FROM incoming JOIN recipients USING (msisdn) LEFT JOIN incoming AS first ON first.msisdn = incoming.msisdn
+    AND NOT first.joins
+WHERE incoming.joins AND incoming.external_id IS NOT NULL
+    AND incoming.external_id IS DISTINCT FROM recipients.external_id
+ORDER BY incoming.line
 """
 
 GROUPS = """
@@ -205,9 +207,11 @@ async def merge(
     merged.unchanged = listed - merged.updated - merged.inserted
     await connection.executemany(BAR, barred)
     await connection.execute("ANALYZE recipients")
-    for line, msisdn, recipient_id, suppressed in await connection.fetch(JOINED):
+    for line, msisdn, recipient_id, suppressed, first in await connection.fetch(JOINED):
         merged.joined += 1
-        reason = f"is the number of recipient {recipient_id} already: who joins that recipient's groups"
+        # A recipient of this file may be new, and does not exist after a dry run.
+        holder = f"recipient {recipient_id}" if first is None else f"the recipient in line {first}"
+        reason = f"is the number of {holder} already: who joins that recipient's groups"
         if suppressed is not None:
             reason += f", and gets nothing, because that recipient is suppressed ({suppressed})"
         merged.findings.append(Finding(line, "msisdn", mask(msisdn), True, reason))

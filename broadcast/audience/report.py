@@ -4,9 +4,10 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterable
+from heapq import merge
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 from broadcast.audience.rows import Finding
 from broadcast.cells.spellings import WRITTEN
@@ -15,9 +16,12 @@ from broadcast.text.printable import csv_cell
 
 HEADER = ("line", "field", "value", "loaded", "reason")
 
-COUNTED = re.compile("recipient|cells|line ")
-"""Reasons whose numbers are of the row, not of the rule."""
-_NUMBER = re.compile(r"[0-9]+", re.ASCII)
+OF_THE_ROW = (
+    (re.compile(r"has [0-9]+ cells, the header [0-9]+"), "has more cells than the header"),
+    (re.compile(r"recipient [0-9]+"), "another recipient"),
+    (re.compile(r"line [0-9]+"), "another line"),
+)
+"""What numbers of the row, not of the rule, are in the name of a kind."""
 
 
 class Report:
@@ -35,6 +39,8 @@ class Report:
         self.reasons: Counter[str] = Counter()
         """Refused rows by reason."""
         self._file: TextIO | None = None
+        self._last_line = 0
+        self._late: list[list[str]] = []
 
     def __enter__(self) -> "Report":
         return self
@@ -44,23 +50,49 @@ class Report:
     ) -> None:
         if self._file is not None:
             self._file.close()
+        if self._late:
+            try:
+                self._sort_in()
+            except OSError as fault:
+                raise self._not_written(fault) from None
 
     def add(self, findings: Iterable[Finding]) -> None:
-        """Write findings, and count them; `refused` are those that left a row out."""
+        """Write findings, and count them; `refused` are those that left a row out.
+
+        One of an earlier line than the last comes to its place when the report is closed.
+        """
         try:
             for finding in findings:
                 if self._file is None:
                     self._file = self.path.open("w", encoding="utf-8", newline="")
                     csv.writer(self._file).writerow(HEADER)
                 loaded = "yes" if finding.loaded else "no"
-                row = (finding.line, finding.field, finding.value, loaded, finding.reason)
-                csv.writer(self._file).writerow(map(csv_cell, row))
+                cells = (finding.line, finding.field, finding.value, loaded, finding.reason)
+                row = [str(csv_cell(cell)) for cell in cells]
+                if finding.line < self._last_line:
+                    self._late.append(row)
+                else:
+                    self._last_line = finding.line
+                    csv.writer(self._file).writerow(row)
                 self.findings += 1
                 if not finding.loaded:
                     self.refused += 1
                     self.reasons[kind_of(finding)] += 1
         except OSError as error:
             raise self._not_written(error) from None
+
+    def _sort_in(self) -> None:
+        draft = self.path.with_name(f"{self.path.name}.part")
+        with (
+            self.path.open(encoding="utf-8", newline="") as written,
+            draft.open("w", encoding="utf-8", newline="") as file,
+        ):
+            rows = csv.reader(written)
+            late = sorted(self._late, key=_line_of)
+            writer = csv.writer(file)
+            writer.writerow(next(rows))
+            writer.writerows(merge(rows, late, key=_line_of))
+        draft.replace(self.path)
 
     def _require_writable(self, source: Path) -> None:
         path = self.path
@@ -83,6 +115,10 @@ class Report:
         return InputError(f"report {self.path} cannot be written ({error.strerror}): name another file (--report)")
 
 
+def _line_of(row: Any) -> int:
+    return int(row[0])
+
+
 def kind_of(finding: Finding) -> str:
     """What findings of one kind have in common: the field, and the reason without numbers and advice."""
     reason, _, hint = finding.reason.partition(":")
@@ -90,8 +126,8 @@ def kind_of(finding: Finding) -> str:
         reason = hint.strip() if WRITTEN in hint else "can be read as several numbers"
     if reason.startswith("asked "):
         reason = reason.partition(" on ")[0]
-    if COUNTED.search(reason):
-        reason = _NUMBER.sub("N", reason)
+    for pattern, words in OF_THE_ROW:
+        reason = pattern.sub(words, reason)
     return f"{finding.field} {reason}"
 
 

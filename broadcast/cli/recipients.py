@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ import asyncpg
 import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from broadcast.audience.advice import LINES_FROM, end_lines
 from broadcast.audience.exclusions import Exclusion, read_exclusions, remove_exclusions
 from broadcast.audience.importing import ImportResult, Options, import_recipients
 from broadcast.audience.people import Found, erase_recipient, find_recipients, show_recipient, suppress_recipient
@@ -165,7 +166,20 @@ def _print(result: ImportResult) -> None:
     click.echo(
         f"{result.rows / max(result.seconds, 0.001):,.0f} rows/s, {result.seconds:.1f} s, read as {result.encoding}"
     )
-    click.echo(f"{'dry run, nothing is changed: ' if result.dry_run else ''}{result.last_line}")
+    first = "dry run, nothing is changed: " if result.dry_run else ""
+    lines: Iterable[str] = (result.last_line,)
+    if len(result.refused_by_reason) + bool(result.suppressed) + bool(result.without_group) >= LINES_FROM:
+        lines = end_lines(
+            unreached=result.unreached,
+            rows=result.rows,
+            suppressed=result.suppressed,
+            without_group=result.without_group,
+            reasons=result.refused_by_reason,
+            advice=result.advice,
+        )
+    for line in lines:
+        click.echo(f"{first}{printable(line)}")
+        first = ""
 
 
 @command.command()

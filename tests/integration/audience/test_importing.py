@@ -275,8 +275,8 @@ async def test_bad_rows_are_reported_and_good_ones_load(
     assert report(tmp_path) == [
         ("2", "language", "yes"),
         ("3", "msisdn", "no"),
-        ("5", "msisdn", "no"),
         ("4", "msisdn", "yes"),
+        ("5", "msisdn", "no"),
     ]
 
 

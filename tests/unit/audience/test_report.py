@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from broadcast.audience.advice import CORRECT, advise, last_line
+from broadcast.audience.advice import CORRECT, advise, end_lines, last_line
 from broadcast.audience.report import Report, kind_of
 from broadcast.audience.rows import Finding
 from broadcast.cells import digits, numbers
@@ -67,7 +67,39 @@ def test_an_older_report_goes_and_a_new_one_comes_only_with_findings(source: Pat
 
 def test_reasons_are_counted_without_numbers() -> None:
     assert kind_of(FINDING) == "msisdn can be read as several numbers"
-    assert kind_of(Finding(2, "row", "", False, "has 9 cells, the header 7: put")) == "row has N cells, the header N"
+    assert (
+        kind_of(Finding(2, "row", "", False, "has 9 cells, the header 7: put")) == "row has more cells than the header"
+    )
+    moved = Finding(2, "msisdn", "", False, "is the number of recipient 8 already: the person keeps")
+    assert kind_of(moved) == "msisdn is the number of another recipient already"
+    twice = Finding(2, "external_id", "", False, "has another number in line 4: give each person one number")
+    assert kind_of(twice) == "external_id has another number in another line"
+
+
+def test_the_report_is_in_the_order_of_the_lines(tmp_path: Path) -> None:
+    path = tmp_path / "report.csv"
+    with Report(path, tmp_path / "people.csv") as report:
+        report.add(Finding(line, "row", "", False, f"=early, {line}") for line in (2, 5, 9))
+        report.add(Finding(line, "row", "", True, "late") for line in (7, 3, 12, 4))
+    lines = path.read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["line", "2", "3", "4", "5", "7", "9", "12"]
+    assert lines[1] == '2,row,,no,"\'=early, 2"'
+    assert [each.name for each in tmp_path.iterdir()] == ["report.csv"]
+
+
+def test_of_many_reasons_each_has_a_line() -> None:
+    reasons = {"msisdn is empty": 2, "msisdn is a date": 30, "row has more cells than the header": 1}
+    advice = advise(reasons, without_group=4, has_groups=True)
+    lines = list(end_lines(unreached=38, rows=90, suppressed=1, without_group=4, reasons=reasons, advice=advice))
+    assert lines[:6] == [
+        "38 of 90 people will get nothing:",
+        "  30 msisdn is a date",
+        "  2 msisdn is empty",
+        "  1 row has more cells than the header",
+        "  1 suppressed",
+        "  4 in no group",
+    ]
+    assert "  put cells that hold a separator in quotes" in lines[7:]
 
 
 def test_the_last_line_says_how_many_get_nothing_and_what_to_try() -> None:
