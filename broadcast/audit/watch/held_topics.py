@@ -11,7 +11,7 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from broadcast.alarms import OPEN_TRANSACTION, end_alarm, renew_alarm
+from broadcast.alarms import BY_RECORDER, OPEN_TRANSACTION, end_alarm, renew_alarm
 from broadcast.clock import monotonic
 from broadcast.kafka.open_transactions import LogEnd, Writer, open_log_ends
 from broadcast.settings import Settings
@@ -27,8 +27,6 @@ TOPICS_MAX: Final = 20
 
 PARTITIONS_MAX: Final = 5
 """Partitions that one alarm names."""
-
-ENDED_BY: Final = "recorder"
 
 _OPEN = "SELECT subject FROM alarms WHERE kind = $1 AND cleared_at IS NULL"
 
@@ -83,7 +81,7 @@ async def alarm_held_topics(
         await renew_alarm(connection, OPEN_TRANSACTION, topic, describe(few, writers, now))
     if watch.knows(monotonic()):
         for topic in opened - by_topic.keys():
-            await end_alarm(connection, OPEN_TRANSACTION, topic, ENDED_BY)
+            await end_alarm(connection, OPEN_TRANSACTION, topic, BY_RECORDER)
 
 
 def describe(held: Sequence[Held], writers: Mapping[TopicPartition, Writer], now: datetime) -> str:

@@ -129,6 +129,22 @@ def p99(seconds: list[float]) -> float:
     return statistics.quantiles(seconds, n=100)[98]
 
 
+def measure(publishes: list[float], stops: list[float], busy: float, counts: dict[str, int]) -> dict[str, object]:
+    """What a report of a run shows, printed too; times in seconds."""
+    measured = {
+        "publish p99": round(p99(publishes), 3),
+        "stop p99": round(p99(stops), 3),
+        "publish median": round(statistics.median(publishes), 3),
+        "stop median": round(statistics.median(stops), 3),
+        "rounds": len(stops),
+        "busy before": busy,
+        "load": os.getloadavg(),
+        **counts,
+    }
+    print(measured)
+    return measured
+
+
 @pytest.mark.timeout(240)
 async def test_stops_and_alerts_get_through_half_open_connections_large_alerts_wrong_keys_and_no_keys(
     prepared: Prepared, url: str, new_alert: NewAlert, record_property: Callable[[str, object], None]
@@ -142,17 +158,7 @@ async def test_stops_and_alerts_get_through_half_open_connections_large_alerts_w
         clients.send_signal(signal.SIGINT)
         assert clients.stdout is not None
         counts = json.loads(await asyncio.wait_for(clients.stdout.read(), 60))
-    measured = {
-        "publish p99": round(p99(publishes), 3),
-        "stop p99": round(p99(stops), 3),
-        "publish median": round(statistics.median(publishes), 3),
-        "stop median": round(statistics.median(stops), 3),
-        "rounds": len(stops),
-        "busy before": busy,
-        "load": os.getloadavg(),
-        **counts,
-    }
-    print(measured)
+    measured = measure(publishes, stops, busy, counts)
     record_property("measured", measured)
     assert len(stops) >= ROUNDS_LEAST, measured
     assert counts["half open"] >= 200
@@ -205,17 +211,7 @@ async def test_a_flood_of_the_dearest_pages_by_one_key_does_not_delay_another(
         clients.send_signal(signal.SIGINT)
         assert clients.stdout is not None
         counts = json.loads(await asyncio.wait_for(clients.stdout.read(), 60))
-    measured = {
-        "publish p99": round(p99(publishes), 3),
-        "stop p99": round(p99(stops), 3),
-        "publish median": round(statistics.median(publishes), 3),
-        "stop median": round(statistics.median(stops), 3),
-        "rounds": len(stops),
-        "busy before": busy,
-        "load": os.getloadavg(),
-        **counts,
-    }
-    print(measured)
+    measured = measure(publishes, stops, busy, counts)
     record_property("measured", measured)
     assert len(stops) >= ROUNDS_LEAST, measured
     assert counts["200"] >= PAGES_LEAST, measured
