@@ -48,6 +48,12 @@ async def renew_alarm(connection: Connection, kind: str, subject: str, detail: s
         await apply_change(connection, kind, storable(subject), Change(storable(detail), renew=True))
 
 
+async def open_subjects(connection: Connection, kind: str) -> set[str]:
+    """The subjects of the open alarms of one kind."""
+    rows = await connection.fetch("SELECT subject FROM alarms WHERE kind = $1 AND cleared_at IS NULL", kind)
+    return {row["subject"] for row in rows}
+
+
 async def end_alarm(connection: Connection, kind: str, subject: str, by: str) -> None:
     """Clear the open alarm of this kind and subject, if there is one: its cause has gone."""
     await connection.execute(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from broadcast.alarms import BY_RECORDER, QUEUED_WITHOUT_LAG, end_alarm, raise_alarm
+from broadcast.alarms import BY_RECORDER, QUEUED_WITHOUT_LAG, end_alarm, open_subjects, raise_alarm
 from broadcast.audit.codes import CODE_OF_STATE, POSSIBLE_DUPLICATES, REACHED_COUNT
 from broadcast.lifecycle import AlertState
 from broadcast.text.counts import counted
@@ -15,8 +15,6 @@ from schemas.status import DeliveryState
 
 UNCHANGED = timedelta(seconds=30)
 """Nothing changed for an alert for this long: time to ask whether anybody still works on it."""
-
-_OPEN = "SELECT subject FROM alarms WHERE kind = $1 AND cleared_at IS NULL"
 
 OPEN_ALERTS = f"""
 SELECT a.alert_id::text, a.state, a.audience, a.suppressed, a.expires_at, a.expanded_at,
@@ -114,9 +112,8 @@ async def alarm_queued_without_work(
     for alert_id in unchanged:
         queued_since.restart(alert_id, queued[alert_id], now)
     queued_since.keep(set(queued))
-    for row in await connection.fetch(_OPEN, QUEUED_WITHOUT_LAG):
-        if row["subject"] not in queued:
-            await end_alarm(connection, QUEUED_WITHOUT_LAG, row["subject"], BY_RECORDER)
+    for subject in await open_subjects(connection, QUEUED_WITHOUT_LAG) - queued.keys():
+        await end_alarm(connection, QUEUED_WITHOUT_LAG, subject, BY_RECORDER)
     if not unchanged:
         return
     # Forgotten before the question, which may fail or be cancelled: then two looks have to agree anew.

@@ -11,7 +11,7 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from broadcast.alarms import BY_RECORDER, OPEN_TRANSACTION, end_alarm, renew_alarm
+from broadcast.alarms import BY_RECORDER, OPEN_TRANSACTION, end_alarm, open_subjects, renew_alarm
 from broadcast.clock import monotonic
 from broadcast.kafka.open_transactions import LogEnd, Writer, open_log_ends
 from broadcast.settings import Settings
@@ -27,8 +27,6 @@ TOPICS_MAX: Final = 20
 
 PARTITIONS_MAX: Final = 5
 """Partitions that one alarm names."""
-
-_OPEN = "SELECT subject FROM alarms WHERE kind = $1 AND cleared_at IS NULL"
 
 
 class Held(NamedTuple):
@@ -76,7 +74,7 @@ async def alarm_held_topics(
     by_topic: dict[str, list[Held]] = defaultdict(list)
     for one in held:
         by_topic[one.partition.topic].append(one)
-    opened = {row["subject"] for row in await connection.fetch(_OPEN, OPEN_TRANSACTION)}
+    opened = await open_subjects(connection, OPEN_TRANSACTION)
     for topic, few in tuple(by_topic.items())[:TOPICS_MAX]:
         await renew_alarm(connection, OPEN_TRANSACTION, topic, describe(few, writers, now))
     if watch.knows(monotonic()):

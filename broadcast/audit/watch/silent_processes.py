@@ -6,7 +6,7 @@ from typing import Final
 
 import asyncpg
 
-from broadcast.alarms import BY_RECORDER, PROCESS_SILENT, end_alarm, renew_alarm
+from broadcast.alarms import BY_RECORDER, PROCESS_SILENT, end_alarm, open_subjects, renew_alarm
 from broadcast.clock import monotonic
 from broadcast.database.process_rows import SILENT_SECONDS
 
@@ -26,8 +26,6 @@ SELECT stage || ' ' || slot AS subject, host, pid, seen_at FROM processes
 WHERE seen_at < clock_timestamp() - make_interval(secs => $1)
 """
 
-_OPEN = "SELECT subject FROM alarms WHERE kind = $1 AND cleared_at IS NULL"
-
 
 @dataclass(slots=True)
 class Silence:
@@ -45,7 +43,7 @@ async def alarm_silent_processes(connection: asyncpg.Connection, silence: Silenc
     """Raise an alarm for each process that is silent, and end those whose process is not."""
     await connection.execute(_FORGET, PROCESS_SILENT, SILENT_SECONDS, BY_RECORDER)
     rows = {(row["subject"], row["seen_at"]): row for row in await connection.fetch(_SILENT, SILENT_SECONDS)}
-    opened = {row["subject"] for row in await connection.fetch(_OPEN, PROCESS_SILENT)}
+    opened = await open_subjects(connection, PROCESS_SILENT)
     for subject, seen_at in silence.confirmed(set(rows), monotonic()):
         row = rows[subject, seen_at]
         await renew_alarm(
